@@ -1,0 +1,35 @@
+/* lock.h: the case of the lock benchmark and the loop every lock is measured in. */
+#ifndef BENCH_LOCK_H
+#define BENCH_LOCK_H
+
+#include "support.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lock_shape {
+    int processes;
+};
+
+/* What the lock protects; on a cache line of its own, as is the lock. */
+struct lock_arena {
+    unsigned char lock[192] __attribute__((aligned(64)));
+    volatile long counter __attribute__((aligned(64)));
+    long per_process;
+};
+
+/* lock_measure runs `work` in the case's number of processes over `arena`, in shared memory,
+ * and checks that no increment was lost. */
+double lock_measure(const struct bench_case *test, long count, struct lock_arena *arena,
+                    int (*work)(int index, void *arena));
+
+/* Locks that have files of their own. */
+bench_run bench_kin_lock __attribute__((weak));
+bench_run peer_boost_lock __attribute__((weak));
+bench_run peer_nsync_lock __attribute__((weak));
+
+#ifdef __cplusplus
+}
+#endif
+#endif

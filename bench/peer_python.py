@@ -1,0 +1,218 @@
+"""peer_python.py: Python's multiprocessing, measured by itself.  Prints the seconds.
+
+    peer_python.py lock PROCESSES COUNT
+    peer_python.py queue SIZE PRODUCERS CONSUMERS COUNT
+    peer_python.py trip queue|pipe CPU CPU COUNT
+    peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
+    peer_python.py pool map|map1|unordered|unordered1|window|executor|stream|open COUNT
+    peer_python.py hash FILE_OF_NAMES
+    peer_python.py true COUNT
+
+Only the standard library is used.
+"""
+
+import collections
+import concurrent.futures
+import hashlib
+import multiprocessing
+import os
+import sys
+import time
+
+fork = multiprocessing.get_context("fork")
+now = time.monotonic
+
+
+def together(works):
+    """Runs functions in processes of their own; the seconds from their common beginning."""
+    gate = fork.Barrier(len(works) + 1)
+
+    def run(work):
+        gate.wait()
+        work()
+
+    processes = [fork.Process(target=run, args=(work,)) for work in works]
+    for process in processes:
+        process.start()
+    gate.wait()
+    begin = now()
+    for process in processes:
+        process.join()
+    seconds = now() - begin
+    if any(process.exitcode for process in processes):
+        sys.exit("a process failed")
+    return seconds
+
+
+def lock(processes, count):
+    processes, count = int(processes), int(count)
+    each = -(-count // processes)
+    guard = fork.Lock()
+    counter = fork.RawValue("l", 0)
+
+    def work():
+        for _ in range(each):
+            with guard:
+                counter.value += 1
+
+    seconds = together([work] * processes)
+    assert counter.value == each * processes
+    return seconds
+
+
+def queue(size, producers, consumers, count):
+    size, producers, consumers, count = int(size), int(producers), int(consumers), int(count)
+    step = producers * consumers
+    count = -(-count // step) * step
+    channel = fork.Queue()
+    message = b"x" * size
+
+    def produce():
+        for _ in range(count // producers):
+            channel.put(message)
+
+    def consume():
+        for _ in range(count // consumers):
+            assert len(channel.get()) == size
+
+    return together([produce] * producers + [consume] * consumers)
+
+
+def trip(kind, cpu_of_asker, cpu_of_answerer, count):
+    count = int(count)
+    if kind == "queue":
+        there, back = fork.Queue(), fork.Queue()
+        ask, answered, asked, answer = there.put, back.get, there.get, back.put
+    else:
+        near, far = fork.Pipe()
+        ask, answered, asked, answer = near.send_bytes, near.recv_bytes, far.recv_bytes, far.send_bytes
+
+    def asker():
+        os.sched_setaffinity(0, {int(cpu_of_asker)})
+        for _ in range(count):
+            ask(b"12345678")
+            answered()
+
+    def answerer():
+        os.sched_setaffinity(0, {int(cpu_of_answerer)})
+        for _ in range(count):
+            answer(asked())
+
+    return together([asker, answerer])
+
+
+def nothing():
+    pass
+
+
+def process(method, megabytes, count):
+    context = multiprocessing.get_context(method)
+    touched = bytearray(int(megabytes) << 20)
+    for i in range(0, len(touched), 4096):
+        touched[i] = 1
+    if method == "forkserver":
+        start_and_join(context)
+    begin = now()
+    for _ in range(int(count)):
+        start_and_join(context)
+    return now() - begin
+
+
+def start_and_join(context):
+    child = context.Process(target=nothing)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+
+def square(number):
+    return number * number
+
+
+def record(number):
+    return number.to_bytes(64, "little")
+
+
+def window_of(submit, result, count):
+    outstanding = collections.deque()
+    for number in range(count):
+        if len(outstanding) == 1000:
+            result(outstanding.popleft())
+        outstanding.append(submit(square, number % 1000))
+    while outstanding:
+        result(outstanding.popleft())
+
+
+def pool(kind, count):
+    count = int(count)
+    if kind == "open":
+        begin = now()
+        for _ in range(count):
+            workers = fork.Pool(2)
+            workers.close()
+            workers.join()
+        return now() - begin
+    if kind == "executor":
+        with concurrent.futures.ProcessPoolExecutor(2) as executor:
+            executor.submit(square, 1).result()
+            begin = now()
+            window_of(executor.submit, lambda future: future.result(), count)
+            return now() - begin
+    with fork.Pool(2) as workers:
+        workers.map(square, range(2), chunksize=1)
+        begin = now()
+        if kind == "map":
+            assert len(workers.map(square, range(count))) == count
+        elif kind == "map1":
+            assert len(workers.map(square, range(count), chunksize=1)) == count
+        elif kind in ("unordered", "unordered1"):
+            chunk = 4096 if kind == "unordered" else 1
+            assert sum(1 for _ in workers.imap_unordered(square, range(count), chunksize=chunk)) == count
+        elif kind == "stream":
+            assert sum(1 for _ in workers.imap_unordered(record, range(count))) == count
+        elif kind == "window":
+            window_of(lambda f, n: workers.apply_async(f, (n,)), lambda r: r.get(), count)
+        else:
+            sys.exit(__doc__)
+        return now() - begin
+
+
+def sha256(name):
+    with open(name, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() + "  " + os.fsdecode(name)
+
+
+def hash_files(names_file):
+    """Prints the lines of sha256sum; measured from outside."""
+    with open(names_file, "rb") as file:
+        names = file.read().rstrip(b"\0").split(b"\0")
+    with fork.Pool(2) as workers:
+        for line in workers.imap_unordered(sha256, names, chunksize=32):
+            print(line)
+
+
+def run_true(_):
+    pid = os.posix_spawn("/bin/true", ["/bin/true"], os.environ)
+    return os.waitpid(pid, 0)[1]
+
+
+def run_commands(count):
+    """Starts /bin/true, two at a time; measured from outside."""
+    with fork.Pool(2) as workers:
+        assert not any(workers.imap_unordered(run_true, range(int(count)), chunksize=8))
+
+
+def main():
+    measured = {"lock": lock, "queue": queue, "trip": trip, "process": process, "pool": pool}
+    whole = {"hash": hash_files, "true": run_commands}
+    name, arguments = (sys.argv[1:2] or [""])[0], sys.argv[2:]
+    if name in measured:
+        print(f"{measured[name](*arguments):.9f}")
+    elif name in whole:
+        whole[name](*arguments)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

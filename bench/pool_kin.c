@@ -1,0 +1,158 @@
+/* pool_kin.c: kin's rows of the pool benchmark. */
+#include <kin.h>
+#include <string.h>
+
+#include "pool.h"
+
+static int square(const int *in, long *out)
+{
+    *out = pool_square(*in);
+    return 0;
+}
+KIN_MAP(square, int, long)
+
+static int record(const int *in, struct pool_record *out)
+{
+    pool_fill_record(out, *in);
+    return 0;
+}
+KIN_MAP(record, int, struct pool_record)
+
+static double failed(const char *call, long rc)
+{
+    return bench_fail("%s: %s", call, kin_strerror((int)rc));
+}
+
+static int end(kin_pool *pool)
+{
+    int rc = kin_pool_close(pool);
+    if (rc == 0) rc = kin_pool_join(pool, KIN_FOREVER);
+    if (rc == 0) rc = kin_pool_free(pool);
+    return rc;
+}
+
+static kin_pool *open_pool(void)
+{
+    kin_pool *pool = NULL;
+    int rc = kin_pool_open(&pool, &(kin_pool_options){.workers = POOL_WORKERS});
+    if (rc < 0) failed("kin_pool_open", rc);
+    return rc < 0 ? NULL : pool;
+}
+
+/* ---- map ------------------------------------------------------------------------------------- */
+
+double bench_kin_map(const struct bench_case *test, long count)
+{
+    const struct pool_shape *shape = test->shape;
+    kin_pool *pool = open_pool();
+    int *in = kin_alloc(POOL_ITEMS * sizeof *in);
+    long *out = kin_alloc(POOL_ITEMS * sizeof *out);
+    if (!pool || !in || !out) return bench_fail("no pool or no memory");
+    pool_numbers(in);
+    memset(out, 0, POOL_ITEMS * sizeof *out);
+    kin_map_options options = {.chunk = shape->chunks ? 0 : 1};
+    double begin = bench_now();
+    for (long i = 0; i < count; i++) {
+        int rc = kin_pool_map_with(pool, KIN_FN(square), in, out, POOL_ITEMS, KIN_FOREVER, &options);
+        if (rc < 0) return failed("kin_pool_map", rc);
+    }
+    double seconds = bench_now() - begin;
+    int rc = end(pool);
+    if (rc < 0) return failed("ending the pool", rc);
+    return pool_check(out) ? -1 : seconds;
+}
+
+/* ---- submit and get: results in order, 1000 outstanding -------------------------------------- */
+
+static int submit(kin_pool *pool, kin_result **result, const kin_function *function, long index)
+{
+    int number = pool_window_number(index);
+    int rc = kin_pool_submit(pool, result, function, &number, sizeof number, KIN_FOREVER, NULL);
+    if (rc < 0) failed("kin_pool_submit", rc);
+    return rc;
+}
+
+double bench_kin_submit(const struct bench_case *test, long count)
+{
+    (void)test;
+    static kin_result *window[POOL_WINDOW];
+    kin_pool *pool = open_pool();
+    if (!pool) return -1;
+    long sum = 0;
+    long sent = 0;
+    double begin = bench_now();
+    for (long got = 0; got < count; got++) {
+        for (; sent < count && sent - got < POOL_WINDOW; sent++)
+            if (submit(pool, &window[sent % POOL_WINDOW], KIN_FN(square), sent) < 0) return -1;
+        long value;
+        kin_result *result = window[got % POOL_WINDOW];
+        long rc = kin_result_get(result, &value, sizeof value, KIN_FOREVER);
+        if (rc < 0) return failed("kin_result_get", rc);
+        kin_result_close(result);
+        sum += value;
+    }
+    double seconds = bench_now() - begin;
+    int rc = end(pool);
+    if (rc < 0) return failed("ending the pool", rc);
+    return sum == pool_window_sum(count) ? seconds : bench_fail("the sum of the results is wrong");
+}
+
+/* ---- stream: whatever is ready, 1000 outstanding --------------------------------------------- */
+
+/* Takes the results that are ready out of the window; returns how many stay, or negative. */
+static long take_ready(kin_result **window, long outstanding, long *sum)
+{
+    long kept = 0;
+    for (long i = 0; i < outstanding; i++) {
+        int ready = kin_result_ready(window[i]);
+        if (ready == 0) {
+            window[kept++] = window[i];
+            continue;
+        }
+        const void *out = NULL;
+        long rc = ready < 0 ? ready : kin_result_view(window[i], &out);
+        if (rc < 0) return (long)failed("kin_result_view", rc);
+        *sum += ((const struct pool_record *)out)->square;
+        kin_result_close(window[i]);
+    }
+    return kept;
+}
+
+double bench_kin_stream(const struct bench_case *test, long count)
+{
+    (void)test;
+    static kin_result *window[POOL_WINDOW];
+    kin_pool *pool = open_pool();
+    if (!pool) return -1;
+    long sum = 0;
+    long sent = 0;
+    long outstanding = 0;
+    double begin = bench_now();
+    while (sent < count || outstanding > 0) {
+        for (; sent < count && outstanding < POOL_WINDOW; sent++)
+            if (submit(pool, &window[outstanding++], KIN_FN(record), sent) < 0) return -1;
+        /* Half of the window ahead, so that what is looked at is ready for the most part. */
+        int rc = kin_result_wait(window[outstanding / 2], KIN_FOREVER);
+        if (rc < 0) return failed("kin_result_wait", rc);
+        outstanding = take_ready(window, outstanding, &sum);
+        if (outstanding < 0) return -1;
+    }
+    double seconds = bench_now() - begin;
+    int rc = end(pool);
+    if (rc < 0) return failed("ending the pool", rc);
+    return sum == pool_window_sum(count) ? seconds : bench_fail("the sum of the results is wrong");
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+double bench_kin_open(const struct bench_case *test, long count)
+{
+    (void)test;
+    double begin = bench_now();
+    for (long i = 0; i < count; i++) {
+        kin_pool *pool = open_pool();
+        int rc = pool ? end(pool) : -1;
+        if (rc < 0) return failed("ending the pool", rc);
+    }
+    return bench_now() - begin;
+}

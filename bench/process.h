@@ -1,0 +1,20 @@
+/* process.h: the case of the process benchmark. */
+#ifndef BENCH_PROCESS_H
+#define BENCH_PROCESS_H
+
+#include "support.h"
+
+struct process_shape {
+    long megabytes; /* that the parent has touched */
+};
+
+/* Touches the parent's memory; 0, or -1 after a note. */
+int process_touch(const struct bench_case *test);
+
+/* Notes that a child did not exit with 0; returns -1. */
+double process_ended_badly(int status);
+
+bench_run bench_kin_process __attribute__((weak));
+bench_run peer_libuv_process __attribute__((weak));
+
+#endif

@@ -1,0 +1,15 @@
+/* kin: multiprocessing for C.  This header brings in one small header per concept. */
+#ifndef KIN_H
+#define KIN_H
+
+#include <kin/error.h>
+#include <kin/lock.h>
+#include <kin/log.h>
+#include <kin/memory.h>
+#include <kin/pool.h>
+#include <kin/process.h>
+#include <kin/queue.h>
+#include <kin/time.h>
+#include <kin/version.h>
+
+#endif

@@ -1,0 +1,61 @@
+/* kin/error.h: the one error space.
+ *
+ * A function that can fail returns zero or more on success and a negative code on failure:
+ * either -errno (such as -ENOMEM) or one of the codes below.  KIN_OWNER_DIED is positive
+ * on purpose: it is a success that carries news. */
+#ifndef KIN_ERROR_H
+#define KIN_ERROR_H
+
+#include <stddef.h>
+
+#include <kin/version.h>
+
+KIN_BEGIN
+
+/* X(name, value, text).  Values never change their meaning; new ones are appended. */
+#define KIN_ERRORS(X)                                                                            \
+    X(KIN_EMPTY, -1001, "the queue was empty until the deadline")                                \
+    X(KIN_FULL, -1002, "the queue was full until the deadline")                                  \
+    X(KIN_ECLOSED, -1003, "closed")                                                              \
+    X(KIN_ETOOSMALL, -1004, "the message is larger than the buffer; it stays in the queue")      \
+    X(KIN_EFOREIGN, -1005, "not an object of this family")                                       \
+    X(KIN_ENOTCODE, -1006, "the function is not in the code of this program")                    \
+    X(KIN_EBROKEN, -1007, "the pool's supervisor has died")                                      \
+    X(KIN_EFAILED, -1008, "the task failed; kin_result_failure tells how")                       \
+    X(KIN_ENOTREADY, -1009, "the result is not there yet")                                       \
+    X(KIN_ESLOTS, -1010, "the family's process table is full")                                   \
+    X(KIN_EHELD, -1011, "too many messages or locks are held at once")                           \
+    X(KIN_ELAYOUT, -1012, "the family was made by another version of kin")                       \
+    X(KIN_ENAMESPACE, -1013, "the family lives in another pid namespace or another boot")        \
+    X(KIN_ENOREGION, -1014, "no address range is free for the family's memory")                  \
+    X(KIN_EKERNEL, -1015, "the kernel lacks robust futexes or memfd_create")                     \
+    X(KIN_EDESCRIPTOR, -1016, "the descriptor of the family's memory was closed by the program") \
+    X(KIN_EINITIALIZER, -1017, "the initializer of a worker failed")                             \
+    X(KIN_ESTARTED, -1018, "the family's memory is already in use; too late for options")        \
+    X(KIN_ENOTCHILD, -1019, "only the process that started a process may do this")               \
+    X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it")
+
+enum kin_error {
+#define KIN_ERROR_ENUM(name, value, text) name = value,
+    KIN_ERRORS(KIN_ERROR_ENUM)
+#undef KIN_ERROR_ENUM
+    /* Positive: the call succeeded, and the previous owner died while it held the lock. */
+    KIN_OWNER_DIED = 1
+};
+
+/* kin_strerror returns the text of an error code, such as "closed" for KIN_ECLOSED or
+ * what strerror says for -errno.  Success codes and unknown ones have texts too.  The
+ * string is static or belongs to the calling thread until its next call.  Does not block. */
+KIN_API const char *kin_strerror(int code);
+
+/* kin_error_name returns the name of an error code, such as "KIN_ECLOSED" or "EINVAL", and
+ * "unknown" for what is none.  The string is static.  Safe everywhere. */
+KIN_API const char *kin_error_name(int code);
+
+/* kin_needed_size returns the size in bytes that the calling thread's most recent call
+ * which failed with KIN_ETOOSMALL would have needed; 0 before there was one.  Does not
+ * block; safe in a signal handler. */
+KIN_API size_t kin_needed_size(void);
+
+KIN_END
+#endif

@@ -1,0 +1,110 @@
+/* kin/process.h: child processes.
+ *
+ *     static int hello(void *name) { printf("hello, %s\n", (char *)name); return 0; }
+ *     …
+ *     kin_process *child = NULL;
+ *     int rc = kin_process_start(&child, hello, "kin", NULL);
+ *     if (rc == 0) rc = kin_process_join(child, KIN_FOREVER);
+ *     kin_process_close(child);
+ *
+ * kin installs no signal handler and never waits for children it did not start.  A child
+ * ends when its parent ends, however that ends. */
+#ifndef KIN_PROCESS_H
+#define KIN_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kin/time.h>
+
+KIN_BEGIN
+
+/* A handle in the private memory of the process that started the child. */
+typedef struct kin_process kin_process;
+
+/* What a child runs: its return value is the child's exit code (its low eight bits). */
+typedef int kin_process_function(void *argument);
+
+typedef struct kin_process_options {
+    const char *name; /* copied; NULL: "Process-1", "Process-2", … */
+    bool daemon;      /* ended, not waited for, when the parent exits normally */
+} kin_process_options;
+
+/* kin_process_start forks a child that runs `target(argument)` and exits, and stores its
+ * handle in `*process`.  The child has a copy of the caller's memory; family memory it
+ * shares.  stdio buffers are flushed before the fork.  When the parent exits normally
+ * (exit, or return from main) it terminates its daemon children and waits for the others.
+ * Does not wait.  Safe for threads; only the calling thread exists in the child.
+ * Errors: -EINVAL (NULL, or a name of more than 63 bytes), KIN_ENOTCODE (target), -EAGAIN
+ * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE. */
+KIN_API int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
+                                    const kin_process_options *options, size_t size);
+static inline int kin_process_start(kin_process **process, kin_process_function *target, void *argument,
+                                    const kin_process_options *options)
+{
+    return kin_process_start_sized(process, target, argument, options, sizeof(kin_process_options));
+}
+
+/* kin_process_join waits until the child has ended, or until `deadline`.  It may be called
+ * again, and from several threads at once.
+ * Errors: -ETIMEDOUT (the child still runs), -EINVAL (NULL), KIN_ENOTCHILD (called in
+ * another process than the one that started it). */
+KIN_API int kin_process_join(kin_process *process, kin_deadline deadline);
+
+/* kin_process_is_alive returns 1 while the child runs and 0 after.  Does not wait.
+ * Errors: as kin_process_join. */
+KIN_API int kin_process_is_alive(kin_process *process);
+
+/* kin_process_terminate and kin_process_kill send the child SIGTERM or SIGKILL, exactly that
+ * process and no later one with the same pid; one that has ended is no error.  Do not wait.
+ * Errors: -EINVAL (NULL), KIN_ENOTCHILD, -EPERM (it has changed its user). */
+KIN_API int kin_process_terminate(kin_process *process);
+KIN_API int kin_process_kill(kin_process *process);
+
+enum kin_exit_kind {
+    KIN_RUNNING = 0,
+    KIN_EXITED = 1,   /* by exit; code is set */
+    KIN_SIGNALED = 2, /* by a signal; signal and core_dumped are set */
+    KIN_UNKNOWN = 3   /* ended, but something else in the program collected its status */
+};
+
+typedef struct kin_exit_status {
+    enum kin_exit_kind kind;
+    int code; /* 0 … 255 */
+    int signal;
+    bool core_dumped;
+    int64_t user_ns; /* processor time, its own and of children it waited for */
+    int64_t system_ns;
+    int64_t max_rss; /* bytes of memory at most */
+} kin_exit_status;
+
+/* kin_process_exit_status fills `*status`; while the child runs its kind is KIN_RUNNING.
+ * Does not wait.  Errors: -EINVAL (NULL), KIN_ENOTCHILD. */
+KIN_API int kin_process_exit_status_sized(kin_process *process, kin_exit_status *status, size_t size);
+static inline int kin_process_exit_status(kin_process *process, kin_exit_status *status)
+{
+    return kin_process_exit_status_sized(process, status, sizeof(kin_exit_status));
+}
+
+/* kin_process_exit_code stores in `*code` what Python calls exitcode: the code of a child
+ * that exited, -N of one ended by signal N, and 255 where the status is unknown.
+ * Errors: -EBUSY (it still runs), -EINVAL (NULL), KIN_ENOTCHILD. */
+KIN_API int kin_process_exit_code(kin_process *process, int *code);
+
+/* kin_process_pid returns the child's pid; kin_process_name its name, which lives as long as
+ * the handle; kin_process_daemon 1 or 0.  Do not block.  Errors: -EINVAL, NULL for a name. */
+KIN_API int kin_process_pid(const kin_process *process);
+KIN_API const char *kin_process_name(const kin_process *process);
+KIN_API int kin_process_daemon(const kin_process *process);
+
+/* kin_process_close frees the handle of a child that has ended.  NULL is allowed.
+ * Errors, after which the handle stays valid: -EBUSY (the child still runs), KIN_ENOTCHILD. */
+KIN_API int kin_process_close(kin_process *process);
+
+/* kin_cpu_count returns how many processors this process may use (its affinity mask), at
+ * least 1.  Does not block. */
+KIN_API int kin_cpu_count(void);
+
+KIN_END
+#endif

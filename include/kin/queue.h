@@ -1,0 +1,109 @@
+/* kin/queue.h: a bounded queue of messages between processes and threads, first in first out.
+ *
+ * Any number of producers and consumers; each may be killed at any instruction and the
+ * others go on.  A message is visible when it is whole.  When put returns, the message is in
+ * the queue, whatever becomes of the process that put it.
+ *
+ *     kin_queue *queue = NULL;
+ *     kin_queue_open(&queue, &(kin_queue_options){ .max_items = 64 });
+ *     …in one process…                      …in another…
+ *     kin_queue_put(queue, &p, sizeof p,    long n = kin_queue_get(queue, &p, sizeof p,
+ *                   KIN_FOREVER);                                  kin_in_s(8));
+ *                                           if (n == KIN_EMPTY) …
+ */
+#ifndef KIN_QUEUE_H
+#define KIN_QUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kin/time.h>
+
+KIN_BEGIN
+
+/* A queue lives in family memory: a pointer to it may be sent to any process of the family. */
+typedef struct kin_queue kin_queue;
+
+typedef struct kin_queue_options {
+    size_t max_items; /* messages it holds at most; 0: no limit but bytes */
+    size_t max_bytes; /* bytes of messages it holds at most; 0: 64 MiB.  A message larger than
+                         this is let in when the queue is empty. */
+} kin_queue_options;
+
+/* kin_queue_open makes an empty queue and stores it in `*queue`; `options` may be NULL.  Any
+ * one process closes it.  Blocks and is safe like kin_alloc.
+ * Errors: -EINVAL (NULL, or a max_bytes beyond the region), -ENOMEM, and those of
+ * kin_family_open. */
+KIN_API int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size);
+static inline int kin_queue_open(kin_queue **queue, const kin_queue_options *options)
+{
+    return kin_queue_open_sized(queue, options, sizeof(kin_queue_options));
+}
+
+/* kin_queue_end ends the queue in order: from now on put and reserve fail with KIN_ECLOSED
+ * and get and take hand out what is there and then fail with KIN_ECLOSED.  All who wait are
+ * woken.  Ending it again does nothing.  Waits only for a process inside the queue, until it
+ * leaves or dies.
+ * Errors: -EINVAL (NULL), KIN_ECLOSED (destroyed), KIN_EFOREIGN. */
+KIN_API int kin_queue_end(kin_queue *queue);
+
+/* kin_queue_close destroys the queue with the messages in it and gives its memory back; who
+ * waits on it gets KIN_ECLOSED.  Messages that were taken stay valid until released.  Close
+ * it once, when no other process will use it any more.  NULL is allowed.
+ * Errors: KIN_ECLOSED (closed before), KIN_EFOREIGN. */
+KIN_API int kin_queue_close(kin_queue *queue);
+
+/* kin_queue_put copies `size` bytes into the queue as one message, waiting until `deadline`
+ * while it is full.  Size 0 is a message too.  When it returns 0 the message is in the queue.
+ * Safe for threads; not for signal handlers (-EDEADLK when one interrupted kin).
+ * Errors, after which no message was put: KIN_FULL (at the deadline), KIN_ECLOSED (ended or
+ * destroyed), -EMSGSIZE (larger than the region can ever hold), -ENOMEM, -EINVAL (NULL),
+ * KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD. */
+KIN_API int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadline deadline);
+
+/* kin_queue_get takes the oldest message out of the queue, copies it to `buffer` and returns
+ * its size in bytes, waiting until `deadline` while there is none.
+ * Safe like kin_queue_put.
+ * Errors, after which no message was taken: KIN_EMPTY (at the deadline), KIN_ECLOSED (ended
+ * and drained, or destroyed), KIN_ETOOSMALL (larger than `capacity` bytes; kin_needed_size
+ * tells its size), -EINVAL (NULL), KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD. */
+KIN_API long kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline);
+
+/* kin_queue_reserve stores in `*message` the address of `size` bytes of family memory (not
+ * zeroed) for a message that the caller writes in place.  It belongs to the calling process
+ * until kin_queue_commit puts it into a queue or kin_queue_release gives it back; if the
+ * process dies, it is freed.  Blocks and is safe like kin_alloc.
+ * Errors: -EINVAL (NULL), -EMSGSIZE, -ENOMEM, KIN_EHELD (4096 are held), KIN_ECLOSED,
+ * KIN_EFOREIGN, KIN_ESLOTS. */
+KIN_API int kin_queue_reserve(kin_queue *queue, void **message, size_t size);
+
+/* kin_queue_commit puts a reserved (or taken) message into the queue without copying it,
+ * waiting until `deadline` while the queue is full.  When it returns 0 the message is in the
+ * queue and no longer the caller's; after an error it is still the caller's.
+ * Errors: those of kin_queue_put; -EINVAL also for what is not held by this process. */
+KIN_API int kin_queue_commit(kin_queue *queue, void *message, kin_deadline deadline);
+
+/* kin_queue_take takes the oldest message out of the queue without copying it, stores its
+ * address in `*message` and returns its size in bytes, waiting until `deadline` while there
+ * is none.  It belongs to the calling process until kin_queue_release or kin_queue_commit
+ * (to this or another queue); if the process dies, it is freed.
+ * Errors: those of kin_queue_get except KIN_ETOOSMALL; -ENOMEM. */
+KIN_API long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline);
+
+/* kin_queue_release gives back a message from kin_queue_reserve or kin_queue_take; any
+ * thread of the process that holds it may do so.  NULL is allowed.  Blocks and is safe like
+ * kin_alloc.
+ * Errors, after which nothing has changed: KIN_EFOREIGN (not family memory), -EINVAL (not
+ * held by this process). */
+KIN_API int kin_queue_release(void *message);
+
+/* kin_queue_qsize returns how many messages the queue holds, exact at the moment of reading;
+ * kin_queue_empty and kin_queue_full return 1 or 0.  Full means that a message of one byte
+ * would have to wait.  Do not block.
+ * Errors: -EINVAL (NULL), KIN_ECLOSED (destroyed), KIN_EFOREIGN. */
+KIN_API long kin_queue_qsize(kin_queue *queue);
+KIN_API int kin_queue_empty(kin_queue *queue);
+KIN_API int kin_queue_full(kin_queue *queue);
+
+KIN_END
+#endif

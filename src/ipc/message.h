@@ -1,0 +1,51 @@
+/* message.h: messages in blocks of their own: those that are large, reserved or taken.
+ *
+ * Invariants:
+ *  - A message's block is named by an entry of its holder's table of held messages, or by a
+ *    record in a queue, or, for a moment, by both.  `owner` decides: the process whose
+ *    identity it carries holds it unless it is in the queue at `position`.
+ *  - A process that dies has its table settled by that rule (kin__message_settle).
+ */
+#ifndef KIN_IPC_MESSAGE_H
+#define KIN_IPC_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include <kin/queue.h>
+
+#define KIN__MAGIC_MESSAGE 0x67736d6e696b0001ull
+
+/* SHARED, before the bytes of the message.  Written by the process that holds it, under the
+ * queue's latch when it is put or taken; read by the reaper.
+ *   owner     identity of the holding process; the consumer overwrites it before it commits.
+ *   queue, position   where it was last put; set before the commit. */
+struct kin__message {
+    uint64_t magic;
+    uint64_t size;
+    _Atomic uint64_t owner;
+    uint32_t held;
+    uint32_t unused;
+    kin_queue *queue;
+    uint64_t position;
+    uint64_t reserved[2];
+};
+_Static_assert(sizeof(struct kin__message) == 64, "the bytes begin on a cache line");
+
+/* Makes a message of `size` bytes held by this process. */
+int kin__message_make(struct kin__message **message, size_t size);
+/* The message whose bytes begin at `bytes`, if this process holds it. */
+int kin__message_find(void *bytes, struct kin__message **message);
+/* Frees a message that this process holds. */
+int kin__message_free(struct kin__message *message);
+/* Makes this process the holder; under the latch of the queue it is in. */
+int kin__message_hold(struct kin__message *message);
+/* Gives the table entry up after the message went into a queue. */
+void kin__message_let_go(uint32_t held);
+
+static inline void *kin__message_bytes(struct kin__message *message)
+{
+    return message + 1;
+}
+
+#endif

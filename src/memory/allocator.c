@@ -1,0 +1,430 @@
+/* allocator.c: family memory in blocks.  See allocator.h for the structure and its invariants.
+ *
+ * The life of a block: FREE → (note ALLOCATE, state) ALLOCATED → (note FREE, state) FREE.
+ * Everything that happens to a class happens under its latch; the store of the state byte is
+ * the commit, and kin__note_settle decides by it what a dead thread's note means.
+ */
+#include "memory/allocator.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <kin/error.h>
+#include <kin/memory.h>
+
+#include "memory/heap.h"
+
+#define SMALL_MOST ((uint64_t)1 << 17)
+/* The free spans of a large class keep this much memory; beyond it is given back. */
+#define RESERVE ((uint64_t)16 << 20)
+
+/* ---- classes: four sizes to each doubling ------------------------------------------------------ */
+
+/* The class of `units`: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, … */
+static unsigned class_of_units(uint64_t units)
+{
+    if (units <= 4) return (unsigned)units - 1;
+    unsigned shift = 61 - (unsigned)__builtin_clzll(units - 1);
+    return shift * 4 + (unsigned)((units - 1) >> shift);
+}
+
+static uint64_t units_of_class(unsigned index)
+{
+    if (index < 4) return index + 1;
+    unsigned shift = index / 4 - 1;
+    return (uint64_t)(index % 4 + 5) << shift;
+}
+
+static unsigned class_of_size(uint64_t size)
+{
+    if (size <= SMALL_MOST) return class_of_units((size + 63) / 64);
+    return KIN__CLASSES_SMALL + class_of_units((size + KIN__PAGE_SIZE - 1) >> KIN__PAGE_SHIFT);
+}
+
+void kin__allocator_init(struct kin__allocator *allocator)
+{
+    for (unsigned i = 0; i < KIN__CLASSES_SMALL; i++)
+        allocator->classes[i].block_size = units_of_class(i) * 64;
+    for (unsigned i = 0; i < KIN__CLASSES_LARGE; i++)
+        allocator->classes[KIN__CLASSES_SMALL + i].block_size = units_of_class(i) << KIN__PAGE_SHIFT;
+}
+
+uint64_t kin__block_limit(void)
+{
+    return (uint64_t)kin__family.header->heap_pages << KIN__PAGE_SHIFT;
+}
+
+/* ---- spans and blocks ------------------------------------------------------------------------------ */
+
+static uint8_t *block_states(uint32_t page)
+{
+    return (uint8_t *)kin__span_start(page);
+}
+
+static void *small_block(const struct kin__page *span, uint32_t page, uint32_t number, uint64_t size)
+{
+    return kin__span_start(page) + span->data + number * size;
+}
+
+/* Finds the block that starts at `block`; false if none can. */
+static bool locate(const void *block, struct kin__place *place)
+{
+    uint64_t offset = (uint64_t)((const char *)block - kin__family.heap);
+    uint64_t page = offset >> KIN__PAGE_SHIFT;
+    if (!kin__in_family(block) || (const char *)block < kin__family.heap ||
+        page >= atomic_load(&kin__heap()->top))
+        return false;
+    struct kin__page *span = &kin__family.pages[page];
+    if (span->head == 0) return false;
+    place->page = span->head - 1;
+    place->span = span = &kin__family.pages[place->page];
+    place->class = &kin__heap()->classes[span->class_index];
+    offset -= (uint64_t)place->page << KIN__PAGE_SHIFT;
+    if (kin__class_is_large(span->class_index)) {
+        place->state = &span->state;
+        return offset == 0;
+    }
+    if (offset < span->data || (offset - span->data) % place->class->block_size != 0) return false;
+    uint64_t number = (offset - span->data) / place->class->block_size;
+    place->state = block_states(place->page) + number;
+    return number < __atomic_load_n(&span->carved, __ATOMIC_RELAXED);
+}
+
+uint64_t kin__block_size(const void *block)
+{
+    struct kin__place place;
+    if (!locate(block, &place) || place.span->class_index >= KIN__CLASSES_SMALL + KIN__CLASSES_LARGE ||
+        __atomic_load_n(place.state, __ATOMIC_RELAXED) != KIN__BLOCK_ALLOCATED)
+        return 0;
+    return place.class->block_size;
+}
+
+int kin__object_kind_of(const void *object)
+{
+    struct kin__place place;
+    int first = KIN__CLASSES_SMALL + KIN__CLASSES_LARGE;
+    if (!locate(object, &place) || place.span->class_index < first ||
+        __atomic_load_n(place.state, __ATOMIC_RELAXED) != KIN__BLOCK_ALLOCATED)
+        return -1;
+    return place.span->class_index - first;
+}
+
+/* ---- free lists (under the class's latch) ------------------------------------------------------------ */
+
+/* Where a free small block holds the next one.  Objects keep what they were: their link has
+ * room of its own at the end. */
+static uint64_t *link_of(const struct kin__class *class, unsigned class_index, void *block)
+{
+    bool object = class_index >= KIN__CLASSES_SMALL + KIN__CLASSES_LARGE;
+    return (uint64_t *)((char *)block + (object ? class->block_size - sizeof(uint64_t) : 0));
+}
+
+void kin__block_push_free(struct kin__place *place, void *block)
+{
+    if (kin__class_is_large(place->span->class_index)) {
+        place->span->next_free = (uint32_t)place->class->free;
+        place->class->free = place->page + 1;
+    } else {
+        *link_of(place->class, place->span->class_index, block) = place->class->free;
+        place->class->free = (uint64_t)(uintptr_t)block;
+    }
+}
+
+/* Makes the free list, the counts and the carving position anew from the states. */
+static void rebuild(struct kin__class *class, unsigned class_index)
+{
+    class->free = 0;
+    class->allocated = 0;
+    __atomic_store_n(&class->reserve, 0, __ATOMIC_RELAXED);
+    class->current = class->spans;
+    for (uint32_t next = class->spans; next != 0; next = kin__family.pages[next - 1].next_span) {
+        struct kin__place place = {.class = class, .span = &kin__family.pages[next - 1], .page = next - 1};
+        if (kin__class_is_large(class_index)) {
+            if (place.span->state == KIN__BLOCK_ALLOCATED) {
+                class->allocated++;
+                continue;
+            }
+            kin__block_push_free(&place, NULL);
+            kin__class_reserve_add(class, place.span->backed ? class->block_size : 0);
+            continue;
+        }
+        const uint8_t *states = block_states(place.page);
+        for (uint32_t number = 0; number < place.span->carved; number++) {
+            if (states[number] == KIN__BLOCK_ALLOCATED)
+                class->allocated++;
+            else
+                kin__block_push_free(&place, small_block(place.span, place.page, number, class->block_size));
+        }
+    }
+}
+
+/* ---- notes ------------------------------------------------------------------------------------------------ */
+
+static struct kin__note *own_note(void)
+{
+    return &kin__self.member->note[kin__self.level];
+}
+
+static void note_write(enum kin__note_kind kind, void *block, _Atomic(void *) *destination)
+{
+    struct kin__note *note = own_note();
+    note->block = block;
+    note->destination = destination;
+    /* Release: who reads the kind sees what it is about. */
+    atomic_store_explicit(&note->kind, kind, memory_order_release);
+}
+
+static void note_clear(struct kin__note *note)
+{
+    atomic_store_explicit(&note->kind, KIN__NOTE_NONE, memory_order_release);
+}
+
+/* Decides, under the latch of the block's class, what a dead thread's note means. */
+static void settle(struct kin__note *note, struct kin__place *place)
+{
+    uint32_t kind = atomic_load(&note->kind);
+    void *block = note->block;
+    bool arrived = note->destination != NULL && atomic_load(note->destination) == block;
+    if (kind == KIN__NOTE_ALLOCATE && *place->state == KIN__BLOCK_ALLOCATED && !arrived)
+        __atomic_store_n(place->state, KIN__BLOCK_FREE, __ATOMIC_RELEASE);
+    if (kind == KIN__NOTE_FREE) {
+        __atomic_store_n(place->state, KIN__BLOCK_FREE, __ATOMIC_RELEASE);
+        if (arrived) atomic_store(note->destination, NULL);
+    }
+    note_clear(note);
+}
+
+/* Repairs a class whose latch holder died: settles the notes that name its blocks, of threads
+ * that are dead, and makes the caches anew.  A note of somebody who died inside the latch is
+ * settled here, before anybody can take the block it names. */
+static void repair(struct kin__class *class, unsigned class_index)
+{
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        if (!kin__member_died(member)) continue;
+        for (int level = 0; level < KIN__LEVELS; level++) {
+            struct kin__place place;
+            struct kin__note *note = &member->note[level];
+            if (atomic_load(&note->kind) != KIN__NOTE_NONE && locate(note->block, &place) &&
+                place.class == class)
+                settle(note, &place);
+        }
+    }
+    rebuild(class, class_index);
+    kin__latch_clean(&class->latch);
+}
+
+int kin__class_lock(struct kin__class *class)
+{
+    int rc = kin__latch_acquire(&class->latch, KIN_FOREVER);
+    if (rc == 1) repair(class, (unsigned)(class - kin__heap()->classes));
+    return rc < 0 ? rc : 0;
+}
+
+void kin__class_unlock(struct kin__class *class)
+{
+    kin__latch_release(&class->latch);
+}
+
+void kin__note_settle(struct kin__member *member)
+{
+    for (int level = 0; level < KIN__LEVELS; level++) {
+        struct kin__note *note = &member->note[level];
+        struct kin__place place;
+        if (atomic_load(&note->kind) == KIN__NOTE_NONE) continue;
+        if (!locate(note->block, &place)) {
+            note_clear(note);
+            continue;
+        }
+        if (kin__class_lock(place.class) < 0) return;
+        /* The lock may have settled it already. */
+        if (atomic_load(&note->kind) != KIN__NOTE_NONE) {
+            bool was_allocated = *place.state == KIN__BLOCK_ALLOCATED;
+            settle(note, &place);
+            if (was_allocated && *place.state == KIN__BLOCK_FREE) {
+                kin__block_push_free(&place, note->block);
+                place.class->allocated--;
+                if (kin__class_is_large(place.span->class_index) && place.span->backed)
+                    kin__class_reserve_add(place.class, place.class->block_size);
+            }
+        }
+        kin__class_unlock(place.class);
+    }
+}
+
+/* ---- allocating ---------------------------------------------------------------------------------------------- */
+
+/* Takes a block out of a class that has one.  Under its latch. */
+static void *take_block(struct kin__class *class, unsigned class_index)
+{
+    void *block;
+    if (kin__class_is_large(class_index)) {
+        uint32_t page = (uint32_t) class->free - 1;
+        struct kin__page *span = &kin__family.pages[page];
+        block = kin__span_start(page);
+        note_write(KIN__NOTE_ALLOCATE, block, NULL);
+        __atomic_store_n(&span->state, KIN__BLOCK_ALLOCATED, __ATOMIC_RELEASE);
+        class->free = span->next_free;
+        kin__class_reserve_add(class, -(span->backed ? class->block_size : 0));
+    } else if (class->free != 0) {
+        struct kin__place place;
+        block = (void *)(uintptr_t) class->free;
+        locate(block, &place);
+        note_write(KIN__NOTE_ALLOCATE, block, NULL);
+        __atomic_store_n(place.state, KIN__BLOCK_ALLOCATED, __ATOMIC_RELEASE);
+        class->free = *link_of(class, class_index, block);
+    } else {
+        uint32_t page = class->current - 1;
+        struct kin__page *span = &kin__family.pages[page];
+        uint32_t number = span->carved;
+        block = small_block(span, page, number, class->block_size);
+        note_write(KIN__NOTE_ALLOCATE, block, NULL);
+        __atomic_store_n(&span->carved, number + 1, __ATOMIC_RELEASE);
+        /* CRASH: carved and still FREE: the rebuilt free list has it. */
+        __atomic_store_n(&block_states(page)[number], KIN__BLOCK_ALLOCATED, __ATOMIC_RELEASE);
+    }
+    class->allocated++;
+    return block;
+}
+
+/* A free large span may have lost its memory; it is the caller's already. */
+static int back_large(void *block, struct kin__class *class)
+{
+    struct kin__place place;
+    if (!locate(block, &place) || place.span->backed) return 0;
+    int rc = kin__region_back((uintptr_t)block - kin__family.base, class->block_size);
+    if (rc == 0) place.span->backed = 1;
+    return rc;
+}
+
+static void *allocate_from(unsigned class_index, uint64_t object_size, int *error)
+{
+    struct kin__class *class = &kin__heap()->classes[class_index];
+    /* A signal handler that interrupted an allocation would take its note over. */
+    *error = -EDEADLK;
+    if (atomic_load_explicit(&own_note()->kind, memory_order_relaxed) != KIN__NOTE_NONE) return NULL;
+    for (;;) {
+        *error = kin__class_lock(class);
+        if (*error < 0) return NULL;
+        if (class->block_size == 0) class->block_size = object_size;
+        if (!kin__class_empty(class)) break;
+        kin__class_unlock(class);
+        *error = kin__class_grow(class, class_index);
+        if (*error < 0) return NULL;
+    }
+    void *block = take_block(class, class_index);
+    kin__class_unlock(class);
+    if (kin__class_is_large(class_index)) {
+        *error = back_large(block, class);
+        if (*error < 0) {
+            kin__allocate_cancel();
+            return NULL;
+        }
+    }
+    return block;
+}
+
+void *kin__allocate(size_t size, int *error)
+{
+    if (size > kin__block_limit()) {
+        *error = -ENOMEM;
+        return NULL;
+    }
+    return allocate_from(class_of_size(size == 0 ? 1 : size), 0, error);
+}
+
+void *kin__allocate_object(enum kin__object_kind kind, size_t size, int *error)
+{
+    unsigned class_index = KIN__CLASSES_SMALL + KIN__CLASSES_LARGE + (unsigned)kind;
+    uint64_t block_size = (size + sizeof(uint64_t) + 63) & ~(uint64_t)63;
+    return allocate_from(class_index, block_size, error);
+}
+
+void kin__allocate_publish(_Atomic(void *) *destination)
+{
+    struct kin__note *note = own_note();
+    note->destination = destination;
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store(destination, note->block);
+    note_clear(note);
+}
+
+void kin__allocate_finish(void)
+{
+    note_clear(own_note());
+}
+
+/* ---- freeing ---------------------------------------------------------------------------------------------------- */
+
+static bool give_memory_back(struct kin__place *place)
+{
+    return kin__class_is_large(place->span->class_index) && place->span->backed &&
+           __atomic_load_n(&place->class->reserve, __ATOMIC_RELAXED) + place->class->block_size > RESERVE;
+}
+
+/* Frees the block that the thread's note names. */
+static int free_noted(void *block, _Atomic(void *) *destination, struct kin__place *place)
+{
+    if (give_memory_back(place)) {
+        /* Still ours, so that nobody can be given it before it is settled.  CRASH: marked and
+         * not yet unbacked costs a needless backing later. */
+        place->span->backed = 0;
+        kin__os_memory_unback(block, place->class->block_size);
+    }
+    int rc = kin__class_lock(place->class);
+    if (rc < 0) {
+        note_clear(own_note());
+        return rc;
+    }
+    if (*place->state != KIN__BLOCK_ALLOCATED) {
+        note_clear(own_note());
+        kin__class_unlock(place->class);
+        return -EINVAL;
+    }
+    __atomic_store_n(place->state, KIN__BLOCK_FREE, __ATOMIC_RELEASE);
+    /* CRASH: from here the block is free; who repairs the class clears the destination. */
+    if (destination != NULL) atomic_store(destination, NULL);
+    kin__block_push_free(place, block);
+    place->class->allocated--;
+    if (kin__class_is_large(place->span->class_index) && place->span->backed)
+        kin__class_reserve_add(place->class, place->class->block_size);
+    note_clear(own_note());
+    kin__class_unlock(place->class);
+    return 0;
+}
+
+int kin__free(void *block, _Atomic(void *) *destination)
+{
+    struct kin__place place;
+    if (!locate(block, &place) || __atomic_load_n(place.state, __ATOMIC_RELAXED) != KIN__BLOCK_ALLOCATED)
+        return -EINVAL;
+    if (atomic_load_explicit(&own_note()->kind, memory_order_relaxed) != KIN__NOTE_NONE) return -EDEADLK;
+    note_write(KIN__NOTE_FREE, block, destination);
+    return free_noted(block, destination, &place);
+}
+
+void kin__allocate_cancel(void)
+{
+    struct kin__place place;
+    void *block = own_note()->block;
+    /* The note turns into one to free: at no moment is there none. */
+    atomic_store_explicit(&own_note()->kind, KIN__NOTE_FREE, memory_order_release);
+    if (locate(block, &place)) free_noted(block, NULL, &place);
+}
+
+void kin__allocator_usage(uint64_t *allocated, uint64_t *blocks, uint64_t *backed)
+{
+    *allocated = *blocks = *backed = 0;
+    for (unsigned i = 0; i < KIN__CLASSES; i++) {
+        struct kin__class *class = &kin__heap()->classes[i];
+        if (class->spans == 0 || kin__class_lock(class) < 0) continue;
+        *blocks += class->allocated;
+        *allocated += class->allocated * class->block_size;
+        for (uint32_t next = class->spans; next != 0; next = kin__family.pages[next - 1].next_span) {
+            struct kin__page *span = &kin__family.pages[next - 1];
+            *backed += span->backed ? (uint64_t)span->pages << KIN__PAGE_SHIFT : 0;
+        }
+        kin__class_unlock(class);
+    }
+}

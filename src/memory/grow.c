@@ -1,0 +1,159 @@
+/* grow.c: taking pages of the heap for a class that has nothing left to hand out.
+ *
+ * Invariants:
+ *  - One thread of the family takes pages at a time: it has `grow`, a full robust lock, because
+ *    the class's latch is taken inside.
+ *  - A span that has left top and not reached its class is found by `taking`.
+ */
+#include "memory/heap.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Small blocks are carved from spans of this many pages. */
+#define SPAN_PAGES        1
+#define SPAN_PAGES_MEDIUM 8
+
+/* The lock for taking pages: a full robust lock, because a latch is taken inside. */
+static int grow_lock(void)
+{
+    struct kin__robust *lock = &kin__heap()->grow;
+    bool waiting = false;
+    for (;;) {
+        uint32_t seen = atomic_load(&lock->point.word);
+        if ((seen & KIN__WORD_OWNER) == (kin__self.owner_word & KIN__WORD_OWNER))
+            return -EDEADLK; /* a signal handler that interrupted us in here */
+        if ((seen & KIN__WORD_OWNER) == 0) {
+            kin__pending_set(&lock->point.word);
+            if (atomic_compare_exchange_strong(&lock->point.word, &seen, kin__self.owner_word)) {
+                kin__robust_insert(lock);
+                kin__pending_clear();
+                break;
+            }
+            kin__pending_clear();
+            continue;
+        }
+        if (!waiting) {
+            kin__waiters_enter(&lock->point);
+            waiting = true;
+        }
+        kin__sleep(&lock->point, seen, KIN_FOREVER);
+    }
+    if (waiting) kin__waiters_leave(&lock->point);
+    return 0;
+}
+
+static void grow_unlock(void)
+{
+    struct kin__robust *lock = &kin__heap()->grow;
+    kin__pending_set(&lock->point.word);
+    kin__robust_remove(lock);
+    atomic_exchange(&lock->point.word, 0);
+    if (kin__waiters_any(&lock->point)) kin__os_futex_wake(&lock->point.word, 1);
+    kin__pending_clear();
+}
+
+/* Undoes a dead grower's half-done step: a span that left top but did not reach its class.
+ * Under `grow`, and under the latch of the class in question (`class_index`). */
+static void settle_taking(void)
+{
+    uint32_t taking = kin__heap()->taking;
+    if (taking == 0) return;
+    uint32_t page = taking - 1;
+    struct kin__class *class = &kin__heap()->classes[kin__family.pages[page].class_index];
+    if (kin__class_lock(class) < 0) return;
+    if (atomic_load(&kin__heap()->top) > page && class->spans != taking)
+        atomic_store(&kin__heap()->top, page);
+    kin__heap()->taking = 0;
+    kin__class_unlock(class);
+}
+
+static int describe(uint32_t pages)
+{
+    uint32_t described = atomic_load(&kin__heap()->described);
+    if (pages <= described) return 0;
+    uint32_t step = 4096 / (uint32_t)sizeof(struct kin__page);
+    uint32_t target = (pages + step * 8 - 1) / (step * 8) * (step * 8);
+    struct kin__header *header = kin__family.header;
+    if (target > header->heap_pages) target = header->heap_pages;
+    int rc = kin__region_back(header->pages_offset + (uint64_t)described * sizeof(struct kin__page),
+                              (uint64_t)(target - described) * sizeof(struct kin__page) + 4096);
+    if (rc == 0) atomic_store(&kin__heap()->described, target);
+    return rc;
+}
+
+static void fill_span(uint32_t page, unsigned class_index, uint32_t pages)
+{
+    struct kin__class *class = &kin__heap()->classes[class_index];
+    struct kin__page *span = &kin__family.pages[page];
+    memset(span, 0, sizeof *span);
+    span->class_index = (uint16_t)class_index;
+    span->pages = pages;
+    span->backed = 1;
+    span->block_count = 1;
+    if (!kin__class_is_large(class_index)) {
+        uint64_t bytes = (uint64_t)pages << KIN__PAGE_SHIFT;
+        uint64_t count = bytes / class->block_size;
+        /* A state byte for each block stands before the first, which begins on a cache line. */
+        while (((count + 63) & ~(uint64_t)63) + count * class->block_size > bytes) count--;
+        span->block_count = (uint32_t)count;
+        span->data = (uint32_t)((count + 63) & ~(uint64_t)63);
+        memset(kin__span_start(page), 0, span->data);
+    }
+    for (uint32_t i = 0; i < pages; i++) kin__family.pages[page + i].head = page + 1;
+}
+
+static uint32_t span_pages(unsigned class_index, uint64_t block_size)
+{
+    if (kin__class_is_large(class_index)) return (uint32_t)(block_size >> KIN__PAGE_SHIFT);
+    return block_size <= 4096 ? SPAN_PAGES : SPAN_PAGES_MEDIUM * (block_size > 65536 ? 2 : 1);
+}
+
+/* Gives the class a new span from top.  Under `grow`; called without the class's latch. */
+static int take_span(struct kin__class *class, unsigned class_index)
+{
+    uint32_t page = atomic_load(&kin__heap()->top);
+    uint32_t pages = span_pages(class_index, class->block_size);
+    uint64_t offset = kin__family.header->heap_offset + ((uint64_t)page << KIN__PAGE_SHIFT);
+    if (pages > kin__family.header->heap_pages - page) return -ENOMEM;
+    int rc = describe(page + pages);
+    if (rc == 0) rc = kin__region_back(offset, (uint64_t)pages << KIN__PAGE_SHIFT);
+    if (rc < 0) return rc;
+    kin__os_memory_populate(kin__span_start(page), (uint64_t)pages << KIN__PAGE_SHIFT);
+    fill_span(page, class_index, pages);
+    rc = kin__class_lock(class);
+    if (rc < 0) return rc;
+    /* CRASH: after `taking`, the next grower looks whether the span arrived (settle_taking). */
+    kin__heap()->taking = page + 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store(&kin__heap()->top, page + pages);
+    kin__family.pages[page].next_span = class->spans;
+    atomic_signal_fence(memory_order_seq_cst);
+    class->spans = page + 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    kin__heap()->taking = 0;
+    if (kin__class_is_large(class_index)) {
+        struct kin__place place = {.class = class, .span = &kin__family.pages[page], .page = page};
+        kin__block_push_free(&place, NULL);
+        kin__class_reserve_add(class, class->block_size);
+    } else {
+        class->current = page + 1;
+    }
+    kin__class_unlock(class);
+    return 0;
+}
+
+int kin__class_grow(struct kin__class *class, unsigned class_index)
+{
+    int rc = grow_lock();
+    if (rc < 0) return rc;
+    settle_taking();
+    rc = kin__class_lock(class);
+    if (rc == 0) {
+        bool empty = kin__class_empty(class);
+        kin__class_unlock(class);
+        if (empty) rc = take_span(class, class_index);
+    }
+    grow_unlock();
+    return rc;
+}

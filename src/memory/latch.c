@@ -1,0 +1,68 @@
+/* latch.c: the slow paths of the internal lock.  See latch.h for the invariants. */
+#include "memory/latch.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/log.h"
+#include "os/os.h"
+
+/* Even a deadline that has passed waits this long for a holder that is only being slow. */
+#define GRACE_NS KIN__SLICE_NS
+
+/* Takes a word that is free or was left by a dead owner; 1 when it was. */
+static int take(struct kin__latch *latch, uint32_t seen)
+{
+    kin__pending_set(&latch->point.word);
+    if (!atomic_compare_exchange_strong(&latch->point.word, &seen, kin__self.owner_word)) {
+        kin__pending_clear();
+        return 0;
+    }
+    /* CRASH: dead before this store, OWNER_DIED is set anew by the kernel. */
+    if ((seen & KIN__WORD_DIED) != 0) latch->point.dirty = 1;
+    return 1;
+}
+
+static bool watch(struct kin__latch *latch)
+{
+    for (unsigned i = 0; i < kin__spin_limit / 10; i++) {
+        uint32_t seen = atomic_load_explicit(&latch->point.word, memory_order_relaxed);
+        if ((seen & KIN__WORD_OWNER) == 0 && take(latch, seen)) return true;
+        kin__relax();
+    }
+    return false;
+}
+
+int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline)
+{
+    if (kin__self.robust->pending != NULL) return -EDEADLK;
+    if (watch(latch)) return latch->point.dirty;
+    if (deadline != KIN_FOREVER) {
+        kin_deadline least = kin__os_clock() + GRACE_NS;
+        deadline = deadline > least ? deadline : least;
+    }
+    int rc = 0;
+    kin__waiters_enter(&latch->point);
+    for (;;) {
+        uint32_t seen = atomic_load(&latch->point.word);
+        if ((seen & KIN__WORD_OWNER) == 0) {
+            if (take(latch, seen)) break;
+            continue;
+        }
+        rc = kin__sleep(&latch->point, seen, deadline);
+        if (rc == 1 && (atomic_load(&latch->point.word) & KIN__WORD_OWNER) == 0)
+            kin__rescued(&latch->point, seen);
+        if (rc < 0) {
+            kin__log(KIN_LOG_WARNING, "thread %u holds an internal lock past the deadline: stopped?",
+                     seen & KIN__WORD_OWNER);
+            break;
+        }
+    }
+    kin__waiters_leave(&latch->point);
+    return rc < 0 ? rc : latch->point.dirty;
+}
+
+void kin__latch_wake(struct kin__latch *latch)
+{
+    kin__os_futex_wake(&latch->point.word, 1);
+}

@@ -1,0 +1,85 @@
+/* latch.h: the internal lock: short, call-free critical sections, robust against death.
+ *
+ * Invariants:
+ *  - A thread holds at most one latch, and inside it runs only kin's own code: no call that
+ *    could take another latch or a robust mutex.  That is what lets the thread's one
+ *    "pending" note of the robust list stand for the latch, so that holding it needs no list.
+ *  - The owner word always carries FUTEX_WAITERS, so that the kernel wakes a sleeper when the
+ *    owner dies.  The release does not erase the memory that somebody sleeps: that is
+ *    `waiters`, a word of its own (glibc's robust mutex loses a wake-up there).
+ *  - `dirty` stays set from the death of an owner until a later owner has repaired what the
+ *    latch protects and calls kin__latch_clean; whoever dies in between leaves it set.
+ *
+ * The order "note pending, then take the word" and "free the word, then clear pending" is the
+ * one of musl's robust mutexes: the kernel must find the note whenever the word is ours.
+ */
+#ifndef KIN_MEMORY_LATCH_H
+#define KIN_MEMORY_LATCH_H
+
+#include "memory/table.h"
+#include "memory/wait.h"
+
+#define KIN__WORD_OWNER   0x3fffffffu /* the thread id, 0: free */
+#define KIN__WORD_DIED    0x40000000u
+#define KIN__WORD_WAITERS 0x80000000u
+
+/* From an owner word to where the kernel's robust list expects the entry (glibc's layout). */
+#define KIN__ROBUST_ENTRY 32
+
+struct kin__latch {
+    struct kin__wait_point point;
+};
+
+int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline);
+void kin__latch_wake(struct kin__latch *latch);
+
+static inline void kin__pending_set(void *word)
+{
+    kin__self.robust->pending = (char *)word + KIN__ROBUST_ENTRY;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void kin__pending_clear(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    kin__self.robust->pending = NULL;
+}
+
+/* Takes the latch.  0: held; 1: held, and the caller must repair what it protects and call
+ * kin__latch_clean.  -EDEADLK: called from a signal handler that interrupted a critical
+ * section; -ETIMEDOUT: its holder is stopped (a grace of some milliseconds is added to the
+ * deadline, so that even a deadline that has passed survives ordinary contention).
+ * The calling thread has joined the family. */
+static inline int kin__latch_acquire(struct kin__latch *latch, kin_deadline deadline)
+{
+    uint32_t expected = 0;
+    if (__builtin_expect(kin__self.robust->pending != NULL, 0))
+        return kin__latch_acquire_slow(latch, deadline);
+    kin__pending_set(&latch->point.word);
+    /* Acquire: pairs with the release's exchange.  CRASH: before this the kernel finds a
+     * pending note with a word that is not ours and at most wakes somebody. */
+    if (__builtin_expect(atomic_compare_exchange_strong(&latch->point.word, &expected, kin__self.owner_word),
+                         1))
+        return latch->point.dirty;
+    kin__pending_clear();
+    return kin__latch_acquire_slow(latch, deadline);
+}
+
+static inline void kin__latch_clean(struct kin__latch *latch)
+{
+    latch->point.dirty = 0;
+}
+
+static inline void kin__latch_release(struct kin__latch *latch)
+{
+    /* Seq_cst exchange: releases what we wrote, and is the full barrier between every commit
+     * made inside and the reads of `waiters` here and in kin__event_notify after it.
+     * CRASH: after it and before the wake-up, `waiters` still counts the sleeper, so that the
+     * next release wakes it; the kernel, finding the pending note and a free word, wakes one
+     * too. */
+    atomic_exchange(&latch->point.word, 0);
+    if (__builtin_expect(kin__waiters_any(&latch->point), 0)) kin__latch_wake(latch);
+    kin__pending_clear();
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* reap.c: cleaning up after the dead.  See reap.h for the invariants.
+ *
+ * For a thread: its sleep is uncounted, the allocator's note is settled, the users of what it
+ * was touching are told; then its slot is free.  For a process, once no member of it is left:
+ * the messages it held are settled; then its slot is free.
+ */
+#include "memory/reap.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include <kin/error.h>
+#include <kin/memory.h>
+
+#include "base/log.h"
+#include "memory/latch.h"
+#include "memory/region.h"
+#include "os/os.h"
+
+struct kin__reap_hooks kin__reap_hooks[KIN__OBJECT_KINDS + 1];
+
+/* ---- the reaper's lock: taken only if free or left by a dead reaper ----------------------------- */
+
+static bool reap_lock(struct kin__robust *lock)
+{
+    if (kin__self.robust->pending != NULL) return false;
+    uint32_t seen = atomic_load(&lock->point.word);
+    if ((seen & KIN__WORD_OWNER) != 0) return false;
+    kin__pending_set(&lock->point.word);
+    bool taken = atomic_compare_exchange_strong(&lock->point.word, &seen, kin__self.owner_word);
+    if (taken) kin__robust_insert(lock);
+    kin__pending_clear();
+    return taken;
+}
+
+static void reap_unlock(struct kin__robust *lock)
+{
+    kin__pending_set(&lock->point.word);
+    kin__robust_remove(lock);
+    atomic_exchange(&lock->point.word, 0);
+    kin__pending_clear();
+}
+
+/* ---- members ---------------------------------------------------------------------------------------- */
+
+static bool process_gone(struct kin__process_slot *process)
+{
+    uint64_t state = atomic_load(&process->state);
+    /* A claimant may not have written yet since when it is there. */
+    int64_t since = kin__state_of(state) == KIN__SLOT_CLAIMING ? INT64_MAX : process->since;
+    return kin__os_process_gone(kin__process_pid(state), since) == 1;
+}
+
+/* A claim is abandoned when its process is gone, or when its thread got as far as the life
+ * word and died with it. */
+static bool member_dead(struct kin__member *member, uint64_t state)
+{
+    switch (kin__state_of(state)) {
+    case KIN__SLOT_LIVE: return kin__member_died(member);
+    case KIN__SLOT_DEAD: return true;
+    case KIN__SLOT_CLAIMING:
+        return kin__member_died(member) || process_gone(&kin__family.processes[kin__member_process(state)]);
+    default: return false;
+    }
+}
+
+static void reap_member(struct kin__member *member, uint64_t state)
+{
+    uint64_t dead = (state & ~(uint64_t)0xff) | KIN__SLOT_DEAD;
+    /* CRASH: from here on it is dead whatever its life word says, until it is free. */
+    if (!atomic_compare_exchange_strong(&member->state, &state, dead)) return;
+    for (int depth = 0; depth < KIN__WAITS; depth++) {
+        struct kin__wait_point *point = atomic_load(&member->waiting_on[depth]);
+        if (point != NULL) {
+            /* It may have been woken for an event that others wait for as well. */
+            kin__waiters_recount(point);
+            kin__waiters_wake_all(point);
+        }
+    }
+    kin__note_settle(member);
+    void *touching = atomic_load(&member->touching);
+    int kind = touching != NULL ? kin__object_kind_of(touching) : -1;
+    if (kind >= 0 && kin__reap_hooks[kind].announce != NULL) kin__reap_hooks[kind].announce(touching, member);
+    for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
+    atomic_store(&member->touching, NULL);
+    atomic_store(&member->life.point.word, 0);
+    atomic_fetch_add(&kin__family.header->deaths, 1);
+    /* CRASH: until this store everything above is repeated by the next reaper. */
+    atomic_store(&member->state, KIN__SLOT_FREE);
+}
+
+static int reap_members(void)
+{
+    int found = 0;
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        uint64_t state = atomic_load(&member->state);
+        if (member_dead(member, state)) {
+            reap_member(member, state);
+            found++;
+        }
+    }
+    return found;
+}
+
+/* ---- processes ---------------------------------------------------------------------------------------- */
+
+/* Marks the processes that have members, living or dead. */
+static void mark_peopled(uint8_t *peopled)
+{
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t state = atomic_load(&kin__family.members[i].state);
+        uint32_t process = kin__member_process(state);
+        if (kin__state_of(state) != KIN__SLOT_FREE && process < KIN__PROCESSES_MOST)
+            peopled[process / 8] |= (uint8_t)(1u << process % 8);
+    }
+}
+
+/* True when the entry is settled. */
+static bool settle_held(_Atomic(void *) *entry, uint64_t identity)
+{
+    void *held = atomic_load(entry);
+    if (held == NULL || held == KIN__HELD_CLAIMED) return true;
+    int kind = kin__object_kind_of(held);
+    struct kin__reap_hooks *hooks = &kin__reap_hooks[kind >= 0 ? kind : KIN__OBJECT_KINDS];
+    return hooks->held == NULL || hooks->held(held, entry, identity);
+}
+
+static bool reap_process(struct kin__process_slot *process, uint64_t state)
+{
+    uint64_t identity = atomic_load(&process->generation);
+    if (!atomic_compare_exchange_strong(&process->state, &state, (state & ~(uint64_t)0xff) | KIN__SLOT_DEAD))
+        return false;
+    uint32_t limit = atomic_load(&process->held_limit);
+    bool settled = true;
+    for (uint32_t i = 0; i < limit; i++) {
+        if (settle_held(&process->held[i], identity))
+            atomic_store(&process->held[i], NULL);
+        else
+            settled = false;
+    }
+    if (!settled) return false;
+    atomic_store(&process->generation, 0);
+    atomic_fetch_add(&kin__family.header->deaths, 1);
+    /* CRASH: until this store everything above is repeated by the next reaper. */
+    atomic_store(&process->state, KIN__SLOT_FREE);
+    return true;
+}
+
+/* A process without members has left, or all its threads are gone: only the system knows. */
+static int reap_processes(void)
+{
+    int found = 0;
+    uint32_t high = atomic_load(&kin__family.header->process_high);
+    uint8_t peopled[KIN__PROCESSES_MOST / 8] = {0};
+    mark_peopled(peopled);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__process_slot *process = &kin__family.processes[i];
+        uint64_t state = atomic_load(&process->state);
+        if (kin__state_of(state) == KIN__SLOT_FREE || process == kin__self.process) continue;
+        if (kin__state_of(state) != KIN__SLOT_DEAD &&
+            ((peopled[i / 8] >> i % 8 & 1) != 0 || !process_gone(process)))
+            continue;
+        found += reap_process(process, state);
+    }
+    return found;
+}
+
+bool kin__reap_needed(void)
+{
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++)
+        if (kin__member_died(&kin__family.members[i])) return true;
+    return false;
+}
+
+int kin__reap(void)
+{
+    if (kin__family.header == NULL || kin__self.robust == NULL) return 0;
+    struct kin__robust *lock = &kin__family.header->reap;
+    if (!reap_lock(lock)) return 0;
+    /* A thread that is only about to join, and finds the table full of the dead, has no slot for
+     * the notes that reaping writes. */
+    static _Thread_local struct kin__member stand_in;
+    bool joined = kin__self.member != NULL;
+    if (!joined) kin__self.member = &stand_in;
+    kin__self.level = KIN__LEVEL_REAP;
+    int found = reap_members() + reap_processes();
+    kin__self.level = KIN__LEVEL_WORK;
+    if (!joined) kin__self.member = NULL;
+    reap_unlock(lock);
+    if (found > 0) kin__log(KIN_LOG_INFO, "cleaned up after %d dead threads and processes", found);
+    return found;
+}
+
+int kin_sweep(void)
+{
+    int rc = kin__enter();
+    return rc < 0 ? rc : kin__reap();
+}

@@ -1,0 +1,34 @@
+/* reap.h: cleaning up after the dead.
+ *
+ * Invariants: reaping is idempotent, and a reaper that dies half-way is followed by another
+ * that repeats what it did.  One process reaps at a time; nobody ever waits for a reaper.
+ */
+#ifndef KIN_MEMORY_REAP_H
+#define KIN_MEMORY_REAP_H
+
+#include <stdint.h>
+
+#include "memory/allocator.h"
+#include "memory/table.h"
+
+/* What the layers above have to do with a death, by kind of object; they register it when the
+ * program is loaded.
+ *   announce  tells the other users of `object` (what the thread `dead` was touching) to look
+ *             again; completes what it may have left half-done.
+ *   held      settles an object that the dead process `identity` held: frees it unless it is
+ *             another's by now.  Returns false to be asked again later. */
+struct kin__reap_hooks {
+    void (*announce)(void *object, struct kin__member *dead);
+    bool (*held)(void *object, _Atomic(void *) *entry, uint64_t identity);
+};
+/* The last one is of blocks that are no objects. */
+extern struct kin__reap_hooks kin__reap_hooks[KIN__OBJECT_KINDS + 1];
+
+/* Looks for dead members and processes and cleans up after them; returns how many it found.
+ * The calling thread has not necessarily joined. */
+int kin__reap(void);
+
+/* Are there members whose death nobody has dealt with?  Reads memory only. */
+bool kin__reap_needed(void);
+
+#endif

@@ -1,0 +1,119 @@
+/* region.h: the family's memory: one sparse file that every process maps at one address.
+ *
+ * Invariants:
+ *  - Nothing of the region is touched that has no memory behind it: each part is backed
+ *    before its first use, so that too little memory is an error code and never SIGBUS.
+ *  - The region is never unmapped or moved while the process lives: a futex word in it stays
+ *    a futex word (glibc bug 14485).
+ *  - What is in the header before `ready` never changes after it.
+ */
+#ifndef KIN_MEMORY_REGION_H
+#define KIN_MEMORY_REGION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <errno.h>
+
+#include <kin/error.h>
+#include <kin/memory.h>
+
+#include "memory/allocator.h"
+#include "memory/table.h"
+
+#define KIN__MAGIC_REGION   0x6e6f696765726e6bull
+#define KIN__LAYOUT_VERSION 1u
+
+/* SHARED, at the base of the region.
+ *   magic … member_limit   written by the process that makes the region, before any other can
+ *                          see it; read by all.
+ *   generation             counter behind process and member generations; fetch_add.
+ *   process_high, member_high   slots at and above were never used; raised by CAS.
+ *   deaths                 how many were cleaned up after; fetch_add by the reaper, read by
+ *                          supervisors to learn that there is something to look at.
+ *   rescues                sleeps that ended well only because their slice did: a test that
+ *                          finds any has found a lost wake-up; fetch_add.
+ *   reap                   the lock of the reaper, in its owner's robust list: it is held
+ *                          while latches are taken.
+ *   allocator              see allocator.h. */
+struct kin__header {
+    uint64_t magic;
+    uint32_t layout_version;
+    uint32_t layout_check;
+    uint64_t size;
+    void *base;
+    uint8_t boot_id[16];
+    uint64_t pid_namespace;
+    uint64_t device;
+    uint64_t inode;
+    uint32_t process_limit;
+    uint32_t member_limit;
+    uint64_t processes_offset;
+    uint64_t members_offset;
+    uint64_t pages_offset;
+    uint64_t heap_offset;
+    uint32_t heap_pages;
+    int creator_pid;
+
+    _Atomic uint64_t generation __attribute__((aligned(64)));
+    _Atomic uint32_t process_high;
+    _Atomic uint32_t member_high;
+    _Atomic uint32_t members_backed;
+    _Atomic uint64_t deaths;
+    _Atomic uint64_t rescues;
+
+    struct kin__robust reap __attribute__((aligned(64)));
+    struct kin__allocator allocator;
+};
+
+/* This process's view. */
+struct kin__family {
+    struct kin__header *header; /* NULL: no family yet */
+    uintptr_t base;
+    uint64_t size;
+    int descriptor;
+    struct kin__process_slot *processes;
+    struct kin__member *members;
+    struct kin__page *pages;
+    char *heap;
+};
+extern struct kin__family kin__family;
+
+/* Makes or joins the family for this process; 0 when there is one. */
+int kin__region_open(const kin_family_options *options);
+
+/* Puts memory behind [offset, offset + size) of the region. */
+int kin__region_back(uint64_t offset, uint64_t size);
+
+static inline bool kin__in_family(const void *address)
+{
+    return (uintptr_t)address - kin__family.base < kin__family.size;
+}
+
+/* ---- objects ------------------------------------------------------------------------------ */
+
+/* Memory of objects is type-stable: what was once an object of a kind only ever becomes an
+ * object of that kind again, so that a stale pointer finds a magic word that says "closed",
+ * and a late look at its wait points does no harm. */
+#define KIN__MAGIC_CLOSED 0x6465736f6c636e6bull
+
+/* Checks that `object` is an open object whose magic word is at `magic_offset`. */
+static inline int kin__check(const void *object, size_t magic_offset, uint64_t magic)
+{
+    if (__builtin_expect(object == NULL, 0)) return -EINVAL;
+    /* Objects begin on cache lines of the part of the heap that is in use: what is read here
+     * has memory behind it. */
+    uint64_t used = (uint64_t)atomic_load_explicit(&kin__family.header->allocator.top, memory_order_relaxed)
+                    << KIN__PAGE_SHIFT;
+    if (__builtin_expect(
+            (uintptr_t)object - (uintptr_t)kin__family.heap >= used || ((uintptr_t)object & 63) != 0, 0))
+        return KIN_EFOREIGN;
+    uint64_t found =
+        __atomic_load_n((const uint64_t *)((const char *)object + magic_offset), __ATOMIC_RELAXED);
+    if (__builtin_expect(found == magic, 1)) return 0;
+    return found == KIN__MAGIC_CLOSED ? KIN_ECLOSED : KIN_EFOREIGN;
+}
+
+#endif

@@ -1,0 +1,265 @@
+/* table.c: joining the family, thread by thread, and leaving it.
+ *
+ * Invariants: see table.h.  A slot is claimed by one CAS that says who claims, so that a death
+ * right after it can be attributed; it becomes visible as LIVE by one store when it is filled
+ * in.  A thread that ends in order frees its slot itself; every other end is the reaper's.
+ */
+#include "memory/table.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <kin/error.h>
+#include <kin/memory.h>
+
+#include "memory/latch.h"
+#include "memory/reap.h"
+#include "memory/region.h"
+
+_Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
+
+unsigned kin__spin_limit;
+
+/* The slot of this process, found again by its later threads; 0 in a new child. */
+static struct {
+    _Atomic(struct kin__process_slot *) slot;
+    uint64_t generation;
+} own;
+static pthread_mutex_t joining = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t leave_key;
+
+/* ---- the robust list ----------------------------------------------------------------------- */
+
+/* A list entry's predecessor field lies before its `next`; the low bit of a pointer marks
+ * priority-inheritance mutexes of libc's. */
+static void **previous_of(void *entry)
+{
+    return (void **)((uintptr_t)entry & ~(uintptr_t)1) - 1;
+}
+
+void kin__robust_insert(struct kin__robust *entry)
+{
+    struct kin__robust_list *list = kin__self.robust;
+    entry->next = list->next;
+    entry->prev = &list->next;
+    *previous_of(list->next) = &entry->next;
+    /* CRASH: until this store the kernel knows the word by the pending note alone. */
+    atomic_signal_fence(memory_order_seq_cst);
+    list->next = &entry->next;
+}
+
+void kin__robust_remove(struct kin__robust *entry)
+{
+    *previous_of(entry->next) = entry->prev;
+    *(void **)((uintptr_t)entry->prev & ~(uintptr_t)1) = entry->next;
+    atomic_signal_fence(memory_order_seq_cst);
+    entry->prev = NULL;
+    entry->next = NULL;
+}
+
+/* ---- leaving ---------------------------------------------------------------------------------- */
+
+static void leave(void *unused)
+{
+    (void)unused;
+    struct kin__member *member = kin__self.member;
+    if (member == NULL) return;
+    uint64_t state = atomic_load(&member->state);
+    uint64_t leaving = (state & ~(uint64_t)0xff) | KIN__SLOT_CLAIMING;
+    /* CRASH: with its life word freed and the slot still in use, it is dead when its process is. */
+    atomic_store(&member->state, leaving);
+    kin__pending_set(&member->life.point.word);
+    kin__robust_remove(&member->life);
+    atomic_store(&member->life.point.word, 0);
+    kin__pending_clear();
+    memset(&kin__self, 0, sizeof kin__self);
+    atomic_compare_exchange_strong(&member->state, &leaving, KIN__SLOT_FREE);
+}
+
+static void forget_in_child(void)
+{
+    memset(&kin__self, 0, sizeof kin__self);
+    atomic_store(&own.slot, NULL);
+    pthread_mutex_init(&joining, NULL);
+}
+
+static void set_up(void)
+{
+    pthread_key_create(&leave_key, leave);
+    pthread_atfork(NULL, NULL, forget_in_child);
+}
+
+/* ---- joining ---------------------------------------------------------------------------------- */
+
+static void raise_to(_Atomic uint32_t *mark, uint32_t value)
+{
+    uint32_t seen = atomic_load(mark);
+    while (seen < value && !atomic_compare_exchange_weak(mark, &seen, value))
+        ;
+}
+
+/* A table that is full of the dead is emptied by us, or just now by somebody else. */
+#define CLAIM_ATTEMPTS 20
+
+static void make_room(void)
+{
+    if (kin__reap() == 0) kin__os_sleep_until(kin__os_clock() + 1000000);
+}
+
+static uint64_t offset_of(const void *address)
+{
+    return (uintptr_t)address - kin__family.base;
+}
+
+static int claim_process(struct kin__process_slot **claimed)
+{
+    struct kin__header *header = kin__family.header;
+    uint64_t claim = (uint64_t)kin__os_pid() << 8 | KIN__SLOT_CLAIMING;
+    for (int attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
+        for (uint32_t i = 0; i < header->process_limit; i++) {
+            struct kin__process_slot *slot = &kin__family.processes[i];
+            if (i >= atomic_load(&header->process_high)) {
+                int rc = kin__region_back(offset_of(slot), 4096);
+                if (rc < 0) return rc;
+                raise_to(&header->process_high, i + 1);
+            }
+            uint64_t expected = KIN__SLOT_FREE;
+            if (!atomic_compare_exchange_strong(&slot->state, &expected, claim)) continue;
+            /* CRASH: from here the claim names us; the reaper frees it when the pid is gone. */
+            slot->since = kin__os_boot_clock();
+            atomic_store(&slot->generation, atomic_fetch_add(&header->generation, 1) + 1);
+            if (atomic_load(&slot->held_limit) == 0) atomic_store(&slot->held_limit, KIN__HELD_FIRST);
+            atomic_store(&slot->state, (claim & ~(uint64_t)0xff) | KIN__SLOT_LIVE);
+            *claimed = slot;
+            return 0;
+        }
+        make_room();
+    }
+    return KIN_ESLOTS;
+}
+
+static int own_process(struct kin__process_slot **process)
+{
+    struct kin__process_slot *slot = atomic_load(&own.slot);
+    /* The reaper takes a process for gone when all its members died: after an odd end of its
+     * threads it may live on, and claims anew. */
+    if (slot != NULL && atomic_load(&slot->generation) == own.generation &&
+        kin__state_of(atomic_load(&slot->state)) == KIN__SLOT_LIVE) {
+        *process = slot;
+        return 0;
+    }
+    int rc = claim_process(&slot);
+    if (rc < 0) return rc;
+    own.generation = atomic_load(&slot->generation);
+    atomic_store(&own.slot, slot);
+    kin__spin_limit = kin__os_cpu_count() > 1 ? 1000 : 0;
+    *process = slot;
+    return 0;
+}
+
+static int back_members(uint32_t index)
+{
+    struct kin__header *header = kin__family.header;
+    uint32_t per_page = 4096 / (uint32_t)sizeof(struct kin__member);
+    uint32_t first = index - index % per_page;
+    if (index < atomic_load(&header->members_backed)) return 0;
+    int rc = kin__region_back(offset_of(&kin__family.members[first]), 4096);
+    if (rc == 0) raise_to(&header->members_backed, first + per_page);
+    return rc;
+}
+
+/* Fills in a claimed slot and makes it LIVE. */
+static void settle_in(struct kin__member *member, uint64_t claim)
+{
+    member->life.point.kind = KIN__POINT_OWNER;
+    member->life.point.dirty = 0;
+    atomic_store(&member->life.point.word, 0);
+    for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
+    for (int level = 0; level < KIN__LEVELS; level++) atomic_store(&member->note[level].kind, KIN__NOTE_NONE);
+    atomic_store(&member->touching, NULL);
+    kin__pending_set(&member->life.point.word);
+    atomic_store(&member->life.point.word, kin__self.owner_word);
+    kin__robust_insert(&member->life);
+    kin__pending_clear();
+    /* CRASH: dead before this store: CLAIMING by a process that is gone, or, when only this
+     * thread ended, with a marked life word. */
+    atomic_store(&member->state, (claim & ~(uint64_t)0xff) | KIN__SLOT_LIVE);
+}
+
+static int claim_member(struct kin__process_slot *process, struct kin__member **claimed)
+{
+    struct kin__header *header = kin__family.header;
+    uint64_t index = (uint64_t)(process - kin__family.processes);
+    for (int attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
+        for (uint32_t i = 0; i < header->member_limit; i++) {
+            int rc = back_members(i);
+            if (rc < 0) return rc;
+            struct kin__member *member = &kin__family.members[i];
+            uint64_t seen = atomic_load(&member->state);
+            if (kin__state_of(seen) != KIN__SLOT_FREE) continue;
+            uint64_t generation = atomic_fetch_add(&header->generation, 1) + 1;
+            uint64_t claim = generation << 32 | index << 8 | KIN__SLOT_CLAIMING;
+            raise_to(&header->member_high, i + 1);
+            if (!atomic_compare_exchange_strong(&member->state, &seen, claim)) continue;
+            settle_in(member, claim);
+            *claimed = member;
+            return 0;
+        }
+        make_room();
+    }
+    return KIN_ESLOTS;
+}
+
+int kin__join(void)
+{
+    int rc = kin__region_open(NULL);
+    if (rc < 0) return rc;
+    struct kin__robust_list *robust = NULL;
+    rc = kin__os_robust_list(&robust);
+    if (rc < 0) return KIN_EKERNEL;
+    pthread_once(&once, set_up);
+    pthread_mutex_lock(&joining);
+    kin__self.robust = robust;
+    kin__self.owner_word = (uint32_t)kin__os_thread_id() | KIN__WORD_WAITERS;
+    struct kin__process_slot *process = NULL;
+    struct kin__member *member = NULL;
+    rc = own_process(&process);
+    if (rc == 0) rc = claim_member(process, &member);
+    if (rc == 0) {
+        kin__self.process = process;
+        kin__self.process_identity = atomic_load(&process->generation);
+        kin__self.member = member;
+        pthread_setspecific(leave_key, member);
+    }
+    pthread_mutex_unlock(&joining);
+    /* Whoever comes looks after those who went, so that the tables stay short. */
+    if (rc == 0 && kin__reap_needed()) kin__reap();
+    return rc;
+}
+
+/* ---- held messages -------------------------------------------------------------------------- */
+
+int kin__held_claim(uint32_t *index)
+{
+    struct kin__process_slot *process = kin__self.process;
+    uint32_t hint = atomic_load_explicit(&process->held_hint, memory_order_relaxed);
+    for (;;) {
+        uint32_t limit = atomic_load(&process->held_limit);
+        for (uint32_t n = 0; n < limit; n++) {
+            uint32_t i = (hint + n) % limit;
+            void *expected = NULL;
+            if (atomic_load_explicit(&process->held[i], memory_order_relaxed) == NULL &&
+                atomic_compare_exchange_strong(&process->held[i], &expected, KIN__HELD_CLAIMED)) {
+                *index = i;
+                return 0;
+            }
+        }
+        if (limit >= KIN__HELD_LIMIT) return KIN_EHELD;
+        int rc = kin__region_back(offset_of(process) + 4096, sizeof *process - 4096);
+        if (rc < 0) return rc;
+        atomic_store(&process->held_limit, KIN__HELD_LIMIT);
+        hint = limit;
+    }
+}

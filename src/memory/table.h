@@ -1,0 +1,161 @@
+/* table.h: who belongs to the family: a slot for each process and one for each of its threads.
+ *
+ * Invariants:
+ *  - A thread that uses kin has a member slot whose life word is in its robust list for as
+ *    long as the thread lives: the kernel marks the word when the thread dies, however it
+ *    dies, and also when its process execs.  So whether a member lives is read from memory,
+ *    without a system call, and a reused pid cannot deceive.
+ *  - What a thread or process holds or waits for stands in its slot before it takes effect.
+ *    The counters elsewhere are caches of that.
+ *  - A slot is free again only after everything it named has been dealt with (reap.c).
+ */
+#ifndef KIN_MEMORY_TABLE_H
+#define KIN_MEMORY_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "memory/wait.h"
+#include "os/os.h"
+
+enum kin__slot_state {
+    KIN__SLOT_FREE = 0,
+    KIN__SLOT_CLAIMING = 1, /* the claimant is filling it in, or is about to give it up */
+    KIN__SLOT_LIVE = 2,
+    KIN__SLOT_DEAD = 3 /* being cleaned up after */
+};
+
+/* SHARED.  An owner word with the links that make it an entry of a thread's robust list.  The
+ * offsets are glibc's (pthread_mutex_t), checked when the family is opened: the kernel goes
+ * from `next` back to `word`, libc's list code from `next` back to `prev`.
+ *   point.word   as in latch.h; written by its owner, by CAS by who wants it, by the kernel.
+ *   prev, next   written by the owning thread alone (and by libc when that thread locks and
+ *                unlocks robust mutexes of its own). */
+struct kin__robust {
+    struct kin__wait_point point;
+    uint64_t magic;
+    void *prev;
+    void *next;
+};
+_Static_assert(offsetof(struct kin__robust, next) == 32 && offsetof(struct kin__robust, prev) == 24,
+               "the layout of glibc's robust list");
+
+/* What the allocator is doing for a thread; see allocator.c. */
+enum kin__note_kind { KIN__NOTE_NONE = 0, KIN__NOTE_ALLOCATE = 1, KIN__NOTE_FREE = 2 };
+struct kin__note {
+    _Atomic uint32_t kind;
+    void *block;
+    _Atomic(void *) *destination;
+};
+
+/* Somebody who waits reaps now and then, and reaping may free in its turn: two levels of notes.
+ * Waits lie inside each other too: reaping may wait, and a signal handler may interrupt. */
+enum { KIN__LEVEL_WORK = 0, KIN__LEVEL_REAP = 1, KIN__LEVELS = 2, KIN__WAITS = 4 };
+
+/* SHARED.  One thread of one process.
+ *   state       slot state in the low 8 bits, index of its process in the next 24, generation
+ *               above.  FREE → CLAIMING by CAS by the claimant; CLAIMING → LIVE by a store of
+ *               the claimant; back to CLAIMING and FREE by the member itself when its thread
+ *               ends, or over DEAD to FREE by the reaper (which holds the reap lock).
+ *   life        held by the member's thread while it lives; nobody else ever takes it.
+ *   waiting_on  written by the member; the reaper reads it after the death.
+ *   touching    the object whose other users may have to be told of a death; likewise.
+ *   note        likewise; under the class's latch also by who repairs that class.  */
+struct kin__member {
+    _Atomic uint64_t state;
+    struct kin__robust life;
+    _Atomic(struct kin__wait_point *) waiting_on[KIN__WAITS];
+    _Atomic(void *) touching;
+    struct kin__note note[KIN__LEVELS];
+} __attribute__((aligned(256)));
+
+/* SHARED.  One process.
+ *   state       slot state in the low 8 bits, pid above: FREE → CLAIMING(pid) by CAS; → LIVE by
+ *               a store of the claimant; LIVE → DEAD → FREE by the reaper.
+ *   generation  unlike that of every other process of the family; set before LIVE.
+ *   since       boot clock at the claim: the process was there before, a later user of the pid
+ *               was not.
+ *   held        the messages it has reserved or taken; 0 is free, KIN__HELD_CLAIMED is an entry
+ *               on its way.  Entries are claimed by CAS and written by threads of the process;
+ *               the reaper clears them after its death.
+ *   held_limit  entries that have memory behind them; grows. */
+#define KIN__PROCESSES_MOST 4096
+#define KIN__HELD_LIMIT     4096
+#define KIN__HELD_FIRST     500
+#define KIN__HELD_CLAIMED   ((void *)1)
+struct kin__process_slot {
+    _Atomic uint64_t state;
+    _Atomic uint64_t generation;
+    int64_t since;
+    _Atomic uint32_t held_limit;
+    _Atomic uint32_t held_hint;
+    uint64_t unused[4];
+    _Atomic(void *) held[KIN__HELD_LIMIT];
+} __attribute__((aligned(4096)));
+
+/* The calling thread, in its private memory.  All zero until it joins. */
+struct kin__self {
+    struct kin__member *member;
+    struct kin__robust_list *robust;
+    uint32_t owner_word; /* what it writes into a word it owns: thread id and FUTEX_WAITERS */
+    uint32_t locks_held;
+    unsigned level;
+    struct kin__process_slot *process;
+    uint64_t process_identity; /* generation of that slot */
+    unsigned spin;             /* how long watching before a sleep has paid; see wait.c */
+};
+extern _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
+
+int kin__join(void);
+
+/* kin__enter makes the calling thread a member of the family, which is made if there is none.
+ * Every public function begins with it.  Errors: those of kin_family_open, KIN_ESLOTS. */
+static inline int kin__enter(void)
+{
+    return __builtin_expect(kin__self.member != NULL, 1) ? 0 : kin__join();
+}
+
+/* While it stands, a death of this thread makes the reaper tell the other users of `object`.
+ * Returns what was touched before, for kin__untouch. */
+static inline void *kin__touch(void *object)
+{
+    void *outer = atomic_load_explicit(&kin__self.member->touching, memory_order_relaxed);
+    atomic_store_explicit(&kin__self.member->touching, object, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    return outer;
+}
+static inline void kin__untouch(void *outer)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&kin__self.member->touching, outer, memory_order_relaxed);
+}
+
+static inline enum kin__slot_state kin__state_of(uint64_t word)
+{
+    return (enum kin__slot_state)(word & 0xff);
+}
+static inline uint32_t kin__member_process(uint64_t word)
+{
+    return (uint32_t)(word >> 8) & 0xffffff;
+}
+static inline int kin__process_pid(uint64_t word)
+{
+    return (int)(word >> 8);
+}
+
+/* Has this member died (or exec'ed) without leaving in order? */
+static inline bool kin__member_died(struct kin__member *member)
+{
+    return (atomic_load(&member->life.point.word) & 0x40000000u) != 0;
+}
+
+/* Puts an owner word that the calling thread has just taken into its robust list, or takes it
+ * out.  The word is noted as pending meanwhile. */
+void kin__robust_insert(struct kin__robust *entry);
+void kin__robust_remove(struct kin__robust *entry);
+
+/* Claims an entry of the calling process's table of held messages: 0, KIN_EHELD, -ENOMEM. */
+int kin__held_claim(uint32_t *index);
+
+#endif

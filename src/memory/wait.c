@@ -1,0 +1,111 @@
+/* wait.c: sleeping and being woken.  See wait.h for the invariants. */
+#include "memory/wait.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "memory/reap.h"
+#include "memory/region.h"
+#include "os/os.h"
+
+#define SPIN_LEAST 32
+
+void kin__waiters_enter(struct kin__wait_point *point)
+{
+    struct kin__member *member = kin__self.member;
+    int depth = 0;
+    while (depth < KIN__WAITS - 1 &&
+           atomic_load_explicit(&member->waiting_on[depth], memory_order_relaxed) != NULL)
+        depth++;
+    atomic_store(&member->waiting_on[depth], point);
+    /* CRASH: named and not yet counted: a recount may count it, which errs on the safe side. */
+    atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) + 1);
+}
+
+void kin__waiters_leave(struct kin__wait_point *point)
+{
+    struct kin__member *member = kin__self.member;
+    int depth = KIN__WAITS - 1;
+    while (depth > 0 && atomic_load_explicit(&member->waiting_on[depth], memory_order_relaxed) != point)
+        depth--;
+    /* One less in the lower half carries one into the version above. */
+    atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) - 1);
+    atomic_store(&member->waiting_on[depth], NULL);
+}
+
+static uint32_t count_sleepers(struct kin__wait_point *point)
+{
+    uint32_t count = 0, high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        for (int depth = 0; depth < KIN__WAITS; depth++)
+            if (atomic_load(&member->waiting_on[depth]) == point && !kin__member_died(member)) count++;
+    }
+    return count;
+}
+
+void kin__waiters_recount(struct kin__wait_point *point)
+{
+    /* A thread between naming and counting itself makes the ledgers say more than the count:
+     * then this look says nothing, and another is taken. */
+    for (int attempt = 0; attempt < 100; attempt++) {
+        uint64_t seen = atomic_load(&point->waiters);
+        uint32_t sleepers = count_sleepers(point);
+        if (sleepers == (uint32_t)seen) return;
+        if (sleepers < (uint32_t)seen) {
+            uint64_t corrected = (((seen >> 32) + 1) << 32) | sleepers;
+            if (atomic_compare_exchange_strong(&point->waiters, &seen, corrected)) return;
+        }
+        kin__relax();
+    }
+}
+
+void kin__waiters_wake_all(struct kin__wait_point *point)
+{
+    if (point->kind == KIN__POINT_EVENT) atomic_fetch_add(&point->word, 1);
+    kin__os_futex_wake(&point->word, INT32_MAX);
+}
+
+int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline)
+{
+    kin_deadline now = kin__os_clock();
+    if (deadline <= now) return -ETIMEDOUT;
+    kin_deadline slice = now + KIN__SLICE_NS;
+    bool last = deadline <= slice;
+    int rc = kin__os_futex_wait(&point->word, expected, last ? deadline : slice);
+    if (rc != -ETIMEDOUT) return 0;
+    if (kin__reap_needed()) kin__reap();
+    return last ? -ETIMEDOUT : 1;
+}
+
+/* How long a waker may be kept from waking after it has made the predicate true. */
+#define WAKER_LATE_NS (20 * 1000000LL)
+
+void kin__rescued(struct kin__wait_point *point, uint32_t seen)
+{
+    uint32_t now = atomic_load(&point->word);
+    /* An owner word does not tell whether somebody else was woken for it. */
+    bool another = point->kind == KIN__POINT_OWNER && (uint32_t)atomic_load(&point->waiters) > 1;
+    if (another || (point->kind == KIN__POINT_EVENT && now != seen)) return;
+    if (kin__os_futex_wait(&point->word, now, kin__os_clock() + WAKER_LATE_NS) != -ETIMEDOUT) return;
+    atomic_fetch_add(&kin__family.header->rescues, 1);
+}
+
+unsigned kin__spin_budget(void)
+{
+    unsigned spin = kin__self.spin;
+    return spin < kin__spin_limit ? spin + SPIN_LEAST : kin__spin_limit;
+}
+
+void kin__spin_learn(bool success)
+{
+    unsigned spin = kin__self.spin;
+    kin__self.spin = success ? (spin >= kin__spin_limit ? kin__spin_limit : spin * 2 + SPIN_LEAST) : spin / 2;
+}
+
+void kin__event_wake(struct kin__event *event, int count)
+{
+    /* Who has read the sequence and not slept yet finds it changed; who sleeps is woken. */
+    atomic_fetch_add(&event->point.word, 1);
+    kin__os_futex_wake(&event->point.word, count);
+}

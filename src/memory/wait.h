@@ -1,0 +1,114 @@
+/* wait.h: sleeping and being woken, the one way in which anything in kin sleeps.
+ *
+ * Invariants:
+ *  - `waiters` is never smaller than the number of living threads that sleep, or are about
+ *    to sleep, on `word`.  It may be larger for a while after a death: that costs system
+ *    calls, never a wake-up.
+ *  - Whoever is counted in it says so first in its own ledger (member.waiting_on), so that
+ *    the count can be recomputed from the ledgers at any time (kin__waiters_recount).
+ *  - Every sleep is a slice of a loop over a predicate: a lost wake-up costs one slice.
+ */
+#ifndef KIN_MEMORY_WAIT_H
+#define KIN_MEMORY_WAIT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <kin/time.h>
+
+/* SHARED, at the head of everything that can be slept on.
+ *   word     an owner word (latch, lock: see there) or a sequence (event: bumped by whoever
+ *            wakes; the sleepers compare it).  Seq_cst on both sides.
+ *   kind     constant once the object is open.
+ *   dirty    latches only; see latch.h.
+ *   waiters  version in the upper half, count in the lower: changed by fetch_add in enter and
+ *            leave, by CAS in recount; the version makes that CAS exact.  Its fetch_add in
+ *            enter pairs with the full barrier between a waker's commit and its read of
+ *            waiters: either the waker sees the count, or the sleeper sees the commit. */
+struct kin__wait_point {
+    _Atomic uint32_t word;
+    uint16_t kind;
+    uint16_t dirty;
+    _Atomic uint64_t waiters;
+};
+
+enum { KIN__POINT_OWNER = 0, KIN__POINT_EVENT = 1 };
+
+#define KIN__SLICE_NS (100 * 1000000LL)
+
+static inline bool kin__waiters_any(const struct kin__wait_point *point)
+{
+    return (uint32_t)atomic_load(&point->waiters) != 0;
+}
+
+void kin__waiters_enter(struct kin__wait_point *point);
+void kin__waiters_leave(struct kin__wait_point *point);
+/* Corrects the count from the ledgers of the living. */
+void kin__waiters_recount(struct kin__wait_point *point);
+/* Wakes everybody, whatever they wait for: they look at their predicates again. */
+void kin__waiters_wake_all(struct kin__wait_point *point);
+
+/* Sleeps while point->word == expected, at most a slice and at most until `deadline`.
+ * 0: woken, look again; 1: the slice is over, look again; -ETIMEDOUT: the deadline has passed.
+ * Counted by enter beforehand.  After a whole slice without a wake-up it sweeps for deaths. */
+int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
+
+/* ---- events: "something has changed, look again" ---------------------------------------- */
+
+struct kin__event {
+    struct kin__wait_point point;
+};
+
+static inline void kin__event_init(struct kin__event *event)
+{
+    event->point.kind = KIN__POINT_EVENT;
+}
+
+/* To wait: seen = kin__event_prepare(e); if the predicate is still false, kin__event_sleep(e,
+ * seen, deadline); in any case kin__event_done(e).  Then look at the predicate again. */
+static inline uint32_t kin__event_prepare(struct kin__event *event)
+{
+    kin__waiters_enter(&event->point);
+    return atomic_load(&event->point.word);
+}
+static inline int kin__event_sleep(struct kin__event *event, uint32_t seen, kin_deadline deadline)
+{
+    return kin__sleep(&event->point, seen, deadline);
+}
+static inline void kin__event_done(struct kin__event *event)
+{
+    kin__waiters_leave(&event->point);
+}
+
+void kin__event_wake(struct kin__event *event, int count);
+
+/* kin__event_notify wakes up to `count` of those who wait.  The caller has made the predicate
+ * true before, with a full barrier (an atomic exchange or a seq_cst store) in between. */
+static inline void kin__event_notify(struct kin__event *event, int count)
+{
+    if (__builtin_expect(kin__waiters_any(&event->point), 0)) kin__event_wake(event, count);
+}
+
+/* A sleep ended well only because its slice did: if nobody has woken anybody on this point, and
+ * nobody does in the next moment, a wake-up was missing, and is counted.  `seen` is what the
+ * sleeper slept on; it is still counted as waiting. */
+void kin__rescued(struct kin__wait_point *point, uint32_t seen);
+
+/* How long a thread watches a word before it sleeps, in steps of kin__relax; 0 where the
+ * process has one processor.  Each thread adapts: watching that ends in success makes it
+ * watch longer the next time, watching in vain shorter. */
+extern unsigned kin__spin_limit;
+unsigned kin__spin_budget(void);
+void kin__spin_learn(bool success);
+
+static inline void kin__relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#endif

@@ -1,0 +1,166 @@
+/* os.h: everything kin asks of the operating system, a contract for each call.
+ *
+ * No other file makes a system call or includes a system header for one (memcpy and other
+ * pure functions of libc are no system calls; so are malloc and free, wrapped at the end).
+ * Unless a contract says otherwise, a function returns zero or more on success and -errno on
+ * failure, restarts after EINTR, makes every descriptor close-on-exec, and is safe for
+ * threads.  Each call that can fail for want of something passes kin__os_fault (fault.h) first,
+ * so that a test can make the n-th one fail.
+ */
+#ifndef KIN_OS_H
+#define KIN_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <kin/process.h>
+#include <kin/time.h>
+
+/* ---- faults for tests -------------------------------------------------------------- */
+
+enum kin__fault {
+    KIN__FAULT_MEMORY, /* malloc, and mapping or backing memory */
+    KIN__FAULT_FORK,
+    KIN__FAULT_DESCRIPTOR, /* whatever makes one */
+    KIN__FAULT_OTHER,
+    KIN__FAULT_KINDS
+};
+
+/* kin__os_fault_set makes, in this process, the n-th (from 1) next call of `kind`, or of any
+ * kind if kind is KIN__FAULT_KINDS, fail with -error; with `sticky` all after it too.  n = 0
+ * ends that.  kin__os_fault_calls returns how many such calls there were since. */
+void kin__os_fault_set(enum kin__fault kind, unsigned n, int error, bool sticky);
+unsigned kin__os_fault_calls(void);
+
+/* ---- time ---------------------------------------------------------------------------- */
+
+kin_deadline kin__os_clock(void);                /* monotonic, ns; no system call where there is a vdso */
+int64_t kin__os_boot_clock(void);                /* since boot, suspended time included, ns */
+void kin__os_sleep_until(kin_deadline deadline); /* may return early after a signal */
+
+/* ---- memory -------------------------------------------------------------------------- */
+
+/* Makes an anonymous memory file of `size` bytes, sparse, sealed against shrinking and
+ * growing; returns its descriptor.  SIGXFSZ is not delivered: -EFBIG. */
+int kin__os_memory_create(const char *name, uint64_t size);
+/* Maps `size` bytes of it, shared and without reserving memory, at exactly `address`, or
+ * fails with -EEXIST where something is mapped. */
+int kin__os_memory_map(int descriptor, void *address, uint64_t size);
+int kin__os_memory_unmap(void *address, uint64_t size);
+/* Puts memory behind [offset, offset + size), so that touching it can never end in SIGBUS:
+ * -ENOMEM or -ENOSPC when there is none. `address` is where that range is mapped: it serves
+ * where the descriptor is of no use (descriptor < 0). */
+int kin__os_memory_back(int descriptor, uint64_t offset, uint64_t size, void *address);
+/* Takes the memory behind the range away; it reads as zero once it is backed again. */
+int kin__os_memory_unback(void *address, uint64_t size);
+/* Faults the (backed) range into this process's page table at one go; best effort. */
+void kin__os_memory_populate(void *address, uint64_t size);
+/* Makes zeroed memory that this process and those forked from it later share. */
+int kin__os_shared_make(void **memory, uint64_t size);
+/* The identity of the file behind a descriptor, to tell whether it is still ours. */
+int kin__os_file_identity(int descriptor, uint64_t *device, uint64_t *inode, uint64_t *size);
+/* What RLIMIT_AS leaves for one more mapping, and RLIMIT_FSIZE for a file: UINT64_MAX for no limit. */
+uint64_t kin__os_limit_address_space(void);
+uint64_t kin__os_limit_file_size(void);
+
+/* ---- the family's identity ------------------------------------------------------------ */
+
+int kin__os_boot_id(uint8_t id[16]);
+int kin__os_pid_namespace(uint64_t *inode);
+
+/* ---- futex (shared between processes) --------------------------------------------------- */
+
+/* Sleeps while *word == expected, at most until `deadline`.  0 after a wake-up (which may be
+ * spurious), -EAGAIN (the word has another value), -ETIMEDOUT, -EINTR. */
+int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline);
+/* Wakes up to `count` sleepers; returns how many. Safe in signal handlers. */
+int kin__os_futex_wake(const _Atomic uint32_t *word, int count);
+
+/* The calling thread's robust list as libc registered it: kernel and libc read and write it
+ * too.  `offset` is from a list entry to its futex word. */
+struct kin__robust_list {
+    void *next;
+    long offset;
+    void *pending;
+};
+int kin__os_robust_list(struct kin__robust_list **head);
+
+/* ---- threads and processes --------------------------------------------------------------- */
+
+int kin__os_pid(void);
+int kin__os_parent_pid(void);
+int kin__os_thread_id(void);
+int kin__os_cpu_count(void); /* by the affinity mask, at least 1 */
+void kin__os_yield(void);
+
+/* fork with libc's handlers; the child gets 0. */
+int kin__os_fork(void);
+void kin__os_exit_now(int code) __attribute__((noreturn)); /* no handlers, no flushing */
+/* Kills and collects a child for which no descriptor could be had. */
+void kin__os_process_abandon(int pid);
+/* A descriptor for a process, readable when it has ended.  -ESRCH: no such process. */
+int kin__os_process_open(int pid);
+/* 0 also for a zombie; -ESRCH after it was collected. */
+int kin__os_process_signal(int process_descriptor, int signal);
+/* Is the process of that pid, which existed at `since` (boot clock), gone?  1 also for a
+ * zombie and when the pid names a later process.  0 when in doubt. */
+int kin__os_process_gone(int pid, int64_t since);
+/* Collects the status of a child that has ended.  0: `*status` is set; -EAGAIN: it runs;
+ * -ECHILD: somebody else has collected it and the kernel cannot tell any more (where the
+ * kernel can, by PIDFD_GET_INFO, the status comes from there). */
+int kin__os_process_collect(int process_descriptor, kin_exit_status *status);
+/* How the calling process was killed for memory cannot be seen from outside: counts of
+ * oom kills in our memory cgroup, or -ENOENT. */
+int64_t kin__os_oom_kills(void);
+
+/* Ctrl-C at the terminal is not for this process: its parent decides. */
+void kin__os_interrupt_ignore(void);
+/* "SIGKILL" for 9; static or the calling thread's until its next call. */
+const char *kin__os_signal_name(int signal);
+
+/* ---- lifelines: a child is killed by the kernel when its parent is gone --------------------- */
+
+/* Makes a line and returns the end that the parent alone holds.  Once its last copy is closed
+ * the kernel sends the signal to every process that holds the line. */
+int kin__os_lifeline_make(void);
+/* The parent's side, before a fork: makes what one child will hold, armed with `signal`.  Does
+ * all that can fail.  Needs /proc: -ENOENT. */
+int kin__os_lifeline_open(int line, int signal);
+/* The child's side, after the fork, with its copy of the parent's end closed: from now on the
+ * calling process is the one that gets the signal, as long as `own` stays open.  Takes no
+ * thread and no handler.  -EPIPE when the parent is gone already. */
+int kin__os_lifeline_hold(int own);
+
+/* ---- descriptors ------------------------------------------------------------------------------- */
+
+int kin__os_close(int descriptor);
+int kin__os_set_inherit(int descriptor, bool inherit);
+struct kin__poll {
+    int descriptor; /* < 0: not looked at */
+    bool ready;     /* out: readable, or hung up */
+};
+/* Waits until one of them is ready; returns how many are, 0 at the deadline, -EINTR. */
+int kin__os_poll(struct kin__poll *items, size_t count, kin_deadline deadline);
+int kin__os_event_make(void);          /* an eventfd, not blocking */
+int kin__os_event_set(int descriptor); /* adds one; safe in signal handlers */
+int kin__os_event_clear(int descriptor);
+
+/* ---- the program's code ------------------------------------------------------------------------- */
+
+/* 1 when the address lies in an executable segment of the program or a loaded library. */
+int kin__os_is_code(const void *address);
+
+/* ---- the private heap ------------------------------------------------------------------------------- */
+
+void *kin__os_malloc(size_t size); /* NULL when there is none */
+void *kin__os_calloc(size_t count, size_t size);
+void kin__os_free(void *memory);
+/* Flushes stdio's output streams, before a fork.  In a program with threads only stdout and
+ * stderr: another thread may hold any other for as long as it is blocked in it. */
+void kin__os_flush(void);
+/* Flushes all of them at the end of a process, without waiting for any lock. */
+void kin__os_flush_last(void);
+
+#endif

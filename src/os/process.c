@@ -1,0 +1,223 @@
+/* process.c: processes: making them, naming them by descriptor, learning how they ended.
+ *
+ * A process is waited for by its descriptor alone, never by pid, so nothing that the program
+ * waits for itself is taken from it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/single_threaded.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/fault.h"
+#include "os/read.h"
+
+/* Older headers lack what follows; the numbers are the kernel's for ever. */
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open        434
+#define SYS_pidfd_send_signal 424
+#endif
+#define WAIT_BY_DESCRIPTOR ((idtype_t)3)
+
+/* The kernel's struct pidfd_info in its first size (64 bytes). */
+struct descriptor_info {
+    uint64_t mask;
+    uint64_t control_group;
+    uint32_t ids[11];
+    int32_t wait_status;
+};
+#define DESCRIPTOR_INFO      _IOWR(0xFF, 11, struct descriptor_info)
+#define DESCRIPTOR_INFO_EXIT (1ull << 3)
+
+/* How long a process that somebody else collects may stand between its end and the moment
+ * the kernel tells of it; it is microseconds. */
+#define COLLECTING_MS 100
+
+int kin__os_pid(void)
+{
+    return getpid();
+}
+
+int kin__os_parent_pid(void)
+{
+    return getppid();
+}
+
+int kin__os_thread_id(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+/* ---- beginning and ending ----------------------------------------------------------------------- */
+
+int kin__os_fork(void)
+{
+    int rc = kin__os_fault(KIN__FAULT_FORK);
+    if (rc < 0) return rc;
+    pid_t pid = fork();
+    if (pid < 0) return -errno;
+    /* A test's fault is for one process.  Looked at first: a store would copy the page. */
+    if (pid == 0 && kin__os_fault_armed) kin__os_fault_armed = false;
+    return pid;
+}
+
+void kin__os_exit_now(int code)
+{
+    _exit(code);
+}
+
+void kin__os_flush(void)
+{
+    /* fflush(NULL) waits for the lock of every stream, and another thread may hold one for as
+     * long as it is blocked in a read from it. */
+    if (__libc_single_threaded) {
+        fflush(NULL);
+    } else {
+        fflush(stdout);
+        fflush(stderr);
+    }
+}
+
+void kin__os_flush_last(void)
+{
+    /* fcloseall does as exit does: it waits for no stream's lock.  But it touches more pages,
+     * each of which a forked child has to copy. */
+    if (__libc_single_threaded)
+        fflush(NULL);
+    else
+        fcloseall();
+}
+
+void kin__os_process_abandon(int pid)
+{
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* ---- by descriptor -------------------------------------------------------------------------------- */
+
+int kin__os_process_open(int pid)
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    long descriptor = syscall(SYS_pidfd_open, pid, 0);
+    return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+int kin__os_process_signal(int process_descriptor, int signal)
+{
+    return syscall(SYS_pidfd_send_signal, process_descriptor, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+static int poll_descriptor(int descriptor, short events, int milliseconds)
+{
+    struct pollfd item = {.fd = descriptor, .events = events};
+    int count;
+    while ((count = poll(&item, 1, milliseconds)) < 0 && errno == EINTR)
+        ;
+    return count < 0 ? -errno : item.revents;
+}
+
+static int64_t nanoseconds(struct timeval time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;
+}
+
+/* `wait_status` is in the form that waitpid gives. */
+static void describe(kin_exit_status *status, int wait_status)
+{
+    if (WIFEXITED(wait_status)) {
+        status->kind = KIN_EXITED;
+        status->code = WEXITSTATUS(wait_status);
+    } else {
+        status->kind = KIN_SIGNALED;
+        status->signal = WTERMSIG(wait_status);
+        status->core_dumped = WCOREDUMP(wait_status) != 0;
+    }
+}
+
+/* The status of a process that is not, or no longer, ours to wait for. */
+static int ask_kernel(int descriptor, kin_exit_status *status)
+{
+    int ready = poll_descriptor(descriptor, POLLIN, 0);
+    if (ready < 0) return ready;
+    if (ready == 0) return -EAGAIN;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        struct descriptor_info info = {.mask = DESCRIPTOR_INFO_EXIT};
+        int rc = ioctl(descriptor, DESCRIPTOR_INFO, &info);
+        if (rc == 0 && (info.mask & DESCRIPTOR_INFO_EXIT) != 0) {
+            describe(status, info.wait_status);
+            return 0;
+        }
+        if (rc < 0 && errno != ESRCH) return -ECHILD;
+        /* It has ended and is just being collected: the descriptor hangs up when that is done. */
+        if (poll_descriptor(descriptor, 0, COLLECTING_MS) <= 0) break;
+    }
+    return -ECHILD;
+}
+
+int kin__os_process_collect(int process_descriptor, kin_exit_status *status)
+{
+    siginfo_t info = {0};
+    struct rusage usage;
+    int rc;
+    memset(status, 0, sizeof *status);
+    do {
+        rc = (int)syscall(SYS_waitid, WAIT_BY_DESCRIPTOR, process_descriptor, &info, WEXITED | WNOHANG,
+                          &usage);
+    } while (rc < 0 && errno == EINTR);
+    if (rc < 0) return errno == ECHILD ? ask_kernel(process_descriptor, status) : -errno;
+    if (info.si_pid == 0) return -EAGAIN;
+    if (info.si_code == CLD_EXITED)
+        describe(status, W_EXITCODE(info.si_status & 0xff, 0));
+    else
+        describe(status, info.si_status | (info.si_code == CLD_DUMPED ? WCOREFLAG : 0));
+    status->user_ns = nanoseconds(usage.ru_utime);
+    status->system_ns = nanoseconds(usage.ru_stime);
+    status->max_rss = (int64_t)usage.ru_maxrss * 1024;
+    return 0;
+}
+
+/* ---- by pid --------------------------------------------------------------------------------------- */
+
+/* Reads state, number of threads and start (clock ticks since boot) of a process. */
+static int read_stat(int pid, char *state, long *threads, unsigned long long *start)
+{
+    char path[32], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int rc = kin__os_read_text(path, text, sizeof text);
+    if (rc < 0) return rc;
+    /* The name in the second field may hold anything, parentheses too. */
+    const char *rest = strrchr(text, ')');
+    if (rest == NULL ||
+        sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu",
+               state, threads, start) != 3)
+        return -EIO;
+    return 0;
+}
+
+int kin__os_process_gone(int pid, int64_t since)
+{
+    if (pid <= 0) return 0;
+    if (kill(pid, 0) < 0 && errno == ESRCH) return 1;
+    char state;
+    long threads;
+    unsigned long long start;
+    int rc = read_stat(pid, &state, &threads, &start);
+    if (rc < 0) return rc == -ESRCH || (kill(pid, 0) < 0 && errno == ESRCH);
+    /* A first thread that has ended looks like a zombie while others go on. */
+    if ((state == 'Z' || state == 'X') && threads <= 1) return 1;
+    /* The start is rounded down to a tick, so it is never late for the process that is meant. */
+    return start > (unsigned long long)since / (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+}

@@ -1,0 +1,362 @@
+/* pool.c: opening a pool, ending it, and what can be read about it.
+ *
+ * Invariants:
+ *  - The process that opened a pool holds it like a message: when it dies, the pool's memory is
+ *    freed, but not before supervisor and workers, which the kernel ends, are gone.
+ *  - The state only rises; whoever raises it wakes everybody who waits on the pool.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "memory/reap.h"
+#include "os/os.h"
+#include "pool/pool.h"
+#include "process/fork.h"
+
+#define QUEUED_DEFAULT 4096
+
+bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
+{
+    uint32_t seen = atomic_load(&pool->state);
+    while (seen < (uint32_t)state)
+        if (atomic_compare_exchange_strong(&pool->state, &seen, (uint32_t)state)) {
+            kin__waiters_wake_all(&pool->changed.point);
+            return true;
+        }
+    return false;
+}
+
+static bool is_owner(const kin_pool *pool)
+{
+    return pool->owner == kin__self.process_identity;
+}
+
+static bool inherits(const kin_pool *pool)
+{
+    int pid = kin__os_pid();
+    return pid == pool->owner_pid || kin__os_parent_pid() == atomic_load(&pool->supervisor_pid);
+}
+
+void kin__supervisor_wake(kin_pool *pool)
+{
+    /* Others wait for the supervisor's next look. */
+    if (inherits(pool)) kin__os_event_set(pool->wake_descriptor);
+}
+
+/* ---- opening -------------------------------------------------------------------------------------- */
+
+static int check_options(const kin_pool_options *options)
+{
+    if (options->workers > KIN__WORKERS_MOST) return -EINVAL;
+    if (options->name != NULL && strlen(options->name) >= sizeof((kin_pool *)0)->name) return -EINVAL;
+    if (options->initializer != NULL && kin__os_is_code((const void *)options->initializer) != 1)
+        return KIN_ENOTCODE;
+    return 0;
+}
+
+static void fill(kin_pool *pool, const kin_pool_options *options)
+{
+    pool->workers = options->workers != 0 ? options->workers : (unsigned)kin__os_cpu_count();
+    pool->retries = options->retries;
+    pool->tasks_per_worker = options->tasks_per_worker;
+    pool->initializer = options->initializer;
+    pool->context = options->context;
+    snprintf(pool->name, sizeof pool->name, "%s", options->name != NULL ? options->name : "pool");
+    pool->tasks = NULL;
+    pool->owner = kin__self.process_identity;
+    pool->owner_pid = kin__os_pid();
+    pool->supervisor_descriptor = pool->wake_descriptor = -1;
+    atomic_store(&pool->state, KIN__POOL_OPENING);
+    atomic_store(&pool->timed, 0);
+    atomic_store(&pool->closer, NULL);
+    kin__event_init(&pool->changed);
+    atomic_store(&pool->supervisor, NULL);
+    atomic_store(&pool->supervisor_pid, 0);
+    memset(&pool->open_failure, 0, sizeof pool->open_failure);
+    pool->free_record = pool->record_high = pool->segment_count = 0;
+    atomic_store(&pool->number, 0);
+    atomic_store(&pool->submitted, 0);
+    atomic_store(&pool->done, 0);
+    atomic_store(&pool->failed, 0);
+    atomic_store(&pool->deaths, 0);
+}
+
+static int allocate_zeroed(_Atomic(void *) *destination, size_t size)
+{
+    int rc = 0;
+    void *memory = kin__allocate(size, &rc);
+    if (memory == NULL) return rc;
+    memset(memory, 0, size);
+    kin__allocate_publish(destination);
+    return 0;
+}
+
+static int equip(kin_pool *pool, const kin_pool_options *options)
+{
+    size_t queued = options->max_queued != 0 ? options->max_queued : QUEUED_DEFAULT;
+    int rc = allocate_zeroed(&pool->worker_block, pool->workers * sizeof(struct kin__worker));
+    if (rc == 0) rc = allocate_zeroed(&pool->segments_block, KIN__RECORD_SEGMENTS * sizeof(void *));
+    if (rc == 0) rc = kin_queue_open(&pool->tasks, &(kin_queue_options){.max_items = queued});
+    if (rc == 0) {
+        rc = kin__os_event_make();
+        pool->wake_descriptor = rc;
+        rc = rc < 0 ? rc : 0;
+    }
+    return rc;
+}
+
+static int start(kin_pool *pool)
+{
+    int pid = kin__child_fork(&pool->supervisor_descriptor);
+    if (pid == 0) kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool)));
+    if (pid < 0) return pid;
+    pool->supervisor_since = kin__os_boot_clock();
+    atomic_store(&pool->supervisor_pid, pid);
+    return 0;
+}
+
+/* Has the supervisor, our child, ended? */
+static bool supervisor_ended(kin_pool *pool)
+{
+    struct kin__poll item = {.descriptor = pool->supervisor_descriptor};
+    return kin__os_poll(&item, 1, KIN_NOW) == 1;
+}
+
+static bool all_ready(kin_pool *pool)
+{
+    for (unsigned i = 0; i < pool->workers; i++)
+        if (atomic_load(&kin__pool_worker(pool, i)->state) != KIN__WORKER_READY) return false;
+    return true;
+}
+
+/* What the opener waits for: the last worker is ready, or the supervisor has given up. */
+static bool opening_is_over(kin_pool *pool)
+{
+    if (all_ready(pool)) kin__pool_raise(pool, KIN__POOL_RUNNING);
+    return atomic_load(&pool->state) != KIN__POOL_OPENING;
+}
+
+static int wait_until_open(kin_pool *pool)
+{
+    for (;;) {
+        uint32_t seen = kin__event_prepare(&pool->changed);
+        if (!opening_is_over(pool) && !supervisor_ended(pool))
+            kin__event_sleep(&pool->changed, seen, KIN_FOREVER);
+        kin__event_done(&pool->changed);
+        uint32_t state = atomic_load(&pool->state);
+        if (state == KIN__POOL_RUNNING) return 0;
+        if (state == KIN__POOL_OPENING && !supervisor_ended(pool)) continue;
+        if (state == KIN__POOL_ENDED)
+            return pool->open_failure.code < 0 && pool->initializer == NULL ? pool->open_failure.code
+                                                                            : KIN_EINITIALIZER;
+        return KIN_EBROKEN;
+    }
+}
+
+static void release(kin_pool *pool);
+
+int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t size)
+{
+    kin_pool_options given = {0};
+    uint32_t held = 0;
+    if (pool == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    int rc = check_options(&given);
+    if (rc == 0) rc = kin__enter();
+    if (rc < 0) return rc;
+    kin_pool *made = kin__allocate_object(KIN__OBJECT_POOL, sizeof *made, &rc);
+    if (made == NULL) return rc;
+    rc = kin__held_claim(&held);
+    if (rc < 0) {
+        kin__allocate_cancel();
+        return rc;
+    }
+    fill(made, &given);
+    made->held = held;
+    kin__allocate_publish(&kin__self.process->held[held]);
+    rc = equip(made, &given);
+    if (rc == 0) rc = start(made);
+    if (rc == 0) rc = wait_until_open(made);
+    if (rc < 0) {
+        release(made);
+        return rc;
+    }
+    __atomic_store_n(&made->magic, KIN__MAGIC_POOL, __ATOMIC_RELEASE);
+    *pool = made;
+    return 0;
+}
+
+/* ---- ending ------------------------------------------------------------------------------------------ */
+
+int kin_pool_close(kin_pool *pool)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    kin__pool_raise(pool, KIN__POOL_CLOSED);
+    return kin_queue_end(pool->tasks);
+}
+
+int kin_pool_terminate(kin_pool *pool)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    kin__pool_raise(pool, KIN__POOL_TERMINATED);
+    kin_queue_end(pool->tasks);
+    kin__supervisor_wake(pool);
+    return 0;
+}
+
+static bool has_ended(kin_pool *pool)
+{
+    return atomic_load(&pool->state) >= KIN__POOL_ENDED;
+}
+
+static int join(kin_pool *pool, kin_deadline deadline)
+{
+    while (!has_ended(pool)) {
+        uint32_t seen = kin__event_prepare(&pool->changed);
+        int rc = has_ended(pool) ? 0 : kin__event_sleep(&pool->changed, seen, deadline);
+        kin__event_done(&pool->changed);
+        if (rc < 0 && !has_ended(pool)) return rc;
+    }
+    if (!is_owner(pool) || pool->supervisor_descriptor < 0) return 0;
+    struct kin__poll item = {.descriptor = pool->supervisor_descriptor};
+    while (kin__os_poll(&item, 1, deadline) != 1)
+        if (kin__os_clock() >= deadline) return -ETIMEDOUT;
+    kin_exit_status status;
+    kin__os_process_collect(pool->supervisor_descriptor, &status);
+    kin__os_close(pool->supervisor_descriptor);
+    pool->supervisor_descriptor = -1;
+    kin__reap();
+    return 0;
+}
+
+int kin_pool_join(kin_pool *pool, kin_deadline deadline)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    return atomic_load(&pool->state) < KIN__POOL_CLOSED ? KIN_ESTATE : join(pool, deadline);
+}
+
+/* Frees what a pool has; idempotent.  Nobody runs tasks of it any more. */
+static void free_parts(kin_pool *pool)
+{
+    __atomic_store_n(&pool->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
+    if (pool->tasks != NULL) kin_queue_close(pool->tasks);
+    pool->tasks = NULL;
+    kin__records_close(pool);
+    void *workers = atomic_load(&pool->worker_block);
+    if (workers != NULL) kin__free(workers, &pool->worker_block);
+}
+
+/* Ends and frees a pool, by the process that opened it. */
+static void release(kin_pool *pool)
+{
+    if (pool->supervisor_descriptor >= 0) {
+        kin__pool_raise(pool, KIN__POOL_TERMINATED);
+        kin__supervisor_wake(pool);
+        struct kin__poll item = {.descriptor = pool->supervisor_descriptor};
+        while (kin__os_poll(&item, 1, KIN_FOREVER) != 1)
+            ;
+        kin__pool_raise(pool, KIN__POOL_ENDED);
+        join(pool, KIN_FOREVER);
+    }
+    if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
+    free_parts(pool);
+    kin__free(pool, &kin__self.process->held[pool->held]);
+}
+
+int kin_pool_free(kin_pool *pool)
+{
+    struct kin__member *nobody = NULL;
+    if (pool == NULL) return 0;
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (!is_owner(pool)) return -EPERM;
+    if (!atomic_compare_exchange_strong(&pool->closer, &nobody, kin__self.member)) return KIN_ECLOSED;
+    release(pool);
+    return 0;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------ */
+
+int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (status == NULL) return -EINVAL;
+    kin_pool_status now = {
+        .workers = pool->workers,
+        .alive = (unsigned)kin_pool_workers(pool, NULL, 0),
+        .supervisor_pid = atomic_load(&pool->supervisor_pid),
+        .submitted = atomic_load(&pool->submitted),
+        .done = atomic_load(&pool->done),
+        .failed = atomic_load(&pool->failed),
+        .deaths = atomic_load(&pool->deaths),
+        .queued = (size_t)kin_queue_qsize(pool->tasks),
+    };
+    memcpy(status, &now, size < sizeof now ? size : sizeof now);
+    return 0;
+}
+
+long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (pids == NULL && limit > 0) return -EINVAL;
+    long count = 0;
+    for (unsigned i = 0; i < pool->workers; i++) {
+        struct kin__worker *worker = kin__pool_worker(pool, i);
+        int pid = atomic_load(&worker->pid);
+        if (pid == 0) continue;
+        if ((size_t)count < limit) pids[count] = pid;
+        count++;
+    }
+    return count;
+}
+
+/* ---- after a death --------------------------------------------------------------------------------------- */
+
+/* Wakes everybody who waits for a result of a pool that broke. */
+static void wake_results(kin_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->segment_count * KIN__SEGMENT_RECORDS; i++)
+        kin__waiters_wake_all(&kin__pool_record(pool, i)->done.point);
+}
+
+static void announce(void *object, struct kin__member *dead)
+{
+    kin_pool *pool = object;
+    if (atomic_load(&pool->supervisor) != dead || has_ended(pool)) return;
+    kin__pool_raise(pool, KIN__POOL_BROKEN);
+    if (pool->tasks != NULL) kin_queue_end(pool->tasks);
+    wake_results(pool);
+}
+
+static bool gone(int pid, int64_t since)
+{
+    return pid == 0 || kin__os_process_gone(pid, since) == 1;
+}
+
+/* The process that opened the pool died; the kernel is ending supervisor and workers. */
+static bool settle(void *object, _Atomic(void *) *entry, uint64_t identity)
+{
+    kin_pool *pool = object;
+    (void)identity;
+    if (!gone(atomic_load(&pool->supervisor_pid), pool->supervisor_since)) return false;
+    for (unsigned i = 0; atomic_load(&pool->worker_block) != NULL && i < pool->workers; i++) {
+        struct kin__worker *worker = kin__pool_worker(pool, i);
+        if (!gone(atomic_load(&worker->pid), worker->since)) return false;
+    }
+    free_parts(pool);
+    kin__free(pool, entry);
+    return true;
+}
+
+__attribute__((constructor)) static void register_hooks(void)
+{
+    kin__reap_hooks[KIN__OBJECT_POOL] = (struct kin__reap_hooks){announce, settle};
+}

@@ -1,0 +1,266 @@
+/* pool.h: what the parts of the pool share: the pool, its workers' slots, task records.
+ *
+ * Invariants:
+ *  - A task's record has one state word; every step of a task is one CAS or store of it.
+ *  - A worker names a record in its slot before it claims it and until it is done: what a
+ *    dead worker was doing is read there, and nothing else is charged for its death.
+ *  - Messages in the task queue only say "look at this record": one whose record is not QUEUED
+ *    is dropped, so that a task may be in the queue twice and never runs twice at a time.
+ *  - Only the supervisor forks workers, collects them and decides what their deaths mean.
+ */
+#ifndef KIN_POOL_POOL_H
+#define KIN_POOL_POOL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <kin/pool.h>
+#include <kin/queue.h>
+
+#include "memory/latch.h"
+#include "memory/region.h"
+
+#define KIN__MAGIC_POOL   0x6c6f6f70006b0001ull
+#define KIN__MAGIC_RESULT 0x6c75736572006b01ull
+
+#define KIN__WORKERS_MOST    1024
+#define KIN__SEGMENT_RECORDS 128
+#define KIN__RECORD_SEGMENTS 8192
+#define KIN__ARGUMENT_INLINE 128
+#define KIN__REPLY_INLINE    128
+
+/* ---- tasks ------------------------------------------------------------------------------------- */
+
+enum kin__task_state {
+    KIN__TASK_FREE = 0,
+    KIN__TASK_NEW = 1, /* being filled in by `owner` */
+    KIN__TASK_QUEUED = 2,
+    KIN__TASK_CLAIMED = 3, /* by the worker in the word */
+    KIN__TASK_DONE = 4,
+    KIN__TASK_FAILED = 5
+};
+
+/* A record's state word: state in the low 8 bits, then a flag "nobody wants the outcome", the
+ * attempt (16 … 31) and the worker (32 … 47). */
+#define KIN__TASK_DROPPED       ((uint64_t)0x100)
+#define KIN__TASK_STATE(word)   ((enum kin__task_state)((word)&0xff))
+#define KIN__TASK_ATTEMPT(word) ((unsigned)((word) >> 16) & 0xffff)
+#define KIN__TASK_WORKER(word)  ((unsigned)((word) >> 32) & 0xffff)
+
+struct kin__map;
+
+/* SHARED.  A task, and at the same time the result that its submitter holds.
+ *   magic, pool, index   constant once the record exists (magic changes with open and close).
+ *   state      NEW → QUEUED by the submitter; QUEUED → CLAIMED by a worker, under the task
+ *              queue's latch; CLAIMED → DONE or FAILED by that worker or, after its death, by
+ *              the supervisor, or back to QUEUED or CLAIMED by the supervisor; QUEUED → FAILED
+ *              by the supervisor of a terminated pool; DONE, FAILED → FREE by who closes it.
+ *              Release on every change, acquire on every look.
+ *   function … timeout_ns, argument   by the submitter before QUEUED.
+ *   reply, failure   by the worker or the supervisor before DONE or FAILED.
+ *   owner      identity of the submitting process.
+ *   map, job, span, progress, crash_item, crashes   of a part of a map; see map.c.
+ *   next_free  under the pool's `records` latch. */
+struct kin_result {
+    uint64_t magic;
+    kin_pool *pool;
+    _Atomic uint64_t state;
+    struct kin__event done;
+    uint64_t number;
+    _Atomic uint64_t owner;
+
+    kin_range_function *range;
+    kin_bytes_function *bytes;
+    uint32_t in_size, out_size;
+    char function[40];
+    uint64_t argument_size;
+    _Atomic(void *) argument_block; /* NULL: argument_inline */
+    int64_t timeout_ns;
+    uint32_t attempts; /* how many it may have */
+    uint32_t next_free;
+
+    uint64_t reply_size;
+    _Atomic(void *) reply_block; /* NULL: reply_inline */
+    kin_failure failure;
+
+    struct kin__map *map; /* the map this is a part of, or the job of; good until it is over */
+    kin_result *job;      /* of that map: who waits for its end waits for this record's event */
+    _Atomic uint64_t span;
+    volatile size_t progress[2];
+    uint64_t crash_item;
+    uint32_t crashes;
+    _Atomic uint32_t killed; /* its worker is to be killed: by the caller, whose time is up */
+    uint32_t index;
+
+    unsigned char argument_inline[KIN__ARGUMENT_INLINE] __attribute__((aligned(16)));
+    unsigned char reply_inline[KIN__REPLY_INLINE] __attribute__((aligned(16)));
+} __attribute__((aligned(64)));
+
+/* SHARED.  Records in type-stable memory, so that a stale result handle finds a closed one. */
+struct kin__record_segment {
+    kin_result record[KIN__SEGMENT_RECORDS];
+};
+
+/* ---- workers ------------------------------------------------------------------------------------- */
+
+enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WORKER_READY = 2 };
+
+/* SHARED.
+ *   pid, since, state  by the supervisor (the boot clock after the fork); pid also, and
+ *               STARTING → READY, by the worker.
+ *   current     the record the worker is on: by the worker; by the supervisor while there is
+ *               no worker, to give the next one a task to begin with.
+ *   started     when the worker began what it is on (monotonic, ns); by the worker.
+ *   tasks       how many it has done; by the worker, zeroed by the supervisor. */
+struct kin__worker {
+    _Atomic int pid;
+    _Atomic uint32_t state;
+    int64_t since;
+    _Atomic(kin_result *) current;
+    _Atomic int64_t started;
+    _Atomic uint64_t tasks;
+} __attribute__((aligned(64)));
+
+/* ---- the pool ------------------------------------------------------------------------------------- */
+
+enum kin__pool_state {
+    KIN__POOL_OPENING = 0,
+    KIN__POOL_RUNNING = 1,
+    KIN__POOL_CLOSED = 2,     /* no more tasks are let in */
+    KIN__POOL_TERMINATED = 3, /* workers are being killed */
+    KIN__POOL_ENDED = 4,
+    KIN__POOL_BROKEN = 5 /* the supervisor died */
+};
+
+/* SHARED.  What is in the first paragraph is constant from the opening on.
+ *   state        only ever upwards, by CAS.
+ *   closer       who frees the pool.
+ *   changed      event: state, or a worker became ready.
+ *   supervisor   the supervisor's member slot, set by it; BROKEN when that member died.
+ *   records …    latch of the free list; free list and record_high are caches of the records'
+ *                states, made anew after a death inside.
+ *   segment      each is freed with the pool. */
+struct kin_pool {
+    uint64_t magic;
+    unsigned workers;
+    unsigned retries;
+    unsigned tasks_per_worker;
+    int (*initializer)(void *context);
+    void *context;
+    char name[64];
+    kin_queue *tasks;
+    uint64_t owner;
+    int owner_pid;
+    uint32_t held;             /* the owner's entry for it */
+    int64_t supervisor_since;  /* boot clock after its fork */
+    int supervisor_descriptor; /* in the owner */
+    int wake_descriptor;       /* an eventfd, in the owner, the supervisor and the workers */
+    _Atomic(void *) worker_block;
+    _Atomic(void *) segments_block;
+
+    _Atomic uint32_t state __attribute__((aligned(64)));
+    _Atomic uint32_t timed; /* some task has a timeout: the supervisor looks more often */
+    _Atomic(struct kin__member *) closer;
+    struct kin__event changed;
+    _Atomic(struct kin__member *) supervisor;
+    _Atomic int supervisor_pid;
+    kin_failure open_failure;
+
+    struct kin__latch records __attribute__((aligned(64)));
+    uint32_t free_record; /* index + 1 */
+    uint32_t record_high;
+    uint32_t segment_count;
+    _Atomic uint64_t number;
+
+    _Atomic uint64_t submitted __attribute__((aligned(64)));
+    _Atomic uint64_t done;
+    _Atomic uint64_t failed;
+    _Atomic uint64_t deaths;
+};
+
+static inline struct kin__worker *kin__pool_worker(kin_pool *pool, unsigned index)
+{
+    return (struct kin__worker *)atomic_load_explicit(&pool->worker_block, memory_order_relaxed) + index;
+}
+
+static inline _Atomic(void *) *kin__pool_segments(kin_pool *pool)
+{
+    return (_Atomic(void *) *)atomic_load_explicit(&pool->segments_block, memory_order_relaxed);
+}
+
+static inline kin_result *kin__pool_record(kin_pool *pool, uint32_t index)
+{
+    struct kin__record_segment *segment =
+        atomic_load(&kin__pool_segments(pool)[index / KIN__SEGMENT_RECORDS]);
+    return &segment->record[index % KIN__SEGMENT_RECORDS];
+}
+
+static inline bool kin__task_over(uint64_t word)
+{
+    return KIN__TASK_STATE(word) >= KIN__TASK_DONE;
+}
+
+/* ---- record.c: records ------------------------------------------------------------------------------ */
+
+/* A record in state NEW that belongs to the calling process. */
+int kin__record_make(kin_pool *pool, kin_result **record);
+/* Frees a record that is NEW or over, with its blocks. */
+void kin__record_free(kin_result *record);
+/* Tells who waits for a record that is over, or for the map it is a part of. */
+void kin__record_tell(kin_result *record, kin_result *job);
+/* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected`; wakes who waits, frees
+ * what nobody wants.  False: it was not. */
+bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state);
+/* Fills in the failure of a record from its state word. */
+void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, int code, int signal);
+/* Stores `size` bytes in the inline room or in a block of family memory. */
+int kin__record_store(_Atomic(void *) *block, void *room, size_t room_size, const void *bytes, size_t size);
+/* For the supervisor: results whose process died are nobody's any more.  False to be called again. */
+bool kin__records_drop_orphans(kin_pool *pool);
+/* Frees all segments; nobody uses the pool. */
+void kin__records_close(kin_pool *pool);
+static inline void *kin__record_argument(kin_result *record)
+{
+    void *block = atomic_load_explicit(&record->argument_block, memory_order_relaxed);
+    return block != NULL ? block : record->argument_inline;
+}
+static inline void *kin__record_reply(kin_result *record)
+{
+    void *block = atomic_load_explicit(&record->reply_block, memory_order_relaxed);
+    return block != NULL ? block : record->reply_inline;
+}
+
+/* ---- worker.c, supervisor.c -------------------------------------------------------------------------- */
+
+int kin__worker_main(kin_pool *pool, unsigned index);
+int kin__supervisor_main(kin_pool *pool);
+void kin__supervisor_wake(kin_pool *pool);
+/* Decides about the record a dead worker was on: true when its successor is to begin with it,
+ * as `current` says. */
+bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure);
+
+/* ---- submit.c ------------------------------------------------------------------------------------------ */
+
+int kin__pool_check(kin_pool *pool);
+/* 0, or why the pool takes no tasks. */
+int kin__pool_accepts(kin_pool *pool);
+/* Puts a NEW record into the task queue. */
+int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline);
+int kin__function_fill(kin_result *record, const kin_function *function);
+bool kin__function_known(const kin_result *record);
+/* Raises the pool's state to `state` if it is below; true if this call did it. */
+bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
+
+/* ---- map.c ----------------------------------------------------------------------------------------------- */
+
+/* Runs a part of a map in a worker. */
+void kin__map_run(kin_result *part, struct kin__worker *worker);
+/* A worker died on a part: charges the item it was on; false when no other worker is to go on. */
+bool kin__map_charge(kin_result *part, kin_failure *failure);
+/* The worker has no such function: nothing of the map can be run. */
+void kin__map_refuse(kin_result *part);
+/* For the supervisor: a record of a map whose caller died; false to be called again. */
+bool kin__map_orphan(kin_result *record);
+
+#endif

@@ -1,0 +1,255 @@
+/* record.c: task records: made, finished, freed.  See pool.h for the invariants.
+ *
+ * The free list is a cache: a record is free if its state says FREE.  Whoever finds that the
+ * last holder of the latch died makes the list anew from the states.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "os/os.h"
+#include "pool/pool.h"
+
+/* ---- the free list (under the `records` latch) --------------------------------------------------- */
+
+static void push_free(kin_pool *pool, kin_result *record, uint32_t index)
+{
+    record->next_free = pool->free_record;
+    pool->free_record = index + 1;
+}
+
+static void repair(kin_pool *pool)
+{
+    _Atomic(void *) *segments = kin__pool_segments(pool);
+    pool->segment_count = 0;
+    while (pool->segment_count < KIN__RECORD_SEGMENTS && atomic_load(&segments[pool->segment_count]) != NULL)
+        pool->segment_count++;
+    pool->record_high = pool->segment_count * KIN__SEGMENT_RECORDS;
+    pool->free_record = 0;
+    for (uint32_t i = pool->record_high; i > 0; i--) {
+        kin_result *record = kin__pool_record(pool, i - 1);
+        if (KIN__TASK_STATE(atomic_load(&record->state)) == KIN__TASK_FREE) push_free(pool, record, i - 1);
+    }
+    kin__latch_clean(&pool->records);
+}
+
+static int lock(kin_pool *pool)
+{
+    int rc = kin__latch_acquire(&pool->records, KIN_FOREVER);
+    if (rc == 1) repair(pool);
+    return rc < 0 ? rc : 0;
+}
+
+/* Publishes the segment that the thread has begun to allocate. */
+static void add_segment(kin_pool *pool, struct kin__record_segment *segment)
+{
+    _Atomic(void *) *segments = kin__pool_segments(pool);
+    uint32_t first = pool->segment_count * KIN__SEGMENT_RECORDS;
+    for (uint32_t i = KIN__SEGMENT_RECORDS; i > 0; i--) {
+        kin_result *record = &segment->record[i - 1];
+        record->pool = pool;
+        record->index = first + i - 1;
+        record->magic = KIN__MAGIC_CLOSED;
+        record->done.point.kind = KIN__POINT_EVENT;
+        atomic_store(&record->state, KIN__TASK_FREE);
+        push_free(pool, record, first + i - 1);
+    }
+    kin__allocate_publish(&segments[pool->segment_count]);
+    pool->segment_count++;
+}
+
+/* Takes a free record, or NULL.  Under the latch. */
+static kin_result *pop_free(kin_pool *pool)
+{
+    if (pool->free_record == 0) return NULL;
+    kin_result *record = kin__pool_record(pool, pool->free_record - 1);
+    atomic_store(&record->owner, kin__self.process_identity);
+    /* CRASH: before this store it is free, after it it is the owner's, which is dead. */
+    atomic_store(&record->state, KIN__TASK_NEW);
+    pool->free_record = record->next_free;
+    return record;
+}
+
+static void prepare(kin_pool *pool, kin_result *record)
+{
+    atomic_store_explicit(&record->argument_block, NULL, memory_order_relaxed);
+    atomic_store_explicit(&record->reply_block, NULL, memory_order_relaxed);
+    record->reply_size = 0;
+    record->map = NULL;
+    record->job = NULL;
+    record->timeout_ns = 0;
+    atomic_store_explicit(&record->killed, 0, memory_order_relaxed);
+    record->number = atomic_fetch_add_explicit(&pool->number, 1, memory_order_relaxed);
+    __atomic_store_n(&record->magic, KIN__MAGIC_RESULT, __ATOMIC_RELEASE);
+}
+
+int kin__record_make(kin_pool *pool, kin_result **record)
+{
+    struct kin__record_segment *segment = NULL;
+    for (;;) {
+        int rc = lock(pool);
+        if (rc < 0) return rc;
+        *record = pop_free(pool);
+        bool full = pool->segment_count == KIN__RECORD_SEGMENTS;
+        if (*record == NULL && segment != NULL && !full) {
+            add_segment(pool, segment);
+            segment = NULL;
+            *record = pop_free(pool);
+        }
+        kin__latch_release(&pool->records);
+        if (*record != NULL) break;
+        if (full) return -ENOMEM;
+        segment = kin__allocate_object(KIN__OBJECT_RECORDS, sizeof *segment, &rc);
+        if (segment == NULL) return rc;
+    }
+    if (segment != NULL) kin__allocate_cancel();
+    prepare(pool, *record);
+    return 0;
+}
+
+/* ---- the end of a record ------------------------------------------------------------------------------ */
+
+static void free_block(_Atomic(void *) *block)
+{
+    void *memory = atomic_load_explicit(block, memory_order_relaxed);
+    if (memory != NULL) kin__free(memory, block);
+}
+
+void kin__record_free(kin_result *record)
+{
+    kin_pool *pool = record->pool;
+    __atomic_store_n(&record->magic, KIN__MAGIC_CLOSED, __ATOMIC_RELEASE);
+    /* CRASH: a job whose map may be gone is no job any more, only a record to be freed. */
+    record->map = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    free_block(&record->argument_block);
+    free_block(&record->reply_block);
+    if (lock(pool) < 0) return;
+    record->job = NULL;
+    atomic_store(&record->owner, 0);
+    atomic_store(&record->state, KIN__TASK_FREE);
+    push_free(pool, record, record->index);
+    kin__latch_release(&pool->records);
+}
+
+void kin__record_tell(kin_result *record, kin_result *job)
+{
+    kin__event_notify(job != NULL ? &job->done : &record->done, INT32_MAX);
+}
+
+bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state)
+{
+    kin_pool *pool = record->pool;
+    kin_result *job = record->job;
+    uint64_t dropped = expected & KIN__TASK_DROPPED;
+    for (;;) {
+        uint64_t over = (expected & ~(uint64_t)0xff) | state;
+        /* Release: pairs with the acquire of who reads the outcome.  CRASH: after it the
+         * outcome counts; who waits is woken by the supervisor (or by the end of its slice). */
+        if (atomic_compare_exchange_strong(&record->state, &expected, over)) break;
+        if ((expected ^ over) >> 9 != 0 || kin__task_over(expected)) return false;
+        dropped = expected & KIN__TASK_DROPPED;
+    }
+    atomic_fetch_add_explicit(state == KIN__TASK_DONE ? &pool->done : &pool->failed, 1, memory_order_relaxed);
+    if (dropped != 0 && job == NULL)
+        kin__record_free(record);
+    else
+        kin__record_tell(record, job);
+    return true;
+}
+
+void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, int code, int signal)
+{
+    unsigned worker = KIN__TASK_WORKER(word);
+    record->failure = (kin_failure){
+        .cause = cause,
+        .code = code,
+        .signal = signal,
+        .task = record->number,
+        .worker = worker,
+        .worker_pid =
+            KIN__TASK_ATTEMPT(word) != 0 ? atomic_load(&kin__pool_worker(record->pool, worker)->pid) : 0,
+        .attempt = KIN__TASK_ATTEMPT(word),
+        .attempts = record->attempts,
+    };
+    memcpy(record->failure.function, record->function, sizeof record->function);
+}
+
+int kin__record_store(_Atomic(void *) *block, void *room, size_t room_size, const void *bytes, size_t size)
+{
+    int rc = 0;
+    if (size <= room_size) {
+        if (size > 0) memcpy(room, bytes, size);
+        return 0;
+    }
+    if (size > kin__block_limit()) return -EMSGSIZE;
+    void *memory = kin__allocate(size, &rc);
+    if (memory == NULL) return rc;
+    memcpy(memory, bytes, size);
+    kin__allocate_publish(block);
+    return 0;
+}
+
+/* ---- after the death of a submitter -------------------------------------------------------------------- */
+
+static bool process_lives(uint64_t identity)
+{
+    uint32_t high = atomic_load(&kin__family.header->process_high);
+    for (uint32_t i = 0; i < high; i++)
+        if (atomic_load(&kin__family.processes[i].generation) == identity) return true;
+    return false;
+}
+
+/* The task goes on, its outcome is nobody's.  Its submitter may have died before the message was
+ * in the queue: then it is put now; a second message does no harm. */
+static bool drop(kin_pool *pool, kin_result *record, uint64_t word)
+{
+    if (KIN__TASK_STATE(word) == KIN__TASK_QUEUED &&
+        kin_queue_put(pool->tasks, &record, sizeof record, KIN_NOW) == KIN_FULL)
+        return false;
+    while (!kin__task_over(word))
+        if (atomic_compare_exchange_strong(&record->state, &word, word | KIN__TASK_DROPPED)) return true;
+    kin__record_free(record);
+    return true;
+}
+
+bool kin__records_drop_orphans(kin_pool *pool)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < pool->segment_count * KIN__SEGMENT_RECORDS; i++) {
+        kin_result *record = kin__pool_record(pool, i);
+        uint64_t word = atomic_load(&record->state);
+        uint64_t owner = atomic_load(&record->owner);
+        if (KIN__TASK_STATE(word) == KIN__TASK_FREE || owner == 0 || process_lives(owner)) continue;
+        if (record->map != NULL) {
+            all = kin__map_orphan(record) && all;
+            continue;
+        }
+        if (KIN__TASK_STATE(word) == KIN__TASK_NEW || kin__task_over(word))
+            kin__record_free(record);
+        else if ((word & KIN__TASK_DROPPED) == 0)
+            all = drop(pool, record, word) && all;
+    }
+    return all;
+}
+
+void kin__records_close(kin_pool *pool)
+{
+    _Atomic(void *) *segments = kin__pool_segments(pool);
+    if (segments == NULL) return;
+    for (uint32_t i = 0; i < KIN__RECORD_SEGMENTS; i++) {
+        struct kin__record_segment *segment = atomic_load(&segments[i]);
+        if (segment == NULL) continue;
+        for (uint32_t n = 0; n < KIN__SEGMENT_RECORDS; n++) {
+            kin_result *record = &segment->record[n];
+            if (KIN__TASK_STATE(atomic_load(&record->state)) != KIN__TASK_FREE) {
+                __atomic_store_n(&record->magic, KIN__MAGIC_CLOSED, __ATOMIC_RELEASE);
+                free_block(&record->argument_block);
+                free_block(&record->reply_block);
+            }
+        }
+        kin__free(segment, &segments[i]);
+    }
+    kin__free(segments, &pool->segments_block);
+}

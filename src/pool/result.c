@@ -1,0 +1,177 @@
+/* result.c: what a submitter holds: waiting for a task, and its outcome or failure. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "base/error.h"
+#include "os/os.h"
+#include "pool/pool.h"
+
+static int check(const kin_result *result)
+{
+    int rc = kin__enter();
+    if (rc == 0) rc = kin__check(result, offsetof(struct kin_result, magic), KIN__MAGIC_RESULT);
+    if (rc == 0 && (atomic_load_explicit(&result->state, memory_order_relaxed) & KIN__TASK_DROPPED) != 0)
+        rc = KIN_ECLOSED;
+    return rc;
+}
+
+static bool over(const kin_result *result)
+{
+    /* Acquire: pairs with the release in kin__record_finish. */
+    return kin__task_over(atomic_load_explicit(&result->state, memory_order_acquire));
+}
+
+/* One sleep, at most a slice: 0 to look again. */
+static int sleep_on(kin_result *result, kin_deadline deadline)
+{
+    uint32_t seen = kin__event_prepare(&result->done);
+    int rc = over(result) ? 0 : kin__event_sleep(&result->done, seen, deadline);
+    if (rc == 1 && over(result) && atomic_load(&result->pool->state) != KIN__POOL_BROKEN)
+        kin__rescued(&result->done.point, seen);
+    kin__event_done(&result->done);
+    return rc < 0 && !over(result) ? rc : 0;
+}
+
+static int wait(kin_result *result, kin_deadline deadline)
+{
+    for (unsigned spin = kin__spin_budget(); spin > 0; spin--) {
+        if (over(result)) {
+            kin__spin_learn(true);
+            return 0;
+        }
+        kin__relax();
+    }
+    kin__spin_learn(false);
+    while (!over(result)) {
+        if (atomic_load(&result->pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
+        int rc = sleep_on(result, deadline);
+        if (rc < 0) return rc;
+    }
+    return 0;
+}
+
+int kin_result_wait(kin_result *result, kin_deadline deadline)
+{
+    int rc = check(result);
+    return rc < 0 || over(result) ? rc : wait(result, deadline);
+}
+
+/* The state of a result that is over. */
+static int outcome(kin_result *result, uint64_t *word)
+{
+    int rc = check(result);
+    if (rc < 0) return rc;
+    *word = atomic_load_explicit(&result->state, memory_order_acquire);
+    if (!kin__task_over(*word))
+        return atomic_load(&result->pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : KIN_ENOTREADY;
+    return 0;
+}
+
+long kin_result_view(kin_result *result, const void **out)
+{
+    uint64_t word;
+    if (out == NULL) return -EINVAL;
+    int rc = outcome(result, &word);
+    if (rc < 0) return rc;
+    if (KIN__TASK_STATE(word) == KIN__TASK_FAILED) return KIN_EFAILED;
+    *out = kin__record_reply(result);
+    return (long)result->reply_size;
+}
+
+long kin_result_get(kin_result *result, void *out, size_t capacity, kin_deadline deadline)
+{
+    const void *reply = NULL;
+    if (out == NULL && capacity > 0) return -EINVAL;
+    long rc = kin_result_wait(result, deadline);
+    if (rc == 0) rc = kin_result_view(result, &reply);
+    if (rc < 0) return rc;
+    if ((size_t)rc > capacity) {
+        kin__needed_size_set((size_t)rc);
+        return KIN_ETOOSMALL;
+    }
+    if (rc > 0) memcpy(out, reply, (size_t)rc);
+    return rc;
+}
+
+int kin_result_ready(kin_result *result)
+{
+    uint64_t word;
+    int rc = outcome(result, &word);
+    return rc == 0 ? 1 : rc == KIN_ENOTREADY ? 0 : rc;
+}
+
+int kin_result_successful(kin_result *result)
+{
+    uint64_t word;
+    int rc = outcome(result, &word);
+    return rc < 0 ? rc : KIN__TASK_STATE(word) == KIN__TASK_DONE;
+}
+
+int kin_result_close(kin_result *result)
+{
+    if (result == NULL) return 0;
+    int rc = check(result);
+    if (rc < 0) return rc;
+    uint64_t word = atomic_load(&result->state);
+    for (;;) {
+        if ((word & KIN__TASK_DROPPED) != 0 || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
+        if (kin__task_over(word)) break;
+        /* Whoever finishes it frees it. */
+        if (atomic_compare_exchange_strong(&result->state, &word, word | KIN__TASK_DROPPED)) return 0;
+    }
+    kin__record_free(result);
+    return 0;
+}
+
+/* ---- failures --------------------------------------------------------------------------------------- */
+
+int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t size)
+{
+    uint64_t word;
+    if (failure == NULL) return -EINVAL;
+    int rc = outcome(result, &word);
+    if (rc < 0 && rc != KIN_EBROKEN) return rc;
+    kin_failure told = {.cause = KIN_CAUSE_SUPERVISOR, .task = result->number};
+    if (rc == 0) {
+        if (KIN__TASK_STATE(word) != KIN__TASK_FAILED) return -EINVAL;
+        told = result->failure;
+    }
+    memcpy(failure, &told, size < sizeof told ? size : sizeof told);
+    return 0;
+}
+
+static int cause_text(const kin_failure *failure, char *text, size_t size)
+{
+    switch (failure->cause) {
+    case KIN_CAUSE_RETURNED:
+        return failure->code < 0 ? snprintf(text, size, "%s", kin_strerror(failure->code))
+                                 : snprintf(text, size, "returned %d", failure->code);
+    case KIN_CAUSE_EXITED: return snprintf(text, size, "the worker exited with code %d", failure->code);
+    case KIN_CAUSE_SIGNALED:
+        return snprintf(text, size, "killed by %s", kin__os_signal_name(failure->signal));
+    case KIN_CAUSE_TIMEOUT: return snprintf(text, size, "killed after its timeout");
+    case KIN_CAUSE_TERMINATED: return snprintf(text, size, "the pool was terminated");
+    case KIN_CAUSE_OUT_OF_MEMORY: return snprintf(text, size, "killed by the kernel: out of memory");
+    case KIN_CAUSE_FUNCTION: return snprintf(text, size, "its library was loaded after the pool was opened");
+    case KIN_CAUSE_SUPERVISOR: return snprintf(text, size, "the pool's supervisor died");
+    default: return snprintf(text, size, "no failure");
+    }
+}
+
+int kin_failure_text(const kin_failure *failure, char *text, size_t size)
+{
+    if (failure == NULL || (text == NULL && size > 0)) return -EINVAL;
+    char cause[128], worker[64] = "", usage[64] = "", attempt[64] = "";
+    cause_text(failure, cause, sizeof cause);
+    if (failure->worker_pid != 0)
+        snprintf(worker, sizeof worker, " on worker %u (pid %d)", failure->worker, failure->worker_pid);
+    if (failure->attempts > 1 || failure->attempt > 1)
+        snprintf(attempt, sizeof attempt, ", attempt %u of %u", failure->attempt, failure->attempts);
+    if (failure->max_rss > 0)
+        snprintf(usage, sizeof usage, ", %lld MB", (long long)((failure->max_rss + 500000) / 1000000));
+    return snprintf(text, size, "task %llu (%s)%s: %s%s%s", (unsigned long long)failure->task,
+                    failure->function[0] != '\0' ? failure->function : "?", worker, cause, attempt, usage);
+}

@@ -1,0 +1,141 @@
+/* submit.c: handing tasks to a pool.
+ *
+ * Invariants: a record is complete before it is QUEUED, and QUEUED before its message is in the
+ * task queue.  A submitter that dies in between leaves a record that the supervisor frees
+ * (NEW), or one that is QUEUED and in no queue: it is dropped with its owner.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "os/os.h"
+#include "pool/pool.h"
+
+/* ---- functions ------------------------------------------------------------------------------------ */
+
+/* Functions that this thread has found to be code: the look-up walks all loaded libraries. */
+#define KNOWN 16
+static _Thread_local const void *known[KNOWN] __attribute__((tls_model("initial-exec")));
+
+static bool is_code(const void *function)
+{
+    unsigned slot = (unsigned)((uintptr_t)function >> 4) % KNOWN;
+    if (known[slot] == function) return true;
+    if (kin__os_is_code(function) != 1) return false;
+    known[slot] = function;
+    return true;
+}
+
+static const void *entry_of(const kin_result *record)
+{
+    return record->bytes != NULL ? (const void *)record->bytes : (const void *)record->range;
+}
+
+bool kin__function_known(const kin_result *record)
+{
+    return is_code(entry_of(record));
+}
+
+int kin__function_fill(kin_result *record, const kin_function *function)
+{
+    record->range = function->range;
+    record->bytes = function->bytes;
+    record->in_size = (uint32_t)function->in_size;
+    record->out_size = (uint32_t)function->out_size;
+    if (!kin__function_known(record)) return KIN_ENOTCODE;
+    const char *name = function->name != NULL ? function->name : "?";
+    size_t length = strnlen(name, sizeof record->function - 1);
+    memcpy(record->function, name, length);
+    record->function[length] = '\0';
+    return 0;
+}
+
+/* ---- pools that take tasks --------------------------------------------------------------------------- */
+
+int kin__pool_check(kin_pool *pool)
+{
+    int rc = kin__enter();
+    return rc < 0 ? rc : kin__check(pool, offsetof(struct kin_pool, magic), KIN__MAGIC_POOL);
+}
+
+int kin__pool_accepts(kin_pool *pool)
+{
+    uint32_t state = atomic_load(&pool->state);
+    if (state == KIN__POOL_BROKEN) return KIN_EBROKEN;
+    return state == KIN__POOL_RUNNING ? 0 : KIN_ECLOSED;
+}
+
+int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
+{
+    uint64_t word = KIN__TASK_QUEUED;
+    atomic_store(&record->state, word);
+    atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
+    int rc = kin_queue_put(pool->tasks, &record, sizeof record, deadline);
+    if (rc == 0) return 0;
+    /* A worker cannot have found it; the supervisor of an ending pool may have failed it. */
+    if (atomic_compare_exchange_strong(&record->state, &word, KIN__TASK_NEW))
+        atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
+    return rc == KIN_FULL ? -ETIMEDOUT : rc;
+}
+
+/* ---- the public functions ------------------------------------------------------------------------------ */
+
+static int check_function(const kin_function *function, const void *argument, size_t size)
+{
+    if (function == NULL || (function->range == NULL) == (function->bytes == NULL)) return -EINVAL;
+    if ((argument == NULL && size > 0) || (function->range != NULL && size != function->in_size))
+        return -EINVAL;
+    return function->in_size > UINT32_MAX || function->out_size > UINT32_MAX ? -EMSGSIZE : 0;
+}
+
+static int fill(kin_pool *pool, kin_result *record, const kin_function *function, const void *argument,
+                size_t size, const kin_task_options *options)
+{
+    int retries = options->retries != 0 ? options->retries : (int)pool->retries;
+    record->attempts = retries < 0 ? 1 : (unsigned)retries + 1;
+    if (record->attempts > UINT16_MAX) record->attempts = UINT16_MAX;
+    record->timeout_ns = options->timeout_ns;
+    if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
+    record->argument_size = size;
+    int rc = kin__function_fill(record, function);
+    if (rc == 0)
+        rc = kin__record_store(&record->argument_block, record->argument_inline,
+                               sizeof record->argument_inline, argument, size);
+    return rc;
+}
+
+int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_function *function,
+                          const void *argument, size_t argument_size, kin_deadline deadline,
+                          const kin_task_options *options, size_t size)
+{
+    kin_task_options given = {0};
+    kin_result *record = NULL;
+    int rc = kin__pool_check(pool);
+    if (rc == 0) rc = result == NULL ? -EINVAL : check_function(function, argument, argument_size);
+    if (rc == 0) rc = kin__pool_accepts(pool);
+    if (rc < 0) return rc;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    if (given.timeout_ns < 0) return -EINVAL;
+    rc = kin__record_make(pool, &record);
+    if (rc < 0) return rc;
+    rc = fill(pool, record, function, argument, argument_size, &given);
+    if (rc == 0) rc = kin__pool_queue(pool, record, deadline);
+    if (rc == 0)
+        *result = record;
+    else
+        kin__record_free(record);
+    return rc;
+}
+
+long kin_pool_apply(kin_pool *pool, const kin_function *function, const void *argument, size_t argument_size,
+                    void *out, size_t out_capacity, kin_deadline deadline, kin_failure *failure)
+{
+    kin_result *result = NULL;
+    long rc = kin_pool_submit(pool, &result, function, argument, argument_size, deadline, NULL);
+    if (rc < 0) return rc;
+    rc = kin_result_get(result, out, out_capacity, deadline);
+    if (rc == KIN_EFAILED && failure != NULL) kin_result_failure(result, failure);
+    kin_result_close(result);
+    return rc;
+}

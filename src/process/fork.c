@@ -1,0 +1,210 @@
+/* fork.c: see fork.h.
+ *
+ * `line` is this process's own lifeline, `held` the one it holds as a child, `gate` where its
+ * children wait until they may go on.  All change only under `lock`, which every fork of the
+ * program takes too, so that none falls between the making of a line and its entry here.  That
+ * is so from the start of the program: a handler set up with the first line would not be seen
+ * by a fork that is already on its way.
+ *
+ * A child waits at the gate until its parent has opened its process descriptor: ended before,
+ * it could be collected by something else in the program, and its pid be another's by then.
+ */
+#include "process/fork.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "os/os.h"
+
+/* A descriptor is closed only while it still is the pipe that it was: the program may have
+ * closed it, and its number be another's. */
+struct end {
+    int descriptor; /* -1: none */
+    uint64_t device;
+    uint64_t inode;
+};
+
+/* Memory that a process shares with its children.  `passed` is the ticket of the child that
+ * was let through last, with the lowest bit set while one sleeps.  The parent alone stores a
+ * ticket (release: what it did before the fork's end is done), a child only sets the bit. */
+struct gate {
+    _Atomic uint32_t passed;
+};
+#define GATE_SLEEPER 1u
+#define GATE_TICKET  2u
+
+static struct {
+    pthread_mutex_t lock;
+    struct end line;
+    struct end held;
+    struct gate *gate;
+    bool gate_inherited;
+    uint32_t ticket;
+} life = {.lock = PTHREAD_MUTEX_INITIALIZER, .line.descriptor = -1, .held.descriptor = -1};
+
+static int watch_result;
+
+/* This thread has the lock, so a fork in it must not take it. */
+static _Thread_local bool has_lock;
+
+void kin__child_lock(void)
+{
+    pthread_mutex_lock(&life.lock);
+    has_lock = true;
+}
+
+void kin__child_unlock(void)
+{
+    has_lock = false;
+    pthread_mutex_unlock(&life.lock);
+}
+
+/* ---- around every fork of the program -------------------------------------------------------- */
+
+static bool is_open(const struct end *end)
+{
+    uint64_t device, inode, size;
+    return end->descriptor >= 0 && kin__os_file_identity(end->descriptor, &device, &inode, &size) == 0 &&
+           device == end->device && inode == end->inode;
+}
+
+static void forget(struct end *end)
+{
+    if (end->descriptor >= 0) kin__os_close(end->descriptor);
+    end->descriptor = -1;
+}
+
+static void before_fork(void)
+{
+    if (!has_lock) pthread_mutex_lock(&life.lock);
+    /* Looked at here, because in the child each page touched for the first time is a fault. */
+    if (!is_open(&life.line)) life.line.descriptor = -1;
+    if (!is_open(&life.held)) life.held.descriptor = -1;
+}
+
+static void after_fork_in_parent(void)
+{
+    if (!has_lock) pthread_mutex_unlock(&life.lock);
+}
+
+static void after_fork_in_child(void)
+{
+    forget(&life.line);
+    forget(&life.held);
+    life.gate_inherited = true;
+    if (!has_lock) pthread_mutex_unlock(&life.lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    watch_result = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* ---- before the fork ---------------------------------------------------------------------------- */
+
+static int make_line(void)
+{
+    uint64_t size;
+    int descriptor = kin__os_lifeline_make();
+    if (descriptor < 0) return descriptor;
+    life.line.descriptor = descriptor;
+    int rc = kin__os_file_identity(descriptor, &life.line.device, &life.line.inode, &size);
+    if (rc < 0) forget(&life.line);
+    return rc;
+}
+
+static int make_gate(void)
+{
+    void *gate = NULL;
+    int rc = kin__os_shared_make(&gate, sizeof(struct gate));
+    if (rc < 0) return rc;
+    if (life.gate != NULL) kin__os_memory_unmap(life.gate, sizeof(struct gate));
+    life.gate = gate;
+    life.gate_inherited = false;
+    life.ticket = 0;
+    return 0;
+}
+
+/* Makes what the next child will hold. */
+static int make_ready(struct end *own)
+{
+    int rc = 0;
+    if (life.gate == NULL || life.gate_inherited) rc = make_gate();
+    if (rc == 0 && !is_open(&life.line)) rc = make_line();
+    if (rc < 0) return rc;
+    *own = life.line;
+    own->descriptor = kin__os_lifeline_open(life.line.descriptor, SIGKILL);
+    return own->descriptor < 0 ? own->descriptor : 0;
+}
+
+/* ---- after it ------------------------------------------------------------------------------------- */
+
+/* Tickets are passed in order, so a later one lets an earlier child through as well. */
+static bool is_passed(uint32_t passed, uint32_t ticket)
+{
+    return (int32_t)((passed & ~GATE_SLEEPER) - ticket) >= 0;
+}
+
+static void pass_gate(uint32_t ticket)
+{
+    uint32_t seen;
+    /* Acquire: pairs with the release in open_gate. */
+    while (!is_passed(seen = atomic_load_explicit(&life.gate->passed, memory_order_acquire), ticket)) {
+        if ((seen & GATE_SLEEPER) != 0 ||
+            atomic_compare_exchange_strong(&life.gate->passed, &seen, seen | GATE_SLEEPER))
+            kin__os_futex_wait(&life.gate->passed, seen | GATE_SLEEPER, KIN_FOREVER);
+    }
+}
+
+static void open_gate(uint32_t ticket)
+{
+    uint32_t seen = atomic_exchange_explicit(&life.gate->passed, ticket, memory_order_release);
+    if ((seen & GATE_SLEEPER) != 0) kin__os_futex_wake(&life.gate->passed, INT32_MAX);
+}
+
+static void go_on_in_child(const struct end *own)
+{
+    life.held = *own;
+    /* Held before it waits: a parent that dies now takes the child with it. */
+    if (kin__os_lifeline_hold(own->descriptor) < 0) kin__os_exit_now(255);
+    pass_gate(life.ticket);
+}
+
+static int go_on_in_parent(int pid, const struct end *own, int *descriptor)
+{
+    int rc = pid < 0 ? pid : kin__os_process_open(pid);
+    if (rc >= 0) {
+        *descriptor = rc;
+        open_gate(life.ticket);
+    } else if (pid > 0) {
+        kin__os_process_abandon(pid);
+    }
+    kin__os_close(own->descriptor);
+    return rc < 0 ? rc : pid;
+}
+
+int kin__child_fork(int *descriptor)
+{
+    struct end own;
+    if (watch_result < 0) return watch_result;
+    kin__os_flush();
+    kin__child_lock();
+    int rc = make_ready(&own);
+    if (rc == 0) {
+        life.ticket += GATE_TICKET;
+        rc = kin__os_fork();
+        if (rc == 0)
+            go_on_in_child(&own);
+        else
+            rc = go_on_in_parent(rc, &own, descriptor);
+    } else if (rc == -ENOENT) {
+        kin__log(KIN_LOG_ERROR, "cannot start a process: /proc is not mounted");
+    }
+    kin__child_unlock();
+    return rc;
+}

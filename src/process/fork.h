@@ -1,0 +1,27 @@
+/* fork.h: forking a child that ends with its parent, for every part of kin that has children.
+ *
+ * - The kernel kills the child (SIGKILL) when the process that forked it ends, however that
+ *   ends; the end of the thread that forked it means nothing.
+ * - No child of this process, be it one of a plain fork, keeps the line that says whether
+ *   this process lives; programs started by exec do not inherit it.
+ * - Whatever can fail, fails before the child has done anything: it goes on once its parent
+ *   has the descriptor for it.
+ */
+#ifndef KIN_PROCESS_FORK_H
+#define KIN_PROCESS_FORK_H
+
+/* Flushes stdio and forks.  The parent gets the child's pid, and in `*descriptor` a process
+ * descriptor that it closes when it has collected the child; the child gets 0.  Safe for
+ * threads; only the calling one exists in the child.
+ * Errors: -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -ENOSYS, -ENOENT (/proc is not mounted). */
+int kin__child_fork(int *descriptor);
+
+/* The lock of what every fork has to find at rest.  For short sections without a fork. */
+void kin__child_lock(void);
+void kin__child_unlock(void);
+
+/* What the child does last, before kin__os_exit_now: ends its own children as every process
+ * does at exit, and flushes stdio.  Returns the code to exit with. */
+int kin__child_finish(int code);
+
+#endif

@@ -1,0 +1,390 @@
+/* process.c: child processes and their handles.
+ *
+ * Invariants, all under kin__child_lock: a handle is in the list of the running until its child's
+ * status has been collected, which happens once, and then in that of the ended until its close;
+ * a handle with pins is in use by some thread without the lock and is not freed.  The lists
+ * belong to the process `owner`; any other one that finds them has inherited them by fork, and
+ * the children in them are not its own.
+ */
+#include <kin/process.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "memory/reap.h"
+#include "os/os.h"
+#include "process/fork.h"
+
+#define NAME_SIZE 64
+
+/* At exit: how long daemon children may take over SIGTERM. */
+#define GRACE_MS 1000
+
+/* How often a child is looked at that has ended but is still in the hands of a debugger. */
+#define TRACED_MS 5
+
+struct kin_process {
+    struct kin_process *next;
+    struct kin_process *previous;
+    int owner; /* the process that started it */
+    int pid;
+    int descriptor;
+    bool daemon;
+    bool ended;
+    unsigned pins;
+    kin_exit_status status; /* once it has ended */
+    char name[NAME_SIZE];
+};
+
+static struct {
+    int owner;
+    unsigned started;
+    kin_process *running;
+    kin_process *ended;
+    kin_process *look; /* where the search for running ones that ended goes on; NULL: at the first */
+} children;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_result;
+
+/* ---- the list ------------------------------------------------------------------------------------ */
+
+static void enlist(kin_process **list, kin_process *child)
+{
+    child->previous = NULL;
+    child->next = *list;
+    if (child->next != NULL) child->next->previous = child;
+    *list = child;
+}
+
+static void delist(kin_process **list, kin_process *child)
+{
+    if (children.look == child) children.look = child->next;
+    if (child->next != NULL) child->next->previous = child->previous;
+    if (child->previous != NULL)
+        child->previous->next = child->next;
+    else
+        *list = child->next;
+}
+
+static void set_ended(kin_process *child, const kin_exit_status *status)
+{
+    child->status = *status;
+    child->ended = true;
+    delist(&children.running, child);
+    enlist(&children.ended, child);
+}
+
+/* Begins lists of this process's own where it has inherited some. */
+static void own_lists(void)
+{
+    int self = kin__os_pid();
+    if (children.owner == self) return;
+    children.owner = self;
+    children.started = 0;
+    children.running = children.ended = children.look = NULL;
+}
+
+/* ---- learning that a child has ended ------------------------------------------------------------- */
+
+/* With the lock held: collects the status if the child has ended; 1 if that is news. */
+static int collect(kin_process *child)
+{
+    kin_exit_status status;
+    if (child->ended) return 0;
+    int rc = kin__os_process_collect(child->descriptor, &status);
+    if (rc == -EAGAIN) return 0;
+    if (rc == -ECHILD) status = (kin_exit_status){.kind = KIN_UNKNOWN};
+    if (rc < 0 && rc != -ECHILD) return rc;
+    set_ended(child, &status);
+    return 1;
+}
+
+static void tell(int news)
+{
+    /* Who waited for something of theirs need not wait for the end of a slice. */
+    if (news > 0) kin__reap();
+}
+
+/* 1 when the child has ended, 0 while it runs. */
+static int has_ended(kin_process *child)
+{
+    kin__child_lock();
+    int news = collect(child);
+    bool ended = child->ended;
+    kin__child_unlock();
+    tell(news);
+    return news < 0 ? news : ended;
+}
+
+/* Collects children that nobody asks about, so that their zombies do not pile up: each start
+ * looks at two, so there are never more zombies than running children. */
+static void collect_forgotten(void)
+{
+    int news = 0;
+    for (int i = 0; i < 2; i++) {
+        kin_process *child = children.look != NULL ? children.look : children.running;
+        if (child == NULL) break;
+        children.look = child->next;
+        news |= collect(child) > 0;
+    }
+    kin__child_unlock();
+    tell(news);
+    kin__child_lock();
+}
+
+/* Waits for a child that the caller has pinned. */
+static int await(kin_process *child, kin_deadline deadline)
+{
+    struct kin__poll item = {.descriptor = child->descriptor};
+    for (;;) {
+        int rc = kin__os_poll(&item, 1, deadline);
+        if (rc == -EINTR) continue;
+        if (rc <= 0) return rc < 0 ? rc : -ETIMEDOUT;
+        int ended = has_ended(child);
+        if (ended != 0) return ended < 0 ? ended : 0;
+        /* It is over, but a debugger has to let go of it before its parent can collect it. */
+        if (kin_clock() >= deadline) return -ETIMEDOUT;
+        kin_deadline slice = kin_in_ms(TRACED_MS);
+        kin__os_sleep_until(slice < deadline ? slice : deadline);
+    }
+}
+
+/* ---- the end of this process --------------------------------------------------------------------- */
+
+static kin_process *pin_running(bool daemon)
+{
+    kin__child_lock();
+    kin_process *child = children.running;
+    while (child != NULL && child->daemon != daemon) child = child->next;
+    if (child != NULL) child->pins++;
+    kin__child_unlock();
+    return child;
+}
+
+static void unpin(kin_process *child)
+{
+    kin__child_lock();
+    child->pins--;
+    kin__child_unlock();
+}
+
+/* Waits for a child without end; one that cannot be waited for counts as ended. */
+static void await_last(kin_process *child)
+{
+    if (await(child, KIN_FOREVER) == 0) return;
+    kin__child_lock();
+    if (!child->ended) set_ended(child, &(kin_exit_status){.kind = KIN_UNKNOWN});
+    kin__child_unlock();
+}
+
+static void terminate_daemons(void)
+{
+    kin__child_lock();
+    for (kin_process *child = children.running; child != NULL; child = child->next) {
+        if (child->daemon) kin__os_process_signal(child->descriptor, SIGTERM);
+    }
+    kin__child_unlock();
+}
+
+/* What Python does at exit: daemon children are terminated, the others are waited for.  In a
+ * process that has started none, and in one that has only inherited the list, it does nothing. */
+static void end_children(void)
+{
+    if (children.owner != kin__os_pid()) return;
+    terminate_daemons();
+    kin_deadline grace = kin_in_ms(GRACE_MS);
+    for (kin_process *child; (child = pin_running(true)) != NULL; unpin(child)) {
+        if (await(child, grace) == 0) continue;
+        kin__os_process_signal(child->descriptor, SIGKILL);
+        await_last(child);
+    }
+    for (kin_process *child; (child = pin_running(false)) != NULL; unpin(child)) await_last(child);
+}
+
+int kin__child_finish(int code)
+{
+    end_children();
+    kin__os_flush_last();
+    return code & 0xff;
+}
+
+/* ---- starting ------------------------------------------------------------------------------------ */
+
+static void prepare(void)
+{
+    once_result = atexit(end_children) == 0 ? 0 : -ENOMEM;
+}
+
+static int make(kin_process **made, const kin_process_options *options)
+{
+    if (options->name != NULL && strnlen(options->name, NAME_SIZE) == NAME_SIZE) return -EINVAL;
+    kin_process *child = kin__os_malloc(sizeof *child);
+    if (child == NULL) return -ENOMEM;
+    memset(child, 0, sizeof *child);
+    child->daemon = options->daemon;
+    child->owner = kin__os_pid();
+    kin__child_lock();
+    own_lists();
+    children.started++;
+    if (options->name != NULL)
+        strcpy(child->name, options->name);
+    else
+        snprintf(child->name, sizeof child->name, "Process-%u", children.started);
+    collect_forgotten();
+    kin__child_unlock();
+    *made = child;
+    return 0;
+}
+
+__attribute__((noreturn)) static void run(kin_process_function *target, void *argument)
+{
+    kin__os_exit_now(kin__child_finish(target(argument)));
+}
+
+int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
+                            const kin_process_options *options, size_t size)
+{
+    kin_process_options given = {0};
+    if (process == NULL || target == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    if (!kin__os_is_code((const void *)(uintptr_t)target)) return KIN_ENOTCODE;
+    pthread_once(&once, prepare);
+    if (once_result < 0) return once_result;
+    kin_process *child;
+    int rc = make(&child, &given);
+    if (rc < 0) return rc;
+    rc = kin__child_fork(&child->descriptor);
+    if (rc == 0) run(target, argument);
+    if (rc < 0) {
+        kin__os_free(child);
+        return rc;
+    }
+    child->pid = rc;
+    kin__child_lock();
+    enlist(&children.running, child);
+    kin__child_unlock();
+    *process = child;
+    return 0;
+}
+
+/* ---- handles ------------------------------------------------------------------------------------- */
+
+static int check(const kin_process *process)
+{
+    if (process == NULL) return -EINVAL;
+    return process->owner == kin__os_pid() ? 0 : KIN_ENOTCHILD;
+}
+
+int kin_process_join(kin_process *process, kin_deadline deadline)
+{
+    int rc = check(process);
+    if (rc < 0) return rc;
+    kin__child_lock();
+    bool ended = process->ended;
+    process->pins++;
+    kin__child_unlock();
+    if (!ended) rc = await(process, deadline);
+    unpin(process);
+    return rc;
+}
+
+int kin_process_is_alive(kin_process *process)
+{
+    int rc = check(process);
+    if (rc < 0) return rc;
+    rc = has_ended(process);
+    return rc < 0 ? rc : rc == 0;
+}
+
+static int send_signal(kin_process *process, int signal)
+{
+    int rc = check(process);
+    if (rc < 0) return rc;
+    kin__child_lock();
+    if (!process->ended) rc = kin__os_process_signal(process->descriptor, signal);
+    kin__child_unlock();
+    return rc == -ESRCH ? 0 : rc;
+}
+
+int kin_process_terminate(kin_process *process)
+{
+    return send_signal(process, SIGTERM);
+}
+
+int kin_process_kill(kin_process *process)
+{
+    return send_signal(process, SIGKILL);
+}
+
+int kin_process_exit_status_sized(kin_process *process, kin_exit_status *status, size_t size)
+{
+    int rc = check(process);
+    if (rc < 0) return rc;
+    if (status == NULL) return -EINVAL;
+    rc = has_ended(process);
+    if (rc < 0) return rc;
+    /* `status` does not change any more once it has ended; until then it is all zero. */
+    kin_exit_status now = {.kind = KIN_RUNNING};
+    if (rc > 0) now = process->status;
+    memset(status, 0, size);
+    memcpy(status, &now, size < sizeof now ? size : sizeof now);
+    return 0;
+}
+
+int kin_process_exit_code(kin_process *process, int *code)
+{
+    kin_exit_status status;
+    if (code == NULL) return -EINVAL;
+    int rc = kin_process_exit_status(process, &status);
+    if (rc < 0) return rc;
+    switch (status.kind) {
+    case KIN_RUNNING: return -EBUSY;
+    case KIN_EXITED: *code = status.code; return 0;
+    case KIN_SIGNALED: *code = -status.signal; return 0;
+    default: *code = 255; return 0;
+    }
+}
+
+int kin_process_pid(const kin_process *process)
+{
+    return process != NULL ? process->pid : -EINVAL;
+}
+
+const char *kin_process_name(const kin_process *process)
+{
+    return process != NULL ? process->name : NULL;
+}
+
+int kin_process_daemon(const kin_process *process)
+{
+    return process != NULL ? process->daemon : -EINVAL;
+}
+
+int kin_process_close(kin_process *process)
+{
+    if (process == NULL) return 0;
+    int rc = check(process);
+    if (rc < 0) return rc;
+    rc = has_ended(process);
+    if (rc < 0) return rc;
+    kin__child_lock();
+    bool busy = rc == 0 || process->pins > 0;
+    if (!busy) delist(&children.ended, process);
+    kin__child_unlock();
+    if (busy) return -EBUSY;
+    kin__os_close(process->descriptor);
+    kin__os_free(process);
+    return 0;
+}
+
+int kin_cpu_count(void)
+{
+    return kin__os_cpu_count();
+}

@@ -1,0 +1,81 @@
+/* crash.h: what every crash test checks after a kill: nothing is held, counted or allocated that
+ * was not before. */
+#ifndef CRASH_H
+#define CRASH_H
+
+#include <string.h>
+
+#include "support/test.h"
+
+#include <kin.h>
+
+#include "memory/region.h"
+#include "memory/wait.h"
+
+/* The family as it was before the first kill. */
+struct books {
+    size_t blocks, processes, threads;
+    unsigned held;
+    uint64_t rescues;
+};
+
+static inline struct books books_open(void)
+{
+    kin_memory_usage usage;
+    kin_member self;
+    CHECK_OK(kin_memory_stats(&usage));
+    CHECK_GE(kin_memory_processes(&self, 1), 1);
+    return (struct books){usage.heap_blocks, usage.processes, usage.threads, self.held,
+                          atomic_load(&kin__family.header->rescues)};
+}
+
+/* Cleans up after the dead, who are collected, and compares. */
+static inline void books_check(const struct books *books)
+{
+    kin_memory_usage usage;
+    CHECK_OK(kin_sweep());
+    CHECK_OK(kin_memory_stats(&usage));
+    CHECK_EQ(usage.heap_blocks, books->blocks);
+    CHECK_EQ(usage.processes, books->processes);
+    CHECK_EQ(usage.threads, books->threads);
+    kin_member self[4];
+    CHECK_EQ(kin_memory_processes(self, 4), (long)books->processes);
+    CHECK_EQ(self[0].held, books->held);
+}
+
+/* No wake-up was replaced by the end of a slice. */
+static inline void books_no_rescue(const struct books *books)
+{
+    CHECK_EQ(atomic_load(&kin__family.header->rescues), books->rescues);
+}
+
+static inline void nobody_waits(const struct kin__wait_point *point)
+{
+    CHECK_EQ((uint32_t)atomic_load(&point->waiters), 0);
+}
+
+/* The victim's first use of kin, which is no part of what is killed. */
+static inline void join_family(void *context)
+{
+    (void)context;
+    CHECK_OK(kin_family_open(NULL));
+}
+
+/* A queue keeps the segments it has needed: two, once the stream has passed from one into the
+ * other with messages in both. */
+static inline void warm_up(kin_queue *queue)
+{
+    char message[1000] = "";
+    for (int i = 0; i < 200; i++) {
+        CHECK_OK(kin_queue_put(queue, message, sizeof message, KIN_NOW));
+        if (kin_queue_full(queue) == 1 || kin_queue_qsize(queue) == 3)
+            CHECK_EQ(kin_queue_get(queue, message, sizeof message, KIN_NOW), 1000);
+    }
+    while (kin_queue_get(queue, message, sizeof message, KIN_NOW) >= 0)
+        ;
+}
+
+/* Waits, without a wake-up of its own, until `count` threads are counted as waiting. */
+#define until_waiting(point, count) test_until((uint32_t)atomic_load(&(point)->waiters) >= (count))
+
+#endif

@@ -1,0 +1,254 @@
+/* test_kill_pool.c: a submitter, or a worker, is killed at every instruction of submitting,
+ * claiming, running and completing a task, and of its part in a map.
+ *
+ * The pool's own supervisor and worker are stopped meanwhile: the victim plays the worker, and
+ * the case plays the supervisor.
+ */
+#include "crash.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "pool/pool.h"
+#include "pool/worker.h"
+#include "support/stepkill.h"
+
+static int twice(const int *in, long *out)
+{
+    *out = 2l * *in;
+    return 0;
+}
+KIN_MAP(twice, int, long)
+
+/* How often each item was run, in family memory. */
+static _Atomic int *runs;
+
+static int count(const int *in, long *out)
+{
+    *out = *in + 1000;
+    atomic_fetch_add(&runs[*in], 1);
+    return 0;
+}
+KIN_MAP(count, int, long)
+
+struct scene {
+    kin_pool *pool;
+    pid_t supervisor;
+    int worker;
+    kin_result *result;
+    int *in;
+    long *out;
+    struct books books;
+    pid_t caller;
+};
+
+#define ITEMS 40
+
+static unsigned records_in_use(kin_pool *pool)
+{
+    unsigned used = 0;
+    for (uint32_t i = 0; i < pool->segment_count * KIN__SEGMENT_RECORDS; i++)
+        used += KIN__TASK_STATE(atomic_load(&kin__pool_record(pool, i)->state)) != KIN__TASK_FREE;
+    return used;
+}
+
+static void scene_open(struct scene *scene, bool stopped)
+{
+    memset(scene, 0, sizeof *scene);
+    scene->in = kin_alloc(ITEMS * sizeof(int));
+    scene->out = kin_alloc(ITEMS * sizeof(long));
+    runs = kin_alloc(ITEMS * sizeof(int));
+    CHECK_OK(
+        kin_pool_open(&scene->pool, &(kin_pool_options){.workers = 1, .retries = 5, .tasks_per_worker = 1}));
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(scene->pool, &status));
+    scene->supervisor = status.supervisor_pid;
+    CHECK_EQ(kin_pool_workers(scene->pool, &scene->worker, 1), 1);
+    int in = 1;
+    long out;
+    /* The first record brings the first segment, and the stream its two. */
+    CHECK_OK(kin_pool_apply(scene->pool, KIN_FN(twice), &in, sizeof in, &out, sizeof out, KIN_FOREVER, NULL));
+    test_until(atomic_load(&kin__pool_worker(scene->pool, 0)->pid) != scene->worker &&
+               atomic_load(&kin__pool_worker(scene->pool, 0)->state) == KIN__WORKER_READY);
+    CHECK_EQ(kin_pool_workers(scene->pool, &scene->worker, 1), 1);
+    if (stopped) {
+        kill(scene->supervisor, SIGSTOP);
+        kill(scene->worker, SIGSTOP);
+    }
+    kin_sweep();
+    scene->books = books_open();
+}
+
+static void scene_close(struct scene *scene)
+{
+    kill(scene->worker, SIGCONT);
+    kill(scene->supervisor, SIGCONT);
+    CHECK_OK(kin_pool_terminate(scene->pool));
+    CHECK_OK(kin_pool_join(scene->pool, kin_in_s(20)));
+    CHECK_OK(kin_pool_free(scene->pool));
+    CHECK_OK(kin_free(scene->in));
+    CHECK_OK(kin_free(scene->out));
+    CHECK_OK(kin_free(runs));
+}
+
+/* ---- the submitter -------------------------------------------------------------------------------- */
+
+static void submit(void *context)
+{
+    struct scene *scene = context;
+    kin_result *result = NULL;
+    int in = 21;
+    CHECK_OK(kin_pool_submit(scene->pool, &result, KIN_FN(twice), &in, sizeof in, KIN_FOREVER, NULL));
+}
+
+static void survive_submitter(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    int in = 4;
+    long out = 0;
+    (void)step;
+    (void)finished;
+    CHECK_OK(
+        kin_pool_apply(scene->pool, KIN_FN(twice), &in, sizeof in, &out, sizeof out, kin_in_s(10), NULL));
+    CHECK_EQ(out, 8);
+    /* The dead one's record goes: its task is run, its outcome nobody's. */
+    kin_sweep();
+    kin__supervisor_wake(scene->pool);
+    test_until(records_in_use(scene->pool) == 0);
+}
+
+TEST(submitting, .deadline = 400)
+{
+    struct scene scene;
+    scene_open(&scene, false);
+    struct stepkill_report report = stepkill(&(struct stepkill){.prepare = join_family,
+                                                                .operation = submit,
+                                                                .survive = survive_submitter,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 200);
+    scene_close(&scene);
+}
+
+/* ---- the worker ------------------------------------------------------------------------------------ */
+
+static void submit_one(void *context)
+{
+    struct scene *scene = context;
+    int in = 21;
+    CHECK_OK(kin_pool_submit(scene->pool, &scene->result, KIN_FN(twice), &in, sizeof in, KIN_NOW, NULL));
+}
+
+static void work(void *context)
+{
+    struct scene *scene = context;
+    CHECK_EQ(kin__worker_main(scene->pool, 0), KIN__WORKER_RECYCLE);
+}
+
+static void fresh_worker(struct scene *scene)
+{
+    atomic_store(&kin__pool_worker(scene->pool, 0)->tasks, 0);
+    CHECK_EQ(test_collect(test_child(work, scene)), 0);
+    atomic_store(&kin__pool_worker(scene->pool, 0)->tasks, 0);
+}
+
+/* What the supervisor does; true when the successor has something to begin with. */
+static bool bury(struct scene *scene)
+{
+    struct kin__worker *worker = kin__pool_worker(scene->pool, 0);
+    kin_failure failure = {.cause = KIN_CAUSE_SIGNALED, .signal = SIGKILL};
+    kin_sweep();
+    atomic_store(&worker->tasks, 0);
+    if (kin__worker_charge(scene->pool, 0, &failure)) return true;
+    atomic_store(&worker->current, NULL);
+    return false;
+}
+
+static void survive_worker(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    long out = 0;
+    (void)step;
+    if (bury(scene) || kin_result_ready(scene->result) == 0) {
+        CHECK(!finished);
+        fresh_worker(scene);
+    }
+    CHECK_EQ(kin_result_get(scene->result, &out, sizeof out, kin_in_s(5)), (long)sizeof out);
+    CHECK_EQ(out, 42);
+    CHECK_OK(kin_result_close(scene->result));
+    CHECK_EQ(records_in_use(scene->pool), 0);
+    /* A message that nobody claimed may be left: it names no task any more. */
+    atomic_store(&kin__pool_worker(scene->pool, 0)->tasks, 0);
+    kin_result *message;
+    while (kin_queue_get(scene->pool->tasks, &message, sizeof message, KIN_NOW) >= 0)
+        ;
+    books_check(&scene->books);
+}
+
+TEST(claiming_and_completing, .deadline = 400)
+{
+    struct scene scene;
+    scene_open(&scene, true);
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = submit_one,
+                                                                .prepare = join_family,
+                                                                .operation = work,
+                                                                .survive = survive_worker,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 200);
+    scene_close(&scene);
+}
+
+/* ---- a part of a map ---------------------------------------------------------------------------------- */
+
+static void map(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_pool_map_with(scene->pool, KIN_FN(count), scene->in, scene->out, ITEMS, kin_in_s(20),
+                               &(kin_map_options){.chunk = 7}));
+}
+
+static void start_map(void *context)
+{
+    struct scene *scene = context;
+    for (int i = 0; i < ITEMS; i++) {
+        scene->in[i] = i;
+        scene->out[i] = 0;
+        atomic_store(&runs[i], 0);
+    }
+    scene->caller = test_child(map, scene);
+    test_until(kin_queue_qsize(scene->pool->tasks) == 1);
+}
+
+static void survive_part(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    (void)finished;
+    if (bury(scene) || kin_queue_qsize(scene->pool->tasks) == 1) fresh_worker(scene);
+    CHECK_EQ(test_collect(scene->caller), 0);
+    int again = 0;
+    for (int i = 0; i < ITEMS; i++) {
+        CHECK_EQ(scene->out[i], i + 1000);
+        CHECK_GE(atomic_load(&runs[i]), 1);
+        again += atomic_load(&runs[i]) - 1;
+    }
+    CHECK_LE(again, 1);
+    kin_result *message;
+    while (kin_queue_get(scene->pool->tasks, &message, sizeof message, KIN_NOW) >= 0)
+        ;
+    CHECK_EQ(records_in_use(scene->pool), 0);
+    books_check(&scene->books);
+}
+
+TEST(running_a_part_of_a_map, .deadline = 500)
+{
+    struct scene scene;
+    scene_open(&scene, true);
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = start_map,
+                                                                .prepare = join_family,
+                                                                .operation = work,
+                                                                .survive = survive_part,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 200);
+    scene_close(&scene);
+}

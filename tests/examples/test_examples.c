@@ -1,0 +1,324 @@
+/* test_examples.c: every program of examples/ does what its row of the tutorials says.
+ *
+ * In an expected line {name} stands for a number, such as a pid: the same number wherever the same
+ * name is, and another one for another name.
+ */
+#define _GNU_SOURCE
+#include "example.h"
+
+#include <sched.h>
+
+#include <kin/process.h>
+
+/* How many lines are that pattern; the places in it may be other numbers each time. */
+static int count(const char *pattern)
+{
+    int found = 0;
+    for (int i = 0; i < example_lines; i++) {
+        int bound = example_place_count;
+        found += example_matches(pattern, example_line[i]);
+        example_place_count = bound;
+    }
+    return found;
+}
+
+/* ---- processes ------------------------------------------------------------------------------------- */
+
+TEST(p01_fork)
+{
+    example_run("p01_fork");
+    example_expect("I am the parent, {parent}; fork told me that my child is {child}",
+                   "I am the child, {child}; getppid told me that my parent is {parent}");
+}
+
+TEST(p02_process)
+{
+    example_run("p02_process");
+    example_expect("parent {parent}: starting a child", "child {child}: hello, test",
+                   "parent {parent}: child {child} has ended");
+}
+
+TEST(p03_arguments)
+{
+    example_run("p03_arguments");
+    example_expect("Ada, 36, from London", "Process-1: pid {ada}, ended, ordinary, exit code 36",
+                   "Galileo, 77, from Pisa", "astronomer: pid {galileo}, ended, daemon, exit code 77");
+}
+
+TEST(p04_isolation)
+{
+    example_run("p04_isolation");
+    example_expect("child: 3 in the list, counter is 101", "parent: 0 in the list, counter is 100");
+}
+
+TEST(p05_asynchronous)
+{
+    example_run("p05_asynchronous");
+    int end = example_find("both have ended", 0);
+    CHECK_EQ(end, example_lines - 1);
+    /* Each has taken its three steps before the other one stopped. */
+    CHECK_LT(example_find("parent: step 3", 0), end);
+    CHECK_LT(example_find("child: step 3", 0), end);
+    for (int i = 1; i <= 3; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "child: step %d", i);
+        CHECK_EQ(count(line), 1);
+    }
+}
+
+TEST(p06_no_join)
+{
+    example_run("p06_no_join");
+    CHECK_EQ(example_lines, 3);
+    CHECK_EQ(example_find("main returns", 0), 0);
+    example_find("child one has done its work", 1);
+    example_find("child two has done its work", 1);
+}
+
+TEST(p07_join)
+{
+    example_run("p07_join");
+    example_expect("child: part 1 of 3", "child: part 2 of 3", "child: part 3 of 3", "parent: next line");
+}
+
+TEST(p08_ten_children)
+{
+    example_run("p08_ten_children");
+    CHECK_EQ(example_lines, 11);
+    for (int i = 0; i < 10; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "mail %d is sent", i);
+        CHECK_EQ(count(line), 1);
+    }
+    CHECK_EQ(example_find("all mails are sent", 0), 10);
+}
+
+TEST(p09_own_type)
+{
+    example_run("p09_own_type");
+    example_expect("main, in process {main}", "launch in 3", "launch in 2", "launch in 1",
+                   "launch now, in process {launch}", "landing in 2", "landing in 1",
+                   "landing now, in process {landing}");
+}
+
+TEST(p10_daemon)
+{
+    /* That the output ends shows that the daemon has ended. */
+    example_run("p10_daemon");
+    int end = example_find("main returns; is the child a daemon: 1", 0);
+    CHECK_LT(example_find("daemon: line 3", 0), end);
+}
+
+TEST(p11_daemon_and_ordinary)
+{
+    example_run("p11_daemon_and_ordinary");
+    example_expect("main returns", "the ordinary child has finished");
+}
+
+TEST(p12_join_deadline)
+{
+    example_run("p12_join_deadline");
+    example_expect("join came back after the deadline: yes", "the child is alive: yes",
+                   "killed; the child is alive: no");
+}
+
+TEST(p13_terminate)
+{
+    example_run("p13_terminate");
+    example_expect("alive: 1", "alive: 0", "exit code -15: signal 15, Terminated");
+}
+
+TEST(p15_crash)
+{
+    if (test_sanitized()) SKIP("a sanitizer catches the fault and ends the child by exit");
+    example_run("p15_crash");
+    CHECK_EQ(example_lines, 5);
+    CHECK_STR(example_line[0], "faulty died: Segmentation fault");
+    CHECK_STR(example_line[1], "a healthy child is told to go on");
+    CHECK_EQ(count("a healthy child is told to go on"), 2);
+    CHECK_EQ(count("first ended with code 0"), 1);
+    CHECK_STR(example_line[4], "second ended with code 0");
+}
+
+/* ---- pools ------------------------------------------------------------------------------------------- */
+
+TEST(l01_apply_async)
+{
+    example_run("l01_apply_async");
+    int running = 0, started = 0;
+    for (int i = 0; i < example_lines; i++) {
+        if (strstr(example_line[i], " starts in process ") != NULL) {
+            running++;
+            started++;
+        }
+        if (strstr(example_line[i], " took ") != NULL) running--;
+        CHECK_LE(running, 4);
+    }
+    CHECK_EQ(started, 5);
+    CHECK_EQ(running, 0);
+    for (int i = 0; i < 5; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "task %d took {seconds}.{hundredths} s", i);
+        CHECK_EQ(count(line), 1);
+    }
+    CHECK_EQ(example_find("all are done", 0), example_lines - 1);
+}
+
+TEST(l02_default_size)
+{
+    char all[32];
+    example_run("l02_default_size");
+    snprintf(all, sizeof all, "workers: %d", kin_cpu_count());
+    example_find(all, 0);
+
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    CHECK_OK(sched_setaffinity(0, sizeof one, &one));
+    example_run("l02_default_size");
+    example_expect("usable processors: 1", "workers: 1");
+}
+
+TEST(l03_apply)
+{
+    example_run("l03_apply");
+    example_expect("1 * 1 = 1", "2 * 2 = 4", "3 * 3 = 9", "4 * 4 = 16", "5 * 5 = 25");
+}
+
+TEST(l04_results)
+{
+    example_run("l04_results");
+    example_expect("after the wait, ready: 1", "1 / 0 failed: Numerical argument out of domain",
+                   "1 / 1 = 1.00", "1 / 2 = 0.50", "1 / 3 = 0.33");
+}
+
+TEST(l05_closed)
+{
+    example_run("l05_closed");
+    CHECK_EQ(example_lines, 3);
+    CHECK(strstr(example_line[0], "join before close: KIN_ESTATE (") == example_line[0]);
+    CHECK(strstr(example_line[1], "submit after close: KIN_ECLOSED (") == example_line[1]);
+    CHECK_STR(example_line[2], "join after close: done");
+}
+
+TEST(l06_reuse)
+{
+    example_run("l06_reuse");
+    CHECK(example_matches("the parent is {parent}", example_line[0]));
+    int workers = example_lines - 1, tasks = 0;
+    CHECK_GE(workers, 1);
+    CHECK_LE(workers, 3);
+    for (int i = 1; i <= workers; i++) {
+        char pattern[64];
+        int pid, done;
+        CHECK_EQ(sscanf(example_line[i], "worker %d has run %d tasks", &pid, &done), 2);
+        snprintf(pattern, sizeof pattern, "worker {worker %d} has run %d tasks", i, done);
+        CHECK(example_matches(pattern, example_line[i]));
+        tasks += done;
+    }
+    CHECK_EQ(tasks, 200);
+}
+
+TEST(l07_queue_in_task)
+{
+    example_run("l07_queue_in_task");
+    CHECK_EQ(example_lines, 6);
+    int parent, number, pid;
+    CHECK_EQ(sscanf(example_line[5], "the parent is %d", &parent), 1);
+    unsigned seen = 0;
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(sscanf(example_line[i], "task %d was here, in process %d", &number, &pid), 2);
+        CHECK_NE(pid, parent);
+        seen |= 1u << number;
+    }
+    CHECK_EQ(seen, 0x1fu);
+}
+
+/* ---- communication ----------------------------------------------------------------------------------- */
+
+TEST(c01_queue)
+{
+    example_run("c01_queue");
+    example_expect("1", "4", "9", "16", "the queue is empty");
+}
+
+TEST(c02_writer_reader)
+{
+    example_run("c02_writer_reader");
+    CHECK_EQ(example_lines, 7);
+    int last = -1;
+    for (char letter = 'A'; letter <= 'C'; letter++) {
+        char put[16], got[16];
+        snprintf(put, sizeof put, "put %c", letter);
+        snprintf(got, sizeof got, "got %c", letter);
+        last = example_find(got, last + 1);
+        CHECK_LT(example_find(put, 0), last);
+    }
+    CHECK_EQ(example_find("the reader is gone, the queue still works: D", last), 6);
+}
+
+TEST(c03_drain)
+{
+    example_run("c03_drain");
+    example_expect("got 0", "got 1", "got 2", "got 3", "got 4", "the queue is empty");
+}
+
+TEST(c04_bounded_queue)
+{
+    example_run("c04_bounded_queue");
+    example_expect("qsize 0, full 0, empty 1", "qsize 2, full 1, empty 0",
+                   "put without waiting: the queue was full until the deadline",
+                   "put with a deadline waited: the queue was full until the deadline",
+                   "put waited until another process got one", "qsize 0, full 0, empty 1",
+                   "get without waiting: the queue was empty until the deadline",
+                   "get with a deadline waited: the queue was empty until the deadline",
+                   "get waited until another process put 7");
+}
+
+TEST(c05_both_ways)
+{
+    example_run("c05_both_ways");
+    example_expect("child got: how are you?", "parent got: fine, thanks");
+}
+
+TEST(c06_sums)
+{
+    example_run("c06_sums");
+    CHECK_EQ(example_lines, 7);
+    for (int i = 0; i < 6; i++) {
+        int x, y, sum;
+        CHECK_EQ(sscanf(example_line[i], "%d + %d = %d", &x, &y, &sum), 3);
+        CHECK_EQ(x + y, sum);
+    }
+    CHECK_STR(example_line[6], "the consumer ends: the queue was empty until the deadline");
+}
+
+/* ---- synchronisation, threads ------------------------------------------------------------------------ */
+
+TEST(y01_lock)
+{
+    example_run("y01_lock");
+    CHECK_EQ(example_lines, 5);
+    CHECK_STR(example_line[0], "the lock is acquired");
+    CHECK(strstr(example_line[1], "a second time: EDEADLK (") == example_line[1]);
+    CHECK_STR(example_line[2], "another process: ETIMEDOUT");
+    CHECK_STR(example_line[3], "the lock is released");
+    CHECK_STR(example_line[4], "another process: has the lock");
+}
+
+TEST(y04_balance)
+{
+    example_run("y04_balance");
+    long balance, lost;
+    CHECK_EQ(example_lines, 2);
+    CHECK_EQ(
+        sscanf(example_line[0], "without a lock: balance is %ld, %ld changes were lost", &balance, &lost), 2);
+    CHECK_GT(lost, 0);
+    CHECK_STR(example_line[1], "with a lock: balance is 0, 0 changes were lost");
+}
+
+TEST(t04_threads_in_processes)
+{
+    example_run("t04_threads_in_processes");
+    example_expect("12 threads in 3 processes: summed up 515100, received 515100");
+}

@@ -1,0 +1,2 @@
+/* runner_stacks.c: stacks.c, which test programs have too, for the runner. */
+#include "stacks.c"

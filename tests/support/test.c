@@ -1,0 +1,168 @@
+/* test.c: the main of every test program: finds the case, runs it, looks for what it left open.
+ *
+ * The exit code tells the runner the outcome (outcome.h); the lines that begin with one of
+ * its marks tell it why.
+ */
+#define _GNU_SOURCE
+#include "test.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <kin/error.h>
+#include <kin/memory.h>
+
+#include "litter.h"
+#include "outcome.h"
+#include "test_state.h"
+
+struct test_state test_state;
+static struct test_case *first_case;
+static struct test_case **last_link = &first_case;
+
+void test_register(struct test_case *test)
+{
+    *last_link = test;
+    last_link = &test->next;
+}
+
+double test_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+double test_seconds_left(void)
+{
+    return test_state.end - test_seconds();
+}
+
+bool test_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+    return true;
+#endif
+#endif
+    return false;
+}
+
+double test_time_scale(void)
+{
+    const char *text = getenv("KIN_TEST_SCALE");
+    double scale = text ? strtod(text, NULL) : 1;
+    if (!(scale > 0)) scale = 1;
+    return test_sanitized() ? 4 * scale : scale;
+}
+
+const char *test_directory(void)
+{
+    const char *directory = getenv("TMPDIR");
+    return directory ? directory : "/tmp";
+}
+
+void *test_shared(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) FAIL("cannot map %zu bytes of shared memory: %s", size, strerror(errno));
+    return memory;
+}
+
+pid_t test_child(void (*function)(void *argument), void *argument)
+{
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child < 0) FAIL("cannot fork: %s", strerror(errno));
+    if (child > 0) return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent) function(argument);
+    _exit(0);
+}
+
+int test_collect(pid_t child)
+{
+    int status = 0;
+    while (waitpid(child, &status, __WALL) < 0) {
+        if (errno != EINTR) FAIL("cannot wait for process %d: %s", (int)child, strerror(errno));
+    }
+    return status;
+}
+
+void test_kill(pid_t child)
+{
+    kill(child, SIGKILL);
+    test_collect(child);
+}
+
+static double deadline_of(const struct test_case *test)
+{
+    return (test->deadline > 0 ? test->deadline : 60) * test_time_scale();
+}
+
+static int list_cases(void)
+{
+    for (const struct test_case *test = first_case; test; test = test->next) {
+        printf("%s deadline=%g%s%s\n", test->name, deadline_of(test), test->cold ? " cold" : "",
+               test->alone ? " alone" : "");
+    }
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static void check_litter(const struct litter *before)
+{
+    char text[1024];
+    if (litter_compare(before, LITTER_DESCRIPTORS | LITTER_THREADS, text, sizeof text)) {
+        test_fail(test_state.file, 0, "the case left something open: %s", text);
+    }
+}
+
+static void *do_nothing(void *argument)
+{
+    return argument;
+}
+
+/* Thread sanitizer starts a thread of its own with the first one of the program. */
+static void start_sanitizer_thread(void)
+{
+    pthread_t thread;
+    if (test_sanitized() && pthread_create(&thread, NULL, do_nothing, NULL) == 0) pthread_join(thread, NULL);
+}
+
+static int run_case(const struct test_case *test)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    test_state_open(test->file, test_seconds() + deadline_of(test));
+    if (!test->cold) CHECK_OK(kin_family_open(NULL));
+    start_sanitizer_thread();
+    struct litter before;
+    litter_note(&before);
+    test->run();
+    check_litter(&before);
+    if (test_state_failed()) return OUTCOME_FAILED;
+    return OUTCOME_PASSED;
+}
+
+int main(int count, char **words)
+{
+    if (count == 2 && strcmp(words[1], "--list") == 0) return list_cases();
+    if (count != 2) {
+        fprintf(stderr, "usage: %s --list | CASE\n", words[0]);
+        return OUTCOME_USAGE;
+    }
+    for (const struct test_case *test = first_case; test; test = test->next) {
+        if (strcmp(test->name, words[1]) == 0) return run_case(test);
+    }
+    fprintf(stderr, "%s: no case is named %s; --list names them\n", words[0], words[1]);
+    return OUTCOME_USAGE;
+}

@@ -1,0 +1,63 @@
+/* joblog.c: one line for each job, written when it has ended. */
+#define _GNU_SOURCE
+#include "joblog.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include <kin/time.h>
+
+#include "say.h"
+
+static FILE *file;
+static const char *name;
+static double wall_offset; /* wall clock minus monotonic clock */
+
+bool joblog_open(const char *path)
+{
+    file = fopen(path, "we");
+    if (file == NULL) {
+        say("cannot open %s: %s", path, error_words(errno));
+        return false;
+    }
+    name = path;
+    setvbuf(file, NULL, _IOLBF, 0);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    wall_offset = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - (double)kin_clock() / 1e9;
+    fputs("Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n", file);
+    return true;
+}
+
+bool joblog_is_open(void)
+{
+    return file != NULL;
+}
+
+void joblog_add(const struct job *job, const char *command)
+{
+    int exit_value = job->outcome == OUTCOME_TIMEOUT ? -1 : job->exit_value;
+    fprintf(file, "%llu\t:\t%.3f\t%10.3f\t0\t%llu\t%d\t%d\t", (unsigned long long)job->sequence,
+            (double)job->started / 1e9 + wall_offset, (double)(job->ended - job->started) / 1e9,
+            (unsigned long long)output_size(&job->out), exit_value, job->signal);
+    /* A line is a job: line breaks in the command are written as \n. */
+    for (; *command != '\0'; command++) {
+        if (*command == '\n') {
+            fputs("\\n", file);
+        } else {
+            fputc(*command, file);
+        }
+    }
+    fputc('\n', file);
+}
+
+bool joblog_close(void)
+{
+    if (file == NULL) return true;
+    bool good = !ferror(file);
+    good = fclose(file) == 0 && good;
+    file = NULL;
+    if (!good) say("cannot write %s: %s", name, error_words(errno));
+    return good;
+}

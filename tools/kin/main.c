@@ -1,0 +1,42 @@
+/* main.c: the tool `kin`. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kin/version.h>
+
+#include "map.h"
+#include "say.h"
+
+static const char help[] = "Usage: kin COMMAND ...\n"
+                           "\n"
+                           "  map          run a command or a function for every input, on all processors\n"
+                           "\n"
+                           "  --help       print this; kin COMMAND --help: the help of a command\n"
+                           "  --version    print the version\n"
+                           "\n"
+                           "See kin(1), kin-map(1).\n";
+
+static int print(const char *text)
+{
+    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0) return 0;
+    say("cannot write to standard output");
+    return EXIT_OTHER;
+}
+
+int main(int count, char **words)
+{
+    if (count < 2) {
+        say("a command is missing, such as map; see kin --help");
+        return EXIT_OTHER;
+    }
+    const char *word = words[1];
+    if (strcmp(word, "map") == 0) return map_main(count - 1, words + 1);
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return print("kin " KIN_VERSION "\n");
+    bool help_of = strcmp(word, "help") == 0;
+    if (help_of && count > 2 && strcmp(words[2], "map") == 0)
+        return map_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
+    if (help_of || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return print(help);
+    say("unknown %s %s; see kin --help", word[0] == '-' ? "option" : "command", word);
+    return EXIT_OTHER;
+}
