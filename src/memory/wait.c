@@ -10,6 +10,12 @@
 
 #define SPIN_LEAST 32
 
+/* The word after `seen`, with another count and number of woken sleepers. */
+static uint64_t changed(uint64_t seen, uint32_t count, uint32_t woken)
+{
+    return ((seen >> 32) + 1) << 32 | woken << 16 | count;
+}
+
 void kin__waiters_enter(struct kin__wait_point *point)
 {
     struct kin__member *member = kin__self.member;
@@ -28,8 +34,11 @@ void kin__waiters_leave(struct kin__wait_point *point)
     int depth = KIN__WAITS - 1;
     while (depth > 0 && atomic_load_explicit(&member->waiting_on[depth], memory_order_relaxed) != point)
         depth--;
-    /* One less in the lower half carries one into the version above. */
-    atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) - 1);
+    uint64_t seen = atomic_load(&point->waiters), left;
+    do {
+        uint32_t woken = kin__waiters_woken(seen);
+        left = changed(seen, kin__waiters_count(seen) - 1, woken > 0 ? woken - 1 : 0);
+    } while (!atomic_compare_exchange_weak(&point->waiters, &seen, left));
     atomic_store(&member->waiting_on[depth], NULL);
 }
 
@@ -51,18 +60,25 @@ void kin__waiters_recount(struct kin__wait_point *point)
     for (int attempt = 0; attempt < 100; attempt++) {
         uint64_t seen = atomic_load(&point->waiters);
         uint32_t sleepers = count_sleepers(point);
-        if (sleepers == (uint32_t)seen) return;
-        if (sleepers < (uint32_t)seen) {
-            uint64_t corrected = (((seen >> 32) + 1) << 32) | sleepers;
-            if (atomic_compare_exchange_strong(&point->waiters, &seen, corrected)) return;
-        }
+        uint32_t counted = kin__waiters_count(seen);
+        /* Who was woken is not in the ledgers: nobody is taken for woken, which costs wake-ups. */
+        if (sleepers <= counted &&
+            atomic_compare_exchange_strong(&point->waiters, &seen, changed(seen, sleepers, 0)))
+            return;
         kin__relax();
     }
 }
 
 void kin__waiters_wake_all(struct kin__wait_point *point)
 {
-    if (point->kind == KIN__POINT_EVENT) atomic_fetch_add(&point->word, 1);
+    if (point->kind == KIN__POINT_EVENT) {
+        /* CRASH: whoever died after it had said "woken" and before it woke is made up for here. */
+        uint64_t seen = atomic_load(&point->waiters);
+        while (
+            !atomic_compare_exchange_weak(&point->waiters, &seen, changed(seen, kin__waiters_count(seen), 0)))
+            ;
+        atomic_fetch_add(&point->word, 1);
+    }
     kin__os_futex_wake(&point->word, INT32_MAX);
 }
 
@@ -85,7 +101,7 @@ void kin__rescued(struct kin__wait_point *point, uint32_t seen)
 {
     uint32_t now = atomic_load(&point->word);
     /* An owner word does not tell whether somebody else was woken for it. */
-    bool another = point->kind == KIN__POINT_OWNER && (uint32_t)atomic_load(&point->waiters) > 1;
+    bool another = point->kind == KIN__POINT_OWNER && kin__waiters_count(atomic_load(&point->waiters)) > 1;
     if (another || (point->kind == KIN__POINT_EVENT && now != seen)) return;
     if (kin__os_futex_wait(&point->word, now, kin__os_clock() + WAKER_LATE_NS) != -ETIMEDOUT) return;
     atomic_fetch_add(&kin__family.header->rescues, 1);
@@ -105,6 +121,15 @@ void kin__spin_learn(bool success)
 
 void kin__event_wake(struct kin__event *event, int count)
 {
+    uint64_t seen = atomic_load(&event->point.waiters);
+    uint32_t sleepers, woken;
+    do {
+        sleepers = kin__waiters_count(seen);
+        woken = kin__waiters_woken(seen);
+        if (sleepers <= woken) return;
+    } while (!atomic_compare_exchange_weak(&event->point.waiters, &seen,
+                                           changed(seen, sleepers, count == 1 ? woken + 1 : sleepers)));
+    /* CRASH: here the sleepers pass for woken and are not; the reaper wakes them all. */
     /* Who has read the sequence and not slept yet finds it changed; who sleeps is woken. */
     atomic_fetch_add(&event->point.word, 1);
     kin__os_futex_wake(&event->point.word, count);

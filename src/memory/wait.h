@@ -22,8 +22,10 @@
  *            wakes; the sleepers compare it).  Seq_cst on both sides.
  *   kind     constant once the object is open.
  *   dirty    latches only; see latch.h.
- *   waiters  version in the upper half, count in the lower: changed by fetch_add in enter and
- *            leave, by CAS in recount; the version makes that CAS exact.  Its fetch_add in
+ *   waiters  version in the upper half, then how many of the sleepers have been woken and have
+ *            not come back yet (events only; 16 bits), then the count of sleepers (16 bits).
+ *            Changed by fetch_add in enter, by CAS elsewhere; the version makes those exact.
+ *            Its fetch_add in
  *            enter pairs with the full barrier between a waker's commit and its read of
  *            waiters: either the waker sees the count, or the sleeper sees the commit. */
 struct kin__wait_point {
@@ -37,9 +39,18 @@ enum { KIN__POINT_OWNER = 0, KIN__POINT_EVENT = 1 };
 
 #define KIN__SLICE_NS (100 * 1000000LL)
 
+static inline uint32_t kin__waiters_count(uint64_t waiters)
+{
+    return (uint32_t)waiters & 0xffff;
+}
+static inline uint32_t kin__waiters_woken(uint64_t waiters)
+{
+    return (uint32_t)waiters >> 16;
+}
+
 static inline bool kin__waiters_any(const struct kin__wait_point *point)
 {
-    return (uint32_t)atomic_load(&point->waiters) != 0;
+    return kin__waiters_count(atomic_load(&point->waiters)) != 0;
 }
 
 void kin__waiters_enter(struct kin__wait_point *point);
@@ -83,11 +94,14 @@ static inline void kin__event_done(struct kin__event *event)
 
 void kin__event_wake(struct kin__event *event, int count);
 
-/* kin__event_notify wakes up to `count` of those who wait.  The caller has made the predicate
- * true before, with a full barrier (an atomic exchange or a seq_cst store) in between. */
+/* kin__event_notify wakes one of those who wait, or all.  The caller has made the predicate true
+ * before, with a full barrier (an atomic exchange or a seq_cst store) in between.  Nobody is
+ * woken when all who wait are on their way back: they look at the predicate again. */
 static inline void kin__event_notify(struct kin__event *event, int count)
 {
-    if (__builtin_expect(kin__waiters_any(&event->point), 0)) kin__event_wake(event, count);
+    uint64_t waiters = atomic_load(&event->point.waiters);
+    if (__builtin_expect(kin__waiters_count(waiters) > kin__waiters_woken(waiters), 0))
+        kin__event_wake(event, count);
 }
 
 /* A sleep ended well only because its slice did: if nobody has woken anybody on this point, and

@@ -51,7 +51,7 @@ static inline void books_no_rescue(const struct books *books)
 
 static inline void nobody_waits(const struct kin__wait_point *point)
 {
-    CHECK_EQ((uint32_t)atomic_load(&point->waiters), 0);
+    CHECK_EQ(kin__waiters_count(atomic_load(&point->waiters)), 0);
 }
 
 /* The victim's first use of kin, which is no part of what is killed. */
@@ -76,6 +76,6 @@ static inline void warm_up(kin_queue *queue)
 }
 
 /* Waits, without a wake-up of its own, until `count` threads are counted as waiting. */
-#define until_waiting(point, count) test_until((uint32_t)atomic_load(&(point)->waiters) >= (count))
+#define until_waiting(point, count) test_until(kin__waiters_count(atomic_load(&(point)->waiters)) >= (count))
 
 #endif

@@ -84,7 +84,7 @@ static void start_sleeper(void *context, long step, pid_t victim)
     (void)victim;
     atomic_store(scene->got, 0);
     scene->sleeper = test_child(sleeper_main, scene);
-    test_until(atomic_load(scene->got) == 1 || (uint32_t)atomic_load(&scene->robust->point.waiters) != 0);
+    test_until(atomic_load(scene->got) == 1 || kin__waiters_any(&scene->robust->point));
 }
 
 static void survive_with_sleeper(void *context, long step, bool finished)

@@ -170,7 +170,7 @@ TEST(the_deadline_is_kept, .alone = true)
         double took = wait_for_holder(shared->lock, kin_in_ms(some_ms[i])) * 1e3;
         test_context("%lld ms", (long long)some_ms[i]);
         CHECK_GE(took, some_ms[i]);
-        CHECK_LT(took, some_ms[i] + 100 * test_time_scale());
+        CHECK_LT(took, some_ms[i] + 300 * test_time_scale());
     }
     test_kill(holder);
     CHECK_RC(kin_lock_acquire(shared->lock, KIN_FOREVER), KIN_OWNER_DIED);
@@ -187,7 +187,7 @@ TEST(a_holder_that_is_stopped_is_not_dead, .alone = true)
     CHECK_EQ(kill(holder, SIGSTOP), 0);
     double took = wait_for_holder(shared->lock, kin_in_ms(300));
     CHECK_GE(took, 0.3);
-    CHECK_LT(took, 0.3 + 0.1 * test_time_scale());
+    CHECK_LT(took, 0.3 + 0.3 * test_time_scale());
     CHECK_EQ(kill(holder, SIGCONT), 0);
     test_kill(holder);
     CHECK_RC(kin_lock_acquire(shared->lock, KIN_FOREVER), KIN_OWNER_DIED);
