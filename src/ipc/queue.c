@@ -122,12 +122,14 @@ static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadlin
 {
     bool by_bytes = false;
     if (deadline <= 0) return KIN_FULL;
-    for (unsigned spin = kin__spin_budget(); spin > 0; spin--) {
+    unsigned budget = kin__spin_budget(), steps = 1;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
         if (may_put(queue, charge, &by_bytes)) {
             kin__spin_learn(true);
+            unsigned lag = kin__linger();
+            if (lag > 0) kin__linger_learn(lag, queue->stream.max_items - kin__stream_items(&queue->stream));
             return 0;
         }
-        kin__relax();
     }
     kin__spin_learn(false);
     uint32_t seen = kin__event_prepare(&queue->space);
@@ -268,12 +270,14 @@ static bool may_get(kin_queue *queue)
 static int wait_for_item(kin_queue *queue, kin_deadline deadline)
 {
     if (deadline <= 0) return KIN_EMPTY;
-    for (unsigned spin = kin__spin_budget(); spin > 0; spin--) {
+    unsigned budget = kin__spin_budget(), steps = 1;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
         if (may_get(queue)) {
             kin__spin_learn(true);
+            unsigned lag = kin__linger();
+            if (lag > 0) kin__linger_learn(lag, kin__stream_items(&queue->stream));
             return 0;
         }
-        kin__relax();
     }
     kin__spin_learn(false);
     uint32_t seen = kin__event_prepare(&queue->items);

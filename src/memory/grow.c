@@ -49,7 +49,7 @@ static void grow_unlock(void)
     kin__pending_set(&lock->point.word);
     kin__robust_remove(lock);
     atomic_exchange(&lock->point.word, 0);
-    if (kin__waiters_any(&lock->point)) kin__os_futex_wake(&lock->point.word, 1);
+    if (kin__waiters_any(&lock->point)) kin__wake_one(&lock->point);
     kin__pending_clear();
 }
 

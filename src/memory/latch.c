@@ -25,10 +25,10 @@ static int take(struct kin__latch *latch, uint32_t seen)
 
 static bool watch(struct kin__latch *latch)
 {
-    for (unsigned i = 0; i < kin__spin_limit / 10; i++) {
+    unsigned budget = kin__spin_limit / 10, steps = KIN__RELAX_MOST;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
         uint32_t seen = atomic_load_explicit(&latch->point.word, memory_order_relaxed);
         if ((seen & KIN__WORD_OWNER) == 0 && take(latch, seen)) return true;
-        kin__relax();
     }
     return false;
 }
@@ -60,9 +60,4 @@ int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline)
     }
     kin__waiters_leave(&latch->point);
     return rc < 0 ? rc : latch->point.dirty;
-}
-
-void kin__latch_wake(struct kin__latch *latch)
-{
-    kin__os_futex_wake(&latch->point.word, 1);
 }

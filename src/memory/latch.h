@@ -31,7 +31,6 @@ struct kin__latch {
 };
 
 int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline);
-void kin__latch_wake(struct kin__latch *latch);
 
 static inline void kin__pending_set(void *word)
 {
@@ -78,7 +77,7 @@ static inline void kin__latch_release(struct kin__latch *latch)
      * next release wakes it; the kernel, finding the pending note and a free word, wakes one
      * too. */
     atomic_exchange(&latch->point.word, 0);
-    if (__builtin_expect(kin__waiters_any(&latch->point), 0)) kin__latch_wake(latch);
+    if (__builtin_expect(kin__waiters_any(&latch->point), 0)) kin__wake_one(&latch->point);
     kin__pending_clear();
 }
 

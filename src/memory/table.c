@@ -20,6 +20,7 @@
 _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
 
 unsigned kin__spin_limit;
+#define SPIN_LIMIT 2000
 
 /* The slot of this process, found again by its later threads; 0 in a new child. */
 static struct {
@@ -154,7 +155,9 @@ static int own_process(struct kin__process_slot **process)
     if (rc < 0) return rc;
     own.generation = atomic_load(&slot->generation);
     atomic_store(&own.slot, slot);
-    kin__spin_limit = kin__os_cpu_count() > 1 ? 1000 : 0;
+    /* By the machine, not by our own affinity: the others may run elsewhere. */
+    kin__spin_limit = kin__os_cpus_online() > 1 ? SPIN_LIMIT : 0;
+    if (kin__self.spin == 0) kin__self.spin = SPIN_LIMIT / 2;
     *process = slot;
     return 0;
 }

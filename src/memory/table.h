@@ -103,7 +103,10 @@ struct kin__self {
     unsigned level;
     struct kin__process_slot *process;
     uint64_t process_identity; /* generation of that slot */
-    unsigned spin;             /* how long watching before a sleep has paid; see wait.c */
+    unsigned spin_skipped;
+    unsigned linger; /* how long falling behind has paid; see wait.c */
+    unsigned linger_skipped;
+    unsigned spin; /* how long watching before a sleep has paid; see wait.c */
 };
 extern _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
 

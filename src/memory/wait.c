@@ -8,7 +8,10 @@
 #include "memory/region.h"
 #include "os/os.h"
 
-#define SPIN_LEAST 32
+/* Watching begins with so much, ends below so little, and is tried again every so many sleeps. */
+#define SPIN_START 500
+#define SPIN_LEAST 60
+#define SPIN_PROBE 64
 
 /* The word after `seen`, with another count and number of woken sleepers. */
 static uint64_t changed(uint64_t seen, uint32_t count, uint32_t woken)
@@ -65,14 +68,14 @@ void kin__waiters_recount(struct kin__wait_point *point)
         if (sleepers <= counted &&
             atomic_compare_exchange_strong(&point->waiters, &seen, changed(seen, sleepers, 0)))
             return;
-        kin__relax();
+        kin__relax_once();
     }
 }
 
 void kin__waiters_wake_all(struct kin__wait_point *point)
 {
     if (point->kind == KIN__POINT_EVENT) {
-        /* CRASH: whoever died after it had said "woken" and before it woke is made up for here. */
+        /* Who was woken and died passes for being on its way. */
         uint64_t seen = atomic_load(&point->waiters);
         while (
             !atomic_compare_exchange_weak(&point->waiters, &seen, changed(seen, kin__waiters_count(seen), 0)))
@@ -82,6 +85,16 @@ void kin__waiters_wake_all(struct kin__wait_point *point)
     kin__os_futex_wake(&point->word, INT32_MAX);
 }
 
+/* A sleeper on an owner word is back: it looks at the word again before it sleeps again. */
+static void come_back(struct kin__wait_point *point)
+{
+    uint64_t seen = atomic_load(&point->waiters);
+    while (kin__waiters_woken(seen) > 0 &&
+           !atomic_compare_exchange_weak(
+               &point->waiters, &seen, changed(seen, kin__waiters_count(seen), kin__waiters_woken(seen) - 1)))
+        ;
+}
+
 int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline)
 {
     kin_deadline now = kin__os_clock();
@@ -89,6 +102,7 @@ int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline de
     kin_deadline slice = now + KIN__SLICE_NS;
     bool last = deadline <= slice;
     int rc = kin__os_futex_wait(&point->word, expected, last ? deadline : slice);
+    if (point->kind == KIN__POINT_OWNER) come_back(point);
     if (rc != -ETIMEDOUT) return 0;
     if (kin__reap_needed()) kin__reap();
     return last ? -ETIMEDOUT : 1;
@@ -96,6 +110,18 @@ int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline de
 
 /* How long a waker may be kept from waking after it has made the predicate true. */
 #define WAKER_LATE_NS (20 * 1000000LL)
+
+void kin__wake_one(struct kin__wait_point *point)
+{
+    uint64_t seen = atomic_load(&point->waiters);
+    if (!kin__waiters_want(point, seen)) return;
+    if (point->kind == KIN__POINT_EVENT) atomic_fetch_add(&point->word, 1);
+    if (kin__os_futex_wake(&point->word, 1) != 1) return;
+    /* Only if nobody came or went since: then the one that was woken is still counted.  CRASH:
+     * before it a sleeper is woken twice at worst. */
+    atomic_compare_exchange_strong(&point->waiters, &seen,
+                                   changed(seen, kin__waiters_count(seen), kin__waiters_woken(seen) + 1));
+}
 
 void kin__rescued(struct kin__wait_point *point, uint32_t seen)
 {
@@ -110,26 +136,46 @@ void kin__rescued(struct kin__wait_point *point, uint32_t seen)
 unsigned kin__spin_budget(void)
 {
     unsigned spin = kin__self.spin;
-    return spin < kin__spin_limit ? spin + SPIN_LEAST : kin__spin_limit;
+    if (spin == 0 && ++kin__self.spin_skipped % SPIN_PROBE == 0) spin = kin__spin_limit / 4;
+    return spin < kin__spin_limit ? spin : kin__spin_limit;
 }
 
 void kin__spin_learn(bool success)
 {
     unsigned spin = kin__self.spin;
-    kin__self.spin = success ? (spin >= kin__spin_limit ? kin__spin_limit : spin * 2 + SPIN_LEAST) : spin / 2;
+    if (success)
+        kin__self.spin = spin < SPIN_START ? SPIN_START : spin < kin__spin_limit ? spin * 2 : spin;
+    else
+        kin__self.spin = spin / 2 < SPIN_LEAST ? 0 : spin / 2;
+}
+
+#define LINGER_TRY   64
+#define LINGER_MOST  512
+#define LINGER_PROBE 32
+#define LINGER_PAYS  8
+
+unsigned kin__linger(void)
+{
+    unsigned lag = kin__self.linger;
+    if (lag == 0 && ++kin__self.linger_skipped % LINGER_PROBE == 0) lag = LINGER_TRY;
+    for (unsigned i = 0; i < lag; i++) kin__relax_once();
+    return lag;
+}
+
+void kin__linger_learn(unsigned lag, uint64_t available)
+{
+    /* A message for every few steps: a stream, of which nobody waits for the single message. */
+    bool pays = available >= lag / 8;
+    unsigned less = lag / 2 < LINGER_TRY ? 0 : lag / 2;
+    kin__self.linger = !pays ? less : lag < LINGER_MOST ? lag * 2 : lag;
 }
 
 void kin__event_wake(struct kin__event *event, int count)
 {
-    uint64_t seen = atomic_load(&event->point.waiters);
-    uint32_t sleepers, woken;
-    do {
-        sleepers = kin__waiters_count(seen);
-        woken = kin__waiters_woken(seen);
-        if (sleepers <= woken) return;
-    } while (!atomic_compare_exchange_weak(&event->point.waiters, &seen,
-                                           changed(seen, sleepers, count == 1 ? woken + 1 : sleepers)));
-    /* CRASH: here the sleepers pass for woken and are not; the reaper wakes them all. */
+    if (count == 1) {
+        kin__wake_one(&event->point);
+        return;
+    }
     /* Who has read the sequence and not slept yet finds it changed; who sleeps is woken. */
     atomic_fetch_add(&event->point.word, 1);
     kin__os_futex_wake(&event->point.word, count);

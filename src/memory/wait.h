@@ -23,7 +23,7 @@
  *   kind     constant once the object is open.
  *   dirty    latches only; see latch.h.
  *   waiters  version in the upper half, then how many of the sleepers have been woken and have
- *            not come back yet (events only; 16 bits), then the count of sleepers (16 bits).
+ *            not come back yet (16 bits), then the count of sleepers (16 bits).
  *            Changed by fetch_add in enter, by CAS elsewhere; the version makes those exact.
  *            Its fetch_add in
  *            enter pairs with the full barrier between a waker's commit and its read of
@@ -94,6 +94,18 @@ static inline void kin__event_done(struct kin__event *event)
 
 void kin__event_wake(struct kin__event *event, int count);
 
+/* Is there somebody to be woken?  For an owner word one on its way is enough: whoever it may be,
+ * it takes the word or looks at it again before it sleeps. */
+static inline bool kin__waiters_want(const struct kin__wait_point *point, uint64_t waiters)
+{
+    uint32_t woken = kin__waiters_woken(waiters);
+    return point->kind == KIN__POINT_OWNER ? woken == 0 && kin__waiters_count(waiters) > 0
+                                           : kin__waiters_count(waiters) > woken;
+}
+
+/* Wakes one sleeper if somebody is to be woken. */
+void kin__wake_one(struct kin__wait_point *point);
+
 /* kin__event_notify wakes one of those who wait, or all.  The caller has made the predicate true
  * before, with a full barrier (an atomic exchange or a seq_cst store) in between.  Nobody is
  * woken when all who wait are on their way back: they look at the predicate again. */
@@ -116,13 +128,32 @@ extern unsigned kin__spin_limit;
 unsigned kin__spin_budget(void);
 void kin__spin_learn(bool success);
 
-static inline void kin__relax(void)
+/* A thread that keeps up with a stream takes every message's cache line from its producer as soon
+ * as it is written.  It is faster to fall behind a little: kin__linger waits for a moment when that
+ * has paid, or is to be tried, and returns how long (0: not at all); kin__linger_learn is told how
+ * much could be done after it. */
+unsigned kin__linger(void);
+void kin__linger_learn(unsigned lag, uint64_t available);
+
+static inline void kin__relax_once(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+/* Between two looks at a word that another processor writes: longer each time, because every look
+ * takes the word's cache line away from its writer.  Begin with *steps = 1.  Returns how many
+ * steps it took. */
+#define KIN__RELAX_MOST 32
+static inline unsigned kin__relax(unsigned *steps)
+{
+    unsigned count = *steps;
+    for (unsigned i = 0; i < count; i++) kin__relax_once();
+    *steps = count < KIN__RELAX_MOST ? count * 2 : count;
+    return count;
 }
 
 #endif

@@ -92,7 +92,8 @@ int kin__os_robust_list(struct kin__robust_list **head);
 int kin__os_pid(void);
 int kin__os_parent_pid(void);
 int kin__os_thread_id(void);
-int kin__os_cpu_count(void); /* by the affinity mask, at least 1 */
+int kin__os_cpu_count(void);   /* by the affinity mask, at least 1 */
+int kin__os_cpus_online(void); /* of the machine, at least 1 */
 void kin__os_yield(void);
 
 /* fork with libc's handlers; the child gets 0. */

@@ -69,6 +69,12 @@ int kin__os_pid_namespace(uint64_t *inode)
 
 /* ---- the processors --------------------------------------------------------------------------- */
 
+int kin__os_cpus_online(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (int)count : 1;
+}
+
 int kin__os_cpu_count(void)
 {
     /* The kernel refuses a mask that is smaller than its own. */

@@ -37,12 +37,12 @@ static int sleep_on(kin_result *result, kin_deadline deadline)
 
 static int wait(kin_result *result, kin_deadline deadline)
 {
-    for (unsigned spin = kin__spin_budget(); spin > 0; spin--) {
+    unsigned budget = kin__spin_budget(), steps = 1;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
         if (over(result)) {
             kin__spin_learn(true);
             return 0;
         }
-        kin__relax();
     }
     kin__spin_learn(false);
     while (!over(result)) {

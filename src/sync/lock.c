@@ -80,11 +80,11 @@ static bool take(kin_lock *lock, uint32_t seen)
 
 static bool watch(kin_lock *lock, uint32_t *died)
 {
-    for (unsigned i = 0; i < kin__spin_limit / 10; i++) {
+    unsigned budget = kin__spin_limit / 10, steps = KIN__RELAX_MOST;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
         uint32_t seen = atomic_load_explicit(&lock->robust.point.word, memory_order_relaxed);
         *died = seen & KIN__WORD_DIED;
         if ((seen & KIN__WORD_OWNER) == 0 && take(lock, seen)) return true;
-        kin__relax();
     }
     return false;
 }
@@ -145,7 +145,7 @@ int kin_lock_release(kin_lock *lock)
      * kin__waiters_enter.  CRASH: before it the kernel finds the word by the pending note; after
      * it `waiters` still counts whoever sleeps. */
     atomic_exchange(&robust->point.word, 0);
-    if (kin__waiters_any(&robust->point)) kin__os_futex_wake(&robust->point.word, 1);
+    if (kin__waiters_any(&robust->point)) kin__wake_one(&robust->point);
     kin__pending_clear();
     return 0;
 }
