@@ -23,7 +23,7 @@ typedef struct kin_family_options {
  * Does not wait for others.  Safe for threads; children made by fork belong to the family.
  * Errors: KIN_ESTARTED (options given, but the family exists), -EINVAL (a region_size above
  * 16 TiB or below 16 MiB), -ENOMEM (RLIMIT_AS or memory), -EFBIG (RLIMIT_FSIZE), -EMFILE,
- * KIN_ENOREGION, KIN_EKERNEL; in a program started by exec with the family's invitation
+ * KIN_ENOREGION, KIN_EKERNEL, KIN_ESLOTS; in a program started by exec with the family's invitation
  * also KIN_ELAYOUT, KIN_ENAMESPACE, -EBADF. */
 KIN_API int kin_family_open_sized(const kin_family_options *options, size_t size);
 static inline int kin_family_open(const kin_family_options *options)
@@ -47,8 +47,8 @@ KIN_API int kin_family_invite(char *text, size_t text_size, int *descriptor);
  * process killed inside kin_alloc leaves nothing behind.
  * Waits only for other processes inside the allocator, never for a dead one.  Safe for
  * threads; not for signal handlers (errno is EDEADLK when one interrupted the allocator).
- * Errors: EINVAL (size 0), ENOMEM (no memory, or size beyond the region), and those of
- * kin_family_open. */
+ * Errors: EINVAL (size 0), ENOMEM (no memory, or size beyond the region), -KIN_EDESCRIPTOR, and
+ * those of kin_family_open. */
 KIN_API void *kin_alloc(size_t size) __attribute__((malloc, alloc_size(1)));
 
 /* kin_free gives memory from kin_alloc back; any process of the family may do it.  NULL is
@@ -83,7 +83,7 @@ static inline int kin_memory_stats(kin_memory_usage *usage)
 typedef struct kin_member {
     int pid;
     unsigned threads;    /* of them that have used kin */
-    unsigned held;       /* messages it holds: reserved or taken */
+    unsigned held;       /* messages it holds, reserved or taken, and pools it has opened */
     uint64_t generation; /* tells this process from earlier ones in the same slot */
 } kin_member;
 

@@ -79,8 +79,8 @@ typedef struct kin_pool_options {
  * end when the calling process ends, however it ends.  Any process of the family may submit.
  * Waits until every worker has run its initializer.  Safe for threads.
  * Errors: -EINVAL (NULL, more than 1024 workers), KIN_ENOTCODE (initializer),
- * KIN_EINITIALIZER (it failed or its worker died), -EAGAIN, -ENOMEM, -EMFILE, and those of
- * kin_family_open. */
+ * KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM,
+ * -EMFILE, and those of kin_family_open. */
 KIN_API int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t size);
 static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options)
 {
@@ -165,7 +165,7 @@ KIN_API int kin_pool_join(kin_pool *pool, kin_deadline deadline);
 
 /* kin_pool_free ends the pool if it has not ended (terminate, then join) and frees it with
  * all its results.  NULL is allowed.  Call it once, when no other process uses the pool.
- * Errors: KIN_EFOREIGN, KIN_ECLOSED (freed before). */
+ * Errors: KIN_EFOREIGN, KIN_ECLOSED (freed before), -EPERM (another process opened it). */
 KIN_API int kin_pool_free(kin_pool *pool);
 
 typedef struct kin_pool_status {
@@ -202,12 +202,13 @@ KIN_API long kin_result_get(kin_result *result, void *out, size_t capacity, kin_
 
 /* kin_result_view stores in `*out` the address of what the task returned, in family memory
  * and valid until the result is closed, and returns its size.  Does not wait.
- * Errors: KIN_ENOTREADY, KIN_EFAILED, -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+ * Errors: KIN_ENOTREADY, KIN_EFAILED, KIN_EBROKEN, -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
 KIN_API long kin_result_view(kin_result *result, const void **out);
 
 /* kin_result_ready returns 1 when the task is done, well or not; kin_result_successful
  * returns 1 when it was done well.  Do not wait.
- * Errors: KIN_ENOTREADY (successful only), -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+ * Errors: KIN_ENOTREADY (successful only), KIN_EBROKEN, -EINVAL (NULL), KIN_EFOREIGN,
+ * KIN_ECLOSED. */
 KIN_API int kin_result_ready(kin_result *result);
 KIN_API int kin_result_successful(kin_result *result);
 

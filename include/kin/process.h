@@ -8,7 +8,7 @@
  *     kin_process_close(child);
  *
  * kin installs no signal handler and never waits for children it did not start.  A child
- * ends when its parent ends, however that ends. */
+ * ends when its parent ends, however that ends; only one that execs another program outlives it. */
 #ifndef KIN_PROCESS_H
 #define KIN_PROCESS_H
 
@@ -37,7 +37,7 @@ typedef struct kin_process_options {
  * (exit, or return from main) it terminates its daemon children and waits for the others.
  * Does not wait.  Safe for threads; only the calling thread exists in the child.
  * Errors: -EINVAL (NULL, or a name of more than 63 bytes), KIN_ENOTCODE (target), -EAGAIN
- * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE. */
+ * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE, -ENOENT (/proc is not mounted). */
 KIN_API int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
                                     const kin_process_options *options, size_t size);
 static inline int kin_process_start(kin_process **process, kin_process_function *target, void *argument,

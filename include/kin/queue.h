@@ -25,14 +25,15 @@ KIN_BEGIN
 typedef struct kin_queue kin_queue;
 
 typedef struct kin_queue_options {
-    size_t max_items; /* messages it holds at most; 0: no limit but bytes */
-    size_t max_bytes; /* bytes of messages it holds at most; 0: 64 MiB.  A message larger than
-                         this is let in when the queue is empty. */
+    size_t max_items; /* messages it holds at most, up to 16,777,214; 0: that many */
+    size_t
+        max_bytes; /* bytes it holds at most; 0: 64 MiB.  A message counts its size, rounded up to 8, and 8 to
+                         16 more.  One larger than all is let in when the queue is empty. */
 } kin_queue_options;
 
 /* kin_queue_open makes an empty queue and stores it in `*queue`; `options` may be NULL.  Any
  * one process closes it.  Blocks and is safe like kin_alloc.
- * Errors: -EINVAL (NULL, or a max_bytes beyond the region), -ENOMEM, and those of
+ * Errors: -EINVAL (NULL, or a max_bytes beyond the region), -ENOMEM, KIN_EHELD, and those of
  * kin_family_open. */
 KIN_API int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size);
 static inline int kin_queue_open(kin_queue **queue, const kin_queue_options *options)
@@ -57,8 +58,8 @@ KIN_API int kin_queue_close(kin_queue *queue);
  * while it is full.  Size 0 is a message too.  When it returns 0 the message is in the queue.
  * Safe for threads; not for signal handlers (-EDEADLK when one interrupted kin).
  * Errors, after which no message was put: KIN_FULL (at the deadline), KIN_ECLOSED (ended or
- * destroyed), -EMSGSIZE (larger than the region can ever hold), -ENOMEM, -EINVAL (NULL),
- * KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD. */
+ * destroyed), -EMSGSIZE (larger than the region can ever hold), -ENOMEM, -ETIMEDOUT (a process
+ * that is stopped holds the queue up), -EINVAL (NULL), KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD. */
 KIN_API int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadline deadline);
 
 /* kin_queue_get takes the oldest message out of the queue, copies it to `buffer` and returns
@@ -66,7 +67,8 @@ KIN_API int kin_queue_put(kin_queue *queue, const void *message, size_t size, ki
  * Safe like kin_queue_put.
  * Errors, after which no message was taken: KIN_EMPTY (at the deadline), KIN_ECLOSED (ended
  * and drained, or destroyed), KIN_ETOOSMALL (larger than `capacity` bytes; kin_needed_size
- * tells its size), -EINVAL (NULL), KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD. */
+ * tells its size), -ETIMEDOUT (a process that is stopped holds the queue up), -EINVAL (NULL),
+ * KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD, -ENOMEM. */
 KIN_API long kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline);
 
 /* kin_queue_reserve stores in `*message` the address of `size` bytes of family memory (not

@@ -150,8 +150,9 @@ static int wait_until_open(kin_pool *pool)
         if (state == KIN__POOL_RUNNING) return 0;
         if (state == KIN__POOL_OPENING && !supervisor_ended(pool)) continue;
         if (state == KIN__POOL_ENDED)
-            return pool->open_failure.code < 0 && pool->initializer == NULL ? pool->open_failure.code
-                                                                            : KIN_EINITIALIZER;
+            return pool->open_failure.cause == KIN_CAUSE_NONE && pool->open_failure.code < 0
+                       ? pool->open_failure.code
+                       : KIN_EINITIALIZER;
         return KIN_EBROKEN;
     }
 }

@@ -66,7 +66,8 @@ static kin_result *pop_free(kin_pool *pool)
     kin_result *record = kin__pool_record(pool, pool->free_record - 1);
     atomic_store(&record->owner, kin__self.process_identity);
     /* CRASH: before this store it is free, after it it is the owner's, which is dead. */
-    atomic_store(&record->state, KIN__TASK_NEW);
+    /* An exchange, for its acquire: pairs with the release of whoever had it last. */
+    atomic_exchange(&record->state, KIN__TASK_NEW);
     pool->free_record = record->next_free;
     return record;
 }

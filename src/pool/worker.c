@@ -166,6 +166,7 @@ int kin__worker_main(kin_pool *pool, unsigned index)
     if (pool->initializer != NULL) {
         int rc = pool->initializer(pool->context);
         if (rc != 0) {
+            pool->open_failure.cause = KIN_CAUSE_RETURNED;
             pool->open_failure.code = rc;
             return KIN__WORKER_INITIALIZER;
         }
