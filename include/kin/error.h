@@ -17,7 +17,7 @@ KIN_BEGIN
     X(KIN_EMPTY, -1001, "the queue was empty until the deadline")                                \
     X(KIN_FULL, -1002, "the queue was full until the deadline")                                  \
     X(KIN_ECLOSED, -1003, "closed")                                                              \
-    X(KIN_ETOOSMALL, -1004, "the message is larger than the buffer; it stays in the queue")      \
+    X(KIN_ETOOSMALL, -1004, "larger than the buffer; kin_needed_size tells the size")            \
     X(KIN_EFOREIGN, -1005, "not an object of this family")                                       \
     X(KIN_ENOTCODE, -1006, "the function is not in the code of this program")                    \
     X(KIN_EBROKEN, -1007, "the pool's supervisor has died")                                      \

@@ -73,9 +73,10 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
     int rc = kin_queue_put(pool->tasks, &record, sizeof record, deadline);
     if (rc == 0) return 0;
-    /* A worker cannot have found it; the supervisor of an ending pool may have failed it. */
-    if (atomic_compare_exchange_strong(&record->state, &word, KIN__TASK_NEW))
-        atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
+    /* A worker may have found it all the same, by an old message of an earlier task in this
+     * record; or the supervisor of an ending pool has failed it.  Then it is submitted. */
+    if (!atomic_compare_exchange_strong(&record->state, &word, KIN__TASK_NEW)) return 0;
+    atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
     return rc == KIN_FULL ? -ETIMEDOUT : rc;
 }
 
