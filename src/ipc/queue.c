@@ -517,6 +517,10 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
         atomic_load(&message->owner) != identity)
         return true;
     kin_queue *queue = message->queue;
+    /* One that is being closed may still name the message: asked again when that is over. */
+    if (queue != NULL && kin__object_kind_of(queue) == KIN__OBJECT_QUEUE &&
+        __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) != MAGIC_QUEUE)
+        return false;
     if (queue != NULL && __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == MAGIC_QUEUE) {
         if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return false;
         bool in_queue = kin__stream_names(&queue->stream, message);

@@ -88,11 +88,13 @@ void kin__waiters_wake_all(struct kin__wait_point *point)
 /* A sleeper on an owner word is back: it looks at the word again before it sleeps again. */
 static void come_back(struct kin__wait_point *point)
 {
-    uint64_t seen = atomic_load(&point->waiters);
-    while (kin__waiters_woken(seen) > 0 &&
-           !atomic_compare_exchange_weak(
-               &point->waiters, &seen, changed(seen, kin__waiters_count(seen), kin__waiters_woken(seen) - 1)))
-        ;
+    uint64_t seen = atomic_load(&point->waiters), back;
+    /* A new version even if nothing else changes: whoever is about to count us as woken finds that
+     * we have been here. */
+    do {
+        uint32_t woken = kin__waiters_woken(seen);
+        back = changed(seen, kin__waiters_count(seen), woken > 0 ? woken - 1 : 0);
+    } while (!atomic_compare_exchange_weak(&point->waiters, &seen, back));
 }
 
 int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline)

@@ -129,6 +129,8 @@ static bool rob(struct kin__map *map, kin_result *thief, kin_result *victim)
     map->victim = victim;
     map->middle = own.first;
     map->end = own.end;
+    /* The thief last: who finds one finds the rest of the note. */
+    atomic_signal_fence(memory_order_seq_cst);
     map->thief = thief;
     atomic_signal_fence(memory_order_seq_cst);
     /* CRASH: between these two stores the units are nobody's but the note's: repair. */
@@ -280,6 +282,8 @@ static bool stopped(const kin_result *part, struct span span)
 void kin__map_run(kin_result *part, struct kin__worker *worker)
 {
     struct kin__map *map = part->map;
+    /* A theft that our predecessor did not finish is finished before the span moves. */
+    if (lock(map) == 0) kin__latch_release(&map->latch);
     struct span span = unpack(atomic_load(&part->span));
     do {
         do {
@@ -394,6 +398,7 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
     char *block = kin__allocate(head + parts + noted + round_up(in_bytes) + out_bytes, &rc);
     if (block == NULL) {
         kin__record_free(*job);
+        *job = NULL;
         return rc;
     }
     memset(block, 0, head + parts);
@@ -431,8 +436,8 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
         int rc = kin__record_make(pool, &map->part[i]);
         if (rc < 0) return rc;
         kin_result *part = map->part[i];
+        map->parts = i + 1;
         part->job = map->job;
-        part->map = map;
         part->range = map->range;
         part->bytes = NULL;
         part->timeout_ns = timeout;
@@ -442,7 +447,9 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
         part->progress[0] = 0;
         struct span span = {.first = units * i / parts, .end = units * (i + 1) / parts};
         atomic_store(&part->span, pack(span));
-        map->parts = i + 1;
+        /* CRASH: before this store it is a record like any other, and freed as one. */
+        atomic_signal_fence(memory_order_seq_cst);
+        part->map = map;
     }
     return 0;
 }
