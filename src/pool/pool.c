@@ -76,7 +76,8 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     atomic_store(&pool->supervisor, NULL);
     atomic_store(&pool->supervisor_pid, 0);
     memset(&pool->open_failure, 0, sizeof pool->open_failure);
-    pool->free_record = pool->record_high = pool->segment_count = 0;
+    pool->free_record = 0;
+    atomic_store(&pool->segment_count, 0);
     atomic_store(&pool->number, 0);
     atomic_store(&pool->submitted, 0);
     atomic_store(&pool->done, 0);
@@ -253,6 +254,31 @@ static void free_parts(kin_pool *pool)
     if (workers != NULL) kin__free(workers, &pool->worker_block);
 }
 
+static bool gone(int pid, int64_t since)
+{
+    return pid == 0 || kin__os_process_gone(pid, since) == 1;
+}
+
+/* The kernel ends the workers of a supervisor that died; until it has, they may write into what
+ * is to be freed. */
+static void wait_for_orphans(kin_pool *pool)
+{
+    for (unsigned i = 0; atomic_load(&pool->worker_block) != NULL && i < pool->workers; i++) {
+        struct kin__worker *worker = kin__pool_worker(pool, i);
+        int pid;
+        while (!gone(pid = atomic_load(&worker->pid), worker->since)) {
+            struct kin__poll item = {.descriptor = kin__os_process_open(pid)};
+            if (item.descriptor < 0) {
+                kin__os_sleep_until(kin__os_clock() + 1000000);
+                continue;
+            }
+            /* In slices: the pid may be another's by now, which gone() finds out. */
+            kin__os_poll(&item, 1, kin__os_clock() + KIN__SLICE_NS);
+            kin__os_close(item.descriptor);
+        }
+    }
+}
+
 /* Ends and frees a pool, by the process that opened it. */
 static void release(kin_pool *pool)
 {
@@ -264,6 +290,7 @@ static void release(kin_pool *pool)
             ;
         kin__pool_raise(pool, KIN__POOL_ENDED);
         join(pool, KIN_FOREVER);
+        wait_for_orphans(pool);
     }
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
     free_parts(pool);
@@ -324,7 +351,7 @@ long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)
 /* Wakes everybody who waits for a result of a pool that broke. */
 static void wake_results(kin_pool *pool)
 {
-    for (uint32_t i = 0; i < pool->segment_count * KIN__SEGMENT_RECORDS; i++)
+    for (uint32_t i = 0; i < kin__pool_record_count(pool); i++)
         kin__waiters_wake_all(&kin__pool_record(pool, i)->done.point);
 }
 
@@ -335,11 +362,6 @@ static void announce(void *object, struct kin__member *dead)
     kin__pool_raise(pool, KIN__POOL_BROKEN);
     if (pool->tasks != NULL) kin_queue_end(pool->tasks);
     wake_results(pool);
-}
-
-static bool gone(int pid, int64_t since)
-{
-    return pid == 0 || kin__os_process_gone(pid, since) == 1;
 }
 
 /* The process that opened the pool died; the kernel is ending supervisor and workers. */

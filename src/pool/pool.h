@@ -107,8 +107,8 @@ struct kin__record_segment {
 enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WORKER_READY = 2 };
 
 /* SHARED.
- *   pid, since, state  by the supervisor (the boot clock after the fork); pid also, and
- *               STARTING → READY, by the worker.
+ *   pid, since, state  by the supervisor (the boot clock after the fork); pid and since also,
+ *               and STARTING → READY, by the worker.
  *   current     the record the worker is on: by the worker; by the supervisor while there is
  *               no worker, to give the next one a task to begin with.
  *   started     when the worker began what it is on (monotonic, ns); by the worker.
@@ -138,8 +138,9 @@ enum kin__pool_state {
  *   closer       who frees the pool.
  *   changed      event: state, or a worker became ready.
  *   supervisor   the supervisor's member slot, set by it; BROKEN when that member died.
- *   records …    latch of the free list; free list and record_high are caches of the records'
- *                states, made anew after a death inside.
+ *   records …    latch of the free list, a cache of the records' states, made anew after a death
+ *                inside.
+ *   segment_count  under that latch; only grows, and is read without it by the supervisor.
  *   segment      each is freed with the pool. */
 struct kin_pool {
     uint64_t magic;
@@ -169,8 +170,7 @@ struct kin_pool {
 
     struct kin__latch records __attribute__((aligned(64)));
     uint32_t free_record; /* index + 1 */
-    uint32_t record_high;
-    uint32_t segment_count;
+    _Atomic uint32_t segment_count;
     _Atomic uint64_t number;
 
     _Atomic uint64_t submitted __attribute__((aligned(64)));
@@ -187,6 +187,12 @@ static inline struct kin__worker *kin__pool_worker(kin_pool *pool, unsigned inde
 static inline _Atomic(void *) *kin__pool_segments(kin_pool *pool)
 {
     return (_Atomic(void *) *)atomic_load_explicit(&pool->segments_block, memory_order_relaxed);
+}
+
+/* How many records there are, free ones among them; it only grows. */
+static inline uint32_t kin__pool_record_count(kin_pool *pool)
+{
+    return atomic_load(&pool->segment_count) * KIN__SEGMENT_RECORDS;
 }
 
 static inline kin_result *kin__pool_record(kin_pool *pool, uint32_t index)

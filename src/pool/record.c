@@ -22,12 +22,11 @@ static void push_free(kin_pool *pool, kin_result *record, uint32_t index)
 static void repair(kin_pool *pool)
 {
     _Atomic(void *) *segments = kin__pool_segments(pool);
-    pool->segment_count = 0;
-    while (pool->segment_count < KIN__RECORD_SEGMENTS && atomic_load(&segments[pool->segment_count]) != NULL)
-        pool->segment_count++;
-    pool->record_high = pool->segment_count * KIN__SEGMENT_RECORDS;
+    uint32_t count = 0;
+    while (count < KIN__RECORD_SEGMENTS && atomic_load(&segments[count]) != NULL) count++;
+    atomic_store(&pool->segment_count, count);
     pool->free_record = 0;
-    for (uint32_t i = pool->record_high; i > 0; i--) {
+    for (uint32_t i = count * KIN__SEGMENT_RECORDS; i > 0; i--) {
         kin_result *record = kin__pool_record(pool, i - 1);
         if (KIN__TASK_STATE(atomic_load(&record->state)) == KIN__TASK_FREE) push_free(pool, record, i - 1);
     }
@@ -45,7 +44,7 @@ static int lock(kin_pool *pool)
 static void add_segment(kin_pool *pool, struct kin__record_segment *segment)
 {
     _Atomic(void *) *segments = kin__pool_segments(pool);
-    uint32_t first = pool->segment_count * KIN__SEGMENT_RECORDS;
+    uint32_t number = atomic_load(&pool->segment_count), first = number * KIN__SEGMENT_RECORDS;
     for (uint32_t i = KIN__SEGMENT_RECORDS; i > 0; i--) {
         kin_result *record = &segment->record[i - 1];
         record->pool = pool;
@@ -55,8 +54,9 @@ static void add_segment(kin_pool *pool, struct kin__record_segment *segment)
         atomic_store(&record->state, KIN__TASK_FREE);
         push_free(pool, record, first + i - 1);
     }
-    kin__allocate_publish(&segments[pool->segment_count]);
-    pool->segment_count++;
+    kin__allocate_publish(&segments[number]);
+    /* CRASH: published and not counted: repair counts it. */
+    atomic_store(&pool->segment_count, number + 1);
 }
 
 /* Takes a free record, or NULL.  Under the latch. */
@@ -92,7 +92,7 @@ int kin__record_make(kin_pool *pool, kin_result **record)
         int rc = lock(pool);
         if (rc < 0) return rc;
         *record = pop_free(pool);
-        bool full = pool->segment_count == KIN__RECORD_SEGMENTS;
+        bool full = atomic_load(&pool->segment_count) == KIN__RECORD_SEGMENTS;
         if (*record == NULL && segment != NULL && !full) {
             add_segment(pool, segment);
             segment = NULL;
@@ -218,7 +218,7 @@ static bool drop(kin_pool *pool, kin_result *record, uint64_t word)
 bool kin__records_drop_orphans(kin_pool *pool)
 {
     bool all = true;
-    for (uint32_t i = 0; i < pool->segment_count * KIN__SEGMENT_RECORDS; i++) {
+    for (uint32_t i = 0; i < kin__pool_record_count(pool); i++) {
         kin_result *record = kin__pool_record(pool, i);
         uint64_t word = atomic_load(&record->state);
         uint64_t owner = atomic_load(&record->owner);

@@ -185,7 +185,7 @@ static void kill_workers(struct supervisor *s, enum kin_cause cause)
 /* Fails whatever is not over: nobody will run it. */
 static void fail_rest(kin_pool *pool, kin_failure failure)
 {
-    for (uint32_t i = 0; i < pool->segment_count * KIN__SEGMENT_RECORDS; i++) {
+    for (uint32_t i = 0; i < kin__pool_record_count(pool); i++) {
         kin_result *record = kin__pool_record(pool, i);
         uint64_t word = atomic_load(&record->state);
         if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED && KIN__TASK_STATE(word) != KIN__TASK_CLAIMED) continue;

@@ -163,6 +163,9 @@ int kin__worker_main(kin_pool *pool, unsigned index)
     kin_result *record;
     kin__os_interrupt_ignore();
     if (kin__enter() < 0) return KIN__WORKER_NO_FAMILY;
+    /* The supervisor writes them too, but may not have come to it yet, or die before. */
+    worker->since = kin__os_boot_clock();
+    atomic_store(&worker->pid, kin__os_pid());
     if (pool->initializer != NULL) {
         int rc = pool->initializer(pool->context);
         if (rc != 0) {
@@ -171,7 +174,6 @@ int kin__worker_main(kin_pool *pool, unsigned index)
             return KIN__WORKER_INITIALIZER;
         }
     }
-    atomic_store(&worker->pid, kin__os_pid()); /* the supervisor may not have come to it yet */
     atomic_store(&worker->state, KIN__WORKER_READY);
     kin__event_notify(&pool->changed, INT32_MAX);
     run_inherited(worker, &reply);
