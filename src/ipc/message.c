@@ -44,7 +44,10 @@ int kin__message_find(void *bytes, struct kin__message **message)
 
 int kin__message_free(struct kin__message *message)
 {
-    return kin__free(message, &kin__self.process->held[message->held]);
+    uint32_t held = message->held;
+    int rc = kin__free(message, &kin__self.process->held[held]);
+    atomic_store_explicit(&kin__self.process->held_hint, held, memory_order_relaxed);
+    return rc;
 }
 
 int kin__message_hold(struct kin__message *message)
@@ -63,4 +66,5 @@ int kin__message_hold(struct kin__message *message)
 void kin__message_let_go(uint32_t held)
 {
     atomic_store(&kin__self.process->held[held], NULL);
+    atomic_store_explicit(&kin__self.process->held_hint, held, memory_order_relaxed);
 }

@@ -29,12 +29,15 @@
  *   ended      0 → 1; seq_cst; a producer looks under the tail's latch.
  *   by_bytes   somebody has waited for room in bytes: then a wake-up goes to all, because the
  *              first may be too small a room for the one and large enough for another.
+ *   draining   the message that is being freed by who closes the queue; under the head's latch,
+ *              and cleared with the block (kin__free).
  *   items, space   events: "there is a message", "there is room". */
 struct kin_queue {
     uint64_t magic;
     _Atomic uint32_t ended;
     _Atomic uint32_t by_bytes;
     _Atomic(struct kin__member *) closer;
+    _Atomic(void *) draining;
     struct kin__event items __attribute__((aligned(64)));
     struct kin__event space;
     struct kin__stream stream;
@@ -64,6 +67,7 @@ static int fill(kin_queue *queue, const kin_queue_options *options)
     atomic_store(&queue->ended, 0);
     atomic_store(&queue->by_bytes, 0);
     atomic_store(&queue->closer, NULL);
+    atomic_store(&queue->draining, NULL);
     return kin__stream_open(&queue->stream, items < KIN__ITEMS_MOST ? items : KIN__ITEMS_MOST, bytes);
 }
 
@@ -430,16 +434,39 @@ int kin_queue_end(kin_queue *queue)
     return rc < 0 ? rc : end(queue);
 }
 
+/* Takes the oldest message out and says in `draining` which block is to be freed; false when
+ * there is none.  The closer may hold as many messages as it can, or be a reaper that is no
+ * process of the family: the table of held messages is not for this. */
+static bool drain_one(kin_queue *queue)
+{
+    struct kin__record record;
+    if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return false;
+    bool found = kin__stream_peek(&queue->stream, &record);
+    if (found && record.message != NULL) {
+        /* Nobody's: who put it, and died before it let go, does not free it any more. */
+        atomic_store(&record.message->owner, 0);
+        atomic_store(&queue->draining, record.message);
+    }
+    /* CRASH: before it the message is named by both, and destroy drops the name. */
+    if (found) kin__stream_consume(&queue->stream, &record);
+    kin__latch_release(&queue->stream.head.latch);
+    void *message = atomic_load(&queue->draining);
+    if (message != NULL) kin__free(message, &queue->draining);
+    return found;
+}
+
 /* Frees everything; idempotent, so that it can be begun again after a death. */
 static void destroy(kin_queue *queue)
 {
     if (atomic_load(&queue->stream.directory) != NULL) {
-        struct taker taker = {.in_place = true};
+        struct kin__message *left = atomic_load(&queue->draining);
         end(queue);
-        while (take(queue, &taker, KIN_NOW) >= 0) {
-            kin__message_free(taker.message);
-            taker.message = NULL;
-        }
+        if (left != NULL && kin__stream_names(&queue->stream, left))
+            atomic_store(&queue->draining, NULL);
+        else if (left != NULL)
+            kin__free(left, &queue->draining);
+        while (drain_one(queue))
+            ;
         kin__stream_close(&queue->stream);
     }
     kin__free(queue, NULL);

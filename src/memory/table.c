@@ -62,6 +62,14 @@ void kin__robust_remove(struct kin__robust *entry)
 
 /* ---- leaving ---------------------------------------------------------------------------------- */
 
+static void vacate(struct kin__member *member)
+{
+    kin__pending_set(&member->life.point.word);
+    kin__robust_remove(&member->life);
+    atomic_store(&member->life.point.word, 0);
+    kin__pending_clear();
+}
+
 static void leave(void *unused)
 {
     (void)unused;
@@ -71,10 +79,7 @@ static void leave(void *unused)
     uint64_t leaving = (state & ~(uint64_t)0xff) | KIN__SLOT_CLAIMING;
     /* CRASH: with its life word freed and the slot still in use, it is dead when its process is. */
     atomic_store(&member->state, leaving);
-    kin__pending_set(&member->life.point.word);
-    kin__robust_remove(&member->life);
-    atomic_store(&member->life.point.word, 0);
-    kin__pending_clear();
+    vacate(member);
     memset(&kin__self, 0, sizeof kin__self);
     atomic_compare_exchange_strong(&member->state, &leaving, KIN__SLOT_FREE);
 }
@@ -196,7 +201,7 @@ static int claim_member(struct kin__process_slot *process, struct kin__member **
     struct kin__header *header = kin__family.header;
     uint64_t index = (uint64_t)(process - kin__family.processes);
     for (int attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
-        for (uint32_t i = 0; i < header->member_limit; i++) {
+        for (uint32_t i = KIN__MEMBERS_RESERVED; i < header->member_limit; i++) {
             int rc = back_members(i);
             if (rc < 0) return rc;
             struct kin__member *member = &kin__family.members[i];
@@ -213,6 +218,31 @@ static int claim_member(struct kin__process_slot *process, struct kin__member **
         make_room();
     }
     return KIN_ESLOTS;
+}
+
+int kin__member_borrow(void)
+{
+    for (uint32_t i = 0; i < KIN__MEMBERS_RESERVED; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        if (back_members(i) < 0) return -ENOMEM;
+        if (kin__state_of(atomic_load(&member->state)) != KIN__SLOT_FREE) continue;
+        raise_to(&kin__family.header->member_high, i + 1);
+        /* CRASH: the reap lock is ours, so that whoever has it next knows that we are dead. */
+        uint64_t claim = (uint64_t)KIN__MEMBER_NO_PROCESS << 8 | KIN__SLOT_CLAIMING;
+        atomic_store(&member->state, claim);
+        settle_in(member, claim);
+        kin__self.member = member;
+        return 0;
+    }
+    return KIN_ESLOTS;
+}
+
+void kin__member_return(void)
+{
+    struct kin__member *member = kin__self.member;
+    vacate(member);
+    kin__self.member = NULL;
+    atomic_store(&member->state, KIN__SLOT_FREE);
 }
 
 int kin__join(void)
@@ -256,6 +286,7 @@ int kin__held_claim(uint32_t *index)
             if (atomic_load_explicit(&process->held[i], memory_order_relaxed) == NULL &&
                 atomic_compare_exchange_strong(&process->held[i], &expected, KIN__HELD_CLAIMED)) {
                 *index = i;
+                atomic_store_explicit(&process->held_hint, i + 1, memory_order_relaxed);
                 return 0;
             }
         }

@@ -371,3 +371,47 @@ TEST(opening_and_closing, .deadline = 300)
                                 .context = &scene});
     scene_close(&scene);
 }
+
+/* Closing a queue that has messages in it: nothing of it is left, however far the closing came. */
+static void fill_queue(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_queue_open(&scene->queue, NULL));
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_queue_put(scene->queue, scene->message, scene->size, KIN_NOW));
+    CHECK_OK(kin_queue_put(scene->queue, "VVVV", 4, KIN_NOW));
+}
+
+static void close_queue(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_queue_close(scene->queue));
+}
+
+static void survive_closing(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    kin_memory_usage usage;
+    (void)step;
+    /* The reaper goes on with the closing, or it had not begun. */
+    CHECK_OK(kin_sweep());
+    int rc = kin_queue_close(scene->queue);
+    CHECK(rc == KIN_ECLOSED || (rc == 0 && !finished));
+    CHECK_OK(kin_memory_stats(&usage));
+    CHECK_EQ(usage.heap_blocks, scene->books.blocks);
+}
+
+TEST(closing_with_messages_in_it, .deadline = 300)
+{
+    struct scene scene;
+    scene_open(&scene, LARGE, 0);
+    kin_queue *outer = scene.queue;
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = fill_queue,
+                                                                .prepare = join_family,
+                                                                .operation = close_queue,
+                                                                .survive = survive_closing,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 100);
+    scene.queue = outer;
+    scene_close(&scene);
+}

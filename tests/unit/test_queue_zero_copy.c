@@ -253,6 +253,19 @@ TEST(a_process_holds_4096_and_no_more)
     books_check_wakes(&books);
 }
 
+TEST(who_holds_all_it_can_may_close)
+{
+    struct books books = books_open();
+    static void *message[HELD_MOST];
+    char large[20000] = {0};
+    kin_queue *queue = open_queue(0, 0);
+    for (int i = 0; i < 3; i++) CHECK_OK(kin_queue_put(queue, large, sizeof large, KIN_NOW));
+    for (int i = 0; i < HELD_MOST; i++) message[i] = reserve(queue, 8, 'h');
+    CHECK_OK(kin_queue_close(queue));
+    for (int i = 0; i < HELD_MOST; i++) CHECK_OK(kin_queue_release(message[i]));
+    books_check_wakes(&books);
+}
+
 /* ---- between processes --------------------------------------------------------------------------- */
 
 struct exchange {
