@@ -41,7 +41,7 @@ static void count_living(kin_memory_usage *usage)
     for (uint32_t i = 0; i < high; i++)
         usage->processes += kin__state_of(atomic_load(&kin__family.processes[i].state)) == KIN__SLOT_LIVE;
     high = atomic_load(&header->member_high);
-    for (uint32_t i = 0; i < high; i++)
+    for (uint32_t i = KIN__MEMBERS_RESERVED; i < high; i++)
         usage->threads += kin__state_of(atomic_load(&kin__family.members[i].state)) == KIN__SLOT_LIVE;
 }
 
@@ -61,7 +61,7 @@ int kin_memory_stats_sized(kin_memory_usage *usage, size_t size)
         .heap_blocks = blocks,
         .heap_backed = backed,
         .process_limit = header->process_limit,
-        .thread_limit = header->member_limit,
+        .thread_limit = header->member_limit - KIN__MEMBERS_RESERVED,
         .deaths = atomic_load(&header->deaths),
     };
     count_living(&now);

@@ -55,11 +55,14 @@ static bool process_gone(struct kin__process_slot *process)
  * word and died with it. */
 static bool member_dead(struct kin__member *member, uint64_t state)
 {
+    uint32_t process = kin__member_process(state);
+    /* One that was borrowed under the reap lock, which is ours now. */
+    if (process == KIN__MEMBER_NO_PROCESS && member != kin__self.member)
+        return kin__state_of(state) != KIN__SLOT_FREE;
     switch (kin__state_of(state)) {
     case KIN__SLOT_LIVE: return kin__member_died(member);
     case KIN__SLOT_DEAD: return true;
-    case KIN__SLOT_CLAIMING:
-        return kin__member_died(member) || process_gone(&kin__family.processes[kin__member_process(state)]);
+    case KIN__SLOT_CLAIMING: return kin__member_died(member) || process_gone(&kin__family.processes[process]);
     default: return false;
     }
 }
@@ -69,11 +72,12 @@ static void reap_member(struct kin__member *member, uint64_t state)
     uint64_t dead = (state & ~(uint64_t)0xff) | KIN__SLOT_DEAD;
     /* CRASH: from here on it is dead whatever its life word says, until it is free. */
     if (!atomic_compare_exchange_strong(&member->state, &state, dead)) return;
+    bool counted = true;
     for (int depth = 0; depth < KIN__WAITS; depth++) {
-        struct kin__wait_point *point = atomic_load(&member->waiting_on[depth]);
+        struct kin__wait_point *point = kin__waiting_on(member, depth);
         if (point != NULL) {
             /* It may have been woken for an event that others wait for as well. */
-            kin__waiters_recount(point);
+            counted = kin__waiters_recount(point) && counted;
             kin__waiters_wake_all(point);
         }
     }
@@ -81,6 +85,7 @@ static void reap_member(struct kin__member *member, uint64_t state)
     void *touching = atomic_load(&member->touching);
     int kind = touching != NULL ? kin__object_kind_of(touching) : -1;
     if (kind >= 0 && kin__reap_hooks[kind].announce != NULL) kin__reap_hooks[kind].announce(touching, member);
+    if (!counted) return; /* its ledger is needed: dead until the next look */
     for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
     atomic_store(&member->touching, NULL);
     atomic_store(&member->life.point.word, 0);
@@ -181,15 +186,15 @@ int kin__reap(void)
     if (kin__family.header == NULL || kin__self.robust == NULL) return 0;
     struct kin__robust *lock = &kin__family.header->reap;
     if (!reap_lock(lock)) return 0;
-    /* A thread that is only about to join, and finds the table full of the dead, has no slot for
-     * the notes that reaping writes. */
-    static _Thread_local struct kin__member stand_in;
     bool joined = kin__self.member != NULL;
-    if (!joined) kin__self.member = &stand_in;
+    if (!joined && kin__member_borrow() < 0) {
+        reap_unlock(lock);
+        return 0;
+    }
     kin__self.level = KIN__LEVEL_REAP;
     int found = reap_members() + reap_processes();
     kin__self.level = KIN__LEVEL_WORK;
-    if (!joined) kin__self.member = NULL;
+    if (!joined) kin__member_return();
     reap_unlock(lock);
     if (found > 0) kin__log(KIN_LOG_INFO, "cleaned up after %d dead threads and processes", found);
     return found;

@@ -56,7 +56,7 @@ static void layout(struct kin__header *header, uint64_t size)
     if (processes < 32) processes = 32;
     uint64_t pages = size >> KIN__PAGE_SHIFT;
     header->process_limit = (uint32_t)processes;
-    header->member_limit = (uint32_t)processes * 4;
+    header->member_limit = (uint32_t)processes * 4 + KIN__MEMBERS_RESERVED;
     header->members_offset = align_up(sizeof *header, 4096);
     header->processes_offset =
         align_up(header->members_offset + header->member_limit * sizeof(struct kin__member), 4096);

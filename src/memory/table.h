@@ -54,12 +54,14 @@ struct kin__note {
 enum { KIN__LEVEL_WORK = 0, KIN__LEVEL_REAP = 1, KIN__LEVELS = 2, KIN__WAITS = 4 };
 
 /* SHARED.  One thread of one process.
- *   state       slot state in the low 8 bits, index of its process in the next 24, generation
+ *   state       slot state in the low 8 bits, index of its process (KIN__MEMBER_NO_PROCESS: a
+ *               reaper that has not joined) in the next 24, generation
  *               above.  FREE → CLAIMING by CAS by the claimant; CLAIMING → LIVE by a store of
  *               the claimant; back to CLAIMING and FREE by the member itself when its thread
  *               ends, or over DEAD to FREE by the reaper (which holds the reap lock).
  *   life        held by the member's thread while it lives; nobody else ever takes it.
- *   waiting_on  written by the member; the reaper reads it after the death.
+ *   waiting_on  written by the member; the reaper reads it after the death, and the ledgers of
+ *               the living when it recounts.  The lowest bit is set while it enters or leaves.
  *   touching    the object whose other users may have to be told of a death; likewise.
  *   note        likewise; under the class's latch also by who repairs that class.  */
 struct kin__member {
@@ -79,11 +81,15 @@ struct kin__member {
  *   held        the messages it has reserved or taken; 0 is free, KIN__HELD_CLAIMED is an entry
  *               on its way.  Entries are claimed by CAS and written by threads of the process;
  *               the reaper clears them after its death.
- *   held_limit  entries that have memory behind them; grows. */
+ *   held_limit  entries that have memory behind them; grows.
+ *   held_hint   where a free entry is likely; relaxed, by threads of the process. */
 #define KIN__PROCESSES_MOST 4096
-#define KIN__HELD_LIMIT     4096
-#define KIN__HELD_FIRST     500
-#define KIN__HELD_CLAIMED   ((void *)1)
+/* Member slots for reapers that have not joined, and what stands for their process. */
+#define KIN__MEMBERS_RESERVED  4
+#define KIN__MEMBER_NO_PROCESS 0xffffffu
+#define KIN__HELD_LIMIT        4096
+#define KIN__HELD_FIRST        500
+#define KIN__HELD_CLAIMED      ((void *)1)
 struct kin__process_slot {
     _Atomic uint64_t state;
     _Atomic uint64_t generation;
@@ -152,6 +158,15 @@ static inline bool kin__member_died(struct kin__member *member)
 {
     return (atomic_load(&member->life.point.word) & 0x40000000u) != 0;
 }
+
+/* What the member waits on, NULL for nothing. */
+struct kin__wait_point *kin__waiting_on(struct kin__member *member, int depth);
+
+/* Reaping writes notes, as every member does.  A thread that is only about to join, and finds the
+ * table full of the dead, borrows one of the first slots, which nobody else is given; under the
+ * reap lock.  0, -ENOMEM, KIN_ESLOTS. */
+int kin__member_borrow(void);
+void kin__member_return(void);
 
 /* Puts an owner word that the calling thread has just taken into its robust list, or takes it
  * out.  The word is noted as pending meanwhile. */

@@ -19,6 +19,19 @@ static uint64_t changed(uint64_t seen, uint32_t count, uint32_t woken)
     return ((seen >> 32) + 1) << 32 | woken << 16 | count;
 }
 
+/* A ledger's entry while its thread enters or leaves: it is not known whether the count has it. */
+#define UNSETTLED ((uintptr_t)1)
+
+static struct kin__wait_point *unsettled(struct kin__wait_point *point)
+{
+    return (struct kin__wait_point *)((uintptr_t)point | UNSETTLED);
+}
+
+struct kin__wait_point *kin__waiting_on(struct kin__member *member, int depth)
+{
+    return (struct kin__wait_point *)((uintptr_t)atomic_load(&member->waiting_on[depth]) & ~UNSETTLED);
+}
+
 void kin__waiters_enter(struct kin__wait_point *point)
 {
     struct kin__member *member = kin__self.member;
@@ -26,9 +39,12 @@ void kin__waiters_enter(struct kin__wait_point *point)
     while (depth < KIN__WAITS - 1 &&
            atomic_load_explicit(&member->waiting_on[depth], memory_order_relaxed) != NULL)
         depth++;
-    atomic_store(&member->waiting_on[depth], point);
-    /* CRASH: named and not yet counted: a recount may count it, which errs on the safe side. */
+    /* CRASH: named, and counted or not: the reaper takes the count anew. */
+    atomic_store_explicit(&member->waiting_on[depth], unsettled(point), memory_order_release);
+    /* Seq_cst: pairs with the loads in kin__waiters_recount, which finds the entry or fails to
+     * change the count. */
     atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) + 1);
+    atomic_store_explicit(&member->waiting_on[depth], point, memory_order_release);
 }
 
 void kin__waiters_leave(struct kin__wait_point *point)
@@ -37,39 +53,45 @@ void kin__waiters_leave(struct kin__wait_point *point)
     int depth = KIN__WAITS - 1;
     while (depth > 0 && atomic_load_explicit(&member->waiting_on[depth], memory_order_relaxed) != point)
         depth--;
+    atomic_store_explicit(&member->waiting_on[depth], unsettled(point), memory_order_release);
     uint64_t seen = atomic_load(&point->waiters), left;
     do {
         uint32_t woken = kin__waiters_woken(seen);
         left = changed(seen, kin__waiters_count(seen) - 1, woken > 0 ? woken - 1 : 0);
     } while (!atomic_compare_exchange_weak(&point->waiters, &seen, left));
-    atomic_store(&member->waiting_on[depth], NULL);
+    atomic_store_explicit(&member->waiting_on[depth], NULL, memory_order_release);
 }
 
-static uint32_t count_sleepers(struct kin__wait_point *point)
+/* False if somebody is entering or leaving. */
+static bool count_sleepers(struct kin__wait_point *point, uint32_t *count)
 {
-    uint32_t count = 0, high = atomic_load(&kin__family.header->member_high);
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    *count = 0;
     for (uint32_t i = 0; i < high; i++) {
         struct kin__member *member = &kin__family.members[i];
-        for (int depth = 0; depth < KIN__WAITS; depth++)
-            if (atomic_load(&member->waiting_on[depth]) == point && !kin__member_died(member)) count++;
+        for (int depth = 0; depth < KIN__WAITS; depth++) {
+            struct kin__wait_point *entry = atomic_load(&member->waiting_on[depth]);
+            if ((entry != point && entry != unsettled(point)) || kin__member_died(member)) continue;
+            if (entry != point) return false;
+            ++*count;
+        }
     }
-    return count;
+    return true;
 }
 
-void kin__waiters_recount(struct kin__wait_point *point)
+bool kin__waiters_recount(struct kin__wait_point *point)
 {
-    /* A thread between naming and counting itself makes the ledgers say more than the count:
-     * then this look says nothing, and another is taken. */
     for (int attempt = 0; attempt < 100; attempt++) {
         uint64_t seen = atomic_load(&point->waiters);
-        uint32_t sleepers = count_sleepers(point);
-        uint32_t counted = kin__waiters_count(seen);
-        /* Who was woken is not in the ledgers: nobody is taken for woken, which costs wake-ups. */
-        if (sleepers <= counted &&
+        uint32_t sleepers = 0;
+        /* Whoever enters or leaves after the load makes a new version.  Who was woken is not in the
+         * ledgers: nobody is taken for woken, which costs wake-ups. */
+        if (count_sleepers(point, &sleepers) &&
             atomic_compare_exchange_strong(&point->waiters, &seen, changed(seen, sleepers, 0)))
-            return;
+            return true;
         kin__relax_once();
     }
+    return false;
 }
 
 void kin__waiters_wake_all(struct kin__wait_point *point)

@@ -55,8 +55,9 @@ static inline bool kin__waiters_any(const struct kin__wait_point *point)
 
 void kin__waiters_enter(struct kin__wait_point *point);
 void kin__waiters_leave(struct kin__wait_point *point);
-/* Corrects the count from the ledgers of the living. */
-void kin__waiters_recount(struct kin__wait_point *point);
+/* Corrects the count from the ledgers of the living.  False, and nothing is changed, if somebody
+ * was entering or leaving all the time: ask again later. */
+bool kin__waiters_recount(struct kin__wait_point *point);
 /* Wakes everybody, whatever they wait for: they look at their predicates again. */
 void kin__waiters_wake_all(struct kin__wait_point *point);
 

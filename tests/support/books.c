@@ -29,7 +29,8 @@ unsigned books_sleepers(void)
     uint32_t high = atomic_load(&kin__family.header->member_high);
     for (uint32_t i = 0; i < high; i++) {
         struct kin__member *member = &kin__family.members[i];
-        bool waits = atomic_load(&member->waiting_on[KIN__LEVEL_WORK]) != NULL;
+        uintptr_t entry = (uintptr_t)atomic_load(&member->waiting_on[KIN__LEVEL_WORK]);
+        bool waits = entry != 0 && (entry & 1) == 0;
         count += waits && kin__state_of(atomic_load(&member->state)) == KIN__SLOT_LIVE;
     }
     return count;
