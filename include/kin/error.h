@@ -33,7 +33,10 @@ KIN_BEGIN
     X(KIN_EINITIALIZER, -1017, "the initializer of a worker failed")                             \
     X(KIN_ESTARTED, -1018, "the family's memory is already in use; too late for options")        \
     X(KIN_ENOTCHILD, -1019, "only the process that started a process may do this")               \
-    X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it")
+    X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it")     \
+    X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key")       \
+    X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections")         \
+    X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed")
 
 enum kin_error {
 #define KIN_ERROR_ENUM(name, value, text) name = value,

@@ -70,6 +70,9 @@ uint64_t kin__os_limit_file_size(void);
 int kin__os_boot_id(uint8_t id[16]);
 int kin__os_pid_namespace(uint64_t *inode);
 
+/* Fills `bytes` from the kernel's generator; waits for it only early in a boot. */
+int kin__os_random(void *bytes, size_t size);
+
 /* ---- futex (shared between processes) --------------------------------------------------- */
 
 /* Sleeps while *word == expected, at most until `deadline`.  0 after a wake-up (which may be

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,6 +66,19 @@ int kin__os_pid_namespace(uint64_t *inode)
     if (stat("/proc/self/ns/pid", &status) < 0) return -errno;
     *inode = status.st_ino;
     return 0;
+}
+
+int kin__os_random(void *bytes, size_t size)
+{
+    int rc = kin__os_fault(KIN__FAULT_OTHER);
+    for (size_t got = 0; rc == 0 && got < size;) {
+        ssize_t count = getrandom((char *)bytes + got, size - got, 0);
+        if (count >= 0)
+            got += (size_t)count;
+        else if (errno != EINTR)
+            rc = -errno;
+    }
+    return rc;
 }
 
 /* ---- the processors --------------------------------------------------------------------------- */
