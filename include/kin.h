@@ -3,6 +3,7 @@
 #define KIN_H
 
 #include <kin/error.h>
+#include <kin/event.h>
 #include <kin/lock.h>
 #include <kin/log.h>
 #include <kin/memory.h>

@@ -173,6 +173,35 @@ void kin__spin_learn(bool success)
         kin__self.spin = spin / 2 < SPIN_LEAST ? 0 : spin / 2;
 }
 
+static int sleep_until_ready(struct kin__event *event, kin__event_ready *ready, void *context,
+                             kin_deadline deadline)
+{
+    for (;;) {
+        uint32_t seen = kin__event_prepare(event);
+        int rc = ready(context) ? 0 : kin__event_sleep(event, seen, deadline);
+        bool holds = ready(context);
+        if (rc == 1 && holds) kin__rescued(&event->point, seen);
+        kin__event_done(event);
+        if (holds) return 0;
+        if (rc < 0) return rc;
+    }
+}
+
+int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *context, kin_deadline deadline)
+{
+    if (ready(context)) return 0;
+    if (deadline <= 0) return -ETIMEDOUT;
+    unsigned budget = kin__spin_budget(), steps = 1;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+        if (ready(context)) {
+            kin__spin_learn(true);
+            return 0;
+        }
+    }
+    kin__spin_learn(false);
+    return sleep_until_ready(event, ready, context, deadline);
+}
+
 #define LINGER_TRY   64
 #define LINGER_MOST  512
 #define LINGER_PROBE 32

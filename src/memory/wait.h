@@ -74,7 +74,8 @@ struct kin__event {
 
 static inline void kin__event_init(struct kin__event *event)
 {
-    event->point.kind = KIN__POINT_EVENT;
+    /* In type-stable memory it may be one already, with a late sleeper on its way out. */
+    if (event->point.kind != KIN__POINT_EVENT) event->point.kind = KIN__POINT_EVENT;
 }
 
 /* To wait: seen = kin__event_prepare(e); if the predicate is still false, kin__event_sleep(e,
@@ -116,6 +117,12 @@ static inline void kin__event_notify(struct kin__event *event, int count)
     if (__builtin_expect(kin__waiters_count(waiters) > kin__waiters_woken(waiters), 0))
         kin__event_wake(event, count);
 }
+
+/* Waits until ready(context) holds: 0, or -ETIMEDOUT at the deadline.  It is asked again after every
+ * kin__event_notify; who is woken for something that only one can have may find it gone, and calls
+ * again.  The calling thread has joined the family. */
+typedef bool kin__event_ready(void *context);
+int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *context, kin_deadline deadline);
 
 /* A sleep ended well only because its slice did: if nobody has woken anybody on this point, and
  * nobody does in the next moment, a wake-up was missing, and is counted.  `seen` is what the

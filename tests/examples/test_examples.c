@@ -306,6 +306,21 @@ TEST(y01_lock)
     CHECK_STR(example_line[4], "another process: has the lock");
 }
 
+TEST(y03_event)
+{
+    example_run("y03_event");
+    CHECK_EQ(example_lines, 6);
+    CHECK_STR(example_line[0], "is it set: no");
+    CHECK_STR(example_line[1], "wait with a deadline: ETIMEDOUT");
+    for (int i = 1; i <= 2; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "runner %d is off", i);
+        CHECK_GE(example_find(line, 2), 2);
+    }
+    CHECK_STR(example_line[4], "is it set: yes");
+    CHECK_STR(example_line[5], "cleared; is it set: no");
+}
+
 TEST(y04_balance)
 {
     example_run("y04_balance");

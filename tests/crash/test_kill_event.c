@@ -1,0 +1,187 @@
+/* test_kill_event.c: who sets an event, waits for it or closes it is killed at every instruction. */
+#include "crash.h"
+
+#include "support/stepkill.h"
+
+struct scene {
+    kin_event *event;
+    struct books books;
+    pid_t sleeper;
+};
+
+static unsigned sleepers(void)
+{
+    unsigned count = 0;
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++)
+        count += atomic_load(&kin__family.members[i].waiting_on[0]) != NULL &&
+                 kin__state_of(atomic_load(&kin__family.members[i].state)) == KIN__SLOT_LIVE;
+    return count;
+}
+
+static struct scene scene_open(void)
+{
+    struct scene scene = {0};
+    CHECK_OK(kin_event_open(&scene.event, NULL));
+    scene.books = books_open();
+    return scene;
+}
+
+static void scene_close(struct scene *scene)
+{
+    books_no_rescue(&scene->books);
+    CHECK_OK(kin_event_close(scene->event));
+}
+
+/* ---- setting, while somebody waits ------------------------------------------------------------------ */
+
+static void clear_it(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_event_clear(scene->event));
+}
+
+static void set_it(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_event_set(scene->event));
+}
+
+static void wait_for_it(void *context)
+{
+    struct scene *scene = context;
+    CHECK_RC(kin_event_wait(scene->event, kin_in_s(20)), 0);
+}
+
+static void start_sleeper(void *context)
+{
+    struct scene *scene = context;
+    clear_it(scene);
+    scene->sleeper = test_child(wait_for_it, scene);
+    test_until(sleepers() == 1);
+}
+
+static void survive_set(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    int set = kin_event_is_set(scene->event);
+    CHECK(set == 1 || !finished);
+    /* Once it is set, the sleeper goes on, whether it was told or not: it or we look after the dead.
+     * Mostly we, to save time. */
+    if (step % 8 != 0) CHECK_OK(kin_sweep());
+    if (set == 0) CHECK_OK(kin_event_set(scene->event));
+    CHECK_EQ(test_collect(scene->sleeper), 0);
+    books_check(&scene->books);
+}
+
+TEST(the_one_who_sets_it_dies, .deadline = 300)
+{
+    struct scene scene = scene_open();
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = start_sleeper,
+                                                                .prepare = join_family,
+                                                                .operation = set_it,
+                                                                .survive = survive_set,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 20);
+    scene_close(&scene);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------- */
+
+static void survive_wait(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    (void)finished;
+    /* Nobody who waits is missed, and the dead one is not waited for. */
+    scene->sleeper = test_child(wait_for_it, scene);
+    test_until(sleepers() >= 1);
+    set_it(scene);
+    CHECK_EQ(test_collect(scene->sleeper), 0);
+    clear_it(scene);
+    books_check(&scene->books);
+    CHECK_EQ(sleepers(), 0);
+}
+
+TEST(the_one_who_waits_dies, .deadline = 300)
+{
+    struct scene scene = scene_open();
+    stepkill(&(struct stepkill){.prepare = join_family,
+                                .operation = wait_for_it,
+                                .survive = survive_wait,
+                                .mode = STEPKILL_ADDRESSES,
+                                .context = &scene});
+    scene_close(&scene);
+}
+
+/* ---- closing ------------------------------------------------------------------------------------------- */
+
+static void open_one(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_event_open(&scene->event, NULL));
+}
+
+static void close_it(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_event_close(scene->event));
+}
+
+static void survive_close(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    CHECK_OK(kin_sweep());
+    int rc = kin_event_close(scene->event);
+    CHECK(rc == 0 || rc == KIN_ECLOSED);
+    if (finished) CHECK_RC(rc, KIN_ECLOSED);
+    books_check(&scene->books);
+}
+
+TEST(the_one_who_closes_it_dies, .deadline = 300)
+{
+    struct scene scene = scene_open();
+    CHECK_OK(kin_event_close(scene.event));
+    scene.books = books_open();
+    stepkill(&(struct stepkill){.setup = open_one,
+                                .prepare = join_family,
+                                .operation = close_it,
+                                .survive = survive_close,
+                                .mode = STEPKILL_ADDRESSES,
+                                .context = &scene});
+}
+
+static void open_another(void *context)
+{
+    kin_event *event = NULL;
+    (void)context;
+    CHECK_OK(kin_event_open(&event, NULL));
+    CHECK_OK(kin_event_close(event));
+}
+
+static void survive_open(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    (void)finished;
+    open_another(scene);
+    kin_memory_usage usage;
+    CHECK_OK(kin_sweep());
+    CHECK_OK(kin_memory_stats(&usage));
+    /* What was open when the victim died, and known to it alone, is the program's to lose. */
+    CHECK_LE(usage.heap_blocks, scene->books.blocks + 1);
+    scene->books.blocks = usage.heap_blocks;
+    books_check(&scene->books);
+}
+
+TEST(the_one_who_opens_it_dies, .deadline = 300)
+{
+    struct scene scene = scene_open();
+    stepkill(&(struct stepkill){.prepare = join_family,
+                                .operation = open_another,
+                                .survive = survive_open,
+                                .mode = STEPKILL_ADDRESSES,
+                                .context = &scene});
+    scene_close(&scene);
+}
