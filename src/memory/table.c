@@ -160,8 +160,11 @@ static int own_process(struct kin__process_slot **process)
     if (rc < 0) return rc;
     own.generation = atomic_load(&slot->generation);
     atomic_store(&own.slot, slot);
-    /* By the machine, not by our own affinity: the others may run elsewhere. */
-    kin__spin_limit = kin__os_cpus_online() > 1 ? SPIN_LIMIT : 0;
+    /* By the machine, not by our own affinity: the others may run elsewhere.  A child knows it from
+     * its parent: asking takes as long as half a fork. */
+    static bool asked;
+    if (!asked) kin__spin_limit = kin__os_cpus_online() > 1 ? SPIN_LIMIT : 0;
+    asked = true;
     if (kin__self.spin == 0) kin__self.spin = SPIN_LIMIT / 2;
     *process = slot;
     return 0;

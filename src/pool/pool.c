@@ -126,7 +126,7 @@ static bool supervisor_ended(kin_pool *pool)
     return kin__os_poll(&item, 1, KIN_NOW) == 1;
 }
 
-static bool all_ready(kin_pool *pool)
+bool kin__pool_all_ready(kin_pool *pool)
 {
     for (unsigned i = 0; i < pool->workers; i++)
         if (atomic_load(&kin__pool_worker(pool, i)->state) != KIN__WORKER_READY) return false;
@@ -136,7 +136,7 @@ static bool all_ready(kin_pool *pool)
 /* What the opener waits for: the last worker is ready, or the supervisor has given up. */
 static bool opening_is_over(kin_pool *pool)
 {
-    if (all_ready(pool)) kin__pool_raise(pool, KIN__POOL_RUNNING);
+    if (kin__pool_all_ready(pool)) kin__pool_raise(pool, KIN__POOL_RUNNING);
     return atomic_load(&pool->state) != KIN__POOL_OPENING;
 }
 
@@ -144,12 +144,12 @@ static int wait_until_open(kin_pool *pool)
 {
     for (;;) {
         uint32_t seen = kin__event_prepare(&pool->changed);
-        if (!opening_is_over(pool) && !supervisor_ended(pool))
-            kin__event_sleep(&pool->changed, seen, KIN_FOREVER);
+        bool ended = supervisor_ended(pool);
+        if (!opening_is_over(pool) && !ended) kin__event_sleep(&pool->changed, seen, KIN_FOREVER);
         kin__event_done(&pool->changed);
-        uint32_t state = atomic_load(&pool->state);
+        uint32_t state = opening_is_over(pool) ? atomic_load(&pool->state) : KIN__POOL_OPENING;
         if (state == KIN__POOL_RUNNING) return 0;
-        if (state == KIN__POOL_OPENING && !supervisor_ended(pool)) continue;
+        if (state == KIN__POOL_OPENING && !ended) continue;
         if (state == KIN__POOL_ENDED)
             return pool->open_failure.cause == KIN_CAUSE_NONE && pool->open_failure.code < 0
                        ? pool->open_failure.code

@@ -255,6 +255,7 @@ int kin__pool_accepts(kin_pool *pool);
 int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline);
 int kin__function_fill(kin_result *record, const kin_function *function);
 bool kin__function_known(const kin_result *record);
+bool kin__pool_all_ready(kin_pool *pool);
 /* Raises the pool's state to `state` if it is below; true if this call did it. */
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
 

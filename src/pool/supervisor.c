@@ -24,14 +24,17 @@
 struct child {
     int descriptor; /* pidfd; -1: no worker */
     enum kin_cause killed_for;
-    int64_t oom_kills;
+    int64_t oom_kills; /* how many there had been when it was started, as far as was known */
 };
+
+#define OOM_UNKNOWN INT64_MIN
 
 struct supervisor {
     kin_pool *pool;
     struct child *child;
     struct kin__poll *poll;
     uint64_t deaths_seen;
+    int64_t oom_kills;       /* as last read */
     kin_deadline fork_again; /* after a failed fork: not before */
     unsigned early_deaths;
     kin_failure last;
@@ -58,7 +61,7 @@ static int start_worker(struct supervisor *s, unsigned index)
     atomic_store(&worker->started, 0);
     atomic_store(&worker->tasks, 0);
     s->child[index].killed_for = KIN_CAUSE_NONE;
-    s->child[index].oom_kills = kin__os_oom_kills();
+    s->child[index].oom_kills = s->oom_kills;
     int pid = kin__child_fork(&s->child[index].descriptor);
     if (pid == 0) kin__os_exit_now(kin__child_finish(kin__worker_main(pool, index)));
     if (pid < 0) {
@@ -78,10 +81,22 @@ static int start_missing(struct supervisor *s)
     int rc = 0;
     for (unsigned i = 0; i < s->pool->workers && rc == 0; i++)
         if (s->child[i].descriptor < 0) rc = start_worker(s, i);
+    /* Only now: while it is read, the workers get ready. */
+    if (s->oom_kills == OOM_UNKNOWN) {
+        s->oom_kills = kin__os_oom_kills();
+        for (unsigned i = 0; i < s->pool->workers; i++) s->child[i].oom_kills = s->oom_kills;
+    }
     return rc;
 }
 
 /* ---- after a death ------------------------------------------------------------------------------------- */
+
+/* Has the kernel killed for memory since the child was started? */
+static bool killed_for_memory(struct supervisor *s, const struct child *child)
+{
+    s->oom_kills = kin__os_oom_kills();
+    return child->oom_kills >= 0 && s->oom_kills > child->oom_kills;
+}
 
 static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_exit_status *status)
 {
@@ -98,8 +113,7 @@ static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_ex
     };
     if (child->killed_for != KIN_CAUSE_NONE)
         failure.cause = child->killed_for;
-    else if (status->kind == KIN_SIGNALED && status->signal == SIGKILL && child->oom_kills >= 0 &&
-             kin__os_oom_kills() > child->oom_kills)
+    else if (status->kind == KIN_SIGNALED && status->signal == SIGKILL && killed_for_memory(s, child))
         failure.cause = KIN_CAUSE_OUT_OF_MEMORY;
     return failure;
 }
@@ -160,7 +174,8 @@ static void bury(struct supervisor *s, unsigned index)
     bool was_ready = atomic_load(&worker->state) == KIN__WORKER_READY;
     bool idle = atomic_load(&worker->current) == NULL;
     atomic_store(&worker->state, KIN__WORKER_NONE);
-    kin__reap();
+    /* Who closes the pool reaps at its end. */
+    if (!on_purpose(&status, idle) || state_of(pool) != KIN__POOL_CLOSED) kin__reap();
     kin_failure failure = failure_of(s, index, &status);
     atomic_store(&worker->pid, 0); /* from here on it may be another's */
     /* Counted before anybody is told. */
@@ -292,7 +307,7 @@ static bool supervise(struct supervisor *s)
 
 int kin__supervisor_main(kin_pool *pool)
 {
-    struct supervisor s = {.pool = pool};
+    struct supervisor s = {.pool = pool, .oom_kills = OOM_UNKNOWN};
     kin__os_interrupt_ignore();
     if (kin__enter() < 0) return 1;
     s.child = kin__os_calloc(pool->workers, sizeof *s.child);
