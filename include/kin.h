@@ -4,12 +4,14 @@
 
 #include <kin/error.h>
 #include <kin/event.h>
+#include <kin/local.h>
 #include <kin/lock.h>
 #include <kin/log.h>
 #include <kin/memory.h>
 #include <kin/pool.h>
 #include <kin/process.h>
 #include <kin/queue.h>
+#include <kin/thread.h>
 #include <kin/time.h>
 #include <kin/version.h>
 

@@ -20,8 +20,8 @@ int kin__child_fork(int *descriptor);
 void kin__child_lock(void);
 void kin__child_unlock(void);
 
-/* What the child does last, before kin__os_exit_now: ends its own children as every process
- * does at exit, and flushes stdio.  Returns the code to exit with. */
+/* What the child does last, before kin__os_exit_now: waits for its threads, ends its own children as
+ * every process does at exit, and flushes stdio.  Returns the code to exit with. */
 int kin__child_finish(int code);
 
 #endif

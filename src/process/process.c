@@ -20,6 +20,7 @@
 #include "memory/reap.h"
 #include "os/os.h"
 #include "process/fork.h"
+#include "thread/thread.h"
 
 #define NAME_SIZE 64
 
@@ -210,6 +211,7 @@ static void end_children(void)
 
 int kin__child_finish(int code)
 {
+    kin__threads_finish();
     end_children();
     kin__os_flush_last();
     return code & 0xff;

@@ -1,0 +1,53 @@
+/* test_examples_flow.c: the programs of examples/ about threads and coroutines do what their rows of
+ * the tutorials say. */
+#define _GNU_SOURCE
+#include "example.h"
+
+TEST(t01_thread)
+{
+    example_run("t01_thread");
+    example_expect("thread MainThread is running", "thread LoopThread >>> 1", "thread LoopThread >>> 2",
+                   "thread LoopThread >>> 3", "thread Thread-1 >>> 1", "thread Thread-1 >>> 2",
+                   "thread Thread-1 >>> 3", "thread Thread-2 >>> 1", "thread Thread-2 >>> 2",
+                   "thread Thread-2 >>> 3", "LoopThread has ended after 3 rounds", "thread MainThread ends");
+}
+
+TEST(t02_local)
+{
+    example_run("t02_local");
+    CHECK_EQ(example_lines, 3);
+    example_find("hello, Alice (in Thread-A)", 0);
+    example_find("hello, Bob (in Thread-B)", 0);
+    CHECK_EQ(example_find("hello, nobody (in MainThread)", 0), 2);
+}
+
+TEST(t03_daemon_threads)
+{
+    example_run("t03_daemon_threads");
+    example_expect("3 threads are alive; main returns", "the ordinary thread ends after main");
+}
+
+/* How long it took with one worker, with one for each processor, and with many. */
+static void read_times(const char *what, long *times)
+{
+    char format[100];
+    int found = 0;
+    snprintf(format, sizeof format, "%s: 16 tasks by %%*d threads took %%ld ms", what);
+    for (int i = 0; i < example_lines && found < 3; i++)
+        found += sscanf(example_line[i], format, &times[found]) == 1;
+    CHECK_EQ(found, 3);
+}
+
+TEST(t05_how_many)
+{
+    long computing[3], waiting[3];
+    example_run("t05_how_many");
+    CHECK_EQ(example_lines, 6);
+    read_times("computing", computing);
+    read_times("waiting", waiting);
+    /* That 16 threads wait at the same time needs no processor to be free. */
+    CHECK_GE(waiting[0], 160);
+    CHECK_LT(waiting[2], waiting[0]);
+    NOTE("computing %ld %ld %ld ms, waiting %ld %ld %ld ms", computing[0], computing[1], computing[2],
+         waiting[0], waiting[1], waiting[2]);
+}
