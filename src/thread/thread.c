@@ -30,8 +30,8 @@ struct kin_thread {
     enum kind kind;
     bool daemon;
     bool detached; /* nobody has the handle: who ends last frees it */
+    int result;    /* written by the thread itself, like the next; read once `state` says it has ended */
     bool returned;
-    int result;
     _Atomic uint32_t id; /* 0: it has not begun yet; slept on */
     _Atomic uint32_t state;
     _Atomic uint32_t users; /* threads that wait for it */
