@@ -126,16 +126,16 @@ static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadlin
 {
     bool by_bytes = false;
     if (deadline <= 0) return KIN_FULL;
-    unsigned budget = kin__spin_budget(), steps = 1;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+    struct kin__watch watch = kin__watch_begin();
+    do {
         if (may_put(queue, charge, &by_bytes)) {
-            kin__spin_learn(true);
+            kin__watch_end(&watch, true);
             unsigned lag = kin__linger();
             if (lag > 0) kin__linger_learn(lag, queue->stream.max_items - kin__stream_items(&queue->stream));
             return 0;
         }
-    }
-    kin__spin_learn(false);
+    } while (kin__watch_more(&watch));
+    kin__watch_end(&watch, false);
     uint32_t seen = kin__event_prepare(&queue->space);
     int rc = 0;
     if (by_bytes) atomic_store(&queue->by_bytes, 1);
@@ -274,16 +274,16 @@ static bool may_get(kin_queue *queue)
 static int wait_for_item(kin_queue *queue, kin_deadline deadline)
 {
     if (deadline <= 0) return KIN_EMPTY;
-    unsigned budget = kin__spin_budget(), steps = 1;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+    struct kin__watch watch = kin__watch_begin();
+    do {
         if (may_get(queue)) {
-            kin__spin_learn(true);
+            kin__watch_end(&watch, true);
             unsigned lag = kin__linger();
             if (lag > 0) kin__linger_learn(lag, kin__stream_items(&queue->stream));
             return 0;
         }
-    }
-    kin__spin_learn(false);
+    } while (kin__watch_more(&watch));
+    kin__watch_end(&watch, false);
     uint32_t seen = kin__event_prepare(&queue->items);
     int rc = may_get(queue) ? 0 : kin__event_sleep(&queue->items, seen, deadline);
     bool item = may_get(queue);

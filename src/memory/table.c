@@ -20,7 +20,6 @@
 _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
 
 unsigned kin__spin_limit;
-#define SPIN_LIMIT 2000
 
 /* The slot of this process, found again by its later threads; 0 in a new child. */
 static struct {
@@ -163,9 +162,8 @@ static int own_process(struct kin__process_slot **process)
     /* By the machine, not by our own affinity: the others may run elsewhere.  A child knows it from
      * its parent: asking takes as long as half a fork. */
     static bool asked;
-    if (!asked) kin__spin_limit = kin__os_cpus_online() > 1 ? SPIN_LIMIT : 0;
+    if (!asked) kin__spin_limit = kin__os_cpus_online() > 1 ? KIN__SPIN_LIMIT : 0;
     asked = true;
-    if (kin__self.spin == 0) kin__self.spin = SPIN_LIMIT / 2;
     *process = slot;
     return 0;
 }
@@ -258,6 +256,7 @@ int kin__join(void)
     pthread_once(&once, set_up);
     pthread_mutex_lock(&joining);
     kin__self.robust = robust;
+    kin__watch_expect(true);
     kin__self.owner_word = (uint32_t)kin__os_thread_id() | KIN__WORD_WAITERS;
     struct kin__process_slot *process = NULL;
     struct kin__member *member = NULL;

@@ -109,10 +109,11 @@ struct kin__self {
     unsigned level;
     struct kin__process_slot *process;
     uint64_t process_identity; /* generation of that slot */
-    unsigned spin_skipped;
+    unsigned watch_skipped;    /* how long watching before a sleep has paid; see wait.h */
+    unsigned spin;
+    unsigned yields;
     unsigned linger; /* how long falling behind has paid; see wait.c */
     unsigned linger_skipped;
-    unsigned spin; /* how long watching before a sleep has paid; see wait.c */
 };
 extern _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
 

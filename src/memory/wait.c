@@ -9,9 +9,12 @@
 #include "os/os.h"
 
 /* Watching begins with so much, ends below so little, and is tried again every so many sleeps. */
-#define SPIN_START 500
-#define SPIN_LEAST 60
-#define SPIN_PROBE 64
+#define SPIN_START   500
+#define SPIN_LEAST   60
+#define YIELDS_START 8
+#define YIELDS_LEAST 2
+#define YIELDS_MOST  64
+#define WATCH_PROBE  64
 
 /* The word after `seen`, with another count and number of woken sleepers. */
 static uint64_t changed(uint64_t seen, uint32_t count, uint32_t woken)
@@ -157,20 +160,43 @@ void kin__rescued(struct kin__wait_point *point, uint32_t seen)
     atomic_fetch_add(&kin__family.header->rescues, 1);
 }
 
-unsigned kin__spin_budget(void)
+void kin__watch_expect(bool success)
 {
-    unsigned spin = kin__self.spin;
-    if (spin == 0 && ++kin__self.spin_skipped % SPIN_PROBE == 0) spin = kin__spin_limit / 4;
-    return spin < kin__spin_limit ? spin : kin__spin_limit;
+    kin__self.spin = success ? KIN__SPIN_LIMIT / 2 : 0;
+    kin__self.yields = success ? YIELDS_START : 0;
 }
 
-void kin__spin_learn(bool success)
+/* What has paid, or now and then a try. */
+struct kin__watch kin__watch_begin(void)
 {
-    unsigned spin = kin__self.spin;
-    if (success)
+    struct kin__watch watch = {.steps = 1, .spins = kin__self.spin, .yields = kin__self.yields};
+    if ((watch.spins == 0 || watch.yields == 0) && ++kin__self.watch_skipped % WATCH_PROBE == 0) {
+        if (watch.spins == 0) watch.spins = kin__spin_limit / 4;
+        if (watch.yields == 0) watch.yields = YIELDS_LEAST;
+    }
+    if (watch.spins > kin__spin_limit) watch.spins = kin__spin_limit;
+    return watch;
+}
+
+void kin__watch_yield(struct kin__watch *watch)
+{
+    watch->has_yielded = true;
+    watch->yields--;
+    kin__os_yield();
+}
+
+void kin__watch_end(const struct kin__watch *watch, bool success)
+{
+    unsigned spin = kin__self.spin, yields = kin__self.yields;
+    if (success && !watch->has_yielded) {
         kin__self.spin = spin < SPIN_START ? SPIN_START : spin < kin__spin_limit ? spin * 2 : spin;
+        return;
+    }
+    kin__self.spin = spin / 2 < SPIN_LEAST ? 0 : spin / 2;
+    if (success)
+        kin__self.yields = yields < YIELDS_START ? YIELDS_START : yields < YIELDS_MOST ? yields * 2 : yields;
     else
-        kin__self.spin = spin / 2 < SPIN_LEAST ? 0 : spin / 2;
+        kin__self.yields = yields / 2 < YIELDS_LEAST ? 0 : yields / 2;
 }
 
 static int sleep_until_ready(struct kin__event *event, kin__event_ready *ready, void *context,
@@ -191,14 +217,14 @@ int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *co
 {
     if (ready(context)) return 0;
     if (deadline <= 0) return -ETIMEDOUT;
-    unsigned budget = kin__spin_budget(), steps = 1;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+    struct kin__watch watch = kin__watch_begin();
+    do {
         if (ready(context)) {
-            kin__spin_learn(true);
+            kin__watch_end(&watch, true);
             return 0;
         }
-    }
-    kin__spin_learn(false);
+    } while (kin__watch_more(&watch));
+    kin__watch_end(&watch, false);
     return sleep_until_ready(event, ready, context, deadline);
 }
 

@@ -129,13 +129,6 @@ int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *co
  * sleeper slept on; it is still counted as waiting. */
 void kin__rescued(struct kin__wait_point *point, uint32_t seen);
 
-/* How long a thread watches a word before it sleeps, in steps of kin__relax; 0 where the
- * process has one processor.  Each thread adapts: watching that ends in success makes it
- * watch longer the next time, watching in vain shorter. */
-extern unsigned kin__spin_limit;
-unsigned kin__spin_budget(void);
-void kin__spin_learn(bool success);
-
 /* A thread that keeps up with a stream takes every message's cache line from its producer as soon
  * as it is written.  It is faster to fall behind a little: kin__linger waits for a moment when that
  * has paid, or is to be tried, and returns how long (0: not at all); kin__linger_learn is told how
@@ -162,6 +155,45 @@ static inline unsigned kin__relax(unsigned *steps)
     for (unsigned i = 0; i < count; i++) kin__relax_once();
     *steps = count < KIN__RELAX_MOST ? count * 2 : count;
     return count;
+}
+
+/* Watching before a sleep: a while in steps of kin__relax, for what another processor is about to
+ * do; then some times after giving the processor away, for what a thread on this one would do if it
+ * were let.  (A kernel that keeps two who wake each other in turn on one processor, as it may where
+ * the others are asleep, spreads them only when it sees both runnable.)  Each thread adapts: what
+ * ends in success is done for longer the next time, what was in vain for shorter.
+ *
+ *     struct kin__watch watch = kin__watch_begin();
+ *     do if (…) { kin__watch_end(&watch, true); return; }
+ *     while (kin__watch_more(&watch));
+ *     kin__watch_end(&watch, false);
+ */
+struct kin__watch {
+    unsigned steps;
+    unsigned spins; /* left */
+    unsigned yields;
+    bool has_yielded;
+};
+
+/* The most steps, 0 where the machine has one processor. */
+extern unsigned kin__spin_limit;
+#define KIN__SPIN_LIMIT 2000
+/* Forgets what was learnt, and expects watching to pay, or not to. */
+void kin__watch_expect(bool success);
+struct kin__watch kin__watch_begin(void);
+void kin__watch_yield(struct kin__watch *watch);
+void kin__watch_end(const struct kin__watch *watch, bool success);
+
+static inline bool kin__watch_more(struct kin__watch *watch)
+{
+    if (watch->spins > 0) {
+        unsigned spent = kin__relax(&watch->steps);
+        watch->spins -= spent < watch->spins ? spent : watch->spins;
+        return true;
+    }
+    if (watch->yields == 0) return false;
+    kin__watch_yield(watch);
+    return true;
 }
 
 #endif

@@ -37,14 +37,14 @@ static int sleep_on(kin_result *result, kin_deadline deadline)
 
 static int wait(kin_result *result, kin_deadline deadline)
 {
-    unsigned budget = kin__spin_budget(), steps = 1;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+    struct kin__watch watch = kin__watch_begin();
+    do {
         if (over(result)) {
-            kin__spin_learn(true);
+            kin__watch_end(&watch, true);
             return 0;
         }
-    }
-    kin__spin_learn(false);
+    } while (kin__watch_more(&watch));
+    kin__watch_end(&watch, false);
     while (!over(result)) {
         if (atomic_load(&result->pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
         int rc = sleep_on(result, deadline);

@@ -178,15 +178,15 @@ int kin__worker_main(kin_pool *pool, unsigned index)
     if (kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
     run_inherited(worker, &reply);
     /* Nothing says yet that a task comes soon, and the others who start want the processor. */
-    unsigned spin = kin__self.spin;
-    kin__self.spin = 0;
+    kin__watch_expect(false);
+    bool first = true;
     for (;;) {
         if (pool->tasks_per_worker != 0 && atomic_load(&worker->tasks) >= pool->tasks_per_worker)
             return KIN__WORKER_RECYCLE;
         long rc = kin__queue_get_claim(pool->tasks, &record, sizeof record, KIN_FOREVER, claim, &claimant);
         if (rc < 0) return rc == KIN_ECLOSED ? 0 : KIN__WORKER_NO_QUEUE;
-        if (spin != 0) kin__self.spin = spin;
-        spin = 0;
+        if (first) kin__watch_expect(true);
+        first = false;
         run(record, claimant.word, worker, &reply);
     }
 }
