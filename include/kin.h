@@ -12,6 +12,7 @@
 #include <kin/process.h>
 #include <kin/queue.h>
 #include <kin/thread.h>
+#include <kin/rlock.h>
 #include <kin/time.h>
 #include <kin/version.h>
 

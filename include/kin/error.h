@@ -36,7 +36,8 @@ KIN_BEGIN
     X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it")     \
     X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key")       \
     X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections")         \
-    X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed")
+    X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed")      \
+    X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired")
 
 enum kin_error {
 #define KIN_ERROR_ENUM(name, value, text) name = value,

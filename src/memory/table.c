@@ -257,7 +257,9 @@ int kin__join(void)
     pthread_mutex_lock(&joining);
     kin__self.robust = robust;
     kin__watch_expect(true);
-    kin__self.owner_word = (uint32_t)kin__os_thread_id() | KIN__WORD_WAITERS;
+    uint32_t thread = (uint32_t)kin__os_thread_id();
+    kin__self.owner_word = thread | KIN__WORD_WAITERS;
+    kin__self.identity = (uint64_t)kin__os_pid() << 32 | thread;
     struct kin__process_slot *process = NULL;
     struct kin__member *member = NULL;
     rc = own_process(&process);
@@ -272,6 +274,28 @@ int kin__join(void)
     /* Whoever comes looks after those who went, so that the tables stay short. */
     if (rc == 0 && kin__reap_needed()) kin__reap();
     return rc;
+}
+
+/* ---- looking others up ---------------------------------------------------------------------- */
+
+struct kin__member *kin__member_of_thread(uint32_t thread)
+{
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        uint32_t word = atomic_load(&member->life.point.word);
+        if ((word & KIN__WORD_OWNER) == thread && thread != 0 &&
+            kin__state_of(atomic_load(&member->state)) == KIN__SLOT_LIVE)
+            return member;
+    }
+    return NULL;
+}
+
+int kin__member_pid(const struct kin__member *member)
+{
+    if (member == NULL) return 0;
+    uint32_t process = kin__member_process(atomic_load(&member->state));
+    return kin__process_pid(atomic_load(&kin__family.processes[process].state));
 }
 
 /* ---- held messages -------------------------------------------------------------------------- */

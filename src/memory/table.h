@@ -106,6 +106,7 @@ struct kin__self {
     struct kin__robust_list *robust;
     uint32_t owner_word; /* what it writes into a word it owns: thread id and FUTEX_WAITERS */
     uint32_t locks_held;
+    uint64_t identity; /* pid above, thread id below: what it leaves in a lock it holds */
     unsigned level;
     struct kin__process_slot *process;
     uint64_t process_identity; /* generation of that slot */
@@ -153,6 +154,16 @@ static inline int kin__process_pid(uint64_t word)
 {
     return (int)(word >> 8);
 }
+
+static inline int kin__identity_pid(uint64_t identity)
+{
+    return (int)(identity >> 32);
+}
+
+/* The living member whose thread has that id, NULL if there is none; and the pid of its process, 0
+ * for NULL. */
+struct kin__member *kin__member_of_thread(uint32_t thread);
+int kin__member_pid(const struct kin__member *member);
 
 /* Has this member died (or exec'ed) without leaving in order? */
 static inline bool kin__member_died(struct kin__member *member)

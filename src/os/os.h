@@ -111,6 +111,11 @@ int kin__os_process_signal(int process_descriptor, int signal);
 /* Is the process of that pid, which existed at `since` (boot clock), gone?  1 also for a
  * zombie and when the pid names a later process.  0 when in doubt. */
 int kin__os_process_gone(int pid, int64_t since);
+/* How the process of that pid ended, or is just ending, as far as the system still knows: its kind
+ * is KIN_RUNNING when it does neither, and KIN_UNKNOWN when it has been collected. */
+void kin__os_process_end(int pid, kin_exit_status *status);
+/* The name of a thread as the system shows it; empty when there is no such thread. */
+void kin__os_thread_name(int pid, int thread, char *name, size_t size);
 /* Collects the status of a child that has ended.  0: `*status` is set; -EAGAIN: it runs;
  * -ECHILD: somebody else has collected it and the kernel cannot tell any more (where the
  * kernel can, by PIDFD_GET_INFO, the status comes from there). */

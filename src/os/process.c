@@ -221,3 +221,34 @@ int kin__os_process_gone(int pid, int64_t since)
     /* The start is rounded down to a tick, so it is never late for the process that is meant. */
     return start > (unsigned long long)since / (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
+
+#define FLAG_EXITING 0x4u /* PF_EXITING */
+
+void kin__os_process_end(int pid, kin_exit_status *status)
+{
+    char path[32], text[1024], state;
+    unsigned flags;
+    memset(status, 0, sizeof *status);
+    status->kind = KIN_UNKNOWN;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (kin__os_read_text(path, text, sizeof text) < 0) return;
+    const char *rest = strrchr(text, ')'), *last = strrchr(text, ' ');
+    if (rest == NULL || last < rest || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+        return;
+    /* The last field is the status as waitpid gives it; of a stopped process it is another thing. */
+    int wait_status = (int)strtol(last, NULL, 10);
+    bool ended = state == 'Z' || state == 'X' || (flags & FLAG_EXITING) != 0;
+    if (state == 'T' || state == 't' || (!ended && wait_status == 0))
+        status->kind = KIN_RUNNING;
+    else
+        describe(status, wait_status);
+}
+
+void kin__os_thread_name(int pid, int thread, char *name, size_t size)
+{
+    char path[48];
+    name[0] = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/comm", pid, thread);
+    if (kin__os_read_text(path, name, size) < 0) name[0] = 0;
+    name[strcspn(name, "\n")] = 0;
+}

@@ -372,3 +372,204 @@ TEST(lives_beside_robust_mutexes_of_libc)
     }
     for (int i = 0; i < 3; i++) CHECK_OK(kin_lock_close(lock[i]));
 }
+
+/* ---- who holds it, who died with it ---------------------------------------------------------------- */
+
+TEST(tells_whether_it_is_held)
+{
+    kin_lock *lock = NULL;
+    CHECK_OK(kin_lock_open(&lock));
+    CHECK_RC(kin_lock_locked(lock), 0);
+    CHECK_OK(kin_lock_acquire(lock, KIN_NOW));
+    CHECK_RC(kin_lock_locked(lock), 1);
+    CHECK_OK(kin_lock_release(lock));
+    CHECK_RC(kin_lock_locked(lock), 0);
+    CHECK_OK(kin_lock_close(lock));
+    CHECK_RC(kin_lock_locked(lock), KIN_ECLOSED);
+    CHECK_RC(kin_lock_locked(NULL), -EINVAL);
+}
+
+TEST(tells_who_holds_it)
+{
+    struct shared *shared = open_shared();
+    kin_owner owner = {.pid = 7};
+    CHECK_RC(kin_lock_owner(shared->lock, &owner), 0);
+    CHECK_EQ(owner.pid, 0);
+    CHECK_RC(kin_lock_owner(shared->lock, NULL), -EINVAL);
+    CHECK_RC(kin_lock_owner(NULL, &owner), -EINVAL);
+    CHECK_OK(kin_lock_acquire(shared->lock, KIN_NOW));
+    CHECK_RC(kin_lock_owner(shared->lock, &owner), 1);
+    CHECK_EQ(owner.pid, getpid());
+    CHECK_EQ(owner.thread, gettid());
+    CHECK_EQ(owner.end, KIN_RUNNING);
+    CHECK_STR(owner.name, "test_lock");
+    CHECK_OK(kin_lock_release(shared->lock));
+    pid_t holder = test_child(hold_until_killed, shared);
+    test_until(shared->stage == 1);
+    CHECK_RC(kin_lock_owner(shared->lock, &owner), 1);
+    CHECK_EQ(owner.pid, holder);
+    test_kill(holder);
+    CHECK_RC(kin_lock_owner(shared->lock, &owner), 0);
+    CHECK_OK(kin_lock_close(shared->lock));
+}
+
+/* Ends with the lock as `stage` says. */
+static void end_with_it(void *argument)
+{
+    struct shared *shared = argument;
+    int how = shared->stage;
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), 0);
+    if (how == 0) raise(SIGKILL);
+    _exit(how);
+}
+
+TEST(tells_who_died_with_it_and_how)
+{
+    struct shared *shared = open_shared();
+    kin_owner dead;
+    CHECK_RC(kin_lock_last_death(shared->lock, &dead), 0);
+    for (shared->stage = 0; shared->stage < 4; shared->stage += 3) {
+        pid_t child = test_child(end_with_it, shared);
+        /* Before it is collected the system can still say how it ended. */
+        siginfo_t info;
+        CHECK_EQ(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+        CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), KIN_OWNER_DIED);
+        CHECK_OK(kin_lock_release(shared->lock));
+        test_collect(child);
+        CHECK_RC(kin_lock_last_death(shared->lock, &dead), 1);
+        CHECK_EQ(dead.pid, child);
+        CHECK_EQ(dead.thread, child);
+        CHECK_EQ(dead.end, shared->stage == 0 ? KIN_SIGNALED : KIN_EXITED);
+        CHECK_EQ(dead.signal, shared->stage == 0 ? SIGKILL : 0);
+        CHECK_EQ(dead.code, shared->stage);
+    }
+    pid_t child = test_child(end_with_it, shared);
+    test_collect(child);
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), KIN_OWNER_DIED);
+    CHECK_RC(kin_lock_last_death(shared->lock, &dead), 1);
+    CHECK_EQ(dead.pid, child);
+    CHECK_EQ(dead.end, KIN_UNKNOWN);
+    CHECK_OK(kin_lock_release(shared->lock));
+    CHECK_OK(kin_lock_close(shared->lock));
+}
+
+TEST(tells_of_a_thread_whose_process_lives_on)
+{
+    struct shared *shared = open_shared();
+    kin_owner dead;
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, take_and_end, shared), 0);
+    pthread_join(thread, NULL);
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_FOREVER), KIN_OWNER_DIED);
+    CHECK_RC(kin_lock_last_death(shared->lock, &dead), 1);
+    CHECK_EQ(dead.pid, getpid());
+    CHECK_NE(dead.thread, getpid());
+    CHECK_EQ(dead.end, KIN_RUNNING);
+    CHECK_OK(kin_lock_release(shared->lock));
+    CHECK_OK(kin_lock_close(shared->lock));
+}
+
+/* ---- strict locks ---------------------------------------------------------------------------------- */
+
+static struct shared *open_strict(void)
+{
+    struct shared *shared = test_shared(sizeof *shared);
+    CHECK_OK(kin_lock_open_with(&shared->lock, &(kin_lock_options){.strict = true}));
+    return shared;
+}
+
+static void kill_a_holder(struct shared *shared)
+{
+    shared->stage = 0;
+    pid_t holder = test_child(hold_until_killed, shared);
+    test_until(shared->stage == 1);
+    test_kill(holder);
+}
+
+TEST(a_strict_lock_that_was_repaired_goes_on)
+{
+    struct shared *shared = open_strict();
+    kill_a_holder(shared);
+    CHECK_RC(kin_lock_mark_repaired(shared->lock), -EPERM);
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), KIN_OWNER_DIED);
+    CHECK_RC(kin_lock_mark_repaired(shared->lock), 0);
+    CHECK_OK(kin_lock_release(shared->lock));
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), 0);
+    CHECK_RC(kin_lock_mark_repaired(shared->lock), 0);
+    CHECK_OK(kin_lock_release(shared->lock));
+    CHECK_OK(kin_lock_close(shared->lock));
+}
+
+TEST(a_strict_lock_that_was_not_repaired_is_unusable)
+{
+    struct books books = books_open();
+    struct shared *shared = open_strict();
+    kill_a_holder(shared);
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), KIN_OWNER_DIED);
+    pid_t waiters[3];
+    for (int i = 0; i < 3; i++) {
+        shared->stage = 0;
+        waiters[i] = test_child(acquire_and_tell, shared);
+        test_until(shared->stage == 1);
+    }
+    CHECK_OK(kin_lock_release(shared->lock));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(test_collect(waiters[i]), 0);
+        CHECK_RC(shared->rc, KIN_EUNREPAIRED);
+    }
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_FOREVER), KIN_EUNREPAIRED);
+    CHECK_RC(kin_lock_release(shared->lock), -EPERM);
+    CHECK_RC(kin_lock_locked(shared->lock), 0);
+    CHECK_OK(kin_lock_close(shared->lock));
+    books_check_blocks(&books);
+}
+
+static void repair_until_killed(void *argument)
+{
+    struct shared *shared = argument;
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), KIN_OWNER_DIED);
+    shared->stage = 1;
+    for (;;) pause();
+}
+
+TEST(who_dies_repairing_leaves_it_to_the_next)
+{
+    struct shared *shared = open_strict();
+    kill_a_holder(shared);
+    shared->stage = 0;
+    pid_t repairer = test_child(repair_until_killed, shared);
+    test_until(shared->stage == 1);
+    test_kill(repairer);
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), KIN_OWNER_DIED);
+    CHECK_OK(kin_lock_mark_repaired(shared->lock));
+    CHECK_OK(kin_lock_release(shared->lock));
+    CHECK_RC(kin_lock_acquire(shared->lock, KIN_NOW), 0);
+    CHECK_OK(kin_lock_release(shared->lock));
+    CHECK_OK(kin_lock_close(shared->lock));
+}
+
+/* ---- the guard ---------------------------------------------------------------------------------------- */
+
+static int leave_early(kin_lock *lock, int way)
+{
+    CHECK_RC(kin_lock_acquire(lock, KIN_NOW), 0);
+    KIN_LOCK_GUARD(lock);
+    for (int i = 0; i < 2; i++) {
+        if (way == 0) return 1;
+        if (way == 1) goto out;
+    }
+out:
+    CHECK_RC(kin_lock_locked(lock), 1);
+    return 0;
+}
+
+TEST(a_guard_releases_on_every_way_out)
+{
+    kin_lock *lock = NULL;
+    CHECK_OK(kin_lock_open(&lock));
+    for (int way = 0; way < 3; way++) {
+        leave_early(lock, way);
+        CHECK_RC(kin_lock_locked(lock), 0);
+    }
+    CHECK_OK(kin_lock_close(lock));
+}

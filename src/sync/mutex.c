@@ -1,0 +1,167 @@
+/* mutex.c: what mutex.h leaves for the slow paths: waiting, taking over from the dead, telling
+ * who holds it. */
+#include "sync/mutex.h"
+
+#include <string.h>
+
+#include "memory/reap.h"
+#include "os/os.h"
+
+/* ---- opening and closing ---------------------------------------------------------------------- */
+
+bool kin__point_in_use(struct kin__wait_point *point)
+{
+    if (!kin__waiters_any(point)) return false;
+    if (kin__reap_needed()) kin__reap();
+    return kin__waiters_any(point);
+}
+
+void kin__mutex_init(struct kin__mutex *mutex, struct kin__mutex_plan plan, uint64_t magic)
+{
+    mutex->robust.point.kind = KIN__POINT_OWNER;
+    atomic_store(&mutex->robust.point.word, 0);
+    atomic_store(&mutex->owner, 0);
+    atomic_store(&mutex->state, KIN__MUTEX_FINE);
+    atomic_store(&mutex->dead, 0);
+    mutex->depth = 0;
+    mutex->recursive = plan.recursive;
+    mutex->strict = plan.strict;
+    __atomic_store_n(&mutex->robust.magic, magic, __ATOMIC_RELEASE);
+}
+
+int kin__mutex_shut(struct kin__mutex *mutex, uint64_t magic)
+{
+    /* Whoever comes from now on is turned away by the magic; who came before is counted. */
+    __atomic_store_n(&mutex->robust.magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
+    if ((atomic_load(&mutex->robust.point.word) & KIN__WORD_OWNER) == 0 &&
+        !kin__point_in_use(&mutex->robust.point))
+        return 0;
+    __atomic_store_n(&mutex->robust.magic, magic, __ATOMIC_SEQ_CST);
+    return -EBUSY;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------ */
+
+static bool watch(struct kin__mutex *mutex, uint32_t *died)
+{
+    unsigned budget = kin__spin_limit / 10, steps = KIN__RELAX_MOST;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+        uint32_t seen = atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed);
+        *died = seen & KIN__WORD_DIED;
+        if ((seen & KIN__WORD_OWNER) == 0 && kin__mutex_take(mutex, seen)) return true;
+    }
+    return false;
+}
+
+/* Sleeps until it has the word. */
+static int wait_for_it(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline, uint32_t *died)
+{
+    struct kin__wait_point *point = &mutex->robust.point;
+    int rc = 0;
+    kin__waiters_enter(point);
+    for (;;) {
+        uint32_t seen = atomic_load(&point->word);
+        *died = seen & KIN__WORD_DIED;
+        if ((seen & KIN__WORD_OWNER) == 0) {
+            if (kin__mutex_take(mutex, seen)) break;
+            continue;
+        }
+        rc = kin__sleep(point, seen, deadline);
+        if (rc == 1 && (atomic_load(&point->word) & KIN__WORD_OWNER) == 0) kin__rescued(point, seen);
+        if (rc >= 0) rc = kin__mutex_check(mutex, magic);
+        if (rc < 0) break;
+    }
+    kin__waiters_leave(point);
+    return rc;
+}
+
+/* Once more by who has it. */
+static int deepen(struct kin__mutex *mutex)
+{
+    if (!mutex->recursive) return -EDEADLK;
+    if (mutex->depth == UINT32_MAX) return KIN_EHELD;
+    mutex->depth++;
+    return 0;
+}
+
+int kin__mutex_acquire_slow(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline)
+{
+    uint32_t died = 0;
+    if (kin__self.robust->pending != NULL) return -EDEADLK;
+    if (kin__mutex_held_by_me(mutex)) return deepen(mutex);
+    if (kin__self.locks_held >= KIN__HOLDS_MOST) return KIN_EHELD;
+    int rc = watch(mutex, &died) ? 0 : wait_for_it(mutex, magic, deadline, &died);
+    return rc < 0 ? rc : kin__mutex_admit(mutex, died);
+}
+
+/* ---- the dead -------------------------------------------------------------------------------------- */
+
+/* How it ended, in one word. */
+static uint32_t end_word(const kin_exit_status *status)
+{
+    return (uint32_t)status->kind << 16 | (uint32_t)(status->code & 0xff) << 8 | (uint32_t)status->signal;
+}
+
+void kin__mutex_adopt(struct kin__mutex *mutex)
+{
+    uint64_t dead = atomic_load_explicit(&mutex->owner, memory_order_relaxed);
+    kin_exit_status status = {.kind = KIN_UNKNOWN};
+    if (dead != 0) kin__os_process_end(kin__identity_pid(dead), &status);
+    atomic_store(&mutex->dead, 0);
+    atomic_store(&mutex->dead_end, end_word(&status));
+    atomic_store(&mutex->dead, dead != 0 ? dead : UINT64_MAX);
+    mutex->depth = 0;
+    if (mutex->strict && atomic_load(&mutex->state) == KIN__MUTEX_FINE)
+        atomic_store(&mutex->state, KIN__MUTEX_UNREPAIRED);
+}
+
+int kin__mutex_mark_repaired(struct kin__mutex *mutex)
+{
+    if (!kin__mutex_held_by_me(mutex)) return -EPERM;
+    atomic_store(&mutex->state, KIN__MUTEX_FINE);
+    return 0;
+}
+
+/* ---- who ----------------------------------------------------------------------------------------------- */
+
+int kin__mutex_owner(struct kin__mutex *mutex, kin_owner *owner)
+{
+    memset(owner, 0, sizeof *owner);
+    uint32_t word = atomic_load(&mutex->robust.point.word);
+    if ((word & KIN__WORD_OWNER) == 0) return 0;
+    owner->thread = (int)(word & KIN__WORD_OWNER);
+    owner->pid = kin__member_pid(kin__member_of_thread(word & KIN__WORD_OWNER));
+    owner->end = KIN_RUNNING;
+    kin__os_thread_name(owner->pid, owner->thread, owner->name, sizeof owner->name);
+    return 1;
+}
+
+int kin__mutex_last_death(struct kin__mutex *mutex, kin_owner *dead)
+{
+    uint64_t who;
+    uint32_t end;
+    memset(dead, 0, sizeof *dead);
+    do {
+        who = atomic_load(&mutex->dead);
+        end = atomic_load(&mutex->dead_end);
+    } while (atomic_load(&mutex->dead) != who);
+    if (who == 0) return 0;
+    if (who != UINT64_MAX) {
+        dead->pid = kin__identity_pid(who);
+        dead->thread = (int)(uint32_t)who;
+    }
+    dead->end = (enum kin_exit_kind)(end >> 16);
+    dead->code = (int)(end >> 8 & 0xff);
+    dead->signal = (int)(end & 0xff);
+    return 1;
+}
+
+int kin__mutex_tell(struct kin__mutex *mutex, kin__mutex_teller *teller, kin_owner *who, size_t size)
+{
+    kin_owner found;
+    if (who == NULL) return -EINVAL;
+    int rc = teller(mutex, &found);
+    memset(who, 0, size);
+    memcpy(who, &found, size < sizeof found ? size : sizeof found);
+    return rc;
+}

@@ -1,0 +1,179 @@
+/* mutex.h: the robust lock that lock, rlock, rwlock and condition are made of.
+ *
+ * Invariants:
+ *  - The owner word always carries FUTEX_WAITERS and sleepers are counted in a word of their
+ *    own (see latch.h), so that neither a death of the owner nor one between release and
+ *    wake-up leaves a sleeper behind.
+ *  - A held mutex is in its owner's robust list: any number up to KIN__HOLDS_MOST at once, which
+ *    is below what the kernel walks at a death (2048).
+ *  - The kernel sets OWNER_DIED in the word; whoever takes the word next clears it and is the
+ *    one who is told.
+ *  - All but the word is written by the owner alone, who is the owner by the word.
+ */
+#ifndef KIN_SYNC_MUTEX_H
+#define KIN_SYNC_MUTEX_H
+
+#include <errno.h>
+
+#include <kin/error.h>
+#include <kin/lock.h>
+#include <kin/rlock.h>
+
+#include "memory/latch.h"
+#include "memory/region.h"
+
+#define KIN__HOLDS_MOST 1000
+
+enum { KIN__MUTEX_FINE = 0, KIN__MUTEX_UNREPAIRED = 1, KIN__MUTEX_UNUSABLE = 2 };
+
+/* SHARED.
+ *   robust      see struct kin__robust.
+ *   owner       pid and thread id of the holder, for who asks about it or finds it dead; 0 while
+ *               nobody holds it.  Written by the holder, relaxed; the next holder reads it after
+ *               taking the word from the kernel's hands.
+ *   depth       how often the holder has it beyond the first time.  By the holder.
+ *   recursive, strict   constant once open.
+ *   state       what became of the data after a death, if `strict`.  By the holder; the word's
+ *               exchange and CAS pass it on.
+ *   dead        identity and end of the last holder that died: written by the one who is told,
+ *   dead_end    read by who asks; `dead` is zero while dead_end changes. */
+struct kin__mutex {
+    struct kin__robust robust;
+    _Atomic uint64_t owner;
+    uint32_t depth;
+    uint8_t recursive;
+    uint8_t strict;
+    _Atomic uint16_t state;
+    _Atomic uint64_t dead;
+    _Atomic uint32_t dead_end;
+};
+
+/* Options of a mutex. */
+struct kin__mutex_plan {
+    bool recursive;
+    bool strict;
+};
+
+/* Fills in a mutex that nobody else can reach yet; its magic word is set last. */
+void kin__mutex_init(struct kin__mutex *mutex, struct kin__mutex_plan plan, uint64_t magic);
+/* Turns away whoever comes from now on: 0, or -EBUSY, and then nothing has changed. */
+int kin__mutex_shut(struct kin__mutex *mutex, uint64_t magic);
+
+/* Does somebody living wait there?  Cleans up after the dead first if that decides. */
+bool kin__point_in_use(struct kin__wait_point *point);
+
+/* After a death, by who has just taken the word: notes who died and how. */
+void kin__mutex_adopt(struct kin__mutex *mutex);
+int kin__mutex_acquire_slow(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline);
+
+/* Who holds it (1; 0: nobody), and who died with it last (1; 0: nobody). */
+int kin__mutex_owner(struct kin__mutex *mutex, kin_owner *owner);
+int kin__mutex_last_death(struct kin__mutex *mutex, kin_owner *dead);
+/* Fills as much of the caller's kin_owner as it has, by one of these two; -EINVAL for NULL. */
+typedef int kin__mutex_teller(struct kin__mutex *mutex, kin_owner *who);
+int kin__mutex_tell(struct kin__mutex *mutex, kin__mutex_teller *teller, kin_owner *who, size_t size);
+/* By the holder: 0, or -EPERM. */
+int kin__mutex_mark_repaired(struct kin__mutex *mutex);
+
+/* The inside of the public ones, for a condition on them. */
+struct kin__mutex *kin__lock_mutex(kin_lock *lock, uint64_t *magic);
+struct kin__mutex *kin__rlock_mutex(kin_rlock *rlock, uint64_t *magic);
+
+static inline int kin__mutex_check(const void *object, uint64_t magic)
+{
+    return kin__check(object, offsetof(struct kin__robust, magic), magic);
+}
+
+static inline bool kin__word_is_mine(uint32_t word)
+{
+    return (word & KIN__WORD_OWNER) == (kin__self.owner_word & KIN__WORD_OWNER);
+}
+
+static inline bool kin__mutex_held_by_me(const struct kin__mutex *mutex)
+{
+    return kin__word_is_mine(atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed));
+}
+
+/* Takes a robust word that was `seen`, free or left by the dead, and puts it into the list. */
+static inline bool kin__hold_take(struct kin__robust *robust, uint32_t seen)
+{
+    kin__pending_set(&robust->point.word);
+    /* CRASH: from the exchange to the end of the insertion the kernel finds the word by the
+     * pending note, after it by the list. */
+    bool taken = atomic_compare_exchange_strong(&robust->point.word, &seen, kin__self.owner_word);
+    if (__builtin_expect(taken, 1)) {
+        kin__robust_insert(robust);
+        kin__self.locks_held++;
+    }
+    kin__pending_clear();
+    return taken;
+}
+
+/* Gives a held robust word back and wakes one who waits. */
+static inline void kin__hold_free(struct kin__robust *robust)
+{
+    kin__pending_set(&robust->point.word);
+    kin__robust_remove(robust);
+    kin__self.locks_held--;
+    /* Seq_cst: releases what was done under the lock, and pairs with the count in
+     * kin__waiters_enter.  CRASH: before it the kernel finds the word by the pending note; after
+     * it `waiters` still counts whoever sleeps. */
+    atomic_exchange(&robust->point.word, 0);
+    if (kin__waiters_any(&robust->point)) kin__wake_one(&robust->point);
+    kin__pending_clear();
+}
+
+static inline bool kin__mutex_take(struct kin__mutex *mutex, uint32_t seen)
+{
+    if (!kin__hold_take(&mutex->robust, seen)) return false;
+    /* CRASH: dead before the store of the owner: the next one is told, but not who died. */
+    if (__builtin_expect((seen & KIN__WORD_DIED) != 0, 0)) kin__mutex_adopt(mutex);
+    atomic_store_explicit(&mutex->owner, kin__self.identity, memory_order_relaxed);
+    return true;
+}
+
+/* Gives it back however often the caller holds it. */
+static inline void kin__mutex_free(struct kin__mutex *mutex)
+{
+    if (__builtin_expect(atomic_load_explicit(&mutex->state, memory_order_relaxed) != KIN__MUTEX_FINE, 0))
+        atomic_store_explicit(&mutex->state, KIN__MUTEX_UNUSABLE, memory_order_relaxed);
+    mutex->depth = 0;
+    atomic_store_explicit(&mutex->owner, 0, memory_order_relaxed);
+    kin__hold_free(&mutex->robust);
+}
+
+/* The end of every acquisition: one that is unusable is given back again. */
+static inline int kin__mutex_admit(struct kin__mutex *mutex, uint32_t died)
+{
+    if (__builtin_expect(atomic_load_explicit(&mutex->state, memory_order_relaxed) == KIN__MUTEX_UNUSABLE,
+                         0)) {
+        kin__mutex_free(mutex);
+        return KIN_EUNREPAIRED;
+    }
+    return died != 0 ? KIN_OWNER_DIED : 0;
+}
+
+/* The calling thread has joined, and the mutex was checked.  0, KIN_OWNER_DIED, or an error of
+ * kin_lock_acquire. */
+static inline int kin__mutex_acquire(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline)
+{
+    if (__builtin_expect(atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed) == 0 &&
+                             kin__self.robust->pending == NULL && kin__self.locks_held < KIN__HOLDS_MOST,
+                         1) &&
+        kin__mutex_take(mutex, 0))
+        return kin__mutex_admit(mutex, 0);
+    return kin__mutex_acquire_slow(mutex, magic, deadline);
+}
+
+static inline int kin__mutex_release(struct kin__mutex *mutex)
+{
+    if (__builtin_expect(!kin__mutex_held_by_me(mutex), 0)) return -EPERM;
+    if (__builtin_expect(kin__self.robust->pending != NULL, 0)) return -EDEADLK;
+    if (mutex->depth > 0)
+        mutex->depth--;
+    else
+        kin__mutex_free(mutex);
+    return 0;
+}
+
+#endif
