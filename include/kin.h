@@ -11,8 +11,8 @@
 #include <kin/pool.h>
 #include <kin/process.h>
 #include <kin/queue.h>
-#include <kin/thread.h>
 #include <kin/rlock.h>
+#include <kin/thread.h>
 #include <kin/time.h>
 #include <kin/version.h>
 

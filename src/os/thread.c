@@ -44,7 +44,7 @@ void kin__os_thread_detach_self(void)
     pthread_detach(pthread_self());
 }
 
-void kin__os_thread_name(const char *name)
+void kin__os_thread_name_set(const char *name)
 {
     char shown[16];
     strncpy(shown, name, sizeof shown - 1);

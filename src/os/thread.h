@@ -15,6 +15,6 @@ int kin__os_thread_join(uintptr_t thread, kin_deadline deadline);
 /* The calling thread's resources are freed at its end, nobody joins it. */
 void kin__os_thread_detach_self(void);
 /* What ps and gdb show for the calling thread: the first 15 bytes. */
-void kin__os_thread_name(const char *name);
+void kin__os_thread_name_set(const char *name);
 
 #endif

@@ -154,7 +154,7 @@ static void *run(void *thread_self)
     kin_thread *thread = self = thread_self;
     atomic_store(&thread->id, (uint32_t)kin__os_thread_id());
     kin__os_futex_wake(&thread->id, INT32_MAX);
-    kin__os_thread_name(thread->name);
+    kin__os_thread_name_set(thread->name);
     if (thread->detached) kin__os_thread_detach_self();
     pthread_cleanup_push(end, thread);
     thread->result = thread->target(thread->argument);
