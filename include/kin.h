@@ -2,6 +2,7 @@
 #ifndef KIN_H
 #define KIN_H
 
+#include <kin/connection.h>
 #include <kin/error.h>
 #include <kin/event.h>
 #include <kin/local.h>

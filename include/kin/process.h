@@ -29,6 +29,8 @@ typedef int kin_process_function(void *argument);
 typedef struct kin_process_options {
     const char *name; /* copied; NULL: "Process-1", "Process-2", … */
     bool daemon;      /* ended, not waited for, when the parent exits normally */
+    /* The connections that the child keeps, up to NULL; besides `argument`, if that is one. */
+    struct kin_connection *const *connections;
 } kin_process_options;
 
 /* kin_process_start forks a child that runs `target(argument)` and exits, and stores its

@@ -11,6 +11,7 @@
 
 #include <kin/error.h>
 
+#include "ipc/handle.h"
 #include "memory/reap.h"
 #include "os/os.h"
 #include "pool/pool.h"
@@ -112,7 +113,10 @@ static int equip(kin_pool *pool, const kin_pool_options *options)
 static int start(kin_pool *pool)
 {
     int pid = kin__child_fork(&pool->supervisor_descriptor);
-    if (pid == 0) kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool)));
+    if (pid == 0) {
+        kin__handles_keep(NULL, NULL);
+        kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool)));
+    }
     if (pid < 0) return pid;
     pool->supervisor_since = kin__os_boot_clock();
     atomic_store(&pool->supervisor_pid, pid);

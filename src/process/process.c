@@ -17,6 +17,7 @@
 
 #include <kin/error.h>
 
+#include "ipc/handle.h"
 #include "memory/reap.h"
 #include "os/os.h"
 #include "process/fork.h"
@@ -263,7 +264,10 @@ int kin_process_start_sized(kin_process **process, kin_process_function *target,
     int rc = make(&child, &given);
     if (rc < 0) return rc;
     rc = kin__child_fork(&child->descriptor);
-    if (rc == 0) run(target, argument);
+    if (rc == 0) {
+        kin__handles_keep(argument, (const void *const *)given.connections);
+        run(target, argument);
+    }
     if (rc < 0) {
         kin__os_free(child);
         return rc;

@@ -293,6 +293,19 @@ TEST(c06_sums)
     CHECK_STR(example_line[6], "the consumer ends: the queue was empty until the deadline");
 }
 
+TEST(c08_pipe)
+{
+    example_run("c08_pipe");
+    example_expect("received: hello", "received: how are you?", "received: END");
+}
+
+TEST(c09_pipe_both_ways)
+{
+    example_run("c09_pipe_both_ways");
+    example_expect("child got: how are you?", "parent got: fine, thanks",
+                   "60 messages whole, 0 mixed; then: closed");
+}
+
 /* ---- synchronisation, threads ------------------------------------------------------------------------ */
 
 TEST(y01_lock)

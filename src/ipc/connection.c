@@ -1,0 +1,177 @@
+/* connection.c: the public connection: opening, checks, waiting; what the two kinds have in common.
+ *
+ * Nothing of a connection lies in family memory: the kernel tells when an end is gone, and keeps no
+ * more of a dead process than what it had sent whole. */
+#include "ipc/connection.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "os/os.h"
+
+static int check(const kin_connection *connection)
+{
+    if (connection == NULL) return -EINVAL;
+    return connection->handle.withheld ? KIN_ENOTGIVEN : 0;
+}
+
+int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor)
+{
+    kin_connection *connection = kin__os_calloc(1, sizeof *connection);
+    if (connection == NULL) return -ENOMEM;
+    connection->kind = kind;
+    connection->receives = connection->sends = true;
+    connection->local = kind == KIN__CONNECTION_PACKETS;
+    pthread_mutex_init(&connection->receiving, NULL);
+    pthread_mutex_init(&connection->sending, NULL);
+    kin__handle_add(&connection->handle, descriptor, false);
+    *made = connection;
+    return 0;
+}
+
+int kin_pipe_open_sized(kin_connection **first, kin_connection **second, const kin_pipe_options *options,
+                        size_t size)
+{
+    kin_pipe_options given = {0};
+    kin_connection *made[2] = {NULL, NULL};
+    int ends[2];
+    if (first == NULL || second == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    int rc = kin__os_socket_pair(KIN__SOCKET_PACKETS, ends);
+    if (rc < 0) return rc;
+    rc = kin__connection_make(&made[0], KIN__CONNECTION_PACKETS, ends[0]);
+    if (rc == 0) rc = kin__connection_make(&made[1], KIN__CONNECTION_PACKETS, ends[1]);
+    if (rc == 0 && given.simplex) {
+        made[0]->sends = made[1]->receives = false;
+        rc = kin__os_socket_end_sending(ends[0]);
+    }
+    if (rc < 0) {
+        for (int i = 0; i < 2; i++) {
+            if (made[i] == NULL) kin__os_close(ends[i]);
+            kin_connection_close(made[i]);
+        }
+        return rc;
+    }
+    *first = made[0];
+    *second = made[1];
+    return 0;
+}
+
+int kin_connection_open(kin_connection **connection, int descriptor)
+{
+    bool stream = false, local = false;
+    if (connection == NULL) return -EINVAL;
+    int rc = kin__os_socket_describe(descriptor, &stream, &local);
+    if (rc == 0 && !stream) rc = -EPROTOTYPE;
+    if (rc == 0) rc = kin__os_set_inherit(descriptor, false);
+    if (rc == 0) rc = kin__connection_make(connection, KIN__CONNECTION_FRAMED, descriptor);
+    if (rc == 0) (*connection)->local = local;
+    return rc;
+}
+
+int kin_connection_close(kin_connection *connection)
+{
+    if (connection == NULL) return 0;
+    kin__handle_close(&connection->handle);
+    kin__packet_forget(connection);
+    kin__os_free(connection->partial);
+    pthread_mutex_destroy(&connection->receiving);
+    pthread_mutex_destroy(&connection->sending);
+    kin__os_free(connection);
+    return 0;
+}
+
+int kin_connection_fileno(const kin_connection *connection)
+{
+    int rc = check(connection);
+    return rc < 0 ? rc : connection->handle.descriptor;
+}
+
+/* ---- sending and receiving -------------------------------------------------------------------------- */
+
+long kin__send_until(int socket, const struct kin__part *parts, size_t count, int descriptor,
+                     kin_deadline deadline)
+{
+    for (;;) {
+        long sent = kin__os_send(socket, parts, count, descriptor, deadline == KIN_FOREVER);
+        int rc = 0;
+        if (sent == -EAGAIN)
+            rc = kin__os_wait_ready(socket, KIN__WRITABLE, deadline);
+        else if (sent != -ECONNRESET)
+            return sent;
+        /* The other end is gone and had not read everything: said once, then it is -EPIPE. */
+        if (rc < 0) return rc;
+    }
+}
+
+long kin__receive_until(int socket, const struct kin__part *parts, size_t count,
+                        struct kin__received *received, kin_deadline deadline)
+{
+    for (;;) {
+        long got = kin__os_receive(socket, parts, count, received, deadline == KIN_FOREVER);
+        if (got != -EAGAIN) return got;
+        int rc = kin__os_wait_ready(socket, KIN__READABLE, deadline);
+        if (rc < 0) return rc;
+    }
+}
+
+int kin_connection_send(kin_connection *connection, const void *message, size_t size, kin_deadline deadline)
+{
+    int rc = check(connection);
+    if (rc < 0) return rc;
+    if ((message == NULL && size > 0) || size > INT64_MAX) return -EINVAL;
+    if (!connection->sends) return -EBADF;
+    return connection->kind == KIN__CONNECTION_PACKETS
+               ? kin__packet_send(connection, message, size, deadline)
+               : kin__framed_send(connection, message, size, deadline);
+}
+
+long kin_connection_recv(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline)
+{
+    int rc = check(connection);
+    if (rc < 0) return rc;
+    if (buffer == NULL && capacity > 0) return -EINVAL;
+    if (!connection->receives) return -EBADF;
+    return connection->kind == KIN__CONNECTION_PACKETS
+               ? kin__packet_receive(connection, buffer, capacity, NULL, deadline)
+               : kin__framed_receive(connection, buffer, capacity, deadline);
+}
+
+int kin_connection_poll(kin_connection *connection, kin_deadline deadline)
+{
+    int rc = check(connection);
+    if (rc < 0) return rc;
+    if (!connection->receives) return -EBADF;
+    if (connection->kind == KIN__CONNECTION_PACKETS ? kin__packet_is_kept(connection)
+                                                    : kin__framed_has_begun(connection))
+        return 1;
+    rc = kin__os_wait_ready(connection->handle.descriptor, KIN__READABLE, deadline);
+    return rc == 0 ? 1 : rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int kin_connection_send_descriptor(kin_connection *connection, int descriptor, kin_deadline deadline)
+{
+    int rc = check(connection);
+    if (rc < 0) return rc;
+    if (!connection->sends || descriptor < 0) return -EBADF;
+    if (!connection->local) return -EOPNOTSUPP;
+    return connection->kind == KIN__CONNECTION_PACKETS
+               ? kin__packet_send_descriptor(connection, descriptor, deadline)
+               : kin__framed_send_descriptor(connection, descriptor, deadline);
+}
+
+int kin_connection_recv_descriptor(kin_connection *connection, kin_deadline deadline)
+{
+    int received = -1;
+    int rc = check(connection);
+    if (rc < 0) return rc;
+    if (!connection->receives) return -EBADF;
+    if (!connection->local) return -EOPNOTSUPP;
+    if (connection->kind == KIN__CONNECTION_FRAMED)
+        return kin__framed_receive_descriptor(connection, deadline);
+    rc = (int)kin__packet_receive(connection, NULL, 0, &received, deadline);
+    return rc < 0 ? rc : received;
+}

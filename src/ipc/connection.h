@@ -1,0 +1,83 @@
+/* connection.h: the inside of a connection: what its two kinds share.
+ *
+ * A pipe's end is a socket of packets (packet.c), anything else a stream with frames (framed.c).
+ */
+#ifndef KIN_IPC_CONNECTION_H
+#define KIN_IPC_CONNECTION_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <kin/connection.h>
+
+#include "ipc/frame.h"
+#include "ipc/handle.h"
+#include "os/socket.h"
+
+enum kin__connection_kind { KIN__CONNECTION_PACKETS, KIN__CONNECTION_FRAMED };
+
+/* A packet that this process has received and nobody has taken yet; see packet.c.  In the list of
+ * handles too, so that a child drops its copy. */
+struct kin__packet {
+    struct kin__handle handle; /* descriptor: what came with it */
+    struct kin__packet *next;
+    uint8_t kind;
+    uint64_t size;
+    uint64_t got; /* bytes of it that are here */
+    uint8_t bytes[];
+};
+
+/* Private memory.
+ *   receiving   held by the thread that receives a message from a stream, until it has the whole or
+ *               its deadline comes; for packets only around `kept` and `spare`.
+ *   sending     held by the thread that sends on a stream, likewise.
+ *   kept        packets: received and not taken, oldest first; under `receiving`.
+ *   spare       packets: room for one, to be used again; likewise.
+ *   frame       framed: the header of the message that comes next; under `receiving`.
+ *   partial, got   framed: the beginning of that message, when a deadline came in its middle.
+ *   ended       framed: nothing more can be received; likewise.
+ *   torn        framed: a message was sent in part; under `sending`. */
+struct kin_connection {
+    struct kin__handle handle;
+    enum kin__connection_kind kind;
+    bool receives;
+    bool sends;
+    bool local; /* descriptors can be passed */
+    pthread_mutex_t receiving;
+    pthread_mutex_t sending;
+    struct kin__packet *kept;
+    struct kin__packet *spare;
+    struct kin__frame frame;
+    uint8_t *partial;
+    uint64_t got;
+    bool ended;
+    bool torn;
+};
+
+/* Makes a handle of `descriptor`, which is its from then on.  -ENOMEM. */
+int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor);
+
+/* The functions of connection.h for either kind, after the checks.  What a receiver wants is a
+ * message, or a descriptor if `descriptor` is not NULL. */
+int kin__packet_send(kin_connection *connection, const void *message, size_t size, kin_deadline deadline);
+int kin__packet_send_descriptor(kin_connection *connection, int descriptor, kin_deadline deadline);
+long kin__packet_receive(kin_connection *connection, void *buffer, size_t capacity, int *descriptor,
+                         kin_deadline deadline);
+bool kin__packet_is_kept(kin_connection *connection);
+void kin__packet_forget(kin_connection *connection);
+
+int kin__framed_send(kin_connection *connection, const void *message, size_t size, kin_deadline deadline);
+int kin__framed_send_descriptor(kin_connection *connection, int descriptor, kin_deadline deadline);
+long kin__framed_receive(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline);
+int kin__framed_receive_descriptor(kin_connection *connection, kin_deadline deadline);
+bool kin__framed_has_begun(kin_connection *connection);
+
+/* One attempt after another until the deadline: waits after -EAGAIN, starts again after -ECONNRESET
+ * of a packet socket (which is said once, before what can still be read).  Bytes, or an error. */
+long kin__send_until(int socket, const struct kin__part *parts, size_t count, int descriptor,
+                     kin_deadline deadline);
+long kin__receive_until(int socket, const struct kin__part *parts, size_t count,
+                        struct kin__received *received, kin_deadline deadline);
+
+#endif

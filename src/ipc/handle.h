@@ -1,0 +1,32 @@
+/* handle.h: the descriptors that this process has open for connections, so that a child of kin can
+ * be left with those that it was given.
+ *
+ * Invariants: every descriptor of a connection, a listener or a message on its way is in the list for
+ * as long as it is open.  The list is at rest around every fork of the program.
+ */
+#ifndef KIN_IPC_HANDLE_H
+#define KIN_IPC_HANDLE_H
+
+#include <stdbool.h>
+
+/* The first member of whatever is in the list: its address is that of the whole.
+ *   descriptor   -1: none (any more).
+ *   passing      it belongs to one call or one message of this process: no child keeps it.
+ *   withheld     this process is a child that was not given it, and has closed it. */
+struct kin__handle {
+    struct kin__handle *next;
+    struct kin__handle *previous;
+    int descriptor;
+    bool passing;
+    bool withheld;
+};
+
+void kin__handle_add(struct kin__handle *handle, int descriptor, bool passing);
+/* Takes it out of the list, closing its descriptor if there is one. */
+void kin__handle_close(struct kin__handle *handle);
+
+/* In a child that was just forked and has one thread: closes what it was not given, which is all but
+ * `argument`, if that is a handle, and the `given`, which end with NULL (NULL: none). */
+void kin__handles_keep(const void *argument, const void *const *given);
+
+#endif

@@ -1,0 +1,120 @@
+/* socket.c: sockets: pairs, sending and receiving with descriptors, waiting.  See socket.h. */
+#define _GNU_SOURCE
+#include "os/socket.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/fault.h"
+
+_Static_assert(sizeof(struct kin__part) == sizeof(struct iovec) &&
+                   offsetof(struct kin__part, bytes) == offsetof(struct iovec, iov_base) &&
+                   offsetof(struct kin__part, size) == offsetof(struct iovec, iov_len),
+               "a part is an iovec");
+
+int kin__os_socket_pair(enum kin__socket_kind kind, int ends[2])
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    int type = kind == KIN__SOCKET_PACKETS ? SOCK_SEQPACKET : SOCK_STREAM;
+    return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+}
+
+int kin__os_socket_describe(int socket, bool *stream, bool *local)
+{
+    int type = 0, domain = 0;
+    socklen_t size = sizeof type;
+    if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return -errno;
+    size = sizeof domain;
+    if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0) return -errno;
+    *stream = type == SOCK_STREAM;
+    *local = domain == AF_UNIX;
+    return 0;
+}
+
+int kin__os_socket_end_sending(int socket)
+{
+    return shutdown(socket, SHUT_WR) < 0 ? -errno : 0;
+}
+
+/* Room for one descriptor, aligned as the kernel wants it. */
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+long kin__os_send(int socket, const struct kin__part *parts, size_t count, int descriptor, bool wait)
+{
+    union control control;
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
+    if (descriptor >= 0) {
+        memset(&control, 0, sizeof control);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof descriptor);
+        memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control;
+    }
+    for (;;) {
+        ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+        if (sent >= 0) return sent;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+static void take_descriptor(struct msghdr *message, struct kin__received *received)
+{
+    received->lost = (message->msg_flags & MSG_CTRUNC) != 0;
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return;
+    memcpy(&received->descriptor, CMSG_DATA(header), sizeof received->descriptor);
+    received->lost = false;
+}
+
+long kin__os_receive(int socket, const struct kin__part *parts, size_t count, struct kin__received *received,
+                     bool wait)
+{
+    union control control;
+    struct msghdr message;
+    int flags = MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT);
+    for (;;) {
+        message = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
+        if (received != NULL) {
+            message.msg_control = &control;
+            message.msg_controllen = sizeof control;
+            *received = (struct kin__received){.descriptor = -1};
+        }
+        ssize_t got = recvmsg(socket, &message, flags);
+        if (got >= 0) {
+            if (received != NULL && (message.msg_controllen > 0 || (message.msg_flags & MSG_CTRUNC) != 0))
+                take_descriptor(&message, received);
+            return got;
+        }
+        if (errno != EINTR) return -errno;
+    }
+}
+
+int kin__os_wait_ready(int descriptor, int wanted, kin_deadline deadline)
+{
+    struct pollfd polled = {
+        .fd = descriptor,
+        .events = (short)((wanted & KIN__READABLE ? POLLIN : 0) | (wanted & KIN__WRITABLE ? POLLOUT : 0))};
+    for (;;) {
+        struct timespec left = {0};
+        int64_t nanoseconds = deadline > 0 ? deadline - kin__os_clock() : 0;
+        if (nanoseconds > 0) {
+            left.tv_sec = nanoseconds / 1000000000;
+            left.tv_nsec = nanoseconds % 1000000000;
+        }
+        int rc = ppoll(&polled, 1, deadline == KIN_FOREVER ? NULL : &left, NULL);
+        if (rc > 0) return (polled.revents & POLLNVAL) != 0 ? -EBADF : 0;
+        if (rc == 0) return -ETIMEDOUT;
+        if (errno != EINTR) return -errno;
+    }
+}
