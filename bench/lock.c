@@ -134,11 +134,11 @@ static const struct bench_contender contenders[] = {
 static const struct bench_target alone[] = {{"pthread robust mutex", 1.1}, {0}};
 static const struct bench_target contended[] = {{"pthread mutex, process-shared", 1.0}, {0}};
 
-#define LOCK_CASE(label, count, wanted)                                                    \
-    {                                                                                      \
-        .name = label, .what = "lock, increment, unlock", .unit = BENCH_PER_SECOND,        \
+#define LOCK_CASE(label, count, wanted) \
+    { \
+        .name = label, .what = "lock, increment, unlock", .unit = BENCH_PER_SECOND, \
         .contenders = contenders, .targets = wanted, .shape = &(struct lock_shape){count}, \
-        .first_count = 20000                                                               \
+        .first_count = 20000 \
     }
 
 static const struct bench_case cases[] = {

@@ -102,10 +102,10 @@ static const struct bench_contender contenders[] = {
 
 static const struct bench_target targets[] = {{"fork", 1.1}, {0}};
 
-#define PROCESS_CASE(label, megabytes)                                                            \
-    {                                                                                             \
+#define PROCESS_CASE(label, megabytes) \
+    { \
         .name = label, .what = "processes", .unit = BENCH_MICROSECONDS, .contenders = contenders, \
-        .targets = targets, .shape = &(struct process_shape){megabytes}, .first_count = 3         \
+        .targets = targets, .shape = &(struct process_shape){megabytes}, .first_count = 3 \
     }
 
 static const struct bench_case cases[] = {

@@ -57,19 +57,19 @@ static double mpi_run(const struct bench_case *test, long count)
 
 #define MPMC "raw MPMC ring, futex"
 
-#define PEERS                                                                                           \
-    {BENCH_PEER, "Open MPI, shared memory", mpi_run, "libopenmpi-dev openmpi-bin"},                     \
-        {BENCH_PEER, "Boost.Interprocess message_queue", peer_boost_queue, "libboost-dev"},             \
-        {BENCH_PEER, "ZeroMQ ipc", peer_zeromq_queue, "libzmq3-dev"},                                   \
+#define PEERS \
+    {BENCH_PEER, "Open MPI, shared memory", mpi_run, "libopenmpi-dev openmpi-bin"}, \
+        {BENCH_PEER, "Boost.Interprocess message_queue", peer_boost_queue, "libboost-dev"}, \
+        {BENCH_PEER, "ZeroMQ ipc", peer_zeromq_queue, "libzmq3-dev"}, \
         {BENCH_PEER, "pipe", queue_pipe, NULL}, {BENCH_PEER, "POSIX message queue", queue_posix, NULL}, \
-        {BENCH_PEER, "Unix socket, seqpacket", queue_socket, NULL},                                     \
-        {BENCH_PEER, "nng ipc", peer_nng_queue, "libnng-dev"},                                          \
-    {                                                                                                   \
-        BENCH_PEER, "Python multiprocessing Queue", python_run, "python3"                               \
+        {BENCH_PEER, "Unix socket, seqpacket", queue_socket, NULL}, \
+        {BENCH_PEER, "nng ipc", peer_nng_queue, "libnng-dev"}, \
+    { \
+        BENCH_PEER, "Python multiprocessing Queue", python_run, "python3" \
     }
 
-#define KIN_COPIED                                                                   \
-    {                                                                                \
+#define KIN_COPIED \
+    { \
         BENCH_KIN, "kin_queue, put and get", bench_kin_queue, "built without libkin" \
     }
 
@@ -111,10 +111,10 @@ static const struct bench_target many[] = {{MPMC, 0.7}, {BENCH_EVERY_PEER, 1.0},
 static const struct bench_target without_copy[] = {{MPMC, 1.5}, {0}};
 static const struct bench_target untouched[] = {{NULL, 2e6}, {0}};
 
-#define QUEUE_CASE(label, bytes, from, to, who, goal)                                                    \
-    {                                                                                                    \
+#define QUEUE_CASE(label, bytes, from, to, who, goal) \
+    { \
         .name = label, .what = "messages", .unit = BENCH_PER_SECOND, .contenders = who, .targets = goal, \
-        .shape = &(struct queue_shape){bytes, from, to}, .first_count = 64                               \
+        .shape = &(struct queue_shape){bytes, from, to}, .first_count = 64 \
     }
 
 static const struct bench_case cases[] = {

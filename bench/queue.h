@@ -83,12 +83,12 @@ QUEUE_INLINE int queue_consume(struct queue_traffic *traffic, int index, queue_g
  * all.  `get` returns 0 after `patience` seconds without a message. */
 int queue_consume_shared(struct queue_traffic *traffic, int index, queue_get *get, double patience);
 
-#define QUEUE_WORK(name, put, get)                                                 \
-    static int name(int index, void *context)                                      \
-    {                                                                              \
-        struct queue_traffic *traffic = (struct queue_traffic *)context;           \
+#define QUEUE_WORK(name, put, get) \
+    static int name(int index, void *context) \
+    { \
+        struct queue_traffic *traffic = (struct queue_traffic *)context; \
         if (index < traffic->producers) return queue_produce(traffic, index, put); \
-        return queue_consume(traffic, index - traffic->producers, get);            \
+        return queue_consume(traffic, index - traffic->producers, get); \
     }
 
 /* Transports that have files of their own. */

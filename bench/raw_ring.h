@@ -95,14 +95,14 @@ static inline bool raw_spsc_has_item(struct raw_spsc *ring, uint64_t head)
     return head != ring->seen_tail;
 }
 
-#define RAW_SPSC_WAIT(ring, ready, event)        \
-    for (unsigned spin = 0; !(ready); spin++) {  \
+#define RAW_SPSC_WAIT(ring, ready, event) \
+    for (unsigned spin = 0; !(ready); spin++) { \
         if ((ring)->spins || spin < RAW_SPINS) { \
-            raw_pause();                         \
-            continue;                            \
-        }                                        \
-        raw_event_announce(event);               \
-        if (!(ready)) raw_event_sleep(event);    \
+            raw_pause(); \
+            continue; \
+        } \
+        raw_event_announce(event); \
+        if (!(ready)) raw_event_sleep(event); \
     }
 
 static inline void raw_spsc_put(struct raw_spsc *ring, const void *message, size_t size)

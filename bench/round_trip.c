@@ -160,18 +160,18 @@ static double mpi_run(const struct bench_case *test, long count)
 
 #define MPMC "raw MPMC ring, futex after a short spin"
 
-#define COMMON                                                                             \
-    {BENCH_LIMIT, MPMC, mpmc_run, NULL},                                                   \
-        {BENCH_LIMIT, "raw SPSC ring, futex after a short spin", spsc_run, NULL},          \
-        {BENCH_PEER, "eventfd", event_run, NULL},                                          \
-        {BENCH_KIN, "kin_queue", bench_kin_trip, "built without libkin"},                  \
-        {BENCH_PEER, "pipe", pipe_run, NULL},                                              \
+#define COMMON \
+    {BENCH_LIMIT, MPMC, mpmc_run, NULL}, \
+        {BENCH_LIMIT, "raw SPSC ring, futex after a short spin", spsc_run, NULL}, \
+        {BENCH_PEER, "eventfd", event_run, NULL}, \
+        {BENCH_KIN, "kin_queue", bench_kin_trip, "built without libkin"}, \
+        {BENCH_PEER, "pipe", pipe_run, NULL}, \
         {BENCH_PEER, "Boost.Interprocess message_queue", peer_boost_trip, "libboost-dev"}, \
-        {BENCH_PEER, "ZeroMQ ipc", peer_zeromq_trip, "libzmq3-dev"},                       \
-        {BENCH_PEER, "nng ipc", peer_nng_trip, "libnng-dev"},                              \
-        {BENCH_PEER, "Python multiprocessing Queue", python_queue_run, "python3"},         \
-    {                                                                                      \
-        BENCH_PEER, "Python multiprocessing Pipe", python_pipe_run, "python3"              \
+        {BENCH_PEER, "ZeroMQ ipc", peer_zeromq_trip, "libzmq3-dev"}, \
+        {BENCH_PEER, "nng ipc", peer_nng_trip, "libnng-dev"}, \
+        {BENCH_PEER, "Python multiprocessing Queue", python_queue_run, "python3"}, \
+    { \
+        BENCH_PEER, "Python multiprocessing Pipe", python_pipe_run, "python3" \
     }
 
 static const struct bench_contender one_core_each[] = {

@@ -37,9 +37,9 @@ static inline __attribute__((always_inline)) int trip_run(struct trip *trip, int
     return 0;
 }
 
-#define TRIP_WORK(name, send, receive)                                 \
-    static int name(int index, void *context)                          \
-    {                                                                  \
+#define TRIP_WORK(name, send, receive) \
+    static int name(int index, void *context) \
+    { \
         return trip_run((struct trip *)context, index, send, receive); \
     }
 

@@ -13,58 +13,34 @@
 KIN_BEGIN
 
 /* X(name, value, text).  Values never change their meaning; new ones are appended. */
-#define KIN_ERRORS(X)                                                                             \
-    X(KIN_EMPTY, -1001, "the queue was empty until the deadline")                                 \
-    X(KIN_FULL, -1002, "the queue was full until the deadline")                                   \
-    X(KIN_ECLOSED, -1003, "closed")                                                               \
-    X(KIN_ETOOSMALL, -1004, "larger than the buffer; kin_needed_size tells the size")             \
-    X(KIN_EFOREIGN, -1005, "not an object of this family")                                        \
-    X(KIN_ENOTCODE, -1006, "the function is not in the code of this program")                     \
-    X(KIN_EBROKEN, -1007, "the pool's supervisor has died")                                       \
-    X(KIN_EFAILED, -1008, "the task failed; kin_result_failure tells how")                        \
-    X(KIN_ENOTREADY, -1009, "the result is not there yet")                                        \
-    X(KIN_ESLOTS, -1010, "the family's process table is full")                                    \
-    X(KIN_EHELD, -1011, "too many messages or locks are held at once")                            \
-    X(KIN_ELAYOUT, -1012, "the family was made by another version of kin")                        \
-    X(KIN_ENAMESPACE, -1013, "the family lives in another pid namespace or another boot")         \
-    X(KIN_ENOREGION, -1014, "no address range is free for the family's memory")                   \
-    X(KIN_EKERNEL, -1015, "the kernel lacks robust futexes or memfd_create")                      \
-    X(KIN_EDESCRIPTOR, -1016, "the descriptor of the family's memory was closed by the program")  \
-    X(KIN_EINITIALIZER, -1017, "the initializer of a worker failed")                              \
-    X(KIN_ESTARTED, -1018, "the family's memory is already in use; too late for options")         \
-    X(KIN_ENOTCHILD, -1019, "only the process that started a process may do this")                \
-    X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it")      \
-    X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key")        \
-    X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections")          \
-    X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed")       \
-    X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
-    /* one line for each, so that changes do not meet */
-#define KIN_ERRORS(X)                                                                            \
-    X(KIN_EMPTY, -1001, "the queue was empty until the deadline")                                \
-    X(KIN_FULL, -1002, "the queue was full until the deadline")                                  \
-    X(KIN_ECLOSED, -1003, "closed")                                                              \
-    X(KIN_ETOOSMALL, -1004, "larger than the buffer; kin_needed_size tells the size")            \
-    X(KIN_EFOREIGN, -1005, "not an object of this family")                                       \
-    X(KIN_ENOTCODE, -1006, "the function is not in the code of this program")                    \
-    X(KIN_EBROKEN, -1007, "the pool's supervisor has died")                                      \
-    X(KIN_EFAILED, -1008, "the task failed; kin_result_failure tells how")                       \
-    X(KIN_ENOTREADY, -1009, "the result is not there yet")                                       \
-    X(KIN_ESLOTS, -1010, "the family's process table is full")                                   \
-    X(KIN_EHELD, -1011, "too many messages or locks are held at once")                           \
-    X(KIN_ELAYOUT, -1012, "the family was made by another version of kin")                       \
-    X(KIN_ENAMESPACE, -1013, "the family lives in another pid namespace or another boot")        \
-    X(KIN_ENOREGION, -1014, "no address range is free for the family's memory")                  \
-    X(KIN_EKERNEL, -1015, "the kernel lacks robust futexes or memfd_create")                     \
+#define KIN_ERRORS(X) \
+    X(KIN_EMPTY, -1001, "the queue was empty until the deadline") \
+    X(KIN_FULL, -1002, "the queue was full until the deadline") \
+    X(KIN_ECLOSED, -1003, "closed") \
+    X(KIN_ETOOSMALL, -1004, "larger than the buffer; kin_needed_size tells the size") \
+    X(KIN_EFOREIGN, -1005, "not an object of this family") \
+    X(KIN_ENOTCODE, -1006, "the function is not in the code of this program") \
+    X(KIN_EBROKEN, -1007, "the pool's supervisor has died") \
+    X(KIN_EFAILED, -1008, "the task failed; kin_result_failure tells how") \
+    X(KIN_ENOTREADY, -1009, "the result is not there yet") \
+    X(KIN_ESLOTS, -1010, "the family's process table is full") \
+    X(KIN_EHELD, -1011, "too many messages or locks are held at once") \
+    X(KIN_ELAYOUT, -1012, "the family was made by another version of kin") \
+    X(KIN_ENAMESPACE, -1013, "the family lives in another pid namespace or another boot") \
+    X(KIN_ENOREGION, -1014, "no address range is free for the family's memory") \
+    X(KIN_EKERNEL, -1015, "the kernel lacks robust futexes or memfd_create") \
     X(KIN_EDESCRIPTOR, -1016, "the descriptor of the family's memory was closed by the program") \
-    X(KIN_EINITIALIZER, -1017, "the initializer of a worker failed")                             \
-    X(KIN_ESTARTED, -1018, "the family's memory is already in use; too late for options")        \
-    X(KIN_ENOTCHILD, -1019, "only the process that started a process may do this")               \
-    X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it")     \
-    X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key")       \
-    X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections")         \
-    X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed")      \
-    X(KIN_ETRUNCATED, -1043, "the message ends in its middle: its sender ended")                 \
-    X(KIN_ENOTGIVEN, -1044, "not given to this process: name it in kin_process_options")
+    X(KIN_EINITIALIZER, -1017, "the initializer of a worker failed") \
+    X(KIN_ESTARTED, -1018, "the family's memory is already in use; too late for options") \
+    X(KIN_ENOTCHILD, -1019, "only the process that started a process may do this") \
+    X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it") \
+    X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key") \
+    X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections") \
+    X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed") \
+    X(KIN_ETRUNCATED, -1043, "the message ends in its middle: its sender ended") \
+    X(KIN_ENOTGIVEN, -1044, "not given to this process: name it in kin_process_options") \
+    X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
+    /* a line for each, and this one last */
 
 enum kin_error {
 #define KIN_ERROR_ENUM(name, value, text) name = value,

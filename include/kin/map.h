@@ -31,7 +31,7 @@ KIN_BEGIN
 typedef int kin_map_function(const char *input, FILE *output);
 
 /* Begins the definition of a function that the shared object exports under this name. */
-#define KIN_MAP_FUNCTION(name)                         \
+#define KIN_MAP_FUNCTION(name) \
     KIN_API int name(const char *input, FILE *output); \
     int name(const char *input, FILE *output)
 

@@ -46,19 +46,19 @@ typedef struct kin_function {
  * for a pool; KIN_BYTES(function) a kin_bytes_function.  KIN_FN(function) names it in calls.
  * The range function runs items one after the other, leaves in *progress the index of the
  * item it is on, and stops at the first that fails. */
-#define KIN_MAP(function, in_type, out_type)                                                              \
-    static int function##__kin_range(const void *kin_in, void *kin_out, size_t kin_count,                 \
-                                     volatile size_t *kin_progress)                                       \
-    {                                                                                                     \
-        int (*kin_check)(in_type const *, out_type *) = function;                                         \
-        (void)kin_check;                                                                                  \
-        for (size_t kin_i = 0; kin_i < kin_count; kin_i++) {                                              \
-            *kin_progress = kin_i;                                                                        \
-            int kin_rc = function((in_type const *)kin_in + kin_i, (out_type *)kin_out + kin_i);          \
-            if (kin_rc != 0) return kin_rc;                                                               \
-        }                                                                                                 \
-        return 0;                                                                                         \
-    }                                                                                                     \
+#define KIN_MAP(function, in_type, out_type) \
+    static int function##__kin_range(const void *kin_in, void *kin_out, size_t kin_count, \
+                                     volatile size_t *kin_progress) \
+    { \
+        int (*kin_check)(in_type const *, out_type *) = function; \
+        (void)kin_check; \
+        for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
+            *kin_progress = kin_i; \
+            int kin_rc = function((in_type const *)kin_in + kin_i, (out_type *)kin_out + kin_i); \
+            if (kin_rc != 0) return kin_rc; \
+        } \
+        return 0; \
+    } \
     static const kin_function function##__kin = {#function, function##__kin_range, NULL, sizeof(in_type), \
                                                  sizeof(out_type)};
 #define KIN_BYTES(function) static const kin_function function##__kin = {#function, NULL, function, 0, 0};

@@ -57,18 +57,18 @@ static inline void crew_run(enum crew_kind kind, unsigned count, crew_function *
     crew_join(&crew);
 }
 
-#define CREW_TEST(identifier, ...)            \
+#define CREW_TEST(identifier, ...) \
     TEST(identifier##_processes, __VA_ARGS__) \
-    {                                         \
-        identifier(CREW_PROCESSES);           \
-    }                                         \
-    TEST(identifier##_threads, __VA_ARGS__)   \
-    {                                         \
-        identifier(CREW_THREADS);             \
-    }                                         \
-    TEST(identifier##_mixed, __VA_ARGS__)     \
-    {                                         \
-        identifier(CREW_MIXED);               \
+    { \
+        identifier(CREW_PROCESSES); \
+    } \
+    TEST(identifier##_threads, __VA_ARGS__) \
+    { \
+        identifier(CREW_THREADS); \
+    } \
+    TEST(identifier##_mixed, __VA_ARGS__) \
+    { \
+        identifier(CREW_MIXED); \
     }
 
 #endif

@@ -26,14 +26,14 @@ struct test_case {
 
 void test_register(struct test_case *test);
 
-#define TEST(identifier, ...)                                                          \
-    static void identifier##_test(void);                                               \
-    static struct test_case identifier##_case = {                                      \
+#define TEST(identifier, ...) \
+    static void identifier##_test(void); \
+    static struct test_case identifier##_case = { \
         .name = #identifier, .file = __FILE__, .run = identifier##_test, __VA_ARGS__}; \
-    __attribute__((constructor)) static void identifier##_register(void)               \
-    {                                                                                  \
-        test_register(&identifier##_case);                                             \
-    }                                                                                  \
+    __attribute__((constructor)) static void identifier##_register(void) \
+    { \
+        test_register(&identifier##_case); \
+    } \
     static void identifier##_test(void)
 
 #define TEST_DEADLINE(identifier, seconds) TEST(identifier, .deadline = (seconds))
@@ -41,8 +41,8 @@ void test_register(struct test_case *test);
 
 /* ---- checks ----------------------------------------------------------------------------- */
 
-#define CHECK(condition)                                                          \
-    do {                                                                          \
+#define CHECK(condition) \
+    do { \
         if (!(condition)) test_fail(__FILE__, __LINE__, "CHECK(%s)", #condition); \
     } while (0)
 
@@ -65,9 +65,9 @@ void test_register(struct test_case *test);
 /* ---- what a case may use ------------------------------------------------------------------ */
 
 /* Waits until the condition, which another process or thread makes true, holds. */
-#define test_until(condition)                                    \
-    do {                                                         \
-        for (unsigned rounds_ = 0; !(condition); rounds_++)      \
+#define test_until(condition) \
+    do { \
+        for (unsigned rounds_ = 0; !(condition); rounds_++) \
             test_pause(__FILE__, __LINE__, #condition, rounds_); \
     } while (0)
 

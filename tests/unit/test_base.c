@@ -21,8 +21,8 @@
 
 TEST(every_code_has_its_name_and_text)
 {
-#define CHECK_CODE(identifier, value, text)        \
-    CHECK_EQ(identifier, value);                   \
+#define CHECK_CODE(identifier, value, text) \
+    CHECK_EQ(identifier, value); \
     CHECK_STR(kin_error_name(value), #identifier); \
     CHECK_STR(kin_strerror(value), text);
     KIN_ERRORS(CHECK_CODE)
@@ -83,11 +83,11 @@ TEST(the_clock_is_the_monotonic_one)
 }
 
 /* The deadline lies `ahead` ns after some moment of the call. */
-#define CHECK_AHEAD(expression, ahead)              \
-    do {                                            \
-        kin_deadline before_ = kin_clock();         \
-        kin_deadline deadline_ = (expression);      \
-        CHECK_GE(deadline_, before_ + (ahead));     \
+#define CHECK_AHEAD(expression, ahead) \
+    do { \
+        kin_deadline before_ = kin_clock(); \
+        kin_deadline deadline_ = (expression); \
+        CHECK_GE(deadline_, before_ + (ahead)); \
         CHECK_LE(deadline_, kin_clock() + (ahead)); \
     } while (0)
 

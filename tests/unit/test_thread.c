@@ -29,8 +29,8 @@ struct gate {
     pthread_cond_t changed;
     bool open;
 };
-#define GATE                                                       \
-    {                                                              \
+#define GATE \
+    { \
         PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false \
     }
 
