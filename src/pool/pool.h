@@ -41,9 +41,13 @@ enum kin__task_state {
     KIN__TASK_FAILED = 5
 };
 
-/* A record's state word: state in the low 8 bits, then a flag "nobody wants the outcome", the
- * attempt (16 … 31) and the worker (32 … 47). */
+/* A record's state word: state in the low 8 bits, then two flags, the attempt (16 … 31) and the
+ * worker (32 … 47).
+ *   DROPPED   nobody wants the outcome: the worker that finishes the task frees the record.
+ *   CLOSING   it is over and being freed, by its owner, or, when it was dropped, by that worker;
+ *             set once, by CAS.  CRASH: the supervisor goes on for either. */
 #define KIN__TASK_DROPPED       ((uint64_t)0x100)
+#define KIN__TASK_CLOSING       ((uint64_t)0x200)
 #define KIN__TASK_STATE(word)   ((enum kin__task_state)((word)&0xff))
 #define KIN__TASK_ATTEMPT(word) ((unsigned)((word) >> 16) & 0xffff)
 #define KIN__TASK_WORKER(word)  ((unsigned)((word) >> 32) & 0xffff)

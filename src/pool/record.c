@@ -28,6 +28,8 @@ static void repair(kin_pool *pool)
     pool->free_record = 0;
     for (uint32_t i = count * KIN__SEGMENT_RECORDS; i > 0; i--) {
         kin_result *record = kin__pool_record(pool, i - 1);
+        /* Without an owner it was on its way here (kin__record_free). */
+        if (atomic_load(&record->owner) == 0) atomic_store(&record->state, KIN__TASK_FREE);
         if (KIN__TASK_STATE(atomic_load(&record->state)) == KIN__TASK_FREE) push_free(pool, record, i - 1);
     }
     kin__latch_clean(&pool->records);
@@ -128,9 +130,13 @@ void kin__record_free(kin_result *record)
     free_block(&record->reply_block);
     if (lock(pool) < 0) return;
     record->job = NULL;
-    atomic_store(&record->owner, 0);
-    atomic_store(&record->state, KIN__TASK_FREE);
-    push_free(pool, record, record->index);
+    /* The repair of the latch may have come first, for one who died here with it. */
+    if (KIN__TASK_STATE(atomic_load(&record->state)) != KIN__TASK_FREE) {
+        atomic_store(&record->owner, 0);
+        /* CRASH: without an owner it counts as free. */
+        atomic_store(&record->state, KIN__TASK_FREE);
+        push_free(pool, record, record->index);
+    }
     kin__latch_release(&pool->records);
 }
 
@@ -145,11 +151,12 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
     kin_result *job = record->job;
     uint64_t dropped = expected & KIN__TASK_DROPPED;
     for (;;) {
-        uint64_t over = (expected & ~(uint64_t)0xff) | state;
+        bool free_it = dropped != 0 && job == NULL;
+        uint64_t over = (expected & ~(uint64_t)0xff) | state | (free_it ? KIN__TASK_CLOSING : 0);
         /* Release: pairs with the acquire of who reads the outcome.  CRASH: after it the
          * outcome counts; who waits is woken by the supervisor (or by the end of its slice). */
         if (atomic_compare_exchange_strong(&record->state, &expected, over)) break;
-        if ((expected ^ over) >> 9 != 0 || kin__task_over(expected)) return false;
+        if ((expected ^ over) >> 16 != 0 || kin__task_over(expected)) return false;
         dropped = expected & KIN__TASK_DROPPED;
     }
     atomic_fetch_add_explicit(state == KIN__TASK_DONE ? &pool->done : &pool->failed, 1, memory_order_relaxed);
@@ -220,16 +227,18 @@ bool kin__records_drop_orphans(kin_pool *pool)
     bool all = true;
     for (uint32_t i = 0; i < kin__pool_record_count(pool); i++) {
         kin_result *record = kin__pool_record(pool, i);
-        uint64_t word = atomic_load(&record->state);
+        /* The owner first: while it is one that is dead, nobody else frees the record. */
         uint64_t owner = atomic_load(&record->owner);
-        if (KIN__TASK_STATE(word) == KIN__TASK_FREE || owner == 0 || process_lives(owner)) continue;
+        if (owner == 0 || process_lives(owner)) continue;
+        uint64_t word = atomic_load(&record->state);
+        if (KIN__TASK_STATE(word) == KIN__TASK_FREE || (word & KIN__TASK_DROPPED) != 0) continue;
         if (record->map != NULL) {
             all = kin__map_orphan(record) && all;
             continue;
         }
         if (KIN__TASK_STATE(word) == KIN__TASK_NEW || kin__task_over(word))
             kin__record_free(record);
-        else if ((word & KIN__TASK_DROPPED) == 0)
+        else
             all = drop(pool, record, word) && all;
     }
     return all;

@@ -117,13 +117,14 @@ int kin_result_close(kin_result *result)
     if (rc < 0) return rc;
     uint64_t word = atomic_load(&result->state);
     for (;;) {
-        if ((word & KIN__TASK_DROPPED) != 0 || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
-        if (kin__task_over(word)) break;
-        /* Whoever finishes it frees it. */
-        if (atomic_compare_exchange_strong(&result->state, &word, word | KIN__TASK_DROPPED)) return 0;
+        bool closed = (word & (KIN__TASK_DROPPED | KIN__TASK_CLOSING)) != 0;
+        if (closed || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
+        bool over = kin__task_over(word);
+        uint64_t flag = over ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
+        if (!atomic_compare_exchange_strong(&result->state, &word, word | flag)) continue;
+        if (over) kin__record_free(result);
+        return 0;
     }
-    kin__record_free(result);
-    return 0;
 }
 
 /* ---- failures --------------------------------------------------------------------------------------- */

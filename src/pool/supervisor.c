@@ -135,6 +135,11 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
     if (record == NULL) return false;
     uint64_t word = atomic_load(&record->state);
     if (kin__task_over(word)) {
+        const uint64_t freeing = KIN__TASK_DROPPED | KIN__TASK_CLOSING;
+        if ((word & freeing) == freeing && KIN__TASK_WORKER(word) == index) {
+            kin__record_free(record);
+            return false;
+        }
         /* Its outcome stands; whom it should have told is told now. */
         kin_result *job = record->job;
         kin__waiters_wake_all(job != NULL ? &job->done.point : &record->done.point);

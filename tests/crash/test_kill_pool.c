@@ -198,6 +198,57 @@ TEST(claiming_and_completing, .deadline = 400)
     scene_close(&scene);
 }
 
+/* ---- a worker on a task that nobody wants ------------------------------------------------------------ */
+
+static void submit_and_drop(void *context)
+{
+    struct scene *scene = context;
+    submit_one(context);
+    CHECK_OK(kin_result_close(scene->result));
+}
+
+/* Every free record is in the free list, once. */
+static void check_free_list(kin_pool *pool)
+{
+    uint32_t count = kin__pool_record_count(pool), listed = 0;
+    for (uint32_t next = pool->free_record; next != 0; next = kin__pool_record(pool, next - 1)->next_free)
+        CHECK_LE(++listed, count);
+    CHECK_EQ(listed, count);
+}
+
+static void survive_dropper(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    bool again = bury(scene);
+    if (again || records_in_use(scene->pool) != 0) {
+        CHECK(!finished);
+        fresh_worker(scene);
+    }
+    CHECK_EQ(records_in_use(scene->pool), 0);
+    kin_result *message;
+    while (kin_queue_get(scene->pool->tasks, &message, sizeof message, KIN_NOW) >= 0)
+        ;
+    /* Takes the latch, and so repairs what a death inside it left. */
+    submit_and_drop(context);
+    fresh_worker(scene);
+    check_free_list(scene->pool);
+    books_check(&scene->books);
+}
+
+TEST(completing_what_nobody_wants, .deadline = 400)
+{
+    struct scene scene;
+    scene_open(&scene, true);
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = submit_and_drop,
+                                                                .prepare = join_family,
+                                                                .operation = work,
+                                                                .survive = survive_dropper,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 200);
+    scene_close(&scene);
+}
+
 /* ---- a part of a map ---------------------------------------------------------------------------------- */
 
 static void map(void *context)

@@ -5,6 +5,7 @@
 #include "support/crew.h"
 #include "support/test.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -273,6 +274,54 @@ TEST(a_closed_result_says_so)
         CHECK_RC(kin_result_failure(result, &failure), KIN_ECLOSED);
         CHECK_RC(kin_result_close(result), KIN_ECLOSED);
     }
+}
+
+enum { CLOSERS_ROUNDS = 3000 };
+
+struct closers {
+    kin_result *_Atomic result;
+    _Atomic int arrived, answered, closed;
+};
+
+static void *close_results(void *argument)
+{
+    struct closers *closers = argument;
+    for (int round = 1; round <= CLOSERS_ROUNDS; round++) {
+        atomic_fetch_add(&closers->arrived, 1);
+        test_until(atomic_load(&closers->arrived) >= 3 * round);
+        int rc = kin_result_close(atomic_load(&closers->result));
+        CHECK(rc == 0 || rc == KIN_ECLOSED);
+        if (rc == 0) atomic_fetch_add(&closers->closed, 1);
+        atomic_fetch_add(&closers->answered, 1);
+    }
+    return NULL;
+}
+
+/* A result that two threads close at the same time is closed once: its record is not handed out
+ * twice afterwards. */
+TEST(one_of_two_that_close_wins)
+{
+    kin_pool *pool = NULL;
+    struct closers closers = {NULL};
+    pthread_t thread[2];
+    enum order order = SUCCEED;
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1}));
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_create(&thread[i], NULL, close_results, &closers), 0);
+    for (int round = 1; round <= CLOSERS_ROUNDS; round++) {
+        kin_result *result = NULL;
+        CHECK_OK(kin_pool_submit(pool, &result, KIN_FN(obey), &order, sizeof order, KIN_FOREVER, NULL));
+        /* Every other one is over by then. */
+        if (round % 2 == 0) CHECK_OK(kin_result_wait(result, KIN_FOREVER));
+        test_until(atomic_load(&closers.arrived) == 3 * round - 1);
+        atomic_store(&closers.result, result);
+        atomic_fetch_add(&closers.arrived, 1);
+        test_until(atomic_load(&closers.answered) == 2 * round);
+        CHECK_EQ(atomic_load(&closers.closed), round);
+    }
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_join(thread[i], NULL), 0);
+    CHECK_OK(kin_pool_close(pool));
+    CHECK_OK(kin_pool_join(pool, kin_in_s(20)));
+    CHECK_OK(kin_pool_free(pool));
 }
 
 TEST(what_is_no_result_is_refused)
