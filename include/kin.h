@@ -3,18 +3,22 @@
 #define KIN_H
 
 #include <kin/connection.h>
+#include <kin/container.h>
 #include <kin/error.h>
 #include <kin/event.h>
 #include <kin/local.h>
 #include <kin/lock.h>
 #include <kin/log.h>
 #include <kin/memory.h>
+#include <kin/object.h>
+#include <kin/pickle.h>
 #include <kin/pool.h>
 #include <kin/process.h>
 #include <kin/queue.h>
 #include <kin/rlock.h>
 #include <kin/thread.h>
 #include <kin/time.h>
+#include <kin/value.h>
 #include <kin/version.h>
 
 #endif

@@ -34,6 +34,9 @@ KIN_BEGIN
     X(KIN_ESTARTED, -1018, "the family's memory is already in use; too late for options") \
     X(KIN_ENOTCHILD, -1019, "only the process that started a process may do this") \
     X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it") \
+    X(KIN_EKIND, -1034, "a value of another kind") \
+    X(KIN_EPICKLE, -1035, "not a pickle, or cut short; the fault tells where") \
+    X(KIN_EREFUSED, -1036, "holds what kin does not read; the fault tells what") \
     X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key") \
     X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections") \
     X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed") \

@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -197,4 +199,18 @@ void *kin__os_calloc(size_t count, size_t size)
 void kin__os_free(void *memory)
 {
     free(memory);
+}
+
+void *kin__os_realloc(void *memory, size_t size)
+{
+    return kin__os_fault(KIN__FAULT_MEMORY) < 0 ? NULL : realloc(memory, size);
+}
+
+/* What the kernel gives every program at its start; libc makes its own secrets of it. */
+void kin__os_secret(uint64_t secret[2])
+{
+    const void *random = (const void *)getauxval(AT_RANDOM);
+    secret[0] = 0x9e3779b97f4a7c15u;
+    secret[1] = 0xd1b54a32d192ed03u;
+    if (random) memcpy(secret, random, 2 * sizeof *secret);
 }

@@ -165,6 +165,9 @@ int kin__os_is_code(const void *address);
 
 void *kin__os_malloc(size_t size); /* NULL when there is none */
 void *kin__os_calloc(size_t count, size_t size);
+void *kin__os_realloc(void *memory, size_t size);
+/* 16 bytes that others cannot guess and that stay the same in this process and its forks. */
+void kin__os_secret(uint64_t secret[2]);
 void kin__os_free(void *memory);
 /* Flushes stdio's output streams, before a fork.  In a program with threads only stdout and
  * stderr: another thread may hold any other for as long as it is blocked in it. */
