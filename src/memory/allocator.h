@@ -31,6 +31,7 @@ enum kin__object_kind {
     KIN__OBJECT_POOL,
     KIN__OBJECT_RECORDS,
     KIN__OBJECT_EVENT,
+    KIN__OBJECT_CONDITION,
     KIN__OBJECT_KINDS
 };
 

@@ -334,6 +334,14 @@ TEST(y03_event)
     CHECK_STR(example_line[5], "cleared; is it set: no");
 }
 
+TEST(y10_condition)
+{
+    example_run("y10_condition");
+    example_expect("a customer waits: the shelf is empty",
+                   "2000 loaves baked, 2000 eaten, numbers that add up to 1001000",
+                   "never more than 3 on the shelf: yes");
+}
+
 TEST(y04_balance)
 {
     example_run("y04_balance");

@@ -1,0 +1,191 @@
+/* condition.c: the public condition: a sequence that notifiers move on, and sleepers on it.
+ *
+ * Invariants:
+ *  - A waiter is counted as a sleeper, and knows the sequence, before it gives the lock back; a
+ *    notifier has the lock.  So a notification either finds it counted or comes before it.
+ *  - A notification is one step of the sequence.  Nobody keeps it for anybody: a sleeper that is
+ *    killed after it was woken is reaped, and its reaper wakes all the others, which look at
+ *    their predicates.  So they do when a notifier is killed between the step and the wake-up.
+ *  - A waiter that finds the lock in the hands of the dead goes on as if it were notified: what
+ *    the dead one changed it may not have told.
+ */
+#include <kin/condition.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "memory/reap.h"
+#include "sync/mutex.h"
+
+#define MAGIC_CONDITION 0x646e6f636e696b01ull
+#define MAGIC_OWN       0x646e6f636e696b02ull
+
+/* SHARED.
+ *   magic      → CONDITION by who opens it, → CLOSED by who closes it.
+ *   mutex, lock_magic   the lock and how to tell that it is open: constant.
+ *   changed    the sequence, moved by notifiers and by the reaper; and the count of sleepers.
+ *   own        the lock, if it was given none. */
+struct kin_condition {
+    uint64_t magic;
+    uint64_t lock_magic;
+    struct kin__mutex *mutex;
+    struct kin__event changed;
+    struct kin__mutex own __attribute__((aligned(64)));
+};
+
+static int enter(const kin_condition *condition)
+{
+    int rc = kin__enter();
+    if (rc == 0) rc = kin__check(condition, offsetof(struct kin_condition, magic), MAGIC_CONDITION);
+    return __builtin_expect(rc == 0, 1) ? kin__mutex_check(condition->mutex, condition->lock_magic) : rc;
+}
+
+/* ---- opening and closing ---------------------------------------------------------------------- */
+
+/* Finds the lock that the options name, NULL for none. */
+static int find_lock(const kin_condition_options *options, struct kin__mutex **mutex, uint64_t *magic)
+{
+    *mutex = NULL;
+    if (options->lock != NULL && options->rlock != NULL) return -EINVAL;
+    if (options->lock != NULL) *mutex = kin__lock_mutex(options->lock, magic);
+    if (options->rlock != NULL) *mutex = kin__rlock_mutex(options->rlock, magic);
+    return *mutex != NULL ? kin__mutex_check(*mutex, *magic) : 0;
+}
+
+int kin_condition_open_sized(kin_condition **condition, const kin_condition_options *options, size_t size)
+{
+    kin_condition_options given = {0};
+    struct kin__mutex *mutex = NULL;
+    uint64_t magic = MAGIC_OWN;
+    if (condition == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    int rc = kin__enter();
+    if (rc == 0) rc = find_lock(&given, &mutex, &magic);
+    if (rc < 0) return rc;
+    kin_condition *made = kin__allocate_object(KIN__OBJECT_CONDITION, sizeof *made, &rc);
+    if (made == NULL) return rc;
+    kin__event_init(&made->changed);
+    kin__mutex_init(&made->own, (struct kin__mutex_plan){.recursive = true}, MAGIC_OWN);
+    made->mutex = mutex != NULL ? mutex : &made->own;
+    made->lock_magic = magic;
+    __atomic_store_n(&made->magic, MAGIC_CONDITION, __ATOMIC_RELEASE);
+    *condition = made;
+    kin__allocate_finish();
+    return 0;
+}
+
+int kin_condition_close(kin_condition *condition)
+{
+    if (condition == NULL) return 0;
+    int rc = kin__enter();
+    if (rc == 0) rc = kin__check(condition, offsetof(struct kin_condition, magic), MAGIC_CONDITION);
+    if (rc < 0) return rc;
+    __atomic_store_n(&condition->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
+    rc = kin__point_in_use(&condition->changed.point) ? -EBUSY : kin__mutex_shut(&condition->own, MAGIC_OWN);
+    if (rc == 0) return kin__free(condition, NULL);
+    __atomic_store_n(&condition->magic, MAGIC_CONDITION, __ATOMIC_SEQ_CST);
+    return rc;
+}
+
+/* ---- the lock ------------------------------------------------------------------------------------ */
+
+int kin_condition_acquire(kin_condition *condition, kin_deadline deadline)
+{
+    int rc = enter(condition);
+    return rc < 0 ? rc : kin__mutex_acquire(condition->mutex, condition->lock_magic, deadline);
+}
+
+int kin_condition_release(kin_condition *condition)
+{
+    int rc = enter(condition);
+    return rc < 0 ? rc : kin__mutex_release(condition->mutex);
+}
+
+static int enter_with_lock(kin_condition *condition)
+{
+    int rc = enter(condition);
+    if (rc == 0 && kin__self.robust->pending != NULL) rc = -EDEADLK;
+    return rc == 0 && !kin__mutex_held_by_me(condition->mutex) ? -EPERM : rc;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------------- */
+
+/* Sleeps until the sequence has moved on from `seen`: 0, or -ETIMEDOUT. */
+static int sleep_on(kin_condition *condition, uint32_t seen, kin_deadline deadline)
+{
+    for (;;) {
+        int rc = kin__event_sleep(&condition->changed, seen, deadline);
+        if (atomic_load(&condition->changed.point.word) != seen) return 0;
+        if (rc < 0) return rc;
+        /* CRASH: an owner that died with the lock may have changed something and not told. */
+        if ((atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0) return 0;
+        if (kin__mutex_check(condition->mutex, condition->lock_magic) < 0) return 0;
+    }
+}
+
+/* By who holds the lock. */
+static int wait_once(kin_condition *condition, kin_deadline deadline)
+{
+    struct kin__mutex *mutex = condition->mutex;
+    uint64_t magic = condition->lock_magic;
+    uint32_t depth = mutex->depth;
+    uint32_t seen = kin__event_prepare(&condition->changed);
+    /* CRASH: with the lock, the next owner is told; without it, a sleeper is uncounted. */
+    kin__mutex_free(mutex);
+    int rc = sleep_on(condition, seen, deadline);
+    kin__event_done(&condition->changed);
+    int acquired = kin__mutex_check(mutex, magic);
+    if (acquired == 0) acquired = kin__mutex_acquire(mutex, magic, KIN_FOREVER);
+    if (acquired >= 0) mutex->depth = depth;
+    return acquired != 0 ? acquired : rc;
+}
+
+int kin_condition_wait(kin_condition *condition, kin_deadline deadline)
+{
+    int rc = enter_with_lock(condition);
+    return rc < 0 ? rc : wait_once(condition, deadline);
+}
+
+int kin_condition_wait_for(kin_condition *condition, kin_condition_predicate *predicate, void *argument,
+                           kin_deadline deadline)
+{
+    int rc = enter_with_lock(condition);
+    if (rc < 0) return rc;
+    if (predicate == NULL) return -EINVAL;
+    while (!predicate(argument)) {
+        if (rc == -ETIMEDOUT) return rc;
+        rc = wait_once(condition, deadline);
+        if (rc != 0 && rc != -ETIMEDOUT) return rc;
+    }
+    return 0;
+}
+
+/* ---- notifying --------------------------------------------------------------------------------------- */
+
+int kin_condition_notify(kin_condition *condition, unsigned count)
+{
+    int rc = enter_with_lock(condition);
+    if (rc < 0 || count == 0) return rc;
+    /* CRASH: between the step and the wake-up: the reaper wakes all (announce). */
+    void *outer = kin__touch(condition);
+    kin__event_notify(&condition->changed, count < INT32_MAX ? (int)count : INT32_MAX);
+    kin__untouch(outer);
+    return 0;
+}
+
+int kin_condition_notify_all(kin_condition *condition)
+{
+    return kin_condition_notify(condition, UINT32_MAX);
+}
+
+static void announce(void *object, struct kin__member *dead)
+{
+    kin_condition *condition = object;
+    (void)dead;
+    kin__waiters_wake_all(&condition->changed.point);
+}
+
+__attribute__((constructor)) static void register_hooks(void)
+{
+    kin__reap_hooks[KIN__OBJECT_CONDITION].announce = announce;
+}
