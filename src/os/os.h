@@ -115,7 +115,7 @@ int kin__os_process_gone(int pid, int64_t since);
  * is KIN_RUNNING when it does neither, and KIN_UNKNOWN when it has been collected. */
 void kin__os_process_end(int pid, kin_exit_status *status);
 /* The name of a thread as the system shows it; empty when there is no such thread. */
-void kin__os_thread_name(int pid, int thread, char *name, size_t size);
+void kin__os_thread_label(int pid, int thread, char *name, size_t size);
 /* Collects the status of a child that has ended.  0: `*status` is set; -EAGAIN: it runs;
  * -ECHILD: somebody else has collected it and the kernel cannot tell any more (where the
  * kernel can, by PIDFD_GET_INFO, the status comes from there). */

@@ -244,7 +244,7 @@ void kin__os_process_end(int pid, kin_exit_status *status)
         describe(status, wait_status);
 }
 
-void kin__os_thread_name(int pid, int thread, char *name, size_t size)
+void kin__os_thread_label(int pid, int thread, char *name, size_t size)
 {
     char path[48];
     name[0] = 0;

@@ -132,7 +132,7 @@ int kin__mutex_owner(struct kin__mutex *mutex, kin_owner *owner)
     owner->thread = (int)(word & KIN__WORD_OWNER);
     owner->pid = kin__member_pid(kin__member_of_thread(word & KIN__WORD_OWNER));
     owner->end = KIN_RUNNING;
-    kin__os_thread_name(owner->pid, owner->thread, owner->name, sizeof owner->name);
+    kin__os_thread_label(owner->pid, owner->thread, owner->name, sizeof owner->name);
     return 1;
 }
 
