@@ -17,6 +17,7 @@
 #include <kin/process.h>
 #include <kin/queue.h>
 #include <kin/rlock.h>
+#include <kin/rwlock.h>
 #include <kin/thread.h>
 #include <kin/time.h>
 #include <kin/value.h>

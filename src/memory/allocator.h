@@ -32,6 +32,8 @@ enum kin__object_kind {
     KIN__OBJECT_RECORDS,
     KIN__OBJECT_EVENT,
     KIN__OBJECT_CONDITION,
+    KIN__OBJECT_RWLOCK,
+    KIN__OBJECT_READERS,
     KIN__OBJECT_KINDS
 };
 

@@ -106,7 +106,8 @@ struct kin__self {
     struct kin__robust_list *robust;
     uint32_t owner_word; /* what it writes into a word it owns: thread id and FUTEX_WAITERS */
     uint32_t locks_held;
-    uint64_t identity; /* pid above, thread id below: what it leaves in a lock it holds */
+    uint64_t identity;     /* pid above, thread id below: what it leaves in a lock it holds */
+    uint32_t reader_place; /* where in a read-write lock it found room; see rwlock.c */
     unsigned level;
     struct kin__process_slot *process;
     uint64_t process_identity; /* generation of that slot */

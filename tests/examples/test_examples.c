@@ -342,6 +342,13 @@ TEST(y10_condition)
                    "never more than 3 on the shelf: yes");
 }
 
+TEST(y11_rwlock)
+{
+    example_run("y11_rwlock");
+    example_expect("1000 routes written, readers that saw half of one: 0", "a writer ended with -9",
+                   "told of the death of a writer, the route is in halves", "repaired: yes");
+}
+
 TEST(y04_balance)
 {
     example_run("y04_balance");

@@ -1,0 +1,480 @@
+/* rwlock.c: the public read-write lock: a mutex for the writer, and a robust word for each reader.
+ *
+ * Invariants:
+ *  - A reader holds an entry: a robust word of its own in its robust list.  So many readers do not
+ *    share a cache line, and one that dies is taken off by the kernel, which wakes a writer that
+ *    waits for it.
+ *  - The writer holds `gate`, and after that has seen every entry free.  A reader takes its entry
+ *    first and then looks at the gate, and gives the entry back if it is held.  Both steps are
+ *    seq_cst: one of the two sees the other.
+ *  - Readers never hold the gate for long: only to take it over from a dead writer.
+ *  - `untold` keeps the news of a dead writer when the one who was told could not stay.
+ *
+ * The entries are the "distributed" readers of brlock (Linux 2.4) and BRAVO (Dice, Kogan 2019).
+ */
+#include <kin/rwlock.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "memory/object.h"
+#include "memory/reap.h"
+#include "os/os.h"
+#include "sync/mutex.h"
+
+#define MAGIC_RWLOCK 0x6c77726e696b0101ull
+#define MAGIC_GATE   0x6c77726e696b0102ull
+#define MAGIC_TURN   0x6c77726e696b0103ull
+
+#define FIRST    16
+#define SEGMENT  64
+#define SEGMENTS 32
+
+/* An acquisition takes two words at once for a moment. */
+#define HOLDS_MOST (KIN__HOLDS_MOST - 1)
+
+/* SHARED.  One who reads.
+ *   hold    see struct kin__robust.
+ *   depth   how often its holder reads beyond the first time.  By the holder. */
+struct reader {
+    struct kin__robust hold;
+    uint32_t depth;
+} __attribute__((aligned(64)));
+
+/* SHARED.
+ *   head      see object.h.
+ *   gate      the writer's.
+ *   fair      constant.
+ *   untold    0 → 1 by who holds the gate, after a death; → 0 by who is told.
+ *   waiting   readers that wait for the gate to be free.
+ *   turn      fair locks: whoever has to wait, reader or writer, waits for this first.
+ *   growing   of who publishes a segment.
+ *   capacity  entries there are: FIRST, and SEGMENT for each segment.  Written under `growing`.
+ *   segment   NULL → a segment, under `growing`; freed when the lock is. */
+struct kin_rwlock {
+    struct kin__object head;
+    struct kin__mutex gate __attribute__((aligned(64)));
+    bool fair __attribute__((aligned(64)));
+    _Atomic uint32_t untold;
+    _Atomic uint32_t capacity;
+    struct kin__event waiting;
+    struct kin__latch growing;
+    struct kin__mutex turn __attribute__((aligned(64)));
+    _Atomic(void *) segment[SEGMENTS];
+    struct reader first[FIRST];
+};
+
+static int enter(const kin_rwlock *lock)
+{
+    int rc = kin__enter();
+    if (rc == 0) rc = kin__check(lock, offsetof(struct kin_rwlock, head.magic), MAGIC_RWLOCK);
+    return __builtin_expect(rc == 0 && kin__self.robust->pending != NULL, 0) ? -EDEADLK : rc;
+}
+
+/* ---- entries ---------------------------------------------------------------------------------- */
+
+static struct reader *entry(kin_rwlock *lock, uint32_t index)
+{
+    if (__builtin_expect(index < FIRST, 1)) return &lock->first[index];
+    struct reader *segment = atomic_load(&lock->segment[(index - FIRST) / SEGMENT]);
+    return &segment[(index - FIRST) % SEGMENT];
+}
+
+static uint32_t entry_word(const struct reader *reader)
+{
+    return atomic_load_explicit(&reader->hold.point.word, memory_order_relaxed);
+}
+
+static void init_entries(struct reader *reader, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        reader[i].hold.point.kind = KIN__POINT_OWNER;
+        atomic_store(&reader[i].hold.point.word, 0);
+    }
+}
+
+/* Where to begin: at the entry that the thread used last, of whatever lock; at first at one that
+ * is likely to be no other thread's. */
+static uint32_t place(uint32_t capacity)
+{
+    uint32_t habit = kin__self.reader_place;
+    if (__builtin_expect(habit == 0, 0)) habit = (uint32_t)(kin__self.member - kin__family.members);
+    return habit <= capacity ? habit - 1 : habit % capacity;
+}
+
+/* The calling thread's entry, NULL if it has none. */
+static struct reader *own_entry(kin_rwlock *lock)
+{
+    uint32_t capacity = atomic_load(&lock->capacity);
+    for (uint32_t n = 0, i = place(capacity); n < capacity; n++, i = i + 1 < capacity ? i + 1 : 0)
+        if (kin__word_is_mine(entry_word(entry(lock, i)))) return entry(lock, i);
+    return NULL;
+}
+
+/* Adds a segment if there are still `capacity` entries: 0, KIN_EHELD, -ENOMEM, or an error of a
+ * latch. */
+static int grow(kin_rwlock *lock, uint32_t capacity)
+{
+    uint32_t number = (capacity - FIRST) / SEGMENT;
+    int rc;
+    if (number >= SEGMENTS) return KIN_EHELD;
+    struct reader *segment = kin__allocate_object(KIN__OBJECT_READERS, SEGMENT * sizeof *segment, &rc);
+    if (segment == NULL) return rc;
+    init_entries(segment, SEGMENT);
+    rc = kin__latch_acquire(&lock->growing, KIN_FOREVER);
+    if (rc < 0 || atomic_load(&lock->segment[number]) != NULL) {
+        if (rc >= 0) atomic_store(&lock->capacity, FIRST + (number + 1) * SEGMENT);
+        if (rc >= 0) kin__latch_release(&lock->growing);
+        kin__allocate_cancel();
+        return rc < 0 ? rc : 0;
+    }
+    if (rc > 0) kin__latch_clean(&lock->growing);
+    /* CRASH: published and not yet counted: the next one who comes here counts it. */
+    kin__allocate_publish(&lock->segment[number]);
+    atomic_store(&lock->capacity, FIRST + (number + 1) * SEGMENT);
+    kin__latch_release(&lock->growing);
+    return 0;
+}
+
+/* Takes a free entry. */
+static int take_entry(kin_rwlock *lock, struct reader **taken)
+{
+    for (;;) {
+        uint32_t capacity = atomic_load(&lock->capacity);
+        for (uint32_t n = 0, i = place(capacity); n < capacity; n++, i = i + 1 < capacity ? i + 1 : 0) {
+            struct reader *reader = entry(lock, i);
+            uint32_t seen = entry_word(reader);
+            if ((seen & KIN__WORD_OWNER) != 0 || !kin__hold_take(&reader->hold, seen)) continue;
+            reader->depth = 0;
+            kin__self.reader_place = i + 1;
+            *taken = reader;
+            return 0;
+        }
+        int rc = grow(lock, capacity);
+        if (rc < 0) return rc;
+    }
+}
+
+static void free_entry(struct reader *reader)
+{
+    kin__hold_free(&reader->hold);
+}
+
+/* ---- news of a dead writer -------------------------------------------------------------------- */
+
+/* The end of every acquisition. */
+static int admit(kin_rwlock *lock)
+{
+    if (__builtin_expect(atomic_load_explicit(&lock->untold, memory_order_relaxed) == 0, 1)) return 0;
+    return atomic_exchange(&lock->untold, 0) != 0 ? KIN_OWNER_DIED : 0;
+}
+
+/* ---- the gate --------------------------------------------------------------------------------- */
+
+static bool gate_is_free(kin_rwlock *lock)
+{
+    return atomic_load(&lock->gate.robust.point.word) == 0;
+}
+
+static bool writers_wait(kin_rwlock *lock)
+{
+    return kin__waiters_any(&lock->gate.robust.point);
+}
+
+/* The gate is free, or a writer has given up.  Seq_cst on both sides: whoever leaves last tells. */
+static void tell_readers(kin_rwlock *lock)
+{
+    if (lock->fair || !writers_wait(lock)) kin__event_notify(&lock->waiting, INT32_MAX);
+}
+
+static void free_gate(kin_rwlock *lock)
+{
+    kin__mutex_free(&lock->gate);
+    /* CRASH: free, and the readers are not told: the reaper tells them (announce), or they look when
+     * their slice is over. */
+    tell_readers(lock);
+}
+
+/* After a writer's death: makes the gate free, and keeps the news.  False if somebody else does. */
+static bool inherit_gate(kin_rwlock *lock)
+{
+    uint32_t seen = atomic_load(&lock->gate.robust.point.word);
+    if ((seen & KIN__WORD_OWNER) != 0 || (seen & KIN__WORD_DIED) == 0) return false;
+    if (!kin__mutex_take(&lock->gate, seen)) return false;
+    atomic_store(&lock->untold, 1);
+    free_gate(lock);
+    return true;
+}
+
+/* ---- fair locks: one after the other ------------------------------------------------------------ */
+
+/* How long a thread that comes lets those go first that have waited and are being woken. */
+#define STAND_ASIDE 200
+
+static int acquire_turn(kin_rwlock *lock, kin_deadline deadline)
+{
+    struct kin__wait_point *point = &lock->turn.robust.point;
+    for (int i = 0; i < STAND_ASIDE && atomic_load(&point->word) == 0 && kin__waiters_any(point); i++)
+        kin__os_yield();
+    return kin__mutex_acquire(&lock->turn, MAGIC_TURN, deadline);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+/* 0: reads; -EAGAIN: the gate is held. */
+static int try_read(kin_rwlock *lock)
+{
+    struct reader *reader = NULL;
+    int rc = take_entry(lock, &reader);
+    if (rc < 0) return rc;
+    if (__builtin_expect(gate_is_free(lock), 1)) return admit(lock);
+    free_entry(reader);
+    return -EAGAIN;
+}
+
+static bool may_read(void *context)
+{
+    kin_rwlock *lock = context;
+    uint32_t word = atomic_load(&lock->gate.robust.point.word);
+    if ((word & KIN__WORD_DIED) != 0) return true;
+    return word == 0 && (lock->fair || !writers_wait(lock));
+}
+
+static int wait_to_read(kin_rwlock *lock, kin_deadline deadline)
+{
+    for (;;) {
+        int rc = kin__event_await(&lock->waiting, may_read, lock, deadline);
+        if (rc < 0) return rc;
+        inherit_gate(lock);
+        rc = try_read(lock);
+        if (rc != -EAGAIN) return rc;
+    }
+}
+
+static int read_slow(kin_rwlock *lock, kin_deadline deadline)
+{
+    if (kin__mutex_held_by_me(&lock->gate)) return -EDEADLK;
+    struct reader *reader = own_entry(lock);
+    if (reader != NULL) {
+        if (reader->depth == UINT32_MAX) return KIN_EHELD;
+        reader->depth++;
+        return 0;
+    }
+    if (kin__self.locks_held >= HOLDS_MOST) return KIN_EHELD;
+    if (!lock->fair) return wait_to_read(lock, deadline);
+    int rc = acquire_turn(lock, deadline);
+    if (rc < 0) return rc;
+    rc = wait_to_read(lock, deadline);
+    kin__mutex_free(&lock->turn);
+    return rc;
+}
+
+/* Would it be rude to go first? */
+static bool somebody_waits(kin_rwlock *lock)
+{
+    return lock->fair ? atomic_load_explicit(&lock->turn.robust.point.word, memory_order_relaxed) != 0
+                      : writers_wait(lock);
+}
+
+int kin_rwlock_acquire_read(kin_rwlock *lock, kin_deadline deadline)
+{
+    int rc = enter(lock);
+    if (__builtin_expect(rc < 0, 0)) return rc;
+    void *outer = kin__touch(lock);
+    rc = -EAGAIN;
+    if (__builtin_expect(gate_is_free(lock) && !somebody_waits(lock) && kin__self.locks_held < HOLDS_MOST, 1))
+        rc = try_read(lock);
+    if (rc == -EAGAIN) rc = read_slow(lock, deadline);
+    kin__untouch(outer);
+    return rc;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+/* Until that entry is free: 0, -EDEADLK, -ETIMEDOUT. */
+static int wait_for_reader(struct reader *reader, kin_deadline deadline)
+{
+    struct kin__wait_point *point = &reader->hold.point;
+    unsigned budget = kin__spin_limit / 10, steps = 1;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps))
+        if ((atomic_load(&point->word) & KIN__WORD_OWNER) == 0) return 0;
+    int rc = 0;
+    kin__waiters_enter(point);
+    while (rc >= 0) {
+        uint32_t seen = atomic_load(&point->word);
+        if ((seen & KIN__WORD_OWNER) == 0) break;
+        rc = kin__word_is_mine(seen) ? -EDEADLK : kin__sleep(point, seen, deadline);
+    }
+    kin__waiters_leave(point);
+    return rc < 0 ? rc : 0;
+}
+
+/* With the gate held: until nobody reads. */
+static int drain(kin_rwlock *lock, kin_deadline deadline)
+{
+    uint32_t capacity = atomic_load(&lock->capacity);
+    for (uint32_t i = 0; i < capacity; i++) {
+        struct reader *reader = entry(lock, i);
+        uint32_t word = atomic_load(&reader->hold.point.word);
+        if ((word & KIN__WORD_OWNER) == 0) continue;
+        int rc = wait_for_reader(reader, deadline);
+        if (rc < 0) return rc;
+    }
+    return 0;
+}
+
+static int acquire_gate(kin_rwlock *lock, kin_deadline deadline)
+{
+    struct kin__mutex *gate = &lock->gate;
+    /* Who reads itself would wait for ever, here or for the writer before it. */
+    if (!gate_is_free(lock) && own_entry(lock) != NULL) return -EDEADLK;
+    if (!lock->fair) return kin__mutex_acquire(gate, MAGIC_GATE, deadline);
+    if (kin__mutex_held_by_me(gate)) return -EDEADLK;
+    int rc = acquire_turn(lock, deadline);
+    if (rc < 0) return rc;
+    rc = kin__mutex_acquire(gate, MAGIC_GATE, deadline);
+    kin__mutex_free(&lock->turn);
+    return rc;
+}
+
+int kin_rwlock_acquire_write(kin_rwlock *lock, kin_deadline deadline)
+{
+    int rc = enter(lock);
+    if (__builtin_expect(rc < 0, 0)) return rc;
+    void *outer = kin__touch(lock);
+    rc = acquire_gate(lock, deadline);
+    if (rc == KIN_OWNER_DIED) atomic_store(&lock->untold, 1);
+    if (rc >= 0) {
+        rc = drain(lock, deadline);
+        if (rc < 0) free_gate(lock);
+    } else if (gate_is_free(lock)) {
+        tell_readers(lock); /* they may have stood back for us */
+    }
+    if (rc == 0) rc = admit(lock);
+    kin__untouch(outer);
+    return rc;
+}
+
+/* ---- both ------------------------------------------------------------------------------------- */
+
+int kin_rwlock_release(kin_rwlock *lock)
+{
+    int rc = enter(lock);
+    if (__builtin_expect(rc < 0, 0)) return rc;
+    if (kin__mutex_held_by_me(&lock->gate)) {
+        void *outer = kin__touch(lock);
+        free_gate(lock);
+        kin__untouch(outer);
+        return 0;
+    }
+    struct reader *reader = own_entry(lock);
+    if (__builtin_expect(reader == NULL, 0)) return -EPERM;
+    if (reader->depth > 0)
+        reader->depth--;
+    else
+        free_entry(reader);
+    return 0;
+}
+
+int kin_rwlock_owner_sized(kin_rwlock *lock, kin_owner *owner, size_t size)
+{
+    int rc = enter(lock);
+    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, kin__mutex_owner, owner, size);
+}
+
+int kin_rwlock_last_death_sized(kin_rwlock *lock, kin_owner *dead, size_t size)
+{
+    int rc = enter(lock);
+    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, kin__mutex_last_death, dead, size);
+}
+
+long kin_rwlock_readers(kin_rwlock *lock)
+{
+    int rc = enter(lock);
+    if (rc < 0) return rc;
+    long count = 0;
+    uint32_t capacity = atomic_load(&lock->capacity);
+    for (uint32_t i = 0; i < capacity; i++) count += (entry_word(entry(lock, i)) & KIN__WORD_OWNER) != 0;
+    return count;
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------ */
+
+int kin_rwlock_open_sized(kin_rwlock **lock, const kin_rwlock_options *options, size_t size)
+{
+    kin_rwlock_options given = {0};
+    if (lock == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    int rc = kin__enter();
+    if (rc < 0) return rc;
+    kin_rwlock *made = kin__object_make(KIN__OBJECT_RWLOCK, sizeof *made, &rc);
+    if (made == NULL) return rc;
+    made->fair = given.fair;
+    atomic_store(&made->untold, 0);
+    atomic_store(&made->capacity, FIRST);
+    kin__event_init(&made->waiting);
+    kin__mutex_init(&made->gate, (struct kin__mutex_plan){0}, MAGIC_GATE);
+    kin__mutex_init(&made->turn, (struct kin__mutex_plan){0}, MAGIC_TURN);
+    init_entries(made->first, FIRST);
+    *lock = made;
+    kin__object_publish(&made->head, MAGIC_RWLOCK);
+    return 0;
+}
+
+static bool in_use(kin_rwlock *lock)
+{
+    if ((atomic_load(&lock->gate.robust.point.word) & KIN__WORD_OWNER) != 0 ||
+        (atomic_load(&lock->turn.robust.point.word) & KIN__WORD_OWNER) != 0 ||
+        kin__point_in_use(&lock->gate.robust.point) || kin__point_in_use(&lock->waiting.point) ||
+        kin__point_in_use(&lock->turn.robust.point))
+        return true;
+    uint32_t capacity = atomic_load(&lock->capacity);
+    for (uint32_t i = 0; i < capacity; i++)
+        if ((atomic_load(&entry(lock, i)->hold.point.word) & KIN__WORD_OWNER) != 0) return true;
+    return false;
+}
+
+static int destroy(kin_rwlock *lock)
+{
+    for (int i = 0; i < SEGMENTS; i++) {
+        void *segment = atomic_load(&lock->segment[i]);
+        if (segment != NULL) kin__free(segment, &lock->segment[i]);
+    }
+    return kin__object_close_end(&lock->head);
+}
+
+/* Closes it if nobody uses it; `lock` counts as closed. */
+static int close_unused(kin_rwlock *lock)
+{
+    if (!in_use(lock)) return destroy(lock);
+    atomic_store(&lock->head.closer, NULL);
+    __atomic_store_n(&lock->head.magic, MAGIC_RWLOCK, __ATOMIC_SEQ_CST);
+    return -EBUSY;
+}
+
+int kin_rwlock_close(kin_rwlock *lock)
+{
+    if (lock == NULL) return 0;
+    int rc = enter(lock);
+    if (rc < 0) return rc;
+    void *outer = kin__touch(lock);
+    rc = kin__object_close_begin(&lock->head);
+    if (rc == 0) rc = close_unused(lock);
+    kin__untouch(outer);
+    return rc;
+}
+
+/* ---- after a death ------------------------------------------------------------------------------ */
+
+static void announce(void *object, struct kin__member *dead)
+{
+    kin_rwlock *lock = object;
+    bool closing = kin__object_closing(&lock->head, dead);
+    kin__waiters_wake_all(&lock->waiting.point);
+    if (closing) close_unused(lock);
+}
+
+__attribute__((constructor)) static void register_hooks(void)
+{
+    kin__reap_hooks[KIN__OBJECT_RWLOCK].announce = announce;
+}
