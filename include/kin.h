@@ -5,6 +5,7 @@
 #include <kin/connection.h>
 #include <kin/container.h>
 #include <kin/condition.h>
+#include <kin/connection.h>
 #include <kin/error.h>
 #include <kin/event.h>
 #include <kin/local.h>
