@@ -2,10 +2,9 @@
 #ifndef KIN_H
 #define KIN_H
 
-#include <kin/connection.h>
-#include <kin/container.h>
 #include <kin/condition.h>
 #include <kin/connection.h>
+#include <kin/container.h>
 #include <kin/error.h>
 #include <kin/event.h>
 #include <kin/local.h>
