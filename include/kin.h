@@ -18,6 +18,7 @@
 #include <kin/queue.h>
 #include <kin/rlock.h>
 #include <kin/rwlock.h>
+#include <kin/subprocess.h>
 #include <kin/thread.h>
 #include <kin/time.h>
 #include <kin/value.h>

@@ -43,6 +43,7 @@ KIN_BEGIN
     X(KIN_ETRUNCATED, -1043, "the message ends in its middle: its sender ended") \
     X(KIN_ENOTGIVEN, -1044, "not given to this process: name it in kin_process_options") \
     X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
+    X(KIN_ECOMMAND, -1061, "the command failed; kin_subprocess_error tells how") \
     /* a line for each, and this one last */
 
 enum kin_error {

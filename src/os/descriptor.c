@@ -44,7 +44,7 @@ int kin__os_poll(struct kin__poll *items, size_t count, kin_deadline deadline)
     if (rc < 0) return rc;
     if (count > POLL_ON_STACK && (polled = kin__os_malloc(count * sizeof *polled)) == NULL) return -ENOMEM;
     for (size_t i = 0; i < count; i++)
-        polled[i] = (struct pollfd){.fd = items[i].descriptor, .events = POLLIN};
+        polled[i] = (struct pollfd){.fd = items[i].descriptor, .events = items[i].write ? POLLOUT : POLLIN};
     rc = poll_until(polled, count, deadline);
     for (size_t i = 0; i < count; i++) {
         items[i].ready = rc > 0 && polled[i].revents != 0;

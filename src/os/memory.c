@@ -196,14 +196,14 @@ void *kin__os_calloc(size_t count, size_t size)
     return kin__os_fault(KIN__FAULT_MEMORY) < 0 ? NULL : calloc(count, size);
 }
 
-void kin__os_free(void *memory)
-{
-    free(memory);
-}
-
 void *kin__os_realloc(void *memory, size_t size)
 {
     return kin__os_fault(KIN__FAULT_MEMORY) < 0 ? NULL : realloc(memory, size);
+}
+
+void kin__os_free(void *memory)
+{
+    free(memory);
 }
 
 /* What the kernel gives every program at its start; libc makes its own secrets of it. */

@@ -148,7 +148,8 @@ int kin__os_close(int descriptor);
 int kin__os_set_inherit(int descriptor, bool inherit);
 struct kin__poll {
     int descriptor; /* < 0: not looked at */
-    bool ready;     /* out: readable, or hung up */
+    bool write;     /* looked at for room to write, not for something to read */
+    bool ready;     /* out: it is, or hung up */
 };
 /* Waits until one of them is ready; returns how many are, 0 at the deadline, -EINTR. */
 int kin__os_poll(struct kin__poll *items, size_t count, kin_deadline deadline);
@@ -165,7 +166,7 @@ int kin__os_is_code(const void *address);
 
 void *kin__os_malloc(size_t size); /* NULL when there is none */
 void *kin__os_calloc(size_t count, size_t size);
-void *kin__os_realloc(void *memory, size_t size);
+void *kin__os_realloc(void *memory, size_t size); /* NULL: none, and `memory` stays */
 /* 16 bytes that others cannot guess and that stay the same in this process and its forks. */
 void kin__os_secret(uint64_t secret[2]);
 void kin__os_free(void *memory);

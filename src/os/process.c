@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "os/fault.h"
+#include "os/processes.h"
 #include "os/read.h"
 
 /* Older headers lack what follows; the numbers are the kernel's for ever. */
@@ -191,8 +193,7 @@ int kin__os_process_collect(int process_descriptor, kin_exit_status *status)
 
 /* ---- by pid --------------------------------------------------------------------------------------- */
 
-/* Reads state, number of threads and start (clock ticks since boot) of a process. */
-static int read_stat(int pid, char *state, long *threads, unsigned long long *start)
+int kin__os_process_note(int pid, struct kin__process_note *note)
 {
     char path[32], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
@@ -200,26 +201,35 @@ static int read_stat(int pid, char *state, long *threads, unsigned long long *st
     if (rc < 0) return rc;
     /* The name in the second field may hold anything, parentheses too. */
     const char *rest = strrchr(text, ')');
+    note->pid = pid;
     if (rest == NULL ||
-        sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu",
-               state, threads, start) != 3)
+        sscanf(rest + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %" SCNu64,
+               &note->state, &note->parent, &note->group, &note->session, &note->threads, &note->start) != 6)
         return -EIO;
     return 0;
+}
+
+uint64_t kin__os_process_ticks(int64_t boot)
+{
+    return (uint64_t)boot / (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+/* A first thread that has ended looks like a zombie while others go on. */
+bool kin__os_process_is_over(const struct kin__process_note *note)
+{
+    return (note->state == 'Z' || note->state == 'X') && note->threads <= 1;
 }
 
 int kin__os_process_gone(int pid, int64_t since)
 {
     if (pid <= 0) return 0;
     if (kill(pid, 0) < 0 && errno == ESRCH) return 1;
-    char state;
-    long threads;
-    unsigned long long start;
-    int rc = read_stat(pid, &state, &threads, &start);
+    struct kin__process_note note;
+    int rc = kin__os_process_note(pid, &note);
     if (rc < 0) return rc == -ESRCH || (kill(pid, 0) < 0 && errno == ESRCH);
-    /* A first thread that has ended looks like a zombie while others go on. */
-    if ((state == 'Z' || state == 'X') && threads <= 1) return 1;
+    if (kin__os_process_is_over(&note)) return 1;
     /* The start is rounded down to a tick, so it is never late for the process that is meant. */
-    return start > (unsigned long long)since / (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+    return note.start > kin__os_process_ticks(since);
 }
 
 #define FLAG_EXITING 0x4u /* PF_EXITING */

@@ -130,16 +130,31 @@ static int make_gate(void)
     return 0;
 }
 
+static int open_line(void)
+{
+    int rc = is_open(&life.line) ? 0 : make_line();
+    return rc < 0 ? rc : kin__os_lifeline_open(life.line.descriptor, SIGKILL);
+}
+
 /* Makes what the next child will hold. */
 static int make_ready(struct end *own)
 {
     int rc = 0;
     if (life.gate == NULL || life.gate_inherited) rc = make_gate();
-    if (rc == 0 && !is_open(&life.line)) rc = make_line();
+    if (rc == 0) rc = open_line();
     if (rc < 0) return rc;
     *own = life.line;
-    own->descriptor = kin__os_lifeline_open(life.line.descriptor, SIGKILL);
-    return own->descriptor < 0 ? own->descriptor : 0;
+    own->descriptor = rc;
+    return 0;
+}
+
+int kin__child_line(void)
+{
+    if (watch_result < 0) return watch_result;
+    kin__child_lock();
+    int descriptor = open_line();
+    kin__child_unlock();
+    return descriptor;
 }
 
 /* ---- after it ------------------------------------------------------------------------------------- */

@@ -16,6 +16,11 @@
  * Errors: -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -ENOSYS, -ENOENT (/proc is not mounted). */
 int kin__child_fork(int *descriptor);
 
+/* Makes what the next program that this process starts will hold, so that the kernel sends it
+ * SIGKILL when this process is gone: see kin__os_lifeline_open.  The caller closes its copy.
+ * Errors: as kin__child_fork. */
+int kin__child_line(void);
+
 /* The lock of what every fork has to find at rest.  For short sections without a fork. */
 void kin__child_lock(void);
 void kin__child_unlock(void);

@@ -365,3 +365,30 @@ TEST(t04_threads_in_processes)
     example_run("t04_threads_in_processes");
     example_expect("12 threads in 3 processes: summed up 515100, received 515100");
 }
+
+/* ---- other programs -------------------------------------------------------------------------------- */
+
+TEST(x01_call)
+{
+    example_run("x01_call");
+    example_expect("$ echo", "these are arguments", "exit code: 0", "$ sh", "exit code: 3", "$ sh",
+                   "exit code: -15", "$ no-such-command",
+                   "cannot run no-such-command: no such file or directory", "expr says 42");
+}
+
+TEST(x02_communicate)
+{
+    example_run("x02_communicate");
+    example_expect("stdout: apple", "fig", "pear", "stderr: sorted", "exit code: 5",
+                   "8388608 bytes in, 8388608 and 8388608 bytes out");
+}
+
+TEST(x03_popen_parameters)
+{
+    example_run("x03_popen_parameters");
+    example_expect("buffer_size: 100000", "executable: my-name", "stdin: typed", "stdin: at its end",
+                   "stdout: nothing", "stderr: joined", "preexec_fn: before,after", "close_fds: closed",
+                   "pass_fds: open", "keep_fds: open", "shell: 42", "cwd: /usr", "env: ONLY=this",
+                   "env_changes: added", "umask: 0027", "start_new_session: leader", "text line: one",
+                   "text line: two", "text line: three");
+}

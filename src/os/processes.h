@@ -1,0 +1,43 @@
+/* processes.h: what /proc tells of any process of the machine.  The rules of os.h hold here too. */
+#ifndef KIN_OS_PROCESSES_H
+#define KIN_OS_PROCESSES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kin__process_note {
+    int pid;
+    int parent;
+    int group;
+    int session;
+    char state; /* as in proc(5) */
+    long threads;
+    uint64_t start; /* clock ticks since boot; with the pid it names a process for ever */
+};
+
+/* -ENOENT or -ESRCH: there is no such process. */
+int kin__os_process_note(int pid, struct kin__process_note *note);
+/* It has ended: a zombie, all of it. */
+bool kin__os_process_is_over(const struct kin__process_note *note);
+/* A moment of the boot clock, in the unit of `start`. */
+uint64_t kin__os_process_ticks(int64_t boot);
+
+/* Those that there are, each looked at once; the list is for kin__os_free.  Processes that come or
+ * go meanwhile may be in it or not. */
+int kin__os_processes(struct kin__process_note **list, size_t *count);
+
+struct kin__file {
+    uint64_t device;
+    uint64_t inode;
+    bool written; /* to, by who is meant; otherwise read from */
+};
+/* Whether the process has one of the files open in that way, as far as this process may know. */
+bool kin__os_process_holds(int pid, const struct kin__file *files, size_t count);
+
+/* The pids in a control group: kills them all where the kernel can (since 5.14; -ENOENT before),
+ * or lists them for kin__os_free. */
+int kin__os_cgroup_kill(const char *directory);
+int kin__os_cgroup_pids(const char *directory, int **pids, size_t *count);
+
+#endif

@@ -1,0 +1,83 @@
+/* subprocess_error.c: in words, why the calling thread's last command failed. */
+#define _GNU_SOURCE
+#include <kin/subprocess.h>
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "os/os.h"
+#include "process/subprocess.h"
+
+/* Small, because it stands in the memory that each thread has from its beginning. */
+#define TEXT_SIZE 240
+
+static _Thread_local char text[TEXT_SIZE];
+
+const char *kin_subprocess_error(void)
+{
+    return text;
+}
+
+void kin__subprocess_say_nothing(void)
+{
+    text[0] = '\0';
+}
+
+static void add_words(size_t at, int error)
+{
+    const char *words = kin_strerror(error);
+    if (at >= sizeof text) return;
+    int length = snprintf(text + at, sizeof text - at, ": %s", words);
+    /* "No such file" in the middle of a sentence, but "RPC struct is bad". */
+    bool is_word = isupper((unsigned char)words[0]) && !isupper((unsigned char)words[1]);
+    if (is_word && length > 2 && at + 2 < sizeof text - 1)
+        text[at + 2] = (char)tolower((unsigned char)words[0]);
+}
+
+int kin__subprocess_say(int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+int kin__subprocess_fail(int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (length >= 0) add_words((size_t)length, error);
+    return error;
+}
+
+/* The last line that is not empty. */
+static void add_line(size_t at, const char *tail, size_t size)
+{
+    while (size > 0 && isspace((unsigned char)tail[size - 1])) size--;
+    const char *newline = memrchr(tail, '\n', size);
+    if (newline != NULL) {
+        size -= (size_t)(newline + 1 - tail);
+        tail = newline + 1;
+    }
+    if (size > 0 && at < sizeof text) snprintf(text + at, sizeof text - at, ": %.*s", (int)size, tail);
+}
+
+void kin__subprocess_say_end(const char *name, const kin_exit_status *status, const char *tail, size_t size)
+{
+    int length;
+    if (status->kind == KIN_SIGNALED)
+        length = snprintf(text, sizeof text, "%s was killed by %s%s", name,
+                          kin__os_signal_name(status->signal), status->core_dumped ? ", core dumped" : "");
+    else if (status->kind == KIN_EXITED)
+        length = snprintf(text, sizeof text, "%s exited with %d", name, status->code);
+    else
+        length = snprintf(text, sizeof text, "%s has ended; its status was collected elsewhere", name);
+    if (tail != NULL && length > 0) add_line((size_t)length, tail, size);
+}

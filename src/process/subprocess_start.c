@@ -1,0 +1,332 @@
+/* subprocess_start.c: opening the streams of one or more commands and starting them.
+ *
+ * Invariant: after a failure nothing is left: no descriptor, no memory, and of a pipeline no command
+ * that was started before the one that could not be.
+ */
+#define _GNU_SOURCE
+#include <kin/subprocess.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "os/os.h"
+#include "os/spawn.h"
+#include "process/fork.h"
+#include "process/subprocess.h"
+#include "process/subprocess_plan.h"
+
+/* Input beyond the usual size of a pipe gets a larger one. */
+#define MUCH_INPUT ((size_t)64 << 10)
+#define LARGE_PIPE ((size_t)1 << 20)
+
+/* Descriptors for the commands, on the way: closed here once they are started. */
+struct ends {
+    int in;   /* what the next command reads */
+    int out;  /* what the last one writes */
+    int err;  /* what all write their errors to */
+    int next; /* the reading end of the pipe behind the command that is being started */
+    bool in_ours, out_ours, err_ours;
+};
+
+static void close_end(int *descriptor)
+{
+    if (*descriptor >= 0) kin__os_close(*descriptor);
+    *descriptor = -1;
+}
+
+/* ---- the streams --------------------------------------------------------------------------------- */
+
+static int open_file(const char *path, bool reading, bool append)
+{
+    int rc = reading ? kin__os_open_to_read(path) : kin__os_open_to_write(path, append);
+    return rc < 0 ? kin__subprocess_fail(rc, "cannot open %s", path) : rc;
+}
+
+static int open_pipe(struct kin__stream *stream, bool reading, size_t size, int *theirs)
+{
+    int ends[2];
+    int rc = kin__os_pipe_make(ends, size);
+    if (rc < 0) return kin__subprocess_fail(rc, "cannot make a pipe");
+    stream->descriptor = ends[!reading];
+    *theirs = ends[reading];
+    stream->piped = true;
+    return kin__os_set_blocking(stream->descriptor, false);
+}
+
+/* Opens what a stream is to be; *end is the command's, *ours whether it is to be closed here. */
+static int open_stream(struct kin__stream *stream, int number, int to, const char *file,
+                       const kin_subprocess_options *options, int *end, bool *ours)
+{
+    int rc = to;
+    if (to == KIN_PIPE) {
+        *ours = true;
+        return open_pipe(stream, number > 0, options->buffer_size, end);
+    }
+    if (file != NULL) rc = open_file(file, number == 0, options->append);
+    if (to == KIN_DEVNULL) rc = kin__os_open_null();
+    if (rc < 0 && to == KIN_DEVNULL) return kin__subprocess_fail(rc, "cannot open /dev/null");
+    if (rc < 0 && file != NULL) return rc;
+    *ours = file != NULL || to == KIN_DEVNULL;
+    *end = rc;
+    if (to == KIN_STDOUT) *end = KIN__SPAWN_AS_STDOUT;
+    if (to == KIN_INHERIT && file == NULL) *end = KIN__SPAWN_UNTOUCHED;
+    return 0;
+}
+
+static int open_streams(kin_subprocess *subprocess, const kin_subprocess_options *options, struct ends *ends)
+{
+    int in = options->stdin_from, out = options->stdout_to, err = options->stderr_to;
+    bool captures = options->capture_output;
+    if (options->input != NULL) in = KIN_PIPE;
+    if (captures && out == KIN_INHERIT && options->stdout_file == NULL) out = KIN_PIPE;
+    if ((captures || options->stderr_tail > 0) && err == KIN_INHERIT && options->stderr_file == NULL)
+        err = KIN_PIPE;
+    struct kin__stream *streams = subprocess->streams;
+    int rc = open_stream(&streams[0], 0, in, options->stdin_file, options, &ends->in, &ends->in_ours);
+    if (rc == 0)
+        rc = open_stream(&streams[1], 1, out, options->stdout_file, options, &ends->out, &ends->out_ours);
+    if (rc == 0)
+        rc = open_stream(&streams[2], 2, err, options->stderr_file, options, &ends->err, &ends->err_ours);
+    if (rc == 0 && options->input_size > MUCH_INPUT && options->buffer_size == 0)
+        kin__os_pipe_grow(streams[0].descriptor, LARGE_PIPE); /* where it is allowed */
+    return rc;
+}
+
+/* ---- one command --------------------------------------------------------------------------------- */
+
+/* A script whose first line names what is not there is not missing itself. */
+static int say_execute(const struct kin__spawn *spawn, const char *program, int rc)
+{
+    bool there =
+        rc == -ENOENT && strchr(program, '/') != NULL && kin__os_file_exists(spawn->directory, program) > 0;
+    if (there) return kin__subprocess_fail(rc, "cannot run %s: its interpreter cannot be found", program);
+    return kin__subprocess_fail(rc, "cannot run %s", program);
+}
+
+static int say_failure(const struct kin__spawn *spawn, const kin_subprocess_options *options,
+                       const char *name, int rc)
+{
+    switch (spawn->step) {
+    case KIN__SPAWN_DIRECTORY:
+        return kin__subprocess_fail(rc, "cannot run %s in the directory %s", name, spawn->directory);
+    case KIN__SPAWN_SESSION: return kin__subprocess_fail(rc, "cannot set the process group of %s", name);
+    case KIN__SPAWN_CGROUP:
+        return kin__subprocess_fail(rc, "cannot move %s into the control group %s", name, options->cgroup);
+    case KIN__SPAWN_STREAMS: return kin__subprocess_fail(rc, "cannot set the streams of %s", name);
+    case KIN__SPAWN_LIMIT: return kin__subprocess_fail(rc, "cannot set the limits of %s", name);
+    case KIN__SPAWN_NICE: return kin__subprocess_fail(rc, "cannot set the priority of %s", name);
+    case KIN__SPAWN_USER: return kin__subprocess_fail(rc, "cannot run %s as another user or group", name);
+    case KIN__SPAWN_FUNCTION: return kin__subprocess_fail(rc, "cannot run %s: before_exec failed", name);
+    case KIN__SPAWN_CLOSE: return kin__subprocess_fail(rc, "cannot close descriptors for %s", name);
+    case KIN__SPAWN_PARENT: return kin__subprocess_fail(rc, "cannot tie %s to this process", name);
+    case KIN__SPAWN_EXECUTE: return say_execute(spawn, name, rc);
+    default: return kin__subprocess_fail(rc, "cannot start a process for %s", name);
+    }
+}
+
+/* A child that is forked keeps its parent waiting for the end of a socket, which no other fork of
+ * this program may inherit. */
+static int spawn_alone(struct kin__spawn *spawn, int *descriptor)
+{
+    bool forks = kin__os_spawn_forks(spawn);
+    if (forks) kin__child_lock();
+    int rc = kin__os_spawn(spawn, descriptor);
+    if (forks) kin__child_unlock();
+    return rc;
+}
+
+static int start_one(kin_subprocess *subprocess, const struct kin__plan *plan, const char *const *argv,
+                     const struct ends *ends)
+{
+    const kin_subprocess_options *options = plan->options;
+    struct kin__command *command = &subprocess->commands[subprocess->count];
+    struct kin__spawn spawn = plan->spawn;
+    struct kin__words words;
+    int rc = kin__words_make(&words, plan, argv, &spawn);
+    if (rc == 0) {
+        spawn.streams[0] = ends->in;
+        spawn.streams[1] = ends->out;
+        spawn.streams[2] = ends->err;
+        /* Commands of one pipeline are one group, as a shell's job is. */
+        if (options->process_group < 0 && subprocess->count > 0)
+            spawn.process_group = subprocess->commands[0].pid;
+        rc = spawn_alone(&spawn, &command->descriptor);
+        if (rc < 0) {
+            const char *name = options->executable != NULL ? options->executable
+                               : options->shell            ? "/bin/sh"
+                                                           : argv[0];
+            say_failure(&spawn, options, name, rc);
+        }
+    }
+    kin__words_free(&words);
+    if (rc < 0) return rc;
+    command->pid = rc;
+    subprocess->count++;
+    return 0;
+}
+
+/* ---- all of them --------------------------------------------------------------------------------- */
+
+static int start_all(kin_subprocess *subprocess, const struct kin__plan *plan,
+                     const char *const *const *commands, struct ends *ends)
+{
+    int rc = 0;
+    for (; rc == 0 && *commands != NULL; commands++) {
+        struct ends own = *ends;
+        int between[2] = {-1, -1};
+        if (commands[1] != NULL) {
+            rc = kin__os_pipe_make(between, plan->options->buffer_size);
+            if (rc < 0) return kin__subprocess_fail(rc, "cannot make a pipe");
+            own.out = between[1];
+        }
+        rc = start_one(subprocess, plan, *commands, &own);
+        close_end(&between[1]);
+        if (ends->in_ours) close_end(&ends->in);
+        ends->in = between[0];
+        ends->in_ours = between[0] >= 0;
+    }
+    return rc;
+}
+
+/* What is tied to the end of this process, or put into a control group. */
+static int open_ties(struct kin__plan *plan)
+{
+    struct kin__spawn *spawn = &plan->spawn;
+    const char *cgroup = plan->options->cgroup;
+    if (cgroup != NULL) {
+        spawn->control_group = kin__os_open_below(cgroup, "cgroup.procs");
+        if (spawn->control_group < 0)
+            return kin__subprocess_fail(spawn->control_group, "cannot use the control group %s", cgroup);
+    }
+    if (!plan->options->end_with_parent) return 0;
+    spawn->lifeline = kin__child_line();
+    if (spawn->lifeline < 0)
+        return kin__subprocess_fail(spawn->lifeline, "cannot tie the command to this process");
+    size_t place = spawn->keep_count++;
+    while (place > 0 && plan->keep[place - 1] > spawn->lifeline) {
+        plan->keep[place] = plan->keep[place - 1];
+        place--;
+    }
+    plan->keep[place] = spawn->lifeline;
+    spawn->keep = plan->keep;
+    return 0;
+}
+
+static int open_and_start(kin_subprocess *subprocess, struct kin__plan *plan,
+                          const char *const *const *commands)
+{
+    struct ends ends = {.in = -1, .out = -1, .err = -1, .next = -1};
+    bool inherits = plan->options->stdout_to == KIN_INHERIT || plan->options->stderr_to == KIN_INHERIT;
+    int rc = open_streams(subprocess, plan->options, &ends);
+    if (rc == 0) rc = open_ties(plan);
+    /* What the program has printed comes before what the command prints. */
+    if (rc == 0 && inherits) kin__os_flush();
+    if (rc == 0) rc = start_all(subprocess, plan, commands, &ends);
+    if (ends.in_ours) close_end(&ends.in);
+    if (ends.out_ours) close_end(&ends.out);
+    if (ends.err_ours) close_end(&ends.err);
+    if (plan->spawn.control_group >= 0) kin__os_close(plan->spawn.control_group);
+    if (plan->spawn.lifeline >= 0) kin__os_close(plan->spawn.lifeline);
+    return rc;
+}
+
+/* ---- the handle ------------------------------------------------------------------------------------ */
+
+static char *copy(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copied = kin__os_malloc(size);
+    return copied == NULL ? NULL : memcpy(copied, text, size);
+}
+
+static void set_stream(struct kin__stream *stream, const kin_subprocess_options *options)
+{
+    stream->descriptor = -1;
+    stream->limit = options->output_limit == 0 ? SIZE_MAX : options->output_limit;
+    stream->excess = options->excess;
+    stream->text = options->text;
+}
+
+static kin_subprocess *make(const kin_subprocess_options *options, const char *name, size_t count)
+{
+    kin_subprocess *subprocess = kin__os_calloc(1, sizeof *subprocess + count * sizeof *subprocess->commands);
+    if (subprocess == NULL) return NULL;
+    pthread_mutex_init(&subprocess->lock, NULL);
+    subprocess->owner = kin__os_pid();
+    subprocess->started = kin__os_boot_clock();
+    subprocess->born = kin_clock();
+    for (int i = 0; i < 3; i++) set_stream(&subprocess->streams[i], options);
+    if (options->stderr_tail > 0) {
+        subprocess->streams[2].limit = options->stderr_tail;
+        subprocess->streams[2].excess = KIN_EXCESS_TAIL;
+    }
+    subprocess->input = options->input;
+    subprocess->input_size = options->input_size;
+    subprocess->stop_at_exit = options->stop_at_exit;
+    subprocess->leads = options->new_session || options->process_group < 0;
+    subprocess->name = copy(name);
+    if (options->cgroup != NULL) subprocess->cgroup = copy(options->cgroup);
+    if (subprocess->name != NULL && (subprocess->cgroup != NULL || options->cgroup == NULL))
+        return subprocess;
+    kin__subprocess_discard(subprocess);
+    return NULL;
+}
+
+void kin__subprocess_discard(kin_subprocess *subprocess)
+{
+    for (int i = 0; i < 3; i++) {
+        close_end(&subprocess->streams[i].descriptor);
+        kin__os_free(subprocess->streams[i].data);
+    }
+    for (size_t i = 0; i < subprocess->count; i++) kin__os_close(subprocess->commands[i].descriptor);
+    kin__os_free(subprocess->cgroup);
+    kin__os_free(subprocess->name);
+    pthread_mutex_destroy(&subprocess->lock);
+    kin__os_free(subprocess);
+}
+
+static int abandon(kin_subprocess *subprocess, int rc)
+{
+    for (size_t i = 0; i < subprocess->count; i++)
+        kin__os_process_signal(subprocess->commands[i].descriptor, SIGKILL);
+    if (subprocess->count > 0) kin_subprocess_wait(subprocess, KIN_FOREVER);
+    kin__subprocess_discard(subprocess);
+    return rc;
+}
+
+int kin__subprocess_start(kin_subprocess **out, const char *const *const *commands,
+                          const kin_subprocess_options *options)
+{
+    size_t count = 0;
+    const char *name = NULL;
+    kin__subprocess_say_nothing();
+    while (commands != NULL && commands[count] != NULL) name = commands[count++][0];
+    if (out == NULL || count == 0 || name == NULL) return kin__subprocess_say(-EINVAL, "there is no command");
+    if (count > KIN__COMMANDS_MOST)
+        return kin__subprocess_say(-EINVAL, "there are more than %d commands", KIN__COMMANDS_MOST);
+    kin_subprocess *subprocess = make(options, name, count);
+    if (subprocess == NULL) return kin__subprocess_fail(-ENOMEM, "cannot run %s", name);
+    struct kin__plan plan;
+    int rc = kin__plan_make(&plan, options);
+    if (rc == 0) rc = open_and_start(subprocess, &plan, commands);
+    kin__plan_free(&plan);
+    if (rc < 0) return abandon(subprocess, rc);
+    *out = subprocess;
+    return 0;
+}
+
+int kin_subprocess_start_pipeline_sized(kin_subprocess **subprocess, const char *const *const *commands,
+                                        const kin_subprocess_options *options, size_t size)
+{
+    kin_subprocess_options given = {0};
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    return kin__subprocess_start(subprocess, commands, &given);
+}
+
+int kin_subprocess_start_sized(kin_subprocess **subprocess, const char *const *argv,
+                               const kin_subprocess_options *options, size_t size)
+{
+    return kin_subprocess_start_pipeline_sized(subprocess, (const char *const *const[]){argv, NULL}, options,
+                                               size);
+}
