@@ -7,6 +7,7 @@
 #include <kin/container.h>
 #include <kin/error.h>
 #include <kin/event.h>
+#include <kin/listener.h>
 #include <kin/local.h>
 #include <kin/lock.h>
 #include <kin/log.h>

@@ -42,6 +42,8 @@ KIN_BEGIN
     X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed") \
     X(KIN_ETRUNCATED, -1043, "the message ends in its middle: its sender ended") \
     X(KIN_ENOTGIVEN, -1044, "not given to this process: name it in kin_process_options") \
+    X(KIN_EADDRESS, -1045, "no address: tcp://HOST:PORT, unix:/PATH or unix:@NAME is expected") \
+    X(KIN_EHOST, -1046, "the host is not known, or no name server answers") \
     X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
     X(KIN_ECOMMAND, -1061, "the command failed; kin_subprocess_error tells how") \
     /* a line for each, and this one last */

@@ -2,11 +2,13 @@
  *
  * Nothing of a connection lies in family memory: the kernel tells when an end is gone, and keeps no
  * more of a dead process than what it had sent whole. */
+#define _GNU_SOURCE
 #include "ipc/connection.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <kin/error.h>
 
@@ -88,6 +90,15 @@ int kin_connection_fileno(const kin_connection *connection)
 {
     int rc = check(connection);
     return rc < 0 ? rc : connection->handle.descriptor;
+}
+
+int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline)
+{
+    int rc = pthread_mutex_trylock(lock);
+    if (rc == 0 || deadline <= 0) return rc == 0 ? 0 : -ETIMEDOUT;
+    if (deadline == KIN_FOREVER) return -pthread_mutex_lock(lock);
+    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
+    return -pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
 }
 
 /* ---- sending and receiving -------------------------------------------------------------------------- */

@@ -58,6 +58,9 @@ struct kin_connection {
 /* Makes a handle of `descriptor`, which is its from then on.  -ENOMEM. */
 int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor);
 
+/* Takes a lock of this process: 0, or -ETIMEDOUT. */
+int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline);
+
 /* The functions of connection.h for either kind, after the checks.  What a receiver wants is a
  * message, or a descriptor if `descriptor` is not NULL. */
 int kin__packet_send(kin_connection *connection, const void *message, size_t size, kin_deadline deadline);

@@ -7,10 +7,8 @@
  *  - A message that was sent in part and cannot be finished ends the sending side: what would
  *    follow could not be told from its rest.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include <kin/error.h>
 
@@ -20,15 +18,6 @@
 
 /* What Python sends along with one descriptor: how many they are. */
 #define ONE_DESCRIPTOR 1
-
-static int lock_until(pthread_mutex_t *lock, kin_deadline deadline)
-{
-    int rc = pthread_mutex_trylock(lock);
-    if (rc == 0 || deadline <= 0) return rc == 0 ? 0 : -ETIMEDOUT;
-    if (deadline == KIN_FOREVER) return -pthread_mutex_lock(lock);
-    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
-    return -pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
-}
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
@@ -57,7 +46,7 @@ static int send_all(kin_connection *connection, struct kin__part *parts, size_t 
 static int send_locked(kin_connection *connection, struct kin__part *parts, size_t count, int descriptor,
                        kin_deadline deadline)
 {
-    int rc = lock_until(&connection->sending, deadline);
+    int rc = kin__lock_until(&connection->sending, deadline);
     if (rc < 0) return rc;
     rc = connection->torn ? -EPIPE : send_all(connection, parts, count, descriptor, deadline);
     pthread_mutex_unlock(&connection->sending);
@@ -155,7 +144,7 @@ static long receive(kin_connection *connection, void *buffer, size_t capacity, k
 
 long kin__framed_receive(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline)
 {
-    int rc = lock_until(&connection->receiving, deadline);
+    int rc = kin__lock_until(&connection->receiving, deadline);
     if (rc < 0) return rc;
     long size = receive(connection, buffer, capacity, deadline);
     pthread_mutex_unlock(&connection->receiving);
@@ -181,7 +170,7 @@ static int receive_descriptor(kin_connection *connection, kin_deadline deadline)
 
 int kin__framed_receive_descriptor(kin_connection *connection, kin_deadline deadline)
 {
-    int rc = lock_until(&connection->receiving, deadline);
+    int rc = kin__lock_until(&connection->receiving, deadline);
     if (rc < 0) return rc;
     rc = receive_descriptor(connection, deadline);
     pthread_mutex_unlock(&connection->receiving);

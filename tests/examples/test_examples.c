@@ -306,6 +306,26 @@ TEST(c09_pipe_both_ways)
                    "60 messages whole, 0 mixed; then: closed");
 }
 
+TEST(c10_pipe)
+{
+    example_run("c10_pipe");
+    example_expect("1", "4", "9", "16", "25", "then: closed");
+}
+
+TEST(c10_socket)
+{
+    const char *said[] = {"anna: the server said ANNA", "bert: the server said BERT",
+                          "cleo: the server said CLEO",
+                          "stranger: authentication failed: the other side has another key"};
+    example_run("c10_socket");
+    CHECK_EQ(example_lines, 4);
+    for (int i = 0; i < 4; i++) {
+        int times = 0;
+        for (int line = 0; line < 4; line++) times += strcmp(example_line[line], said[i]) == 0;
+        CHECK_EQ(times, 1);
+    }
+}
+
 /* ---- synchronisation, threads ------------------------------------------------------------------------ */
 
 TEST(y01_lock)

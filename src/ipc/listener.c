@@ -1,0 +1,390 @@
+/* listener.c: listening, and authenticating many peers at once while waiting for one that has.
+ *
+ * Invariants:
+ *  - Whoever has not authenticated can make us hold a `struct pending` and nothing else: their number
+ *    is bounded, each has a deadline, each message a size.  Nobody waits for one of them.
+ *  - One thread at a time talks with them; what the others wait for is `lock`, with their deadline.
+ *  - A process that inherits a listener by fork begins with nobody pending: who was belongs to its
+ *    parent.
+ */
+#include <kin/listener.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "base/log.h"
+#include "ipc/address.h"
+#include "ipc/challenge.h"
+#include "ipc/connection.h"
+#include "os/network.h"
+#include "os/os.h"
+
+#define PENDING_DEFAULT      64
+#define PENDING_MOST         100000
+#define HANDSHAKE_DEFAULT_MS 10000
+#define BACKLOG_DEFAULT      128
+#define ADDRESS_SIZE         256
+
+/* How many connections are taken from the kernel, or looked at, before one is handed out. */
+#define AT_ONCE 16
+
+/* A peer on its way; under the listener's lock. */
+struct pending {
+    struct kin__handle handle;
+    struct pending *next;
+    bool welcome; /* it has authenticated, or need not */
+    kin_deadline expires;
+    struct kin__challenge challenge;
+    struct kin__frame frame;
+    size_t got;
+    uint8_t message[KIN__CHALLENGE_MOST];
+};
+
+/* Private memory.
+ *   handle     what listens.
+ *   owner      the process that opened it, and removes the socket file.
+ *   set        a set of descriptors: what listens and all that are pending; the process's own.
+ *   first      the pending, in the order in which they came; under `lock`. */
+struct kin_listener {
+    struct kin__handle handle;
+    struct kin__handle set;
+    int owner;
+    pthread_mutex_t lock;
+    struct pending *first;
+    unsigned pending;
+    unsigned max_pending;
+    int64_t handshake_ns;
+    bool authenticates;
+    bool refuse_md5;
+    struct kin__address bound;
+    uint64_t file; /* 0: none */
+    char address[ADDRESS_SIZE];
+    size_t key_size;
+    uint8_t key[];
+};
+
+/* ---- opening ---------------------------------------------------------------------------------------- */
+
+static int make_set(kin_listener *listener)
+{
+    int set = kin__os_set_make();
+    if (set < 0) return set;
+    int rc = kin__os_set_add(set, listener->handle.descriptor, KIN__READABLE, 0);
+    if (rc < 0) {
+        kin__os_close(set);
+        return rc;
+    }
+    kin__handle_add(&listener->set, set, true);
+    return 0;
+}
+
+static int listen_at(const char *text, const kin_listener_options *options, struct kin__address *bound)
+{
+    struct kin__address addresses[KIN__ADDRESSES_MOST];
+    int count = kin__address_parse(text, true, addresses), rc = count;
+    for (int i = 0; i < count; i++) {
+        rc = kin__os_listen(&addresses[i], options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT);
+        if (rc >= 0) break;
+    }
+    if (rc < 0) return rc;
+    int named = kin__os_address_of(rc, bound);
+    if (named < 0) kin__os_close(rc);
+    return named < 0 ? named : rc;
+}
+
+static void fill(kin_listener *listener, const kin_listener_options *options)
+{
+    listener->max_pending = options->max_pending > 0 ? options->max_pending : PENDING_DEFAULT;
+    listener->handshake_ns =
+        (options->handshake_ms > 0 ? options->handshake_ms : HANDSHAKE_DEFAULT_MS) * 1000000;
+    listener->authenticates = options->key != NULL;
+    listener->refuse_md5 = options->refuse_md5;
+    listener->key_size = options->key_size;
+    if (options->key_size > 0) memcpy(listener->key, options->key, options->key_size);
+    pthread_mutex_init(&listener->lock, NULL);
+}
+
+static bool is_absurd(const kin_listener_options *options)
+{
+    return (options->key == NULL && options->key_size > 0) || options->key_size > INT32_MAX ||
+           options->max_pending > PENDING_MOST || options->handshake_ms < 0 ||
+           options->handshake_ms > INT64_MAX / 1000000 || options->backlog < 0;
+}
+
+int kin_listener_open_sized(kin_listener **listener, const char *address, const kin_listener_options *options,
+                            size_t size)
+{
+    kin_listener_options given = {0};
+    if (listener == NULL || address == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    if (is_absurd(&given)) return -EINVAL;
+    kin_listener *made = kin__os_calloc(1, sizeof *made + given.key_size);
+    if (made == NULL) return -ENOMEM;
+    fill(made, &given);
+    int rc = listen_at(address, &given, &made->bound);
+    if (rc < 0) {
+        kin__os_free(made);
+        return rc;
+    }
+    kin__handle_add(&made->handle, rc, false);
+    made->owner = kin__os_pid();
+    made->file = kin__os_socket_file(&made->bound);
+    rc = make_set(made);
+    if (rc == 0) rc = kin__os_address_text(&made->bound, made->address, sizeof made->address);
+    if (rc < 0) {
+        kin_listener_close(made);
+        return rc;
+    }
+    *listener = made;
+    return 0;
+}
+
+const char *kin_listener_address(const kin_listener *listener)
+{
+    return listener != NULL ? listener->address : NULL;
+}
+
+/* ---- the pending -------------------------------------------------------------------------------------- */
+
+static void forget(kin_listener *listener, struct pending *pending)
+{
+    struct pending **at = &listener->first;
+    while (*at != pending) at = &(*at)->next;
+    *at = pending->next;
+    listener->pending--;
+    if (!listener->set.withheld && pending->handle.descriptor >= 0)
+        kin__os_set_remove(listener->set.descriptor, pending->handle.descriptor);
+    kin__handle_close(&pending->handle);
+    kin__os_free(pending);
+}
+
+static int send_reply(struct pending *pending, const struct kin__challenge_message *reply)
+{
+    uint8_t header[KIN__FRAME_HEADER_MOST];
+    struct kin__part parts[2] = {{header, kin__frame_header(header, reply->size)},
+                                 {(void *)(uintptr_t)reply->bytes, reply->size}};
+    if (reply->size == 0) return 0;
+    /* So little always fits into what the kernel keeps for a peer that reads. */
+    long sent = kin__os_send(pending->handle.descriptor, parts, 2, -1, false);
+    return sent == (long)(parts[0].size + parts[1].size) ? 0 : -EPIPE;
+}
+
+/* 0: there is a whole message; -EAGAIN: not yet. */
+static int receive_message(struct pending *pending)
+{
+    struct kin__frame *frame = &pending->frame;
+    for (;;) {
+        uint8_t header[KIN__FRAME_HEADER_MOST];
+        size_t missing = kin__frame_missing(frame);
+        struct kin__part part = {header, missing};
+        if (missing == 0) {
+            if (frame->size > sizeof pending->message) return -EMSGSIZE;
+            if (pending->got == frame->size) return 0;
+            part = (struct kin__part){pending->message + pending->got, frame->size - pending->got};
+        }
+        long got = kin__os_receive(pending->handle.descriptor, &part, 1, NULL, false);
+        if (got == 0) return KIN_ECLOSED;
+        if (got < 0) return (int)got;
+        if (missing == 0)
+            pending->got += (size_t)got;
+        else if (kin__frame_feed(frame, header, (size_t)got) < 0)
+            return KIN_EPROTOCOL;
+    }
+}
+
+/* Goes on with the handshake as far as it can: -EAGAIN, 1 when it is done, or why it failed. */
+static int talk(struct pending *pending)
+{
+    struct kin__challenge_message reply;
+    int rc = receive_message(pending);
+    while (rc == 0) {
+        rc = kin__challenge_step(&pending->challenge, pending->message, pending->got, &reply);
+        int sent = send_reply(pending, &reply);
+        if (sent < 0 && rc >= 0) rc = sent;
+        pending->frame = (struct kin__frame){0};
+        pending->got = 0;
+        kin__os_acknowledge(pending->handle.descriptor);
+        if (rc == 0) rc = receive_message(pending);
+    }
+    return rc;
+}
+
+static int go_on(kin_listener *listener, struct pending *pending)
+{
+    int rc = talk(pending);
+    if (rc == -EAGAIN) return 0;
+    pending->welcome = rc == 1;
+    if (rc == 1) return 0;
+    kin__log(KIN_LOG_WARNING, "%s: a client was refused: %s", listener->address, kin_strerror(rc));
+    forget(listener, pending);
+    /* What is wrong on our side the caller has to know. */
+    return rc == KIN_ELIBRARY || rc == -ENOMEM ? rc : 0;
+}
+
+static int challenge(kin_listener *listener, struct pending *pending)
+{
+    struct kin__challenge_message reply;
+    pending->challenge = (struct kin__challenge){.role = KIN__CHALLENGE_ACCEPTS,
+                                                 .key = listener->key,
+                                                 .key_size = listener->key_size,
+                                                 .refuse_md5 = listener->refuse_md5};
+    int rc = kin__os_random(pending->challenge.nonce, sizeof pending->challenge.nonce);
+    if (rc == 0) rc = kin__challenge_begin(&pending->challenge, &reply);
+    if (rc == 0)
+        rc = kin__os_set_add(listener->set.descriptor, pending->handle.descriptor, KIN__READABLE,
+                             (uintptr_t)pending);
+    kin__os_acknowledge(pending->handle.descriptor);
+    /* A peer that is gone already is found gone when it is read. */
+    if (rc == 0) send_reply(pending, &reply);
+    return rc;
+}
+
+/* Takes one connection from the kernel: 1, 0 if there is none, or an error. */
+static int take_one(kin_listener *listener)
+{
+    int descriptor = kin__os_accept(listener->handle.descriptor);
+    if (descriptor < 0) return descriptor == -EAGAIN ? 0 : descriptor;
+    struct pending *pending = kin__os_calloc(1, sizeof *pending);
+    if (pending == NULL) {
+        kin__os_close(descriptor);
+        return -ENOMEM;
+    }
+    kin__handle_add(&pending->handle, descriptor, true);
+    pending->expires = kin__os_clock() + listener->handshake_ns;
+    struct pending **last = &listener->first;
+    while (*last != NULL) last = &(*last)->next;
+    *last = pending;
+    listener->pending++;
+    pending->welcome = !listener->authenticates;
+    int rc = pending->welcome ? 0 : challenge(listener, pending);
+    if (rc < 0) forget(listener, pending);
+    return rc < 0 ? rc : 1;
+}
+
+/* When they are too many the oldest gives way: an honest peer needs no longer than the way there and
+ * back. */
+static void make_room(kin_listener *listener)
+{
+    struct pending *oldest = listener->first;
+    while (oldest != NULL && oldest->welcome) oldest = oldest->next;
+    if (oldest == NULL || listener->pending <= listener->max_pending) return;
+    kin__log(KIN_LOG_WARNING, "%s: too many clients have not authenticated; the oldest is dropped",
+             listener->address);
+    forget(listener, oldest);
+}
+
+static int take_new(kin_listener *listener)
+{
+    for (int i = 0; i < AT_ONCE; i++) {
+        int rc = take_one(listener);
+        if (rc <= 0) return rc;
+        make_room(listener);
+    }
+    return 0;
+}
+
+/* Drops those whose time is over, and returns when the next one's will be. */
+static kin_deadline expire(kin_listener *listener)
+{
+    kin_deadline now = kin__os_clock(), next = KIN_FOREVER;
+    for (struct pending *pending = listener->first, *following; pending != NULL; pending = following) {
+        following = pending->next;
+        if (pending->welcome) continue;
+        if (pending->expires <= now) {
+            kin__log(KIN_LOG_WARNING, "%s: a client did not authenticate in time", listener->address);
+            forget(listener, pending);
+        } else if (pending->expires < next) {
+            next = pending->expires;
+        }
+    }
+    return next;
+}
+
+static struct pending *find_welcome(kin_listener *listener)
+{
+    struct pending *pending = listener->first;
+    while (pending != NULL && !pending->welcome) pending = pending->next;
+    return pending;
+}
+
+/* ---- accepting ---------------------------------------------------------------------------------------- */
+
+/* Looks at everything that is ready; returns how much that was. */
+static int look(kin_listener *listener, kin_deadline deadline)
+{
+    uint64_t tokens[AT_ONCE];
+    int count = kin__os_set_wait(listener->set.descriptor, tokens, AT_ONCE, deadline), rc = 0;
+    for (int i = 0; i < count && rc >= 0; i++) {
+        /* What listens comes last: dropping the oldest must not meet a token still to be looked at. */
+        if (tokens[i] != 0) rc = go_on(listener, (struct pending *)(uintptr_t)tokens[i]);
+    }
+    for (int i = 0; i < count && rc >= 0; i++)
+        if (tokens[i] == 0) rc = take_new(listener);
+    return rc < 0 ? rc : count;
+}
+
+static int hand_out(kin_listener *listener, struct pending *pending, kin_connection **connection)
+{
+    int descriptor = pending->handle.descriptor;
+    if (listener->authenticates) kin__os_set_remove(listener->set.descriptor, descriptor);
+    int rc = kin_connection_open(connection, descriptor);
+    if (rc == 0) pending->handle.descriptor = -1;
+    forget(listener, pending);
+    return rc;
+}
+
+/* After a fork: the set is the parent's, and so are the pending. */
+static int take_over(kin_listener *listener)
+{
+    if (!listener->set.withheld) return 0;
+    while (listener->first != NULL) forget(listener, listener->first);
+    kin__handle_close(&listener->set);
+    return make_set(listener);
+}
+
+static int accept_locked(kin_listener *listener, kin_connection **connection, kin_deadline deadline)
+{
+    int rc = take_over(listener);
+    while (rc >= 0) {
+        struct pending *pending = find_welcome(listener);
+        if (pending != NULL) return hand_out(listener, pending, connection);
+        kin_deadline next = expire(listener);
+        rc = look(listener, next < deadline ? next : deadline);
+        /* However many come, the caller's deadline is kept. */
+        if (rc >= 0 && kin__os_clock() >= deadline && find_welcome(listener) == NULL) return -ETIMEDOUT;
+    }
+    return rc;
+}
+
+int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin_deadline deadline)
+{
+    if (listener == NULL || connection == NULL) return -EINVAL;
+    if (listener->handle.withheld) return KIN_ENOTGIVEN;
+    int rc = kin__lock_until(&listener->lock, deadline);
+    if (rc < 0) return rc;
+    rc = accept_locked(listener, connection, deadline);
+    pthread_mutex_unlock(&listener->lock);
+    return rc;
+}
+
+int kin_listener_fileno(const kin_listener *listener)
+{
+    if (listener == NULL) return -EINVAL;
+    return listener->handle.withheld || listener->set.withheld ? KIN_ENOTGIVEN : listener->set.descriptor;
+}
+
+int kin_listener_close(kin_listener *listener)
+{
+    if (listener == NULL) return 0;
+    while (listener->first != NULL) forget(listener, listener->first);
+    if (listener->owner == kin__os_pid() && !listener->handle.withheld)
+        kin__os_socket_file_remove(&listener->bound, listener->file);
+    kin__handle_close(&listener->set);
+    kin__handle_close(&listener->handle);
+    pthread_mutex_destroy(&listener->lock);
+    kin__os_free(listener);
+    return 0;
+}

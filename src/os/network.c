@@ -1,0 +1,257 @@
+/* network.c: addresses, listening, connecting, sets of descriptors.  See network.h. */
+#define _GNU_SOURCE
+#include "os/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <kin/error.h>
+
+#include "os/fault.h"
+#include "os/socket.h"
+
+_Static_assert(sizeof(struct sockaddr_storage) <= sizeof(((struct kin__address *)0)->bytes), "any address");
+
+static const struct sockaddr *as_socket_address(const struct kin__address *address)
+{
+    return (const struct sockaddr *)address->bytes;
+}
+
+static const struct sockaddr_un *as_unix(const struct kin__address *address)
+{
+    return (const struct sockaddr_un *)address->bytes;
+}
+
+/* ---- addresses -------------------------------------------------------------------------------------- */
+
+int kin__os_address_lookup(const char *host, const char *port, bool listens, struct kin__address *addresses,
+                           size_t limit)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = listens ? AI_PASSIVE : 0}, *found = NULL;
+    int rc = kin__os_fault(KIN__FAULT_MEMORY);
+    if (rc < 0) return rc;
+    rc = getaddrinfo(host, port, &hints, &found);
+    if (rc != 0) return rc == EAI_MEMORY ? -ENOMEM : KIN_EHOST;
+    size_t count = 0;
+    for (struct addrinfo *one = found; one != NULL && count < limit; one = one->ai_next) {
+        if (one->ai_addrlen > sizeof addresses->bytes) continue;
+        addresses[count].size = one->ai_addrlen;
+        memcpy(addresses[count++].bytes, one->ai_addr, one->ai_addrlen);
+    }
+    freeaddrinfo(found);
+    return count > 0 ? (int)count : KIN_EHOST;
+}
+
+int kin__os_address_unix(const char *name, size_t size, bool abstract, struct kin__address *address)
+{
+    struct sockaddr_un made = {.sun_family = AF_UNIX};
+    /* A path ends with a NUL, an abstract name begins with one. */
+    if (size + 1 > sizeof made.sun_path) return -ENAMETOOLONG;
+    memcpy(made.sun_path + (abstract ? 1 : 0), name, size);
+    memset(address, 0, sizeof *address);
+    address->size = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + size + 1);
+    memcpy(address->bytes, &made, address->size);
+    return 0;
+}
+
+int kin__os_address_text(const struct kin__address *address, char *text, size_t size)
+{
+    char host[INET6_ADDRSTRLEN + 20], port[8];
+    int length;
+    if (as_socket_address(address)->sa_family == AF_UNIX) {
+        const char *path = as_unix(address)->sun_path;
+        int most = (int)(address->size - offsetof(struct sockaddr_un, sun_path));
+        if (most > 0 && path[0] == '\0')
+            length = snprintf(text, size, "unix:@%.*s", most - 1, path + 1);
+        else
+            length = snprintf(text, size, "unix:%.*s", most, path);
+    } else {
+        if (getnameinfo(as_socket_address(address), address->size, host, sizeof host, port, sizeof port,
+                        NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+            return KIN_EHOST;
+        bool six = as_socket_address(address)->sa_family == AF_INET6;
+        length = snprintf(text, size, six ? "tcp://[%s]:%s" : "tcp://%s:%s", host, port);
+    }
+    return length >= 0 && (size_t)length < size ? 0 : KIN_ETOOSMALL;
+}
+
+int kin__os_address_of(int socket, struct kin__address *address)
+{
+    socklen_t size = sizeof address->bytes;
+    memset(address, 0, sizeof *address);
+    if (getsockname(socket, (struct sockaddr *)address->bytes, &size) < 0) return -errno;
+    address->size = size;
+    return 0;
+}
+
+/* ---- listening -------------------------------------------------------------------------------------- */
+
+static int make_socket(const struct kin__address *address, int flags)
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    int made = socket(as_socket_address(address)->sa_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    return made < 0 ? -errno : made;
+}
+
+/* A socket file whose listener was killed stays behind, and nobody can connect to it. */
+static bool is_left_behind(const struct kin__address *address)
+{
+    if (as_socket_address(address)->sa_family != AF_UNIX || as_unix(address)->sun_path[0] == '\0')
+        return false;
+    int probe = make_socket(address, SOCK_NONBLOCK);
+    if (probe < 0) return false;
+    bool refused = connect(probe, as_socket_address(address), address->size) < 0 && errno == ECONNREFUSED;
+    close(probe);
+    return refused;
+}
+
+int kin__os_listen(const struct kin__address *address, int backlog)
+{
+    const int one = 1;
+    int made = make_socket(address, SOCK_NONBLOCK);
+    if (made < 0) return made;
+    setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    int rc = bind(made, as_socket_address(address), address->size);
+    if (rc < 0 && errno == EADDRINUSE && is_left_behind(address)) {
+        unlink(as_unix(address)->sun_path);
+        rc = bind(made, as_socket_address(address), address->size);
+    }
+    if (rc == 0) rc = listen(made, backlog);
+    if (rc == 0) return made;
+    rc = -errno;
+    close(made);
+    return rc;
+}
+
+static void hurry(int socket)
+{
+    /* On a Unix socket it fails, and is not needed. */
+    const int one = 1;
+    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+int kin__os_accept(int listener)
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    do rc = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    while (rc < 0 && (errno == EINTR || errno == ECONNABORTED));
+    if (rc < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    hurry(rc);
+    return rc;
+}
+
+void kin__os_acknowledge(int socket)
+{
+    const int one = 1;
+    setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
+uint64_t kin__os_socket_file(const struct kin__address *address)
+{
+    struct stat status;
+    if (as_socket_address(address)->sa_family != AF_UNIX || as_unix(address)->sun_path[0] == '\0') return 0;
+    return lstat(as_unix(address)->sun_path, &status) == 0 ? status.st_ino : 0;
+}
+
+void kin__os_socket_file_remove(const struct kin__address *address, uint64_t identity)
+{
+    if (identity != 0 && kin__os_socket_file(address) == identity) unlink(as_unix(address)->sun_path);
+}
+
+/* ---- connecting ------------------------------------------------------------------------------------- */
+
+static void set_time_limit(int socket, kin_deadline deadline)
+{
+    struct timeval left = {0};
+    if (deadline != KIN_FOREVER) {
+        int64_t microseconds = deadline > 0 ? (deadline - kin__os_clock()) / 1000 : 0;
+        if (microseconds < 1) microseconds = 1; /* 0 would be no limit */
+        left.tv_sec = microseconds / 1000000;
+        left.tv_usec = microseconds % 1000000;
+    }
+    setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof left);
+}
+
+/* A connection over the network is made while we wait, also after a signal. */
+static int finish_connecting(int socket, kin_deadline deadline)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    int rc = kin__os_wait_ready(socket, KIN__WRITABLE, deadline);
+    if (rc < 0) return rc;
+    return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+}
+
+int kin__os_connect(const struct kin__address *address, kin_deadline deadline)
+{
+    int made = make_socket(address, 0);
+    if (made < 0) return made;
+    int rc;
+    do {
+        set_time_limit(made, deadline);
+        rc = connect(made, as_socket_address(address), address->size) < 0 ? -errno : 0;
+        if (rc == -EINPROGRESS || rc == -EALREADY) rc = finish_connecting(made, deadline);
+    } while (rc == -EINTR);
+    if (rc == -EISCONN) rc = 0;
+    if (rc < 0) {
+        close(made);
+        return rc == -EAGAIN ? -ETIMEDOUT : rc;
+    }
+    set_time_limit(made, KIN_FOREVER);
+    hurry(made);
+    return made;
+}
+
+/* ---- sets of descriptors ----------------------------------------------------------------------------- */
+
+int kin__os_set_make(void)
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    return set < 0 ? -errno : set;
+}
+
+int kin__os_set_add(int set, int descriptor, int wanted, uint64_t token)
+{
+    struct epoll_event event = {.data.u64 = token};
+    int rc = kin__os_fault(KIN__FAULT_OTHER);
+    if (rc < 0) return rc;
+    if (wanted & KIN__READABLE) event.events |= EPOLLIN;
+    if (wanted & KIN__WRITABLE) event.events |= EPOLLOUT;
+    return epoll_ctl(set, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
+}
+
+int kin__os_set_remove(int set, int descriptor)
+{
+    return epoll_ctl(set, EPOLL_CTL_DEL, descriptor, NULL) < 0 ? -errno : 0;
+}
+
+int kin__os_set_wait(int set, uint64_t *tokens, int limit, kin_deadline deadline)
+{
+    struct epoll_event events[64];
+    if (limit > 64) limit = 64;
+    for (;;) {
+        int count = epoll_wait(set, events, limit, deadline == KIN_FOREVER ? -1 : 0);
+        if (count < 0 && errno != EINTR) return -errno;
+        for (int i = 0; i < count; i++) tokens[i] = events[i].data.u64;
+        if (count > 0) return count;
+        if (deadline <= 0) return 0;
+        /* epoll_wait itself knows no shorter time than a millisecond. */
+        int rc = kin__os_wait_ready(set, KIN__READABLE, deadline);
+        if (rc == -ETIMEDOUT) return 0;
+        if (rc < 0) return rc;
+    }
+}

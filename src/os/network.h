@@ -1,0 +1,52 @@
+/* network.h: addresses, listening and connecting, and waiting for many descriptors at once; a
+ * contract for each call.  See os.h and socket.h for what holds for all. */
+#ifndef KIN_OS_NETWORK_H
+#define KIN_OS_NETWORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kin/time.h>
+
+/* A socket address as the kernel has it. */
+struct kin__address {
+    uint32_t size;
+    _Alignas(8) unsigned char bytes[128];
+};
+
+/* Looks up a host (name or number; NULL: all of this machine, for a listener) and a port; stores at
+ * most `limit` addresses and returns how many.  Waits for name servers, without a deadline.
+ * Errors: KIN_EHOST (no such host, or no answer), -ENOMEM. */
+int kin__os_address_lookup(const char *host, const char *port, bool listens, struct kin__address *addresses,
+                           size_t limit);
+/* The address of a Unix socket: a path, or an abstract name.  -ENAMETOOLONG. */
+int kin__os_address_unix(const char *name, size_t size, bool abstract, struct kin__address *address);
+/* Writes an address as text: "tcp://127.0.0.1:4711", "unix:/path", "unix:@name".  KIN_ETOOSMALL. */
+int kin__os_address_text(const struct kin__address *address, char *text, size_t size);
+/* The address that a socket is bound to. */
+int kin__os_address_of(int socket, struct kin__address *address);
+
+/* Makes a socket that listens at the address and does not block; returns it.  A socket file that
+ * nobody listens at any more is replaced.  -EADDRINUSE, -EACCES and others. */
+int kin__os_listen(const struct kin__address *address, int backlog);
+/* Takes a connection that waits; it blocks, and the network's delays are off. -EAGAIN: there is none. */
+int kin__os_accept(int listener);
+/* Connects, waiting until `deadline`; the socket blocks.  -ECONNREFUSED, -ENOENT, -ETIMEDOUT … */
+int kin__os_connect(const struct kin__address *address, kin_deadline deadline);
+/* Acknowledges at once what has come: a peer that waits for that before it sends on is not kept. */
+void kin__os_acknowledge(int socket);
+/* What tells the socket file of an address from another of the same name later; 0: there is none.
+ * The other removes the file if it is still that one. */
+uint64_t kin__os_socket_file(const struct kin__address *address);
+void kin__os_socket_file_remove(const struct kin__address *address, uint64_t identity);
+
+/* Many descriptors in one, which is readable while one of them is ready.  What `token` says of one
+ * comes back with it. */
+int kin__os_set_make(void);
+int kin__os_set_add(int set, int descriptor, int wanted, uint64_t token); /* -EEXIST, -EPERM: a file */
+int kin__os_set_remove(int set, int descriptor);
+/* Waits until one is ready, or `deadline`; stores at most `limit` tokens and returns how many. */
+int kin__os_set_wait(int set, uint64_t *tokens, int limit, kin_deadline deadline);
+
+#endif

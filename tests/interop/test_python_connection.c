@@ -1,0 +1,225 @@
+/* test_python_connection.c: Python's multiprocessing.connection as the other side: its Client with our
+ * listener, its Listener with our client, over TCP and Unix sockets, with and without a key, with
+ * large messages, and a descriptor that is passed. */
+#define _GNU_SOURCE
+#include "support/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <kin/error.h>
+#include <kin/listener.h>
+
+#define LARGE (9 << 20)
+
+/* The address as Python writes it: a tuple, or a string. */
+#define PREAMBLE \
+    "import sys, os\n" \
+    "from multiprocessing.connection import Client, Listener\n" \
+    "from multiprocessing import AuthenticationError, reduction\n" \
+    "def python(address):\n" \
+    "    if address.startswith('tcp://'):\n" \
+    "        host, port = address[6:].split(':')\n" \
+    "        return host, int(port)\n" \
+    "    return address[5:].replace('@', '\\0', 1)\n" \
+    "address, key = sys.argv[1], sys.argv[2].encode() if len(sys.argv) > 2 else None\n"
+
+#define PYTHONS_MOST 16
+
+/* The machine's interpreter, and those that pyenv has installed. */
+static const char *pythons[PYTHONS_MOST];
+static int python_count;
+
+static void find_pythons(void)
+{
+    static glob_t others;
+    if (access("/usr/bin/python3", X_OK) == 0) pythons[python_count++] = "/usr/bin/python3";
+    if (glob("~/.pyenv/versions/3.*/bin/python3", GLOB_TILDE, NULL, &others) == 0)
+        for (size_t i = 0; i < others.gl_pathc && python_count < PYTHONS_MOST; i++)
+            pythons[python_count++] = others.gl_pathv[i];
+    if (python_count == 0) SKIP("there is no /usr/bin/python3");
+}
+
+/* Every kind of address, with and without a key, for the first; TCP with a key for the others. */
+static const struct {
+    const char *address;
+    const char *key;
+} ways[] = {
+    {"tcp://127.0.0.1:0", "correct horse"},
+    {"tcp://127.0.0.1:0", NULL},
+    {"unix:socket", "correct horse"},
+    {"unix:socket", NULL},
+    {"unix:@", "correct horse"},
+    {"unix:@", NULL},
+};
+#define WAYS 6
+
+static pid_t start_python(const char *python, const char *script, const char *address, const char *key,
+                          int output)
+{
+    pid_t child = fork();
+    if (child != 0) return child;
+    if (output >= 0) dup2(output, 1);
+    execl(python, "python3", "-c", script, address, key, NULL);
+    _exit(99);
+}
+
+/* Unlike that of any other case, which may run at the same time. */
+static const char *abstract_name(void)
+{
+    static char name[60];
+    snprintf(name, sizeof name, "unix:@kin test %d", getpid());
+    return name;
+}
+
+/* What both sides do then: we send, it echoes; sizes up to megabytes. */
+#define ECHO \
+    "while True:\n" \
+    "    try: message = connection.recv_bytes()\n" \
+    "    except EOFError: break\n" \
+    "    connection.send_bytes(message)\n"
+
+static void check_echo(kin_connection *connection)
+{
+    static unsigned char message[LARGE], back[LARGE];
+    const size_t sizes[] = {0, 1, 16384, 16385, 100000, LARGE};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t j = 0; j < sizes[i]; j++) message[j] = (unsigned char)(j * 11 + (j >> 10) + i);
+        CHECK_RC(kin_connection_send(connection, message, sizes[i], KIN_FOREVER), 0);
+        CHECK_RC(kin_connection_recv(connection, back, sizeof back, KIN_FOREVER), (long)sizes[i]);
+        CHECK_MEM(back, message, sizes[i]);
+    }
+}
+
+TEST(python_s_client_with_our_listener)
+{
+    const char *script = PREAMBLE "connection = Client(python(address), authkey=key)\n" ECHO;
+    find_pythons();
+    for (int i = 0; i < WAYS + python_count - 1; i++) {
+        kin_listener *listener = NULL;
+        kin_connection *connection = NULL;
+        int way = i < WAYS ? i : 0;
+        const char *key = ways[way].key, *address = ways[way].address;
+        const char *python = pythons[i < WAYS ? 0 : i - WAYS + 1];
+        if (strcmp(address, "unix:@") == 0) address = abstract_name();
+        test_context("%s, %s, %s key", python, address, key != NULL ? "with" : "without");
+        CHECK_OK(kin_listener_open(
+            &listener, address,
+            &(kin_listener_options){.key = key, .key_size = key != NULL ? strlen(key) : 0}));
+        pid_t child = start_python(python, script, kin_listener_address(listener), key, -1);
+        CHECK_RC(kin_listener_accept(listener, &connection, KIN_FOREVER), 0);
+        check_echo(connection);
+        CHECK_OK(kin_connection_close(connection));
+        CHECK_EQ(test_collect(child), 0);
+        CHECK_OK(kin_listener_close(listener));
+    }
+}
+
+/* Python says on a pipe when, and where, it listens. */
+static pid_t start_listener(const char *python, const char *script, const char *address, const char *key,
+                            char *bound, size_t size)
+{
+    int ready[2];
+    CHECK_EQ(pipe2(ready, O_CLOEXEC), 0);
+    pid_t child = start_python(python, script, address, key, ready[1]);
+    close(ready[1]);
+    ssize_t got = 0, count;
+    while ((count = read(ready[0], bound + got, size - 1 - (size_t)got)) > 0) got += count;
+    close(ready[0]);
+    CHECK_GT(got, 1);
+    bound[got - 1] = '\0';
+    return child;
+}
+
+#define LISTEN \
+    "listener = Listener(python(address), authkey=key)\n" \
+    "print('tcp://%s:%d' % listener.address if isinstance(listener.address, tuple) else address)\n" \
+    "sys.stdout.flush(); os.close(1)\n"
+
+TEST(our_client_with_python_s_listener)
+{
+    const char *script = PREAMBLE LISTEN "connection = listener.accept()\n" ECHO "listener.close()\n";
+    find_pythons();
+    for (int i = 0; i < WAYS + python_count - 1; i++) {
+        char bound[200];
+        kin_connection *connection = NULL;
+        int way = i < WAYS ? i : 0;
+        const char *key = ways[way].key, *address = ways[way].address;
+        const char *python = pythons[i < WAYS ? 0 : i - WAYS + 1];
+        if (strcmp(address, "unix:@") == 0) address = abstract_name();
+        test_context("%s, %s, %s key", python, address, key != NULL ? "with" : "without");
+        pid_t child = start_listener(python, script, address, key, bound, sizeof bound);
+        CHECK_RC(kin_client_open(&connection, bound,
+                                 &(kin_client_options){.key = key, .key_size = key ? strlen(key) : 0},
+                                 KIN_FOREVER),
+                 0);
+        check_echo(connection);
+        CHECK_OK(kin_connection_close(connection));
+        CHECK_EQ(test_collect(child), 0);
+    }
+}
+
+TEST(another_key_is_refused_by_either)
+{
+    const char *client = PREAMBLE "try: Client(python(address), authkey=b'wrong')\n"
+                                  "except AuthenticationError: sys.exit(7)\n";
+    const char *server = PREAMBLE LISTEN "try: listener.accept()\n"
+                                         "except AuthenticationError: listener.close(); sys.exit(7)\n";
+    kin_listener *listener = NULL;
+    kin_connection *connection = NULL;
+    char bound[200];
+    int status;
+    find_pythons();
+    CHECK_OK(kin_listener_open(&listener, abstract_name(),
+                               &(kin_listener_options){.key = "right", .key_size = 5}));
+    pid_t python = start_python(pythons[0], client, kin_listener_address(listener), NULL, -1);
+    do CHECK_RC(kin_listener_accept(listener, &connection, kin_in_ms(10)), -ETIMEDOUT);
+    while (waitpid(python, &status, WNOHANG) == 0);
+    CHECK_EQ(WEXITSTATUS(status), 7);
+    CHECK_OK(kin_listener_close(listener));
+
+    python = start_listener(pythons[0], server, "tcp://127.0.0.1:0", "right", bound, sizeof bound);
+    CHECK_RC(kin_client_open(&connection, bound, &(kin_client_options){.key = "wrong", .key_size = 5},
+                             KIN_FOREVER),
+             KIN_EAUTHENTICATION);
+    status = test_collect(python);
+    CHECK_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(descriptors_are_passed_both_ways)
+{
+    const char *script = PREAMBLE "connection = Client(python(address))\n"
+                                  "descriptor = reduction.recv_handle(connection)\n"
+                                  "os.write(descriptor, b'from python')\n"
+                                  "reduction.send_handle(connection, descriptor, os.getppid())\n"
+                                  "connection.recv_bytes()\n";
+    kin_listener *listener = NULL;
+    kin_connection *connection = NULL;
+    int ends[2];
+    char text[20] = "";
+    find_pythons();
+    CHECK_OK(kin_listener_open(&listener, abstract_name(), NULL));
+    pid_t python = start_python(pythons[0], script, kin_listener_address(listener), NULL, -1);
+    CHECK_RC(kin_listener_accept(listener, &connection, KIN_FOREVER), 0);
+    CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+    CHECK_RC(kin_connection_send_descriptor(connection, ends[1], KIN_FOREVER), 0);
+    CHECK_EQ(read(ends[0], text, sizeof text), 11);
+    CHECK_STR(text, "from python");
+    int back = kin_connection_recv_descriptor(connection, KIN_FOREVER);
+    CHECK_OK(back);
+    CHECK_EQ(write(back, "x", 1), 1);
+    CHECK_EQ(read(ends[0], text, sizeof text), 1);
+    CHECK_RC(kin_connection_send(connection, "", 0, KIN_FOREVER), 0);
+    CHECK_EQ(test_collect(python), 0);
+    close(back);
+    close(ends[0]);
+    close(ends[1]);
+    CHECK_OK(kin_connection_close(connection));
+    CHECK_OK(kin_listener_close(listener));
+}
