@@ -1,6 +1,7 @@
 """peer_python.py: Python's multiprocessing, measured by itself.  Prints the seconds.
 
     peer_python.py lock PROCESSES COUNT
+    peer_python.py array PROCESSES ITEMS COUNT
     peer_python.py queue SIZE PRODUCERS CONSUMERS COUNT
     peer_python.py trip queue|pipe CPU CPU COUNT
     peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
@@ -57,6 +58,31 @@ def lock(processes, count):
 
     seconds = together([work] * processes)
     assert counter.value == each * processes
+    return seconds
+
+
+def array(processes, items, count):
+    """Counts a Value up under its lock or, with ITEMS, sums an Array."""
+    processes, items, count = int(processes), int(items), int(count)
+    if items > 0:
+        numbers = fork.Array("l", range(items))
+        begin = now()
+        total = 0
+        for _ in range(count):
+            total += sum(numbers.get_obj())
+        seconds = now() - begin
+        assert total == count * (items * (items - 1) // 2)
+        return seconds
+    each = -(-count // processes)
+    cell = fork.Value("l", 0)
+
+    def work():
+        for _ in range(each):
+            with cell.get_lock():
+                cell.value += 1
+
+    seconds = together([work] * processes)
+    assert cell.value == each * processes
     return seconds
 
 
@@ -203,7 +229,7 @@ def run_commands(count):
 
 
 def main():
-    measured = {"lock": lock, "queue": queue, "trip": trip, "process": process, "pool": pool}
+    measured = {"lock": lock, "array": array, "queue": queue, "trip": trip, "process": process, "pool": pool}
     whole = {"hash": hash_files, "true": run_commands}
     name, arguments = (sys.argv[1:2] or [""])[0], sys.argv[2:]
     if name in measured:

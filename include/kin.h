@@ -2,6 +2,7 @@
 #ifndef KIN_H
 #define KIN_H
 
+#include <kin/array.h>
 #include <kin/condition.h>
 #include <kin/connection.h>
 #include <kin/container.h>

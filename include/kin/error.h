@@ -45,7 +45,8 @@ KIN_BEGIN
     X(KIN_EADDRESS, -1045, "no address: tcp://HOST:PORT, unix:/PATH or unix:@NAME is expected") \
     X(KIN_EHOST, -1046, "the host is not known, or no name server answers") \
     X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
-    X(KIN_ECOMMAND, -1061, "the command failed; kin_subprocess_error tells how") \
+    X(KIN_EINDEX, -1061, "the index is beyond the end of the array") \
+    X(KIN_ETYPE, -1062, "of another type than the items of the array") \
     /* a line for each, and this one last */
 
 enum kin_error {

@@ -43,8 +43,8 @@ static inline int kin_lock_open_with(kin_lock **lock, const kin_lock_options *op
 }
 
 /* kin_lock_close destroys a lock.  NULL is allowed.  Blocks and is safe like kin_alloc.
- * Errors, after which nothing has changed: -EBUSY (held, or waited for), KIN_ECLOSED,
- * KIN_EFOREIGN. */
+ * Errors, after which nothing has changed: -EBUSY (held, or waited for), -EPERM (the lock of an
+ * array, which is closed with it), KIN_ECLOSED, KIN_EFOREIGN. */
 KIN_API int kin_lock_close(kin_lock *lock);
 
 /* kin_lock_acquire takes the lock for the calling thread, waiting until `deadline` while

@@ -34,6 +34,7 @@ enum kin__object_kind {
     KIN__OBJECT_CONDITION,
     KIN__OBJECT_RWLOCK,
     KIN__OBJECT_READERS,
+    KIN__OBJECT_ARRAY,
     KIN__OBJECT_KINDS
 };
 

@@ -25,10 +25,15 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /* Small enough that a program with a fast timer lets one be backed between two signals. */
 #define BACK_MOST  ((uint64_t)4 << 20)
 #define BACK_LEAST ((uint64_t)64 << 10)
+
+#define HUGE_PAGE ((uintptr_t)2 << 20)
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
@@ -162,6 +167,16 @@ int kin__os_memory_unback(void *address, uint64_t size)
 void kin__os_memory_populate(void *address, uint64_t size)
 {
     madvise(address, size, MADV_POPULATE_WRITE);
+}
+
+void kin__os_memory_make_huge(void *address, uint64_t size)
+{
+    uintptr_t first = ((uintptr_t)address + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    uintptr_t end = ((uintptr_t)address + size) & ~(HUGE_PAGE - 1);
+    if (first >= end) return;
+    madvise((void *)first, end - first, MADV_HUGEPAGE);
+    /* The pages are there already (before 6.1 the kernel gathers them in its own time). */
+    madvise((void *)first, end - first, MADV_COLLAPSE);
 }
 
 /* ---- limits ----------------------------------------------------------------------------------- */

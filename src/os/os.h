@@ -57,6 +57,8 @@ int kin__os_memory_back(int descriptor, uint64_t offset, uint64_t size, void *ad
 int kin__os_memory_unback(void *address, uint64_t size);
 /* Faults the (backed) range into this process's page table at one go; best effort. */
 void kin__os_memory_populate(void *address, uint64_t size);
+/* Puts huge pages behind the range where the kernel has them and they fit; best effort. */
+void kin__os_memory_make_huge(void *address, uint64_t size);
 /* Makes zeroed memory that this process and those forked from it later share. */
 int kin__os_shared_make(void **memory, uint64_t size);
 /* The identity of the file behind a descriptor, to tell whether it is still ours. */

@@ -49,6 +49,8 @@ int kin_lock_close(kin_lock *lock)
 {
     if (lock == NULL) return 0;
     int rc = enter(lock);
+    /* One inside another object is closed with that. */
+    if (rc == 0 && kin__object_kind_of(lock) != KIN__OBJECT_LOCK) rc = -EPERM;
     if (rc == 0) rc = kin__mutex_shut(&lock->mutex, MAGIC_LOCK);
     return rc < 0 ? rc : kin__free(lock, NULL);
 }

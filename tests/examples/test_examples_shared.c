@@ -1,0 +1,13 @@
+/* test_examples_shared.c: the examples of what processes share do what they say; see test_examples.c
+ * for how their lines are written. */
+#define _GNU_SOURCE
+#include "example.h"
+
+TEST(m01_value_array)
+{
+    example_run("m01_value_array");
+    example_expect("parent: squares 0 0 0 0, their sum 0, round 6",
+                   "child: squares 0 1 4 9, their sum 14, round 7",
+                   "parent: squares 0 1 4 9, their sum 14, round 7",
+                   "the fifth of four: the index is beyond the end of the array");
+}
