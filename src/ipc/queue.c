@@ -71,7 +71,7 @@ static int fill(kin_queue *queue, const kin_queue_options *options)
     return kin__stream_open(&queue->stream, items < KIN__ITEMS_MOST ? items : KIN__ITEMS_MOST, bytes);
 }
 
-static void destroy(kin_queue *queue);
+static void destroy(kin_queue *queue, _Atomic(void *) *destination);
 
 int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size)
 {
@@ -455,8 +455,9 @@ static bool drain_one(kin_queue *queue)
     return found;
 }
 
-/* Frees everything; idempotent, so that it can be begun again after a death. */
-static void destroy(kin_queue *queue)
+/* Frees everything; idempotent, so that it can be begun again after a death.  `destination` is what
+ * made us the one to do this: a stale one would name the next queue at this place. */
+static void destroy(kin_queue *queue, _Atomic(void *) *destination)
 {
     if (atomic_load(&queue->stream.directory) != NULL) {
         struct kin__message *left = atomic_load(&queue->draining);
@@ -469,7 +470,7 @@ static void destroy(kin_queue *queue)
             ;
         kin__stream_close(&queue->stream);
     }
-    kin__free(queue, NULL);
+    kin__free(queue, destination);
 }
 
 int kin_queue_close(kin_queue *queue)
@@ -482,7 +483,7 @@ int kin_queue_close(kin_queue *queue)
     /* CRASH: from here the reaper goes on where we died (announce). */
     if (atomic_compare_exchange_strong(&queue->closer, &nobody, kin__self.member)) {
         __atomic_store_n(&queue->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
-        destroy(queue);
+        destroy(queue, &kin__self.member->touching);
     } else {
         rc = KIN_ECLOSED;
     }
@@ -519,7 +520,7 @@ static void announce(void *object, struct kin__member *dead)
     kin_queue *queue = object;
     if (atomic_load(&queue->closer) == dead) {
         __atomic_store_n(&queue->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
-        destroy(queue);
+        destroy(queue, &dead->touching);
     } else if (__atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == MAGIC_QUEUE) {
         wake_all(queue);
     }
@@ -529,10 +530,9 @@ static void announce(void *object, struct kin__member *dead)
 static bool settle_queue(void *object, _Atomic(void *) *entry, uint64_t identity)
 {
     kin_queue *queue = object;
-    (void)entry;
     (void)identity;
     __atomic_store_n(&queue->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
-    destroy(queue);
+    destroy(queue, entry);
     return true;
 }
 
