@@ -17,6 +17,7 @@
 #include <kin/pickle.h>
 #include <kin/pool.h>
 #include <kin/process.h>
+#include <kin/publish.h>
 #include <kin/queue.h>
 #include <kin/rlock.h>
 #include <kin/rwlock.h>

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "os/os.h"
+#include "os/search.h"
 
 struct kin__family kin__family = {.descriptor = -1};
 
@@ -98,6 +99,7 @@ static int fill(void *base, uint64_t size, int descriptor)
     if (rc < 0) return rc;
     layout(header, size);
     header->reap.point.kind = KIN__POINT_OWNER;
+    kin__event_init(&header->registry.changed);
     kin__allocator_init(&header->allocator);
     header->magic = KIN__MAGIC_REGION;
     return 0;
@@ -132,7 +134,7 @@ static int create(uint64_t wanted)
         size /= 2;
     if (size > file) return -EFBIG;
     for (;;) {
-        int descriptor = kin__os_memory_create("kin", size);
+        int descriptor = kin__os_memory_create(KIN__REGION_NAME, size);
         if (descriptor < 0) return descriptor == -ENOSYS ? KIN_EKERNEL : descriptor;
         void *base = NULL;
         int rc = map_somewhere(descriptor, size, &base);
@@ -169,18 +171,13 @@ static int accept_header(const struct kin__header *header, const void *base, uin
     return 0;
 }
 
-/* Joins the family that the environment invites to: "descriptor:base:size". */
-static int join_invited(const char *invitation)
+/* Maps the family's memory where it has to be. */
+static int join(int descriptor, uint64_t base, uint64_t size)
 {
-    int descriptor = -1;
-    uint64_t base = 0, size = 0, device = 0, inode = 0, file_size = 0;
-    char after = 0;
-    if (sscanf(invitation, "%d:%" SCNx64 ":%" SCNx64 "%c", &descriptor, &base, &size, &after) != 3 ||
-        descriptor < 0 || base == 0 || size < SIZE_LEAST)
-        return -EBADF;
+    uint64_t device = 0, inode = 0, file_size = 0;
     int rc = kin__os_file_identity(descriptor, &device, &inode, &file_size);
     if (rc < 0) return rc;
-    if (file_size != size) return -EBADF;
+    if (file_size != size || base == 0 || size < SIZE_LEAST) return -EBADF;
     void *address = (void *)(uintptr_t)base;
     rc = kin__os_memory_map(descriptor, address, size);
     if (rc < 0) return rc == -EEXIST ? KIN_ENOREGION : rc;
@@ -192,6 +189,18 @@ static int join_invited(const char *invitation)
     kin__os_set_inherit(descriptor, false);
     adopt(address, descriptor);
     return 0;
+}
+
+/* Joins the family that the environment invites to: "descriptor:base:size". */
+static int join_invited(const char *invitation)
+{
+    int descriptor = -1;
+    uint64_t base = 0, size = 0;
+    char after = 0;
+    if (sscanf(invitation, "%d:%" SCNx64 ":%" SCNx64 "%c", &descriptor, &base, &size, &after) != 3 ||
+        descriptor < 0)
+        return -EBADF;
+    return join(descriptor, base, size);
 }
 
 static int check_kernel(void)
@@ -218,6 +227,21 @@ int kin__region_open(const kin_family_options *options)
         rc = check_kernel();
         if (rc == 0) rc = invitation != NULL ? join_invited(invitation) : create(wanted);
     }
+    pthread_mutex_unlock(&opening);
+    return rc;
+}
+
+int kin__region_join(int descriptor)
+{
+    struct kin__header header;
+    int rc = kin__os_read_at(descriptor, &header, sizeof header, 0);
+    if (rc < 0) return rc;
+    if (header.layout_version != KIN__LAYOUT_VERSION || header.layout_check != layout_check())
+        return KIN_ELAYOUT;
+    pthread_mutex_lock(&opening);
+    rc = check_kernel();
+    if (rc == 0 && kin__family.header != NULL) rc = KIN_ESTARTED;
+    if (rc == 0) rc = join(descriptor, (uintptr_t)header.base, header.size);
     pthread_mutex_unlock(&opening);
     return rc;
 }

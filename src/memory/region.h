@@ -19,14 +19,43 @@
 
 #include <kin/error.h>
 #include <kin/memory.h>
+#include <kin/publish.h>
 
 #include "memory/allocator.h"
 #include "memory/table.h"
 
 #define KIN__MAGIC_REGION   0x6e6f696765726e6bull
+#define KIN__REGION_NAME    "kin" /* of the memory file, as /proc shows it */
 #define KIN__LAYOUT_VERSION 1u
 
-/* SHARED, at the base of the region.
+/* SHARED.  The family's name, for kin_family_join, which reads it from outside.
+ *   state   NONE → CLAIMING by CAS, with the claimant's pid above; → CLAIMED → PUBLISHED, or back to
+ *           NONE, by stores of the claimant; a dead claimant's claim is taken over by CAS.
+ *   since   boot clock; the claimant was there before, a later user of its pid was not.  Set, like
+ *   text    the name, before CLAIMED. */
+enum kin__name_state {
+    KIN__NAME_NONE = 0,
+    KIN__NAME_CLAIMING = 1,
+    KIN__NAME_CLAIMED = 2,
+    KIN__NAME_PUBLISHED = 3
+};
+struct kin__family_name {
+    _Atomic uint64_t state;
+    _Atomic int64_t since;
+    char text[KIN_NAME_SIZE];
+};
+
+/* SHARED.  What kin_publish keeps; see registry.c.
+ *   latch    for everything below; nothing to repair after a death inside.
+ *   changed  event: "there is a new name".
+ *   first    first block of names. */
+struct kin__registry {
+    struct kin__latch latch;
+    struct kin__event changed;
+    _Atomic(void *) first;
+};
+
+/* SHARED, at the base of the region.  Up to `name` it is the same in all versions of kin.
  *   magic … member_limit   written by the process that makes the region, before any other can
  *                          see it; read by all.
  *   generation             counter behind process and member generations; fetch_add.
@@ -37,11 +66,13 @@
  *                          finds any has found a lost wake-up; fetch_add.
  *   reap                   the lock of the reaper, in its owner's robust list: it is held
  *                          while latches are taken.
+ *   registry               see above.
  *   allocator              see allocator.h. */
 struct kin__header {
     uint64_t magic;
     uint32_t layout_version;
     uint32_t layout_check;
+    struct kin__family_name name;
     uint64_t size;
     void *base;
     uint8_t boot_id[16];
@@ -64,6 +95,7 @@ struct kin__header {
     _Atomic uint64_t deaths;
     _Atomic uint64_t rescues;
 
+    struct kin__registry registry __attribute__((aligned(64)));
     struct kin__robust reap __attribute__((aligned(64)));
     struct kin__allocator allocator;
 };
@@ -83,6 +115,10 @@ extern struct kin__family kin__family;
 
 /* Makes or joins the family for this process; 0 when there is one. */
 int kin__region_open(const kin_family_options *options);
+
+/* Joins the family whose memory file `descriptor` is, which becomes the family's: 0, or an error,
+ * after which it is still the caller's.  KIN_ESTARTED: this process has a family. */
+int kin__region_join(int descriptor);
 
 /* Puts memory behind [offset, offset + size) of the region. */
 int kin__region_back(uint64_t offset, uint64_t size);
