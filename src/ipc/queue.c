@@ -561,6 +561,6 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
 
 __attribute__((constructor)) static void register_hooks(void)
 {
-    kin__reap_hooks[KIN__OBJECT_QUEUE] = (struct kin__reap_hooks){announce, settle_queue};
-    kin__reap_hooks[KIN__OBJECT_KINDS] = (struct kin__reap_hooks){NULL, settle_message};
+    kin__reap_hooks[KIN__OBJECT_QUEUE] = (struct kin__reap_hooks){.announce = announce, .held = settle_queue};
+    kin__reap_hooks[KIN__OBJECT_KINDS] = (struct kin__reap_hooks){.held = settle_message};
 }

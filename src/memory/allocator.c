@@ -109,6 +109,21 @@ int kin__object_kind_of(const void *object)
     return place.span->class_index - first;
 }
 
+void kin__objects_each(enum kin__object_kind kind, void (*look)(void *object, void *context), void *context)
+{
+    struct kin__class *class =
+        &kin__heap()->classes[KIN__CLASSES_SMALL + KIN__CLASSES_LARGE + (unsigned)kind];
+    uint32_t next = __atomic_load_n(&class->spans, __ATOMIC_ACQUIRE);
+    for (; next != 0; next = kin__family.pages[next - 1].next_span) {
+        struct kin__page *span = &kin__family.pages[next - 1];
+        const uint8_t *states = block_states(next - 1);
+        uint32_t carved = __atomic_load_n(&span->carved, __ATOMIC_ACQUIRE);
+        for (uint32_t number = 0; number < carved; number++)
+            if (__atomic_load_n(&states[number], __ATOMIC_ACQUIRE) == KIN__BLOCK_ALLOCATED)
+                look(small_block(span, next - 1, number, class->block_size), context);
+    }
+}
+
 /* ---- free lists (under the class's latch) ------------------------------------------------------------ */
 
 /* Where a free small block holds the next one.  Objects keep what they were: their link has
@@ -348,6 +363,19 @@ void kin__allocate_publish(_Atomic(void *) *destination)
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store(destination, note->block);
     note_clear(note);
+}
+
+void kin__allocate_offer(_Atomic(void *) *destination)
+{
+    struct kin__note *note = own_note();
+    void *nobody = NULL;
+    note->destination = destination;
+    atomic_signal_fence(memory_order_seq_cst);
+    /* CRASH: from the exchange on the block has arrived; before it, and when it fails, it has not. */
+    if (atomic_compare_exchange_strong(destination, &nobody, note->block))
+        note_clear(note);
+    else
+        kin__allocate_cancel();
 }
 
 void kin__allocate_finish(void)

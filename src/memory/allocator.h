@@ -35,6 +35,8 @@ enum kin__object_kind {
     KIN__OBJECT_RWLOCK,
     KIN__OBJECT_READERS,
     KIN__OBJECT_ARRAY,
+    KIN__OBJECT_SEMAPHORE,
+    KIN__OBJECT_PERMITS,
     KIN__OBJECT_KINDS
 };
 
@@ -106,6 +108,9 @@ void *kin__allocate(size_t size, int *error);
 void *kin__allocate_object(enum kin__object_kind kind, size_t size, int *error);
 /* The block is known from *destination on, which must be type-stable family memory. */
 void kin__allocate_publish(_Atomic(void *) *destination);
+/* As kin__allocate_publish, where others may do the same: the block is freed if *destination is not
+ * NULL any more. */
+void kin__allocate_offer(_Atomic(void *) *destination);
 /* The block is the caller's: a death from here on leaves it allocated. */
 void kin__allocate_finish(void);
 void kin__allocate_cancel(void);
@@ -118,6 +123,9 @@ int kin__free(void *block, _Atomic(void *) *destination);
  * and the kind of the allocated object that starts there, -1 if none does. */
 uint64_t kin__block_size(const void *block);
 int kin__object_kind_of(const void *object);
+/* Shows every allocated object of a kind.  Takes no latch: one that is allocated or freed meanwhile
+ * is shown or not, and one that is shown may be on its way; its own words tell. */
+void kin__objects_each(enum kin__object_kind kind, void (*look)(void *object, void *context), void *context);
 /* The largest block there can be. */
 uint64_t kin__block_limit(void);
 

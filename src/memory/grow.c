@@ -129,7 +129,8 @@ static int take_span(struct kin__class *class, unsigned class_index)
     atomic_store(&kin__heap()->top, page + pages);
     kin__family.pages[page].next_span = class->spans;
     atomic_signal_fence(memory_order_seq_cst);
-    class->spans = page + 1;
+    /* Release: pairs with kin__objects_each. */
+    __atomic_store_n(&class->spans, page + 1, __ATOMIC_RELEASE);
     atomic_signal_fence(memory_order_seq_cst);
     kin__heap()->taking = 0;
     if (kin__class_is_large(class_index)) {

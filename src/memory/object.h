@@ -1,7 +1,7 @@
 /* object.h: the head that objects of one block share: opening, closing, and what a death leaves.
  *
  * Invariants:
- *  - From the publication to the end of the closing `self` names the block, so that whoever finishes
+ *  - From the preparation to the end of the closing `self` names the block, so that whoever finishes
  *    a closing that a death interrupted frees it exactly once.
  *  - `opened` tells the objects that lived in one block after each other apart: who waited on the
  *    one does not take the next for it.
@@ -13,8 +13,8 @@
 
 /* SHARED, at the beginning of an object.
  *   magic   → its kind's by who opens it, → CLOSED by who closes it.
- *   self    NULL → the object, by who opens it, as the last step; back to NULL by kin__free.
- *   closer  NULL → the thread that closes it, by CAS.
+ *   self    NULL → the object, by who opens it; back to NULL by kin__free.
+ *   closer  the thread that opens it → NULL → the thread that closes it, by CAS.
  *   opened  counts the openings; written by who opens it, before `self`. */
 struct kin__object {
     uint64_t magic;
@@ -23,23 +23,27 @@ struct kin__object {
     _Atomic uint32_t opened;
 };
 
-/* Allocates an object that nobody knows yet; *error says why NULL is returned.  The caller fills
- * it in and calls kin__object_publish, or kin__allocate_cancel. */
+/* Opening: make; kin__touch; fill in what closing relies on; prepare; the rest, which may allocate;
+ * store the address for the program; open; kin__untouch.  *error says why NULL is returned.
+ * CRASH: before prepare the reaper frees the block by the allocator's note.  From there until it is
+ * open it counts as being closed by the thread that opens it. */
 static inline void *kin__object_make(enum kin__object_kind kind, size_t size, int *error)
 {
     struct kin__object *object = kin__allocate_object(kind, size, error);
     if (object == NULL) return NULL;
-    atomic_store(&object->closer, NULL);
+    atomic_store(&object->closer, kin__self.member);
     atomic_fetch_add(&object->opened, 1);
     return object;
 }
-
-/* From here the object is open.  The caller has stored its address for the program before.
- * CRASH: before the end of it the reaper frees the block by the allocator's note. */
-static inline void kin__object_publish(struct kin__object *object, uint64_t magic)
+static inline void kin__object_prepare(struct kin__object *object)
+{
+    __atomic_store_n(&object->magic, KIN__MAGIC_CLOSED, __ATOMIC_RELEASE);
+    kin__allocate_publish(&object->self);
+}
+static inline void kin__object_open(struct kin__object *object, uint64_t magic)
 {
     __atomic_store_n(&object->magic, magic, __ATOMIC_RELEASE);
-    kin__allocate_publish(&object->self);
+    atomic_store(&object->closer, NULL);
 }
 
 /* Closing: kin__touch; begin; wake those who wait; end; kin__untouch.  Begin returns 0, or

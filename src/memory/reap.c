@@ -133,6 +133,19 @@ static bool settle_held(_Atomic(void *) *entry, uint64_t identity)
     return hooks->held == NULL || hooks->held(held, entry, identity);
 }
 
+static void forget_in(void *object, void *dead)
+{
+    int kind = kin__object_kind_of(object);
+    if (kind >= 0) kin__reap_hooks[kind].forget(object, dead);
+}
+
+static void forget_process(struct kin__process_slot *process)
+{
+    for (int kind = 0; kind < KIN__OBJECT_KINDS; kind++)
+        if (kin__reap_hooks[kind].forget != NULL)
+            kin__objects_each((enum kin__object_kind)kind, forget_in, process);
+}
+
 static bool reap_process(struct kin__process_slot *process, uint64_t state)
 {
     uint64_t identity = atomic_load(&process->generation);
@@ -147,6 +160,7 @@ static bool reap_process(struct kin__process_slot *process, uint64_t state)
             settled = false;
     }
     if (!settled) return false;
+    forget_process(process);
     atomic_store(&process->generation, 0);
     atomic_fetch_add(&kin__family.header->deaths, 1);
     /* CRASH: until this store everything above is repeated by the next reaper. */
@@ -157,28 +171,37 @@ static bool reap_process(struct kin__process_slot *process, uint64_t state)
 /* A process without members has left, or all its threads are gone: only the system knows. */
 static int reap_processes(void)
 {
+    struct kin__header *header = kin__family.header;
     int found = 0;
-    uint32_t high = atomic_load(&kin__family.header->process_high);
+    uint32_t unpeopled = 0, high = atomic_load(&header->process_high);
     uint8_t peopled[KIN__PROCESSES_MOST / 8] = {0};
+    /* CRASH: with nothing noted, our own death makes the next one look. */
+    atomic_store(&header->unpeopled, 0);
     mark_peopled(peopled);
     for (uint32_t i = 0; i < high; i++) {
         struct kin__process_slot *process = &kin__family.processes[i];
         uint64_t state = atomic_load(&process->state);
         if (kin__state_of(state) == KIN__SLOT_FREE || process == kin__self.process) continue;
-        if (kin__state_of(state) != KIN__SLOT_DEAD &&
-            ((peopled[i / 8] >> i % 8 & 1) != 0 || !process_gone(process)))
-            continue;
-        found += reap_process(process, state);
+        bool dead = kin__state_of(state) == KIN__SLOT_DEAD;
+        if (!dead && (peopled[i / 8] >> i % 8 & 1) != 0) continue;
+        if ((dead || process_gone(process)) && reap_process(process, state))
+            found++;
+        else
+            unpeopled++;
     }
+    atomic_store(&header->looked, kin__os_clock());
+    if (unpeopled > 0) atomic_store(&header->unpeopled, unpeopled);
     return found;
 }
 
 bool kin__reap_needed(void)
 {
-    uint32_t high = atomic_load(&kin__family.header->member_high);
+    struct kin__header *header = kin__family.header;
+    uint32_t high = atomic_load(&header->member_high);
     for (uint32_t i = 0; i < high; i++)
         if (kin__member_died(&kin__family.members[i])) return true;
-    return false;
+    return atomic_load(&header->unpeopled) > 0 &&
+           kin__os_clock() - atomic_load(&header->looked) >= KIN__SLICE_NS;
 }
 
 int kin__reap(void)

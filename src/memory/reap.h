@@ -16,10 +16,13 @@
  *   announce  tells the other users of `object` (what the thread `dead` was touching) to look
  *             again; completes what it may have left half-done.
  *   held      settles an object that the dead process `identity` held: frees it unless it is
- *             another's by now.  Returns false to be asked again later. */
+ *             another's by now.  Returns false to be asked again later.
+ *   forget    for each object of the kind: gives back what the process in slot `dead`, which has
+ *             ended, held in it.  The object may be on its way to or from being open. */
 struct kin__reap_hooks {
     void (*announce)(void *object, struct kin__member *dead);
     bool (*held)(void *object, _Atomic(void *) *entry, uint64_t identity);
+    void (*forget)(void *object, struct kin__process_slot *dead);
 };
 /* The last one is of blocks that are no objects. */
 extern struct kin__reap_hooks kin__reap_hooks[KIN__OBJECT_KINDS + 1];
@@ -28,7 +31,8 @@ extern struct kin__reap_hooks kin__reap_hooks[KIN__OBJECT_KINDS + 1];
  * The calling thread has not necessarily joined. */
 int kin__reap(void);
 
-/* Are there members whose death nobody has dealt with?  Reads memory only. */
+/* Are there deaths that nobody has dealt with?  Reads memory only: of a process without members
+ * that is not known, and it is time to look when a slice has passed since the last look. */
 bool kin__reap_needed(void);
 
 #endif

@@ -62,6 +62,10 @@ struct kin__registry {
  *   process_high, member_high   slots at and above were never used; raised by CAS.
  *   deaths                 how many were cleaned up after; fetch_add by the reaper, read by
  *                          supervisors to learn that there is something to look at.
+ *   unpeopled              how many processes there are whose end no member will tell of, because
+ *                          they have none (left): somebody has to ask the system now and then;
+ *                          written by the reaper, and by members that leave.
+ *   looked                 when that was done; by the reaper.
  *   rescues                sleeps that ended well only because their slice did: a test that
  *                          finds any has found a lost wake-up; fetch_add.
  *   reap                   the lock of the reaper, in its owner's robust list: it is held
@@ -94,13 +98,15 @@ struct kin__header {
     _Atomic uint32_t members_backed;
     _Atomic uint64_t deaths;
     _Atomic uint64_t rescues;
+    _Atomic uint32_t unpeopled;
+    _Atomic int64_t looked;
 
     struct kin__registry registry __attribute__((aligned(64)));
     struct kin__robust reap __attribute__((aligned(64)));
     struct kin__allocator allocator;
 };
 
-/* This process's view. */
+/* This process's view.  `used`: that much of the heap was in use when somebody looked. */
 struct kin__family {
     struct kin__header *header; /* NULL: no family yet */
     uintptr_t base;
@@ -110,6 +116,7 @@ struct kin__family {
     struct kin__member *members;
     struct kin__page *pages;
     char *heap;
+    _Atomic uint64_t used;
 };
 extern struct kin__family kin__family;
 
@@ -135,17 +142,26 @@ static inline bool kin__in_family(const void *address)
  * and a late look at its wait points does no harm. */
 #define KIN__MAGIC_CLOSED 0x6465736f6c636e6bull
 
+/* Looks again how much of the heap is in use, which is never less than before. */
+static inline uint64_t kin__heap_used(void)
+{
+    uint64_t used = (uint64_t)atomic_load_explicit(&kin__family.header->allocator.top, memory_order_relaxed)
+                    << KIN__PAGE_SHIFT;
+    atomic_store_explicit(&kin__family.used, used, memory_order_relaxed);
+    return used;
+}
+
 /* Checks that `object` is an open object whose magic word is at `magic_offset`. */
 static inline int kin__check(const void *object, size_t magic_offset, uint64_t magic)
 {
     if (__builtin_expect(object == NULL, 0)) return -EINVAL;
-    /* Objects begin on cache lines of the part of the heap that is in use: what is read here
-     * has memory behind it. */
-    uint64_t used = (uint64_t)atomic_load_explicit(&kin__family.header->allocator.top, memory_order_relaxed)
-                    << KIN__PAGE_SHIFT;
-    if (__builtin_expect(
-            (uintptr_t)object - (uintptr_t)kin__family.heap >= used || ((uintptr_t)object & 63) != 0, 0))
+    /* Objects begin on cache lines of the part of the heap that is in use: what is read here has
+     * memory behind it. */
+    uint64_t offset = (uintptr_t)object - (uintptr_t)kin__family.heap;
+    if (__builtin_expect(offset >= atomic_load_explicit(&kin__family.used, memory_order_relaxed), 0) &&
+        offset >= kin__heap_used())
         return KIN_EFOREIGN;
+    if (__builtin_expect(((uintptr_t)object & 63) != 0, 0)) return KIN_EFOREIGN;
     uint64_t found =
         __atomic_load_n((const uint64_t *)((const char *)object + magic_offset), __ATOMIC_RELAXED);
     if (__builtin_expect(found == magic, 1)) return 0;

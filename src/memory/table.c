@@ -74,6 +74,8 @@ static void leave(void *unused)
     (void)unused;
     struct kin__member *member = kin__self.member;
     if (member == NULL) return;
+    /* Perhaps we are the last of our process: then nothing in memory will tell of its end. */
+    atomic_store(&kin__family.header->unpeopled, 1);
     uint64_t state = atomic_load(&member->state);
     uint64_t leaving = (state & ~(uint64_t)0xff) | KIN__SLOT_CLAIMING;
     /* CRASH: with its life word freed and the slot still in use, it is dead when its process is. */
@@ -267,6 +269,7 @@ int kin__join(void)
     if (rc == 0) {
         kin__self.process = process;
         kin__self.process_identity = atomic_load(&process->generation);
+        kin__self.process_index = (uint32_t)(process - kin__family.processes);
         kin__self.member = member;
         pthread_setspecific(leave_key, member);
     }

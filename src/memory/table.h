@@ -111,6 +111,7 @@ struct kin__self {
     unsigned level;
     struct kin__process_slot *process;
     uint64_t process_identity; /* generation of that slot */
+    uint32_t process_index;    /* and where it is in the table */
     unsigned watch_skipped;    /* how long watching before a sleep has paid; see wait.h */
     unsigned spin;
     unsigned yields;

@@ -50,10 +50,13 @@ int kin_event_open_sized(kin_event **event, const kin_event_options *options, si
     if (rc < 0) return rc;
     kin_event *made = kin__object_make(KIN__OBJECT_EVENT, sizeof *made, &rc);
     if (made == NULL) return rc;
+    void *outer = kin__touch(made);
     kin__event_init(&made->changed);
     atomic_store(&made->state, given.set ? STATE_SET : 0);
+    kin__object_prepare(&made->head);
     *event = made;
-    kin__object_publish(&made->head, MAGIC_EVENT);
+    kin__object_open(&made->head, MAGIC_EVENT);
+    kin__untouch(outer);
     return 0;
 }
 
