@@ -18,6 +18,12 @@ install(FILES ${PROJECT_BINARY_DIR}/kin-config.cmake ${PROJECT_BINARY_DIR}/kin-c
 
 file(RELATIVE_PATH KIN_PC_TO_PREFIX
     ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+# Debian has libuv's static library under another name.
+get_filename_component(KIN_UV_DIRECTORY ${KIN_UV_LIBRARY} DIRECTORY)
+set(KIN_PC_UV libuv)
+if(EXISTS ${KIN_UV_DIRECTORY}/pkgconfig/libuv-static.pc)
+    set(KIN_PC_UV libuv-static)
+endif()
 configure_file(kin.pc.in kin.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/kin.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

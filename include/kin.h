@@ -3,15 +3,19 @@
 #define KIN_H
 
 #include <kin/array.h>
+#include <kin/channel.h>
 #include <kin/condition.h>
 #include <kin/connection.h>
 #include <kin/container.h>
+#include <kin/coroutine.h>
 #include <kin/error.h>
 #include <kin/event.h>
+#include <kin/generator.h>
 #include <kin/listener.h>
 #include <kin/local.h>
 #include <kin/lock.h>
 #include <kin/log.h>
+#include <kin/loop.h>
 #include <kin/memory.h>
 #include <kin/object.h>
 #include <kin/pickle.h>

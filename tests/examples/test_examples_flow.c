@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "example.h"
 
+#include "support/crew.h"
+
 TEST(t01_thread)
 {
     example_run("t01_thread");
@@ -50,4 +52,45 @@ TEST(t05_how_many)
     CHECK_LT(waiting[2], waiting[0]);
     NOTE("computing %ld %ld %ld ms, waiting %ld %ld %ld ms", computing[0], computing[1], computing[2],
          waiting[0], waiting[1], waiting[2]);
+}
+
+TEST(a01_generator)
+{
+    example_run("a01_generator");
+    CHECK_EQ(example_lines, 16);
+    for (int n = 1; n <= 5; n++) {
+        char line[64];
+        snprintf(line, sizeof line, "[PRODUCER] producing %d ...", n);
+        CHECK_STR(example_line[n * 3 - 3], line);
+        snprintf(line, sizeof line, "[CONSUMER] consuming %d ...", n);
+        CHECK_STR(example_line[n * 3 - 2], line);
+        CHECK_STR(example_line[n * 3 - 1], "[PRODUCER] consumer returns: 200 OK");
+    }
+    CHECK_STR(example_line[15], "[CONSUMER] done");
+}
+
+TEST(a02_ten_thousand)
+{
+    long took;
+    if (!crew_sees_processes()) SKIP("ThreadSanitizer knows 8128 fibers at most");
+    example_run("a02_ten_thousand");
+    CHECK_EQ(example_lines, 3);
+    CHECK_STR(example_line[0], "the reader has got \"hello\"");
+    CHECK_STR(example_line[1], "the follower has waited for the reader");
+    CHECK_EQ(sscanf(example_line[2], "10000 have slept 300 ms, all together in %ld ms", &took), 1);
+    CHECK_GE(took, 300);
+    /* One after the other it would be 50 minutes. */
+    NOTE("%ld ms", took);
+}
+
+TEST(a03_echo_server)
+{
+    long most;
+    example_run("a03_echo_server");
+    CHECK_EQ(example_lines, 1);
+    CHECK_EQ(
+        sscanf(example_line[0], "1000 messages echoed, up to %ld connections at once, by one thread", &most),
+        1);
+    CHECK_GT(most, 1);
+    CHECK_LE(most, 200);
 }

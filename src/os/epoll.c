@@ -1,0 +1,89 @@
+/* epoll.c: see epoll.h. */
+#define _GNU_SOURCE
+#include "os/epoll.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "os/fault.h"
+
+#define COLLECT_MOST 256
+
+int kin__os_epoll_make(void)
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    int descriptor = epoll_create1(EPOLL_CLOEXEC);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+int kin__os_epoll_arm(int epoll, int descriptor, unsigned events, int known)
+{
+    struct epoll_event event = {.events = EPOLLONESHOT | EPOLLRDHUP, .data.fd = descriptor};
+    int rc = kin__os_fault(KIN__FAULT_OTHER);
+    if (rc < 0) return rc;
+    if ((events & KIN__READABLE) != 0) event.events |= EPOLLIN | EPOLLPRI;
+    if ((events & KIN__WRITABLE) != 0) event.events |= EPOLLOUT;
+    if (epoll_ctl(epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, &event) == 0) return 0;
+    /* The number may have been closed since, and be another descriptor's. */
+    if (known ? errno == ENOENT : errno == EEXIST) {
+        if (epoll_ctl(epoll, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, descriptor, &event) == 0) return 0;
+    }
+    return errno == EPERM ? 1 : -errno;
+}
+
+static int wait_until(int epoll, struct epoll_event *found, int limit, kin_deadline deadline)
+{
+    static _Atomic bool coarse; /* the kernel (before 5.11) knows milliseconds alone */
+    if (deadline == KIN_FOREVER) return epoll_wait(epoll, found, limit, -1);
+    int64_t left = deadline > 0 ? deadline - kin__os_clock() : 0;
+    if (left <= 0) return epoll_wait(epoll, found, limit, 0);
+    if (!coarse) {
+        struct timespec timeout = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+        int count = epoll_pwait2(epoll, found, limit, &timeout, NULL);
+        if (count >= 0 || errno != ENOSYS) return count;
+        coarse = true;
+    }
+    int64_t milliseconds = (left + 999999) / 1000000;
+    return epoll_wait(epoll, found, limit, milliseconds < INT32_MAX ? (int)milliseconds : INT32_MAX);
+}
+
+static unsigned events_of(uint32_t found)
+{
+    return ((found & (EPOLLIN | EPOLLPRI | EPOLLRDHUP)) != 0 ? KIN__READABLE : 0u) |
+           ((found & EPOLLOUT) != 0 ? KIN__WRITABLE : 0u) |
+           ((found & (EPOLLERR | EPOLLHUP)) != 0 ? KIN__READABLE | KIN__WRITABLE : 0u);
+}
+
+int kin__os_epoll_wait(int epoll, struct kin__ready *ready, size_t limit, kin_deadline deadline)
+{
+    struct epoll_event found[COLLECT_MOST];
+    int count = wait_until(epoll, found, limit < COLLECT_MOST ? (int)limit : COLLECT_MOST, deadline);
+    if (count < 0) return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++)
+        ready[i] = (struct kin__ready){found[i].data.fd, events_of(found[i].events)};
+    return count;
+}
+
+/* ---- a timer ---------------------------------------------------------------------------------- */
+
+int kin__os_timer_make(void)
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    int descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+int kin__os_timer_set(int timer, kin_deadline when)
+{
+    struct itimerspec setting = {0};
+    if (when != KIN_FOREVER) {
+        if (when < 1) when = 1; /* zero would be never */
+        setting.it_value = (struct timespec){.tv_sec = when / 1000000000, .tv_nsec = when % 1000000000};
+    }
+    return timerfd_settime(timer, TFD_TIMER_ABSTIME, &setting, NULL) < 0 ? -errno : 0;
+}

@@ -1,0 +1,30 @@
+/* epoll.h: waiting for many descriptors, each once.  The conventions are os.h's. */
+#ifndef KIN_OS_EPOLL_H
+#define KIN_OS_EPOLL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kin/time.h>
+
+enum { KIN__READABLE = 1, KIN__WRITABLE = 2 };
+
+struct kin__ready {
+    int descriptor;
+    unsigned events; /* of KIN__READABLE, KIN__WRITABLE; both after an error or a hang-up */
+};
+
+/* Makes a set of descriptors, empty; it is a descriptor itself, readable when one of them is ready. */
+int kin__os_epoll_make(void);
+/* Has `descriptor` reported once when one of `events` is there; that may be at once.  `known` is a
+ * guess whether it is in the set.  1: it is always ready (a file); -EBADF, -ENOMEM, -ENOSPC. */
+int kin__os_epoll_arm(int epoll, int descriptor, unsigned events, int known);
+/* Waits until `deadline` for something to be ready and stores it; returns how many, 0 at the deadline
+ * or after a signal. */
+int kin__os_epoll_wait(int epoll, struct kin__ready *ready, size_t limit, kin_deadline deadline);
+
+/* A descriptor that is readable from the moment it is set to on; KIN_FOREVER: never. */
+int kin__os_timer_make(void);
+int kin__os_timer_set(int timer, kin_deadline when);
+
+#endif
