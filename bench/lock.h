@@ -1,4 +1,4 @@
-/* lock.h: the case of the lock benchmark and the loop every lock is measured in. */
+/* lock.h: the cases of the lock and semaphore benchmarks and the loop that each is measured in. */
 #ifndef BENCH_LOCK_H
 #define BENCH_LOCK_H
 
@@ -24,10 +24,13 @@ struct lock_arena {
 double lock_measure(const struct bench_case *test, long count, struct lock_arena *arena,
                     int (*work)(int index, void *arena));
 
-/* Locks that have files of their own. */
+/* Locks and semaphores that have files of their own. */
 bench_run bench_kin_lock __attribute__((weak));
 bench_run peer_boost_lock __attribute__((weak));
 bench_run peer_nsync_lock __attribute__((weak));
+bench_run bench_kin_semaphore __attribute__((weak));
+bench_run bench_kin_semaphore_plain __attribute__((weak));
+bench_run peer_nsync_semaphore __attribute__((weak));
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 """peer_python.py: Python's multiprocessing, measured by itself.  Prints the seconds.
 
-    peer_python.py lock PROCESSES COUNT
+    peer_python.py lock|semaphore PROCESSES COUNT
     peer_python.py array PROCESSES ITEMS COUNT
     peer_python.py queue SIZE PRODUCERS CONSUMERS COUNT
     peer_python.py trip queue|pipe CPU CPU COUNT
@@ -45,10 +45,10 @@ def together(works):
     return seconds
 
 
-def lock(processes, count):
+def lock(processes, count, make=fork.Lock):
     processes, count = int(processes), int(count)
     each = -(-count // processes)
-    guard = fork.Lock()
+    guard = make()
     counter = fork.RawValue("l", 0)
 
     def work():
@@ -84,6 +84,10 @@ def array(processes, items, count):
     seconds = together([work] * processes)
     assert cell.value == each * processes
     return seconds
+
+
+def semaphore(processes, count):
+    return lock(processes, count, fork.Semaphore)
 
 
 def queue(size, producers, consumers, count):
@@ -229,7 +233,15 @@ def run_commands(count):
 
 
 def main():
-    measured = {"lock": lock, "array": array, "queue": queue, "trip": trip, "process": process, "pool": pool}
+    measured = {
+        "lock": lock,
+        "semaphore": semaphore,
+        "array": array,
+        "queue": queue,
+        "trip": trip,
+        "process": process,
+        "pool": pool,
+    }
     whole = {"hash": hash_files, "true": run_commands}
     name, arguments = (sys.argv[1:2] or [""])[0], sys.argv[2:]
     if name in measured:

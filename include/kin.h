@@ -25,6 +25,7 @@
 #include <kin/queue.h>
 #include <kin/rlock.h>
 #include <kin/rwlock.h>
+#include <kin/semaphore.h>
 #include <kin/subprocess.h>
 #include <kin/thread.h>
 #include <kin/time.h>

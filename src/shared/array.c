@@ -165,7 +165,7 @@ static bool settle(void *object, _Atomic(void *) *entry, uint64_t identity)
 
 __attribute__((constructor)) static void register_hooks(void)
 {
-    kin__reap_hooks[KIN__OBJECT_ARRAY] = (struct kin__reap_hooks){announce, settle};
+    kin__reap_hooks[KIN__OBJECT_ARRAY] = (struct kin__reap_hooks){.announce = announce, .held = settle};
 }
 
 /* ---- what can be read about it ------------------------------------------------------------------- */

@@ -326,6 +326,16 @@ TEST(c10_socket)
     }
 }
 
+TEST(c10_semaphore)
+{
+    example_run("c10_semaphore");
+    CHECK_EQ(example_lines, 6);
+    CHECK_STR(example_line[0], "1 squared is 1");
+    CHECK_STR(example_line[4], "5 squared is 25");
+    CHECK(strstr(example_line[5], "a sixth: ") == example_line[5]);
+    CHECK(strstr(example_line[5], "there is one") == NULL);
+}
+
 /* ---- synchronisation, threads ------------------------------------------------------------------------ */
 
 TEST(y01_lock)
@@ -337,6 +347,21 @@ TEST(y01_lock)
     CHECK_STR(example_line[2], "another process: ETIMEDOUT");
     CHECK_STR(example_line[3], "the lock is released");
     CHECK_STR(example_line[4], "another process: has the lock");
+}
+
+TEST(y02_karaoke)
+{
+    example_run("y02_karaoke");
+    int inside = 0;
+    CHECK_EQ(example_lines, 13);
+    for (int i = 0; i < 12; i++) {
+        /* A line is written before the place is given back, so that what is read is never too much. */
+        inside += strstr(example_line[i], " enters, ") != NULL ? 1 : -1;
+        CHECK_GE(inside, 0);
+        CHECK_LE(inside, 4);
+    }
+    CHECK_EQ(inside, 0);
+    CHECK_STR(example_line[12], "never more than 4 inside; 4 places are free");
 }
 
 TEST(y03_event)

@@ -1,0 +1,126 @@
+/* semaphore.c: acquire, increment, release of the one permit of a semaphore: alone, by 2 and by 8
+ * processes.
+ *
+ * The limit is a count on a futex that does not know who took what.  With one permit every contender
+ * protects the same counter, whose end value is checked. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lock.h"
+
+/* ---- the limit: a count, and how many sleep --------------------------------------------------- */
+
+struct counted {
+    _Atomic uint32_t free;
+    _Atomic uint32_t sleepers;
+};
+
+static inline void counted_acquire(struct counted *counted)
+{
+    for (;;) {
+        uint32_t seen = atomic_load_explicit(&counted->free, memory_order_relaxed);
+        while (seen > 0)
+            if (atomic_compare_exchange_weak(&counted->free, &seen, seen - 1)) return;
+        atomic_fetch_add(&counted->sleepers, 1);
+        syscall(SYS_futex, &counted->free, FUTEX_WAIT, 0, NULL, NULL, 0);
+        atomic_fetch_sub(&counted->sleepers, 1);
+    }
+}
+
+static inline void counted_release(struct counted *counted)
+{
+    atomic_fetch_add(&counted->free, 1);
+    if (atomic_load(&counted->sleepers) > 0) syscall(SYS_futex, &counted->free, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+static int counted_work(int index, void *context)
+{
+    (void)index;
+    struct lock_arena *arena = context;
+    struct counted *counted = (struct counted *)arena->lock;
+    for (long i = 0; i < arena->per_process; i++) {
+        counted_acquire(counted);
+        arena->counter++;
+        counted_release(counted);
+    }
+    return 0;
+}
+
+static double counted_run(const struct bench_case *test, long count)
+{
+    struct lock_arena *arena = bench_shared(sizeof *arena);
+    atomic_store(&((struct counted *)arena->lock)->free, 1);
+    return lock_measure(test, count, arena, counted_work);
+}
+
+/* ---- peers ------------------------------------------------------------------------------------- */
+
+static int posix_work(int index, void *context)
+{
+    (void)index;
+    struct lock_arena *arena = context;
+    sem_t *semaphore = (sem_t *)arena->lock;
+    for (long i = 0; i < arena->per_process; i++) {
+        while (sem_wait(semaphore))
+            if (errno != EINTR) return 1;
+        arena->counter++;
+        sem_post(semaphore);
+    }
+    return 0;
+}
+
+static double posix_run(const struct bench_case *test, long count)
+{
+    struct lock_arena *arena = bench_shared(sizeof *arena);
+    if (sem_init((sem_t *)arena->lock, 1, 1)) return bench_fail("sem_init: %s", strerror(errno));
+    return lock_measure(test, count, arena, posix_work);
+}
+
+static double python_run(const struct bench_case *test, long count)
+{
+    const struct lock_shape *shape = test->shape;
+    char processes[16], number[24];
+    snprintf(processes, sizeof processes, "%d", shape->processes);
+    snprintf(number, sizeof number, "%ld", count);
+    return bench_asked((const char *const[]){"python3", bench_beside(0, "peer_python.py"), "semaphore",
+                                             processes, number, NULL});
+}
+
+/* ---- the cases --------------------------------------------------------------------------------- */
+
+static const struct bench_contender contenders[] = {
+    {BENCH_LIMIT, "futex count, owned by nobody", counted_run, NULL},
+    {BENCH_KIN, "kin_semaphore", bench_kin_semaphore, "built without libkin"},
+    {BENCH_KIN, "kin_semaphore, plain", bench_kin_semaphore_plain, "built without libkin"},
+    {BENCH_PEER, "sem_t", posix_run, NULL},
+    {BENCH_PEER, "nsync mutex and condition, threads", peer_nsync_semaphore, "libnsync-dev"},
+    {BENCH_PEER, "Python multiprocessing Semaphore", python_run, "python3"},
+    {0},
+};
+
+static const struct bench_target alone[] = {{"sem_t", 0.8}, {0}};
+static const struct bench_target contended[] = {{"sem_t", 1.0}, {0}};
+
+#define SEMAPHORE_CASE(label, count, wanted) \
+    { \
+        .name = label, .what = "acquire, increment, release", .unit = BENCH_PER_SECOND, \
+        .contenders = contenders, .targets = wanted, .shape = &(struct lock_shape){count}, \
+        .first_count = 20000 \
+    }
+
+static const struct bench_case cases[] = {
+    SEMAPHORE_CASE("alone", 1, alone),
+    SEMAPHORE_CASE("2 processes", 2, contended),
+    SEMAPHORE_CASE("8 processes", 8, contended),
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, "semaphore", cases, sizeof cases / sizeof *cases);
+}
