@@ -409,6 +409,7 @@ int kin_rwlock_open_sized(kin_rwlock **lock, const kin_rwlock_options *options, 
     if (rc < 0) return rc;
     kin_rwlock *made = kin__object_make(KIN__OBJECT_RWLOCK, sizeof *made, &rc);
     if (made == NULL) return rc;
+    void *outer = kin__touch(made);
     made->fair = given.fair;
     atomic_store(&made->untold, 0);
     atomic_store(&made->capacity, FIRST);
@@ -416,8 +417,10 @@ int kin_rwlock_open_sized(kin_rwlock **lock, const kin_rwlock_options *options, 
     kin__mutex_init(&made->gate, (struct kin__mutex_plan){0}, MAGIC_GATE);
     kin__mutex_init(&made->turn, (struct kin__mutex_plan){0}, MAGIC_TURN);
     init_entries(made->first, FIRST);
+    kin__object_prepare(&made->head);
     *lock = made;
-    kin__object_publish(&made->head, MAGIC_RWLOCK);
+    kin__object_open(&made->head, MAGIC_RWLOCK);
+    kin__untouch(outer);
     return 0;
 }
 
