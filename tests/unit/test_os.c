@@ -142,7 +142,7 @@ TEST(an_event_is_ready_while_it_is_set)
 TEST(many_descriptors_are_polled_at_once)
 {
     enum { MANY = 200 };
-    struct kin__poll items[MANY];
+    struct kin__poll items[MANY] = {0};
     for (int i = 0; i < MANY; i++) {
         items[i].descriptor = kin__os_event_make();
         CHECK_OK(items[i].descriptor);
