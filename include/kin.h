@@ -31,5 +31,6 @@
 #include <kin/time.h>
 #include <kin/value.h>
 #include <kin/version.h>
+#include <kin/wait.h>
 
 #endif

@@ -12,6 +12,7 @@
 
 #include <kin/error.h>
 
+#include "memory/waitable.h"
 #include "os/os.h"
 
 static int check(const kin_connection *connection)
@@ -151,14 +152,20 @@ long kin_connection_recv(kin_connection *connection, void *buffer, size_t capaci
                : kin__framed_receive(connection, buffer, capacity, deadline);
 }
 
+/* Is there something that the descriptor does not show?  Without a lock: while another thread receives,
+ * what comes next is not known anyway. */
+static bool is_left_over(const kin_connection *connection)
+{
+    return __atomic_load_n(&connection->kept, __ATOMIC_RELAXED) != NULL ||
+           __atomic_load_n(&connection->left_over, __ATOMIC_RELAXED);
+}
+
 int kin_connection_poll(kin_connection *connection, kin_deadline deadline)
 {
     int rc = check(connection);
     if (rc < 0) return rc;
     if (!connection->receives) return -EBADF;
-    if (connection->kind == KIN__CONNECTION_PACKETS ? kin__packet_is_kept(connection)
-                                                    : kin__framed_has_begun(connection))
-        return 1;
+    if (is_left_over(connection)) return 1;
     rc = kin__os_wait_ready(connection->handle.descriptor, KIN__READABLE, deadline);
     return rc == 0 ? 1 : rc == -ETIMEDOUT ? 0 : rc;
 }
@@ -185,4 +192,27 @@ int kin_connection_recv_descriptor(kin_connection *connection, kin_deadline dead
         return kin__framed_receive_descriptor(connection, deadline);
     rc = (int)kin__packet_receive(connection, NULL, 0, &received, deadline);
     return rc < 0 ? rc : received;
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+static int look(const kin_waitable *item)
+{
+    const kin_connection *connection = item->object;
+    int rc = check(connection);
+    if (rc < 0) return rc;
+    if (!connection->receives) return -EBADF;
+    return is_left_over(connection);
+}
+
+static int descriptor_of(const kin_waitable *item)
+{
+    return ((const kin_connection *)item->object)->handle.descriptor;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class connections = {
+        .look = look, .descriptor = descriptor_of, .keeps = true};
+    kin__waitable_classes[KIN_WAITABLE_CONNECTION] = &connections;
 }

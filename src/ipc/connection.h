@@ -36,6 +36,8 @@ struct kin__packet {
  *   spare       packets: room for one, to be used again; likewise.
  *   frame       framed: the header of the message that comes next; under `receiving`.
  *   partial, got   framed: the beginning of that message, when a deadline came in its middle.
+ *   left_over   framed: the beginning of a message was read, or the end: read without the lock by who
+ *               waits.
  *   ended       framed: nothing more can be received; likewise.
  *   torn        framed: a message was sent in part; under `sending`. */
 struct kin_connection {
@@ -51,6 +53,7 @@ struct kin_connection {
     struct kin__frame frame;
     uint8_t *partial;
     uint64_t got;
+    bool left_over;
     bool ended;
     bool torn;
 };
@@ -67,14 +70,12 @@ int kin__packet_send(kin_connection *connection, const void *message, size_t siz
 int kin__packet_send_descriptor(kin_connection *connection, int descriptor, kin_deadline deadline);
 long kin__packet_receive(kin_connection *connection, void *buffer, size_t capacity, int *descriptor,
                          kin_deadline deadline);
-bool kin__packet_is_kept(kin_connection *connection);
 void kin__packet_forget(kin_connection *connection);
 
 int kin__framed_send(kin_connection *connection, const void *message, size_t size, kin_deadline deadline);
 int kin__framed_send_descriptor(kin_connection *connection, int descriptor, kin_deadline deadline);
 long kin__framed_receive(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline);
 int kin__framed_receive_descriptor(kin_connection *connection, kin_deadline deadline);
-bool kin__framed_has_begun(kin_connection *connection);
 
 /* One attempt after another until the deadline: waits after -EAGAIN, starts again after -ECONNRESET
  * of a packet socket (which is said once, before what can still be read).  Bytes, or an error. */

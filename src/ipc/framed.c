@@ -142,11 +142,18 @@ static long receive(kin_connection *connection, void *buffer, size_t capacity, k
     return rc < 0 ? rc : (long)size;
 }
 
+static void note_left_over(kin_connection *connection)
+{
+    bool left_over = connection->ended || connection->frame.got > 0;
+    __atomic_store_n(&connection->left_over, left_over, __ATOMIC_RELAXED);
+}
+
 long kin__framed_receive(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline)
 {
     int rc = kin__lock_until(&connection->receiving, deadline);
     if (rc < 0) return rc;
     long size = receive(connection, buffer, capacity, deadline);
+    note_left_over(connection);
     pthread_mutex_unlock(&connection->receiving);
     return size;
 }
@@ -173,15 +180,7 @@ int kin__framed_receive_descriptor(kin_connection *connection, kin_deadline dead
     int rc = kin__lock_until(&connection->receiving, deadline);
     if (rc < 0) return rc;
     rc = receive_descriptor(connection, deadline);
+    note_left_over(connection);
     pthread_mutex_unlock(&connection->receiving);
     return rc;
-}
-
-bool kin__framed_has_begun(kin_connection *connection)
-{
-    /* While another thread receives, what comes next is not known. */
-    if (pthread_mutex_trylock(&connection->receiving) != 0) return false;
-    bool begun = connection->ended || connection->frame.got > 0;
-    pthread_mutex_unlock(&connection->receiving);
-    return begun;
 }

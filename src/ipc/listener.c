@@ -19,6 +19,7 @@
 #include "ipc/address.h"
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
+#include "memory/waitable.h"
 #include "os/network.h"
 #include "os/os.h"
 
@@ -313,7 +314,7 @@ static struct pending *find_welcome(kin_listener *listener)
 /* ---- accepting ---------------------------------------------------------------------------------------- */
 
 /* Looks at everything that is ready; returns how much that was. */
-static int look(kin_listener *listener, kin_deadline deadline)
+static int look_around(kin_listener *listener, kin_deadline deadline)
 {
     uint64_t tokens[AT_ONCE];
     int count = kin__os_set_wait(listener->set.descriptor, tokens, AT_ONCE, deadline), rc = 0;
@@ -352,7 +353,7 @@ static int accept_locked(kin_listener *listener, kin_connection **connection, ki
         struct pending *pending = find_welcome(listener);
         if (pending != NULL) return hand_out(listener, pending, connection);
         kin_deadline next = expire(listener);
-        rc = look(listener, next < deadline ? next : deadline);
+        rc = look_around(listener, next < deadline ? next : deadline);
         /* However many come, the caller's deadline is kept. */
         if (rc >= 0 && kin__os_clock() >= deadline && find_welcome(listener) == NULL) return -ETIMEDOUT;
     }
@@ -387,4 +388,23 @@ int kin_listener_close(kin_listener *listener)
     pthread_mutex_destroy(&listener->lock);
     kin__os_free(listener);
     return 0;
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+static int look(const kin_waitable *item)
+{
+    int rc = kin_listener_fileno(item->object);
+    return rc < 0 ? rc : 0;
+}
+
+static int descriptor_of(const kin_waitable *item)
+{
+    return ((const kin_listener *)item->object)->set.descriptor;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class listeners = {.look = look, .descriptor = descriptor_of};
+    kin__waitable_classes[KIN_WAITABLE_LISTENER] = &listeners;
 }

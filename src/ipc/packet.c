@@ -159,13 +159,6 @@ static struct kin__packet *take_kept(kin_connection *connection)
     }
 }
 
-bool kin__packet_is_kept(kin_connection *connection)
-{
-    struct kin__packet *packet = take_kept(connection);
-    if (packet != NULL) keep(connection, packet, true);
-    return packet != NULL;
-}
-
 void kin__packet_forget(kin_connection *connection)
 {
     struct kin__packet *packet;

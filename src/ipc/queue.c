@@ -18,6 +18,7 @@
 #include "ipc/stream.h"
 #include "memory/reap.h"
 #include "memory/region.h"
+#include "memory/waitable.h"
 
 #define MAGIC_QUEUE   0x6575657571006b01ull
 #define MAGIC_OPENING 0x6575657571006b02ull
@@ -563,4 +564,24 @@ __attribute__((constructor)) static void register_hooks(void)
 {
     kin__reap_hooks[KIN__OBJECT_QUEUE] = (struct kin__reap_hooks){.announce = announce, .held = settle_queue};
     kin__reap_hooks[KIN__OBJECT_KINDS] = (struct kin__reap_hooks){.held = settle_message};
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+static int look(const kin_waitable *item)
+{
+    kin_queue *queue = (kin_queue *)(uintptr_t)item->object;
+    int rc = enter(queue);
+    return rc < 0 ? rc : may_get(queue);
+}
+
+static struct kin__event *event_of(const kin_waitable *item)
+{
+    return &((kin_queue *)(uintptr_t)item->object)->items;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class queues = {.look = look, .event = event_of};
+    kin__waitable_classes[KIN_WAITABLE_QUEUE] = &queues;
 }

@@ -13,6 +13,7 @@
 #include <kin/memory.h>
 
 #include "base/log.h"
+#include "memory/bell.h"
 #include "memory/latch.h"
 #include "memory/region.h"
 #include "os/os.h"
@@ -161,6 +162,7 @@ static bool reap_process(struct kin__process_slot *process, uint64_t state)
     }
     if (!settled) return false;
     forget_process(process);
+    kin__bells_reap(identity);
     atomic_store(&process->generation, 0);
     atomic_fetch_add(&kin__family.header->deaths, 1);
     /* CRASH: until this store everything above is repeated by the next reaper. */

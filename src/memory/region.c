@@ -42,7 +42,8 @@ static const struct {
 static uint32_t layout_check(void)
 {
     return (uint32_t)(sizeof(struct kin__header) * 31 + sizeof(struct kin__process_slot) * 17 +
-                      sizeof(struct kin__member) * 7 + sizeof(struct kin__page) + KIN__CLASSES);
+                      sizeof(struct kin__member) * 7 + sizeof(struct kin__page) + KIN__BELLS * 5 +
+                      KIN__CLASSES);
 }
 
 static uint64_t align_up(uint64_t value, uint64_t unit)
@@ -63,7 +64,9 @@ static void layout(struct kin__header *header, uint64_t size)
         align_up(header->members_offset + header->member_limit * sizeof(struct kin__member), 4096);
     header->pages_offset =
         align_up(header->processes_offset + processes * sizeof(struct kin__process_slot), 4096);
-    header->heap_offset = align_up(header->pages_offset + pages * sizeof(struct kin__page), KIN__PAGE_SIZE);
+    header->bells_offset = align_up(header->pages_offset + pages * sizeof(struct kin__page), 4096);
+    header->heap_offset =
+        align_up(header->bells_offset + KIN__BELLS * sizeof(struct kin__bell), KIN__PAGE_SIZE);
     header->heap_pages = (uint32_t)((size - header->heap_offset) >> KIN__PAGE_SHIFT);
 }
 

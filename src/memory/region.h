@@ -22,6 +22,7 @@
 #include <kin/publish.h>
 
 #include "memory/allocator.h"
+#include "memory/bell.h"
 #include "memory/table.h"
 
 #define KIN__MAGIC_REGION   0x6e6f696765726e6bull
@@ -66,6 +67,8 @@ struct kin__registry {
  *                          they have none (left): somebody has to ask the system now and then;
  *                          written by the reaper, and by members that leave.
  *   looked                 when that was done; by the reaper.
+ *   bells_backed           whether the table of bells (bell.h) has memory behind it; set by the
+ *                          first that needs it.
  *   rescues                sleeps that ended well only because their slice did: a test that
  *                          finds any has found a lost wake-up; fetch_add.
  *   reap                   the lock of the reaper, in its owner's robust list: it is held
@@ -88,6 +91,7 @@ struct kin__header {
     uint64_t processes_offset;
     uint64_t members_offset;
     uint64_t pages_offset;
+    uint64_t bells_offset;
     uint64_t heap_offset;
     uint32_t heap_pages;
     int creator_pid;
@@ -96,6 +100,7 @@ struct kin__header {
     _Atomic uint32_t process_high;
     _Atomic uint32_t member_high;
     _Atomic uint32_t members_backed;
+    _Atomic uint32_t bells_backed;
     _Atomic uint64_t deaths;
     _Atomic uint64_t rescues;
     _Atomic uint32_t unpeopled;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "memory/bell.h"
 #include "memory/reap.h"
 #include "memory/region.h"
 #include "os/os.h"
@@ -79,6 +80,7 @@ static bool count_sleepers(struct kin__wait_point *point, uint32_t *count)
             ++*count;
         }
     }
+    if (kin__waiters_have_bells(point)) *count += kin__bells_counted(point);
     return true;
 }
 
@@ -108,6 +110,11 @@ void kin__waiters_wake_all(struct kin__wait_point *point)
         atomic_fetch_add(&point->word, 1);
     }
     kin__os_futex_wake(&point->word, INT32_MAX);
+    if (kin__waiters_have_bells(point)) {
+        kin__bells_ring(point);
+        /* Who died while he rang one has left it in the count. */
+        kin__waiters_recount(point);
+    }
 }
 
 /* A sleeper on an owner word is back: it looks at the word again before it sleeps again. */
@@ -143,6 +150,11 @@ void kin__wake_one(struct kin__wait_point *point)
     uint64_t seen = atomic_load(&point->waiters);
     if (!kin__waiters_want(point, seen)) return;
     if (point->kind == KIN__POINT_EVENT) atomic_fetch_add(&point->word, 1);
+    if (kin__waiters_have_bells(point)) {
+        kin__bells_ring(point);
+        seen = atomic_load(&point->waiters);
+        if (kin__waiters_count(seen) == 0) return;
+    }
     if (kin__os_futex_wake(&point->word, 1) != 1) return;
     /* Only if nobody came or went since: then the one that was woken is still counted.  CRASH:
      * before it a sleeper is woken twice at worst. */
@@ -258,4 +270,5 @@ void kin__event_wake(struct kin__event *event, int count)
     /* Who has read the sequence and not slept yet finds it changed; who sleeps is woken. */
     atomic_fetch_add(&event->point.word, 1);
     kin__os_futex_wake(&event->point.word, count);
+    if (kin__waiters_have_bells(&event->point)) kin__bells_ring(&event->point);
 }

@@ -21,7 +21,7 @@
  *   word     an owner word (latch, lock: see there) or a sequence (event: bumped by whoever
  *            wakes; the sleepers compare it).  Seq_cst on both sides.
  *   kind     constant once the object is open.
- *   dirty    latches only; see latch.h.
+ *   dirty    of a latch: see latch.h.  Of an event: bells hang at it, or once did; see bell.h.
  *   waiters  version in the upper half, then how many of the sleepers have been woken and have
  *            not come back yet (16 bits), then the count of sleepers (16 bits).
  *            Changed by fetch_add in enter, by CAS elsewhere; the version makes those exact.
@@ -46,6 +46,11 @@ static inline uint32_t kin__waiters_count(uint64_t waiters)
 static inline uint32_t kin__waiters_woken(uint64_t waiters)
 {
     return (uint32_t)waiters >> 16;
+}
+
+static inline bool kin__waiters_have_bells(const struct kin__wait_point *point)
+{
+    return point->kind == KIN__POINT_EVENT && __atomic_load_n(&point->dirty, __ATOMIC_RELAXED) != 0;
 }
 
 static inline bool kin__waiters_any(const struct kin__wait_point *point)

@@ -159,6 +159,18 @@ int kin__os_event_make(void);          /* an eventfd, not blocking */
 int kin__os_event_set(int descriptor); /* adds one; safe in signal handlers */
 int kin__os_event_clear(int descriptor);
 
+/* ---- bells: waking a process that waits for descriptors, without having one of its -------------- */
+
+/* Makes a bell of that name (at most 100 bytes): readable once somebody has rung it.  -EADDRINUSE. */
+int kin__os_bell_make(const char *name);
+/* Rings it, if it is there.  Takes a descriptor for a moment, and does nothing when there is none:
+ * who waits for bells also looks by himself now and then.  Safe in signal handlers. */
+void kin__os_bell_ring(const char *name);
+void kin__os_bell_silence(int bell);
+/* A descriptor that becomes readable every so many nanoseconds. */
+int kin__os_timer_make(int64_t interval);
+void kin__os_timer_silence(int timer);
+
 /* ---- the program's code ------------------------------------------------------------------------- */
 
 /* 1 when the address lies in an executable segment of the program or a loaded library. */

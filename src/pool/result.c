@@ -6,6 +6,7 @@
 #include <kin/error.h>
 
 #include "base/error.h"
+#include "memory/waitable.h"
 #include "os/os.h"
 #include "pool/pool.h"
 
@@ -175,4 +176,24 @@ int kin_failure_text(const kin_failure *failure, char *text, size_t size)
         snprintf(usage, sizeof usage, ", %lld MB", (long long)((failure->max_rss + 500000) / 1000000));
     return snprintf(text, size, "task %llu (%s)%s: %s%s%s", (unsigned long long)failure->task,
                     failure->function[0] != '\0' ? failure->function : "?", worker, cause, attempt, usage);
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+static int look(const kin_waitable *item)
+{
+    const kin_result *result = item->object;
+    int rc = check(result);
+    return rc < 0 ? rc : over(result) || atomic_load(&result->pool->state) == KIN__POOL_BROKEN;
+}
+
+static struct kin__event *event_of(const kin_waitable *item)
+{
+    return &((kin_result *)(uintptr_t)item->object)->done;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class results = {.look = look, .event = event_of};
+    kin__waitable_classes[KIN_WAITABLE_RESULT] = &results;
 }

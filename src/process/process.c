@@ -19,6 +19,7 @@
 
 #include "ipc/handle.h"
 #include "memory/reap.h"
+#include "memory/waitable.h"
 #include "os/os.h"
 #include "process/fork.h"
 #include "thread/thread.h"
@@ -393,4 +394,22 @@ int kin_process_close(kin_process *process)
 int kin_cpu_count(void)
 {
     return kin__os_cpu_count();
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+static int look(const kin_waitable *item)
+{
+    return check(item->object);
+}
+
+static int descriptor_of(const kin_waitable *item)
+{
+    return ((const kin_process *)item->object)->descriptor;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class processes = {.look = look, .descriptor = descriptor_of};
+    kin__waitable_classes[KIN_WAITABLE_PROCESS] = &processes;
 }

@@ -16,6 +16,7 @@
 #include "memory/object.h"
 #include "memory/reap.h"
 #include "memory/wait.h"
+#include "memory/waitable.h"
 
 #define MAGIC_EVENT 0x746e65766500006bull
 
@@ -165,4 +166,23 @@ static void announce(void *object, struct kin__member *dead)
 __attribute__((constructor)) static void register_hooks(void)
 {
     kin__reap_hooks[KIN__OBJECT_EVENT] = (struct kin__reap_hooks){.announce = announce};
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+static int look(const kin_waitable *item)
+{
+    int rc = kin__enter();
+    return rc < 0 ? rc : kin_event_is_set(item->object);
+}
+
+static struct kin__event *event_of(const kin_waitable *item)
+{
+    return &((kin_event *)(uintptr_t)item->object)->changed;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class events = {.look = look, .event = event_of};
+    kin__waitable_classes[KIN_WAITABLE_EVENT] = &events;
 }

@@ -437,3 +437,16 @@ TEST(x03_popen_parameters)
                    "env_changes: added", "umask: 0027", "start_new_session: leader", "text line: one",
                    "text line: two", "text line: three");
 }
+
+TEST(w01_wait)
+{
+    const char *said[] = {"queue: 1",      "queue: 2",   "queue: 3",
+                          "pipe: by pipe", "event: set", "process: ended"};
+    example_run("w01_wait");
+    CHECK_EQ(example_lines, 6);
+    for (int i = 0; i < 6; i++) {
+        int times = 0;
+        for (int line = 0; line < 6; line++) times += strcmp(example_line[line], said[i]) == 0;
+        CHECK_EQ(times, 1);
+    }
+}
