@@ -37,6 +37,7 @@ KIN_BEGIN
     X(KIN_EKIND, -1034, "a value of another kind") \
     X(KIN_EPICKLE, -1035, "not a pickle, or cut short; the fault tells where") \
     X(KIN_EREFUSED, -1036, "holds what kin does not read; the fault tells what") \
+    X(KIN_EREMOTE, -1037, "the manager raised an exception; kin_manager_error returns it") \
     X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key") \
     X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections") \
     X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed") \

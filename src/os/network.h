@@ -36,6 +36,8 @@ int kin__os_accept(int listener);
 int kin__os_connect(const struct kin__address *address, kin_deadline deadline);
 /* Acknowledges at once what has come: a peer that waits for that before it sends on is not kept. */
 void kin__os_acknowledge(int socket);
+/* Has the other side closed its end, or is it gone?  There may still be something to be read. */
+bool kin__os_hung_up(int socket);
 /* What tells the socket file of an address from another of the same name later; 0: there is none.
  * The other removes the file if it is still that one. */
 uint64_t kin__os_socket_file(const struct kin__address *address);

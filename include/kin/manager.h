@@ -1,0 +1,172 @@
+/* kin/manager.h: objects that processes share through a server, on one machine or on many.
+ *
+ * A manager is a process that holds queues, locks, lists, dicts … and serves them to clients, each
+ * through a proxy.  It speaks the protocol of Python's multiprocessing.managers: Python programs are
+ * clients of a manager of kin's, and programs with kin are clients of Python's.
+ *
+ *     kin_manager *manager = NULL;
+ *     kin_proxy *scores = NULL;
+ *     kin_manager_start(&manager, NULL);                                 a process of its own
+ *     kin_manager_create(manager, &scores, "dict", kin_value_none(), KIN_FOREVER);
+ *     kin_proxy_call(scores, "__setitem__", kin_value_build("(si)", "Ada", 36), NULL, KIN_FOREVER);
+ *     kin_proxy_close(scores);
+ *     kin_manager_close(manager);                                        ends the process
+ *
+ * Types: Queue, JoinableQueue, Lock, RLock, Semaphore, BoundedSemaphore, Condition, Event, Barrier,
+ * list, dict, Value, Array, Namespace, with the methods and errors of Python's; and TaskQueue, a
+ * JoinableQueue from which a task that a client took and did not acknowledge by task_done goes
+ * back to the front when the client is gone.  What a client holds (locks, permits, references) is
+ * given back when its connection ends.
+ *
+ * A manager or proxy may be used by several threads, and by processes forked later: each thread
+ * has a connection of its own, as in Python, and what it acquires belongs to that connection.
+ */
+#ifndef KIN_MANAGER_H
+#define KIN_MANAGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kin/time.h>
+#include <kin/value.h>
+
+KIN_BEGIN
+
+typedef struct kin_manager kin_manager;
+typedef struct kin_proxy kin_proxy;
+
+/* ---- types of one's own -------------------------------------------------------------------- */
+
+/* A method: returns 0 and stores its result, or a negative code and, if it likes, an exception in
+ * `*result` (kin_value_error), which begins as None.  It runs in the server and must not block. */
+typedef int kin_manager_function(void *object, const kin_value *arguments, const kin_value *keywords,
+                                 kin_value *result);
+
+typedef struct kin_manager_method {
+    const char *name;
+    kin_manager_function *call;
+} kin_manager_method;
+
+/* What clients can ask for by `name`.  Either `shared` is the name of one of the types above, and
+ * everybody who asks gets a proxy of one and the same object; or `methods` are those of objects that
+ * `make` makes, with the arguments of the client, and `drop` frees (both may be NULL). */
+typedef struct kin_manager_type {
+    const char *name;
+    const char *shared;
+    const kin_manager_method *methods;
+    size_t method_count;
+    int (*make)(void **object, const kin_value *arguments, const kin_value *keywords, kin_value *exception);
+    void (*drop)(void *object);
+} kin_manager_type;
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+typedef struct kin_manager_options {
+    const char *address; /* "tcp://127.0.0.1:5000" (port 0: any), "tcp://[::1]:0", "unix:/run/my.sock",
+                            "unix:@name" (abstract); NULL: an abstract name of its own */
+    const void *key;     /* what clients have to know; NULL: random */
+    size_t key_size;
+    const kin_manager_type *types; /* of the program's own */
+    size_t type_count;
+    size_t max_clients; /* connections at a time; 0: 10,000 */
+    size_t max_message; /* bytes of a request; 0: 256 MiB */
+    kin_deadline stop;  /* kin_manager_serve returns then; 0: not before it is told to */
+    bool end_by_signal; /* kin_manager_serve returns on SIGTERM and SIGINT too: it installs handlers
+                                 for them meanwhile */
+    void (*ready)(const char *address, void *context); /* kin_manager_serve: clients can connect */
+    void *context;
+} kin_manager_options;
+
+/* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients
+ * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
+ * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
+ * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), those of kin_process_start. */
+KIN_API int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size);
+static inline int kin_manager_start(kin_manager **manager, const kin_manager_options *options)
+{
+    return kin_manager_start_sized(manager, options, sizeof(kin_manager_options));
+}
+
+/* kin_manager_serve is a manager in the calling process: it returns 0 when a client has called
+ * kin_manager_shutdown, or at options->stop.  `options` needs a key.
+ * Errors: those of kin_manager_start, -ENOMEM. */
+KIN_API int kin_manager_serve_sized(const kin_manager_options *options, size_t size);
+static inline int kin_manager_serve(const kin_manager_options *options)
+{
+    return kin_manager_serve_sized(options, sizeof(kin_manager_options));
+}
+
+/* ---- clients ----------------------------------------------------------------------------------- */
+
+/* kin_manager_connect connects to a manager and stores a handle in `*manager`.
+ * Errors: KIN_EAUTHENTICATION (another key), KIN_EADDRESS, KIN_EHOST, -ECONNREFUSED, -ENOENT,
+ * -ECONNRESET, -ETIMEDOUT, KIN_EPROTOCOL (no manager), -EINVAL, KIN_ELIBRARY, -ENOMEM, -EMFILE. */
+KIN_API int kin_manager_connect(kin_manager **manager, const char *address, const void *key, size_t key_size,
+                                kin_deadline deadline);
+
+/* kin_manager_address returns the address, such as "tcp://127.0.0.1:5000"; kin_manager_key the key.
+ * Both belong to the handle. */
+KIN_API const char *kin_manager_address(const kin_manager *manager);
+KIN_API const void *kin_manager_key(const kin_manager *manager, size_t *size);
+
+/* kin_manager_shutdown tells the server to end, and waits for its end if this process has
+ * started it; at `deadline` it is killed.  Errors: as kin_manager_connect. */
+KIN_API int kin_manager_shutdown(kin_manager *manager, kin_deadline deadline);
+
+/* kin_manager_close gives the handle up, and shuts the server down if this process has started
+ * it.  Close its proxies before.  NULL is allowed.  Waits at most a second for the server. */
+KIN_API int kin_manager_close(kin_manager *manager);
+
+/* kin_manager_create makes an object of a type and stores a proxy of it in `*proxy`.  `arguments`
+ * is a tuple, a dict of keywords, or None for none, and used up.
+ * Errors: as kin_proxy_call. */
+KIN_API int kin_manager_create(kin_manager *manager, kin_proxy **proxy, const char *type, kin_value arguments,
+                               kin_deadline deadline);
+
+/* kin_manager_proxy stores a proxy for an object that a value names: one of the kind
+ * KIN_VALUE_PROXY or KIN_VALUE_TOKEN that came out of another object of this manager.
+ * Errors: KIN_EKIND, as kin_proxy_call. */
+KIN_API int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin_value *value,
+                              kin_deadline deadline);
+
+/* kin_manager_error returns the exception that the calling thread's last call of this manager
+ * failed with, or NULL.  It belongs to the handle, until that thread's next call. */
+KIN_API const kin_value *kin_manager_error(kin_manager *manager);
+
+/* ---- proxies -------------------------------------------------------------------------------------- */
+
+/* kin_proxy_call calls a method of the object and stores what it returns in `*result`, which need
+ * not be initialised and may be NULL; None after an error.  `arguments` is a tuple, a dict of
+ * keywords, or None for none, and used up.  An object that it returns is a value of the kind
+ * KIN_VALUE_PROXY, for kin_manager_proxy.
+ * When `deadline` passes before the answer is there, the connection is given up, and with it what
+ * the thread has acquired; kin_proxy_get and the like wait by the server's clock instead.
+ * Errors: KIN_EREMOTE (it raised an exception; kin_manager_error returns it), KIN_EMPTY, KIN_FULL,
+ * KIN_ECLOSED (queue.Empty, queue.Full, queue.ShutDown), -ETIMEDOUT, -ECONNRESET and -EPIPE (the
+ * manager is gone), as kin_manager_connect, as kin_pickle_loads, -EINVAL. */
+KIN_API int kin_proxy_call(kin_proxy *proxy, const char *method, kin_value arguments, kin_value *result,
+                           kin_deadline deadline);
+
+/* kin_proxy_put and kin_proxy_get put a value, which is used up, into a queue, and take one out,
+ * waiting until `deadline`.  Errors: KIN_FULL, KIN_EMPTY, KIN_ECLOSED, as kin_proxy_call. */
+KIN_API int kin_proxy_put(kin_proxy *queue, kin_value item, kin_deadline deadline);
+KIN_API int kin_proxy_get(kin_proxy *queue, kin_value *item, kin_deadline deadline);
+
+/* kin_proxy_acquire acquires a lock, semaphore or condition, waiting until `deadline`.  It returns 0, or
+ * KIN_OWNER_DIED if the client that had it is gone without having released it (a manager of
+ * Python's never says so, and waits).  kin_proxy_release releases it.
+ * Errors: -ETIMEDOUT, as kin_proxy_call. */
+KIN_API int kin_proxy_acquire(kin_proxy *lock, kin_deadline deadline);
+KIN_API int kin_proxy_release(kin_proxy *lock);
+
+/* kin_proxy_value returns a value that names the object: in an argument of a call it puts the
+ * object into another one. */
+KIN_API kin_value kin_proxy_value(kin_proxy *proxy);
+
+/* kin_proxy_close gives a proxy up.  The object lives as long as somebody has one.  NULL is allowed.
+ * Waits up to a second for a server that does not answer. */
+KIN_API int kin_proxy_close(kin_proxy *proxy);
+
+KIN_END
+#endif

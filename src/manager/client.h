@@ -1,0 +1,44 @@
+/* client.h: one connection to a manager, as a client has it: requests out, answers in.
+ *
+ * A connection is used by one thread at a time.  All zero is one that is not connected.
+ */
+#ifndef KIN_MANAGER_CLIENT_H
+#define KIN_MANAGER_CLIENT_H
+
+#include <stdbool.h>
+
+#include <kin/connection.h>
+#include <kin/pickle.h>
+#include <kin/time.h>
+#include <kin/value.h>
+
+/* What a method is called with; either may be None for none. */
+struct kin__arguments {
+    kin_value positional; /* a tuple */
+    kin_value keywords;   /* a dict */
+};
+
+struct kin__client {
+    kin_connection *connection; /* NULL: not connected */
+    bool kin;                   /* the server is kin's: it takes server calls over this connection too */
+    kin_buffer bytes;           /* of the message that is sent or was received */
+    kin_value error;            /* what the last call raised, or None */
+};
+
+void kin__arguments_clear(struct kin__arguments *arguments);
+
+void kin__client_close(struct kin__client *client);
+
+/* Connects and authenticates.  Errors: see kin_manager_connect. */
+int kin__client_connect(struct kin__client *client, const char *address, const void *key, size_t key_size,
+                        kin_deadline deadline);
+/* Makes it a connection for object calls, and learns whether the server is kin's. */
+int kin__client_accept(struct kin__client *client, kin_deadline deadline);
+
+/* Sends a request and waits for its answer.  `ident` NULL: a server call.  The arguments are used
+ * up.  After a failure of the connection, which an answer that does
+ * not come in time is too, it is closed.  Errors: see kin_proxy_call. */
+int kin__client_call(struct kin__client *client, const char *ident, const char *method,
+                     struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
+
+#endif

@@ -1,0 +1,455 @@
+/* dispatch.c: see dispatch.h.
+ *
+ * A request that cannot be understood is answered by a text (#TRACEBACK), an exception of a method
+ * by that exception (#ERROR), as Python's server does; either way the connection goes on.
+ */
+#define _GNU_SOURCE
+#include "manager/dispatch.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kin/pickle.h>
+
+#include "manager/object.h"
+#include "manager/session.h"
+#include "manager/types.h"
+#include "manager/wire.h"
+#include "os/os.h"
+
+/* ---- exceptions and texts ------------------------------------------------------------------------- */
+
+enum kin__outcome kin__raise_code(struct kin__call *call, int code)
+{
+    const char *class = code == -ENOMEM               ? "MemoryError"
+                        : code == KIN_EKIND           ? "TypeError"
+                        : code == -ELOOP              ? "RecursionError"
+                        : code == -ERANGE             ? "OverflowError"
+                        : code == -EINVAL || code < 0 ? "ValueError"
+                                                      : "RuntimeError";
+    return kin__raisef(call, class, "%s", kin_strerror(code));
+}
+
+/* The text of an exception as the last line of a traceback has it: "KeyError: 'x'". */
+static kin_value text_of_exception(const kin_value *exception)
+{
+    char words[1024], line[1200];
+    const char *class = kin_value_class_name(exception);
+    if (kin_value_text(exception, words, sizeof words) < 0) words[0] = '\0';
+    snprintf(line, sizeof line, "%s%s%s\n", class != NULL ? class : "MemoryError",
+             words[0] != '\0' ? ": " : "", words);
+    return kin_value_str(line);
+}
+
+static void answer_text(struct kin__session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void answer_text(struct kin__session *session, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    kin__session_answer(session, KIN__ANSWER_TRACEBACK, kin_value_str(text));
+}
+
+kin_value kin__repr(const kin_value *value)
+{
+    long size = kin_value_repr(value, NULL, 0);
+    if (size < 0) return kin_value_failed((int)size);
+    char *text = kin__os_malloc((size_t)size + 1);
+    if (text == NULL) return kin_value_failed(-ENOMEM);
+    kin_value_repr(value, text, (size_t)size + 1);
+    kin_value repr = kin_value_str_sized(text, (size_t)size);
+    kin__os_free(text);
+    return repr;
+}
+
+/* ---- arguments ---------------------------------------------------------------------------------------- */
+
+/* The n-th word of a list of parameters, its length in `*length`; NULL: there are fewer. */
+static const char *parameter(const char *words, size_t n, size_t *length)
+{
+    for (; *words != '\0'; words += *length, words += *words == ' ') {
+        *length = strcspn(words, " ");
+        if (n-- == 0) return words;
+    }
+    return NULL;
+}
+
+static enum kin__outcome bind_keyword(struct kin__call *call, const char *name, const kin_value *item)
+{
+    const struct kin__method *method = call->method;
+    const char *word;
+    size_t length;
+    for (size_t i = 0; (word = parameter(method->parameters, i, &length)) != NULL; i++) {
+        if (strlen(name) != length || memcmp(name, word, length) != 0) continue;
+        if (call->argument[i] != NULL)
+            return kin__raisef(call, "TypeError", "%s() got multiple values for argument '%s'", method->name,
+                               name);
+        call->argument[i] = item;
+        return KIN__RETURN;
+    }
+    return kin__raisef(call, "TypeError", "%s() got an unexpected keyword argument '%s'", method->name, name);
+}
+
+/* Stores the arguments by the method's parameters. */
+static enum kin__outcome bind_arguments(struct kin__call *call)
+{
+    const struct kin__method *method = call->method;
+    size_t given = (size_t)kin_value_len(call->arguments) - call->skip, length = 0, at = 0;
+    const kin_value *key, *item;
+    if (given > KIN__PARAMETERS || (given > 0 && parameter(method->parameters, given - 1, &length) == NULL))
+        return kin__raisef(call, "TypeError", "%s() was given too many arguments (%zu)", method->name, given);
+    for (size_t i = 0; i < given; i++)
+        call->argument[i] = kin_value_at(call->arguments, (long)(call->skip + i));
+    while (kin_value_next(call->keywords, &at, &key, &item)) {
+        const char *name = kin_value_get_str(key, NULL);
+        if (name == NULL) return kin__raisef(call, "TypeError", "keywords must be strings");
+        if (bind_keyword(call, name, item) == KIN__RAISE) return KIN__RAISE;
+    }
+    for (size_t i = 0; i < method->required; i++) {
+        if (call->argument[i] != NULL) continue;
+        const char *word = parameter(method->parameters, i, &length);
+        return kin__raisef(call, "TypeError", "%s() is missing its argument '%.*s'", method->name,
+                           (int)length, word);
+    }
+    return KIN__RETURN;
+}
+
+static enum kin__outcome invoke(struct kin__call *call, const struct kin__method *method)
+{
+    call->method = method;
+    if (method->parameters != NULL && bind_arguments(call) == KIN__RAISE) return KIN__RAISE;
+    return method->function(call);
+}
+
+void kin__argument_truth(const kin_value *argument, bool *value)
+{
+    if (argument != NULL) *value = kin_value_is_true(argument) != 0;
+}
+
+bool kin__argument_int(struct kin__call *call, const kin_value *argument, int64_t *value)
+{
+    if (argument == NULL) return true;
+    int rc = kin_value_get_int(argument, value);
+    if (rc == 0) return true;
+    if (rc == KIN_EKIND)
+        kin__raisef(call, "TypeError", "'%s' object cannot be interpreted as an integer",
+                    kin_value_kind_name(argument));
+    else
+        kin__raise_code(call, rc);
+    return false;
+}
+
+bool kin__argument_timeout(struct kin__call *call, const kin_value *argument, double *seconds)
+{
+    *seconds = -1;
+    if (argument == NULL || kin_value_kind(argument) == KIN_VALUE_NONE) return true;
+    int rc = kin_value_get_float(argument, seconds);
+    if (rc < 0 || *seconds != *seconds) {
+        kin__raisef(call, "TypeError", "a timeout must be a number of seconds, or None");
+        return false;
+    }
+    if (*seconds < 0) *seconds = 0;
+    return true;
+}
+
+/* ---- making objects --------------------------------------------------------------------------------------- */
+
+/* Makes an object, or finds the one that everybody shares; KIN__RETURN: call->created is a reference. */
+static enum kin__outcome create(struct kin__call *call, const struct kin__type *type)
+{
+    struct kin__server *server = call->server;
+    struct kin__managed **shared = kin__types_shared(server, type);
+    if (shared != NULL && *shared != NULL) {
+        call->created = kin__managed_incref(*shared);
+        return KIN__RETURN;
+    }
+    call->object = kin__managed_make(server, type);
+    if (call->object == NULL) return kin__raise_code(call, -ENOMEM);
+    enum kin__outcome outcome = invoke(call, &type->make);
+    if (outcome == KIN__RAISE) {
+        kin__managed_unmake(server, call->object);
+        return outcome;
+    }
+    kin_value_clear(&call->result);
+    call->created = call->object;
+    if (shared != NULL) *shared = kin__managed_incref(call->created);
+    return KIN__RETURN;
+}
+
+enum kin__outcome kin__create(struct kin__call *call, const char *name)
+{
+    const struct kin__type *type = kin__types_find(call->server, name);
+    return type != NULL ? create(call, type)
+                        : kin__raise(call, kin_value_error("KeyError", kin_value_build("(s)", name)));
+}
+
+/* A reference that the client has got: it ends with the session if the client is kin's. */
+static bool give_reference(struct kin__call *call, struct kin__managed *object)
+{
+    if (!call->session->kin) {
+        object->counted++;
+        return true;
+    }
+    bool given = kin__reference_add(call->session, object, false) == 0;
+    kin__managed_decref(call->server, object);
+    return given;
+}
+
+/* ---- server calls ------------------------------------------------------------------------------------------ */
+
+static enum kin__outcome call_dummy(struct kin__call *call)
+{
+    return kin__return_none(call);
+}
+
+static enum kin__outcome call_create(struct kin__call *call)
+{
+    char ident[KIN__IDENT_SIZE];
+    const char *name = kin_value_get_str(kin_value_at(call->arguments, 0), NULL);
+    if (name == NULL) return kin__raisef(call, "TypeError", "create() is missing its argument 'typeid'");
+    call->skip = 1;
+    if (kin__create(call, name) == KIN__RAISE) return KIN__RAISE;
+    kin__managed_ident(call->created, ident);
+    kin_value exposed = kin__exposed(call->created->type);
+    if (!give_reference(call, call->created)) return kin__raise_code(call, -ENOMEM);
+    return kin__return(call, kin_value_build("(sv)", ident, exposed));
+}
+
+static enum kin__outcome no_such_object(struct kin__call *call, const kin_value *ident)
+{
+    kin_value name = ident != NULL ? kin_value_ref(ident) : kin_value_none();
+    return kin__raise(call, kin_value_error("KeyError", kin_value_build("(v)", name)));
+}
+
+static enum kin__outcome call_incref(struct kin__call *call)
+{
+    struct kin__managed *object = kin__managed_named(call->server, call->argument[0]);
+    if (object == NULL) return no_such_object(call, call->argument[0]);
+    if (!give_reference(call, kin__managed_incref(object))) return kin__raise_code(call, -ENOMEM);
+    return kin__return_none(call);
+}
+
+static enum kin__outcome call_decref(struct kin__call *call)
+{
+    struct kin__managed *object = kin__managed_named(call->server, call->argument[0]);
+    if (object == NULL) return no_such_object(call, call->argument[0]);
+    bool kin = call->session->kin;
+    if (kin ? !kin__reference_remove(call->session, object) : object->counted == 0)
+        return kin__raisef(call, "ValueError", "there is no such reference to the object");
+    if (!kin) {
+        object->counted--;
+        kin__managed_decref(call->server, object);
+    }
+    return kin__return_none(call);
+}
+
+static enum kin__outcome call_accept_connection(struct kin__call *call)
+{
+    const char *name = kin_value_get_str(call->argument[0], NULL);
+    call->session->stage = KIN__CALLS;
+    if (name == NULL || strcmp(name, KIN__WIRE_CLIENT) != 0) return kin__return_none(call);
+    call->session->kin = true;
+    return kin__return(call, kin_value_str(KIN__WIRE_CLIENT));
+}
+
+static enum kin__outcome call_get_methods(struct kin__call *call)
+{
+    const char *ident = kin_value_token_id(call->argument[0]);
+    struct kin__managed *object = ident != NULL ? kin__managed_find(call->server, ident) : NULL;
+    if (object == NULL) return no_such_object(call, call->argument[0]);
+    return kin__return(call, kin__exposed(object->type));
+}
+
+static enum kin__outcome call_number_of_objects(struct kin__call *call)
+{
+    return kin__return(call, kin_value_uint(call->server->registry.count));
+}
+
+static enum kin__outcome call_debug_info(struct kin__call *call)
+{
+    return kin__return(call, kin__registry_describe(call->server));
+}
+
+static enum kin__outcome call_shutdown(struct kin__call *call)
+{
+    /* Python's server answers this one twice. */
+    kin__session_answer(call->session, KIN__ANSWER_RETURN, kin_value_none());
+    call->server->stopping = true;
+    return kin__return_none(call);
+}
+
+static const struct kin__method server_calls[] = {
+    {"accept_connection", call_accept_connection, "name", 1},
+    {"create", call_create, NULL, 1},
+    {"incref", call_incref, "ident", 1},
+    {"decref", call_decref, "ident", 1},
+    {"dummy", call_dummy, "", 0},
+    {"get_methods", call_get_methods, "token", 1},
+    {"number_of_objects", call_number_of_objects, "", 0},
+    {"debug_info", call_debug_info, "", 0},
+    {"shutdown", call_shutdown, "", 0},
+    {0},
+};
+
+static const struct kin__method *find_method(const struct kin__method *methods, const char *name)
+{
+    for (; methods->name != NULL; methods++) {
+        if (strcmp(methods->name, name) == 0) return methods;
+    }
+    return NULL;
+}
+
+/* Exactly one request of a connection's, unless that is accept_connection; every failure is a text. */
+static void server_call(struct kin__call *call, const char *name)
+{
+    struct kin__session *session = call->session;
+    const struct kin__method *method = find_method(server_calls, name);
+    if (method == NULL) {
+        answer_text(session, "AssertionError: %.100s is not a call of a manager's server\n", name);
+    } else if (invoke(call, method) == KIN__RETURN) {
+        kin__session_answer(session, KIN__ANSWER_RETURN, call->result);
+    } else {
+        kin__session_answer(session, KIN__ANSWER_TRACEBACK, text_of_exception(&call->result));
+        kin_value_clear(&call->result);
+    }
+    if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
+}
+
+/* ---- object calls ------------------------------------------------------------------------------------------- */
+
+static kin_value text_of_object(struct kin__call *call)
+{
+    const struct kin__type *type = call->object->type;
+    char text[80];
+    if (type->text != NULL) return type->text(call);
+    if (type->copy == NULL) {
+        snprintf(text, sizeof text, "<%.30s object at 0x%" PRIx64 ">", type->name, call->object->number);
+        return kin_value_str(text);
+    }
+    kin_value copy = type->copy(call);
+    kin_value repr = kin__repr(&copy);
+    kin_value_clear(&copy);
+    return repr;
+}
+
+/* What every object can be asked for, whatever its methods are. */
+static void fallback(struct kin__call *call, const char *name)
+{
+    struct kin__session *session = call->session;
+    const struct kin__type *type = call->object->type;
+    if (strcmp(name, "__str__") == 0 || strcmp(name, "__repr__") == 0)
+        kin__session_answer(session, KIN__ANSWER_RETURN, text_of_object(call));
+    else if (strcmp(name, "#GETVALUE") != 0)
+        answer_text(session, "AttributeError: method '%.100s' of '%.100s' object is not in exposed\n", name,
+                    type->name);
+    else if (type->copy != NULL)
+        kin__session_answer(session, KIN__ANSWER_RETURN, type->copy(call));
+    else
+        kin__session_answer(session, KIN__ANSWER_UNSERIALIZABLE,
+                            kin_value_str("TypeError: an object of this type cannot be copied\n"));
+}
+
+static void answer_created(struct kin__call *call)
+{
+    kin_value exposed = kin__exposed(call->created->type);
+    kin_value token = kin__token_of(call->server, call->created);
+    int rc = call->session->kin ? kin__reference_add(call->session, call->created, true) : 0;
+    if (call->session->kin)
+        kin__managed_decref(call->server, call->created);
+    else
+        call->created->counted++;
+    if (rc == 0)
+        kin__session_answer(call->session, KIN__ANSWER_PROXY, kin_value_build("(vv)", exposed, token));
+    else
+        kin__session_end(call->session);
+}
+
+static void conclude(struct kin__call *call, enum kin__outcome outcome)
+{
+    struct kin__session *session = call->session;
+    switch (outcome) {
+    case KIN__RETURN:
+        if (call->leaves)
+            kin__session_return_kept(session, call->result);
+        else
+            kin__session_return(session, call->result);
+        break;
+    case KIN__RAISE: kin__session_raise(session, call->result); break;
+    case KIN__CREATED: answer_created(call); break;
+    case KIN__PARKED: break;
+    }
+}
+
+static void object_call(struct kin__call *call, const kin_value *ident, const char *name)
+{
+    struct kin__session *session = call->session;
+    call->object = kin__managed_named(call->server, ident);
+    if (call->object == NULL) {
+        no_such_object(call, ident);
+        kin__session_answer(session, KIN__ANSWER_TRACEBACK, text_of_exception(&call->result));
+        kin_value_clear(&call->result);
+        return;
+    }
+    const struct kin__method *method = find_method(call->object->type->methods, name);
+    if (method == NULL) {
+        fallback(call, name);
+        return;
+    }
+    /* The client may have given its last reference up. */
+    struct kin__managed *object = kin__managed_incref(call->object);
+    conclude(call, invoke(call, method));
+    kin__managed_decref(call->server, object);
+}
+
+/* ---- requests -------------------------------------------------------------------------------------------------- */
+
+static bool is_sequence(const kin_value *value)
+{
+    kin_value_kinds kind = kin_value_kind(value);
+    return kind == KIN_VALUE_TUPLE || kind == KIN_VALUE_LIST;
+}
+
+static void request(struct kin__call *call, const kin_value *message)
+{
+    struct kin__session *session = call->session;
+    const kin_value *ident = kin_value_at(message, 0);
+    const char *name = is_sequence(message) && kin_value_len(message) == 4
+                           ? kin_value_get_str(kin_value_at(message, 1), NULL)
+                           : NULL;
+    call->arguments = kin_value_at(message, 2);
+    call->keywords = kin_value_at(message, 3);
+    if (name == NULL || !is_sequence(call->arguments) || kin_value_kind(call->keywords) != KIN_VALUE_DICT) {
+        answer_text(session, "TypeError: a request is a tuple (ident, method, arguments, keywords)\n");
+        if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
+        return;
+    }
+    if (session->stage == KIN__FIRST || (session->kin && kin_value_kind(ident) == KIN_VALUE_NONE))
+        server_call(call, name);
+    else
+        object_call(call, ident, name);
+}
+
+void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t size)
+{
+    static const char rebuild[] = "RebuildProxy";
+    struct kin__call call = {.server = session->server, .session = session};
+    kin_pickle_fault fault;
+    kin_value value;
+    int rc = kin_pickle_loads(&value, message, size, &(kin_pickle_options){.fault = &fault});
+    if (rc < 0) {
+        answer_text(session, "UnpicklingError: the request cannot be read: %s (at byte %zu: %s)\n",
+                    kin_strerror(rc), fault.offset, fault.text);
+        if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
+        return;
+    }
+    call.has_proxies = memmem(message, size, rebuild, sizeof rebuild - 1) != NULL;
+    request(&call, &value);
+    kin_value_clear(&value);
+}

@@ -1,0 +1,315 @@
+/* object.c: see object.h.
+ *
+ * Numbers are random, so that nobody can name an object before it is there: a proxy that outlived its
+ * object, or its manager, never names another one.
+ */
+#include "manager/object.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "manager/wire.h"
+#include "os/os.h"
+
+#define FIRST_BUCKETS 64
+
+/* Values nested deeper than this hold no proxies for us; the codec reads no deeper ones. */
+#define DEPTH_MOST 200
+
+/* ---- the table --------------------------------------------------------------------------------- */
+
+static struct kin__managed **bucket_of(struct kin__registry *registry, uint64_t number)
+{
+    return &registry->buckets[number & (registry->bucket_count - 1)];
+}
+
+static int grow(struct kin__registry *registry)
+{
+    struct kin__registry larger = *registry;
+    larger.bucket_count = registry->bucket_count == 0 ? FIRST_BUCKETS : 2 * registry->bucket_count;
+    larger.buckets = kin__os_calloc(larger.bucket_count, sizeof(struct kin__managed *));
+    if (larger.buckets == NULL) return -ENOMEM;
+    for (size_t i = 0; i < registry->bucket_count; i++) {
+        struct kin__managed *next;
+        for (struct kin__managed *object = registry->buckets[i]; object != NULL; object = next) {
+            struct kin__managed **bucket = bucket_of(&larger, object->number);
+            next = object->next;
+            object->next = *bucket;
+            *bucket = object;
+        }
+    }
+    kin__os_free(registry->buckets);
+    *registry = larger;
+    return 0;
+}
+
+struct kin__managed *kin__managed_make(struct kin__server *server, const struct kin__type *type)
+{
+    struct kin__registry *registry = &server->registry;
+    if (registry->count >= registry->bucket_count && grow(registry) < 0 && registry->bucket_count == 0)
+        return NULL;
+    uint64_t number = 0;
+    if (kin__os_random(&number, sizeof number) < 0) return NULL;
+    struct kin__managed *object = kin__os_calloc(1, type->size);
+    if (object == NULL) return NULL;
+    object->type = type;
+    object->number = number;
+    object->references = 1;
+    struct kin__managed **bucket = bucket_of(registry, object->number);
+    object->next = *bucket;
+    *bucket = object;
+    registry->count++;
+    return object;
+}
+
+void kin__managed_unmake(struct kin__server *server, struct kin__managed *object)
+{
+    struct kin__managed **at = bucket_of(&server->registry, object->number);
+    while (*at != object) at = &(*at)->next;
+    *at = object->next;
+    server->registry.count--;
+    kin__os_free(object);
+}
+
+struct kin__managed *kin__managed_incref(struct kin__managed *object)
+{
+    object->references++;
+    return object;
+}
+
+void kin__managed_decref(struct kin__server *server, struct kin__managed *object)
+{
+    if (object == NULL || --object->references > 0) return;
+    if (object->type->drop != NULL) object->type->drop(server, object);
+    kin__managed_unmake(server, object);
+}
+
+void kin__managed_ident(const struct kin__managed *object, char ident[KIN__IDENT_SIZE])
+{
+    snprintf(ident, KIN__IDENT_SIZE, "%" PRIx64, object->number);
+}
+
+struct kin__managed *kin__managed_find(struct kin__server *server, const char *ident)
+{
+    uint64_t number = 0;
+    size_t length = 0;
+    if (server->registry.bucket_count == 0) return NULL;
+    for (; ident[length] != '\0'; length++) {
+        char digit = ident[length];
+        uint64_t value = digit >= '0' && digit <= '9'   ? (uint64_t)(digit - '0')
+                         : digit >= 'a' && digit <= 'f' ? (uint64_t)(digit - 'a' + 10)
+                                                        : 16;
+        if (value == 16 || length == 16) return NULL;
+        number = number << 4 | value;
+    }
+    struct kin__managed *object = *bucket_of(&server->registry, number);
+    while (object != NULL && object->number != number) object = object->next;
+    return object;
+}
+
+struct kin__managed *kin__managed_named(struct kin__server *server, const kin_value *ident)
+{
+    const char *text = kin_value_get_str(ident, NULL);
+    return text != NULL ? kin__managed_find(server, text) : NULL;
+}
+
+static struct kin__managed *next_of(struct kin__registry *registry, size_t *bucket,
+                                    struct kin__managed *object)
+{
+    if (object != NULL) object = object->next;
+    while (object == NULL && *bucket < registry->bucket_count) object = registry->buckets[(*bucket)++];
+    return object;
+}
+
+kin_value kin__registry_describe(struct kin__server *server)
+{
+    kin_buffer text = {0};
+    struct kin__managed *object = NULL;
+    size_t bucket = 0;
+    while ((object = next_of(&server->registry, &bucket, object)) != NULL) {
+        char line[160];
+        int length = snprintf(line, sizeof line, "  %-16" PRIx64 " refcount=%" PRIu64 "\n    <%.60s>\n",
+                              object->number, object->references, object->type->name);
+        if (kin_buffer_append(&text, line, (size_t)length) < 0) break;
+    }
+    kin_value described = kin_value_str_sized((const char *)text.data, text.size);
+    kin_buffer_free(&text);
+    return described;
+}
+
+/* Objects refer to each other: none is freed before the last one has let go of the others. */
+void kin__registry_drop(struct kin__server *server)
+{
+    struct kin__registry *registry = &server->registry;
+    struct kin__managed *object = NULL;
+    size_t bucket = 0;
+    while ((object = next_of(registry, &bucket, object)) != NULL) object->references = UINT64_MAX / 2;
+    for (bucket = 0; (object = next_of(registry, &bucket, object)) != NULL;) {
+        if (object->type->drop != NULL) object->type->drop(server, object);
+    }
+    for (bucket = 0; bucket < registry->bucket_count; bucket++) {
+        while ((object = registry->buckets[bucket]) != NULL) {
+            registry->buckets[bucket] = object->next;
+            kin__os_free(object);
+        }
+    }
+    kin__os_free(registry->buckets);
+    *registry = (struct kin__registry){0};
+}
+
+/* ---- proxies in values ---------------------------------------------------------------------------- */
+
+typedef int visit_function(struct kin__server *server, struct kin__managed *object, void *context);
+
+/* Visits the objects of this manager that proxies in the value name. */
+static int visit(struct kin__server *server, const kin_value *value, unsigned depth, visit_function *function,
+                 void *context)
+{
+    const kin_value *key, *item;
+    struct kin__managed *object;
+    size_t at = 0;
+    int rc = 0;
+    switch (kin_value_kind(value)) {
+    case KIN_VALUE_PROXY:
+    case KIN_VALUE_TOKEN:
+        /* By its number alone: each client names the server by the address it knows it by. */
+        object = kin__managed_find(server, kin_value_token_id(value));
+        return object != NULL ? function(server, object, context) : 0;
+    case KIN_VALUE_TUPLE:
+    case KIN_VALUE_LIST:
+    case KIN_VALUE_DICT:
+    case KIN_VALUE_SET:
+    case KIN_VALUE_FROZENSET:
+        while (depth < DEPTH_MOST && rc == 0 && kin_value_next(value, &at, &key, &item)) {
+            rc = visit(server, key, depth + 1, function, context);
+            if (rc == 0 && item != NULL && item != key)
+                rc = visit(server, item, depth + 1, function, context);
+        }
+        return rc;
+    default: return 0;
+    }
+}
+
+static int keep(struct kin__server *server, struct kin__managed *object, void *context)
+{
+    (void)context;
+    kin__managed_incref(object);
+    server->kept_proxies++;
+    return 0;
+}
+
+static int unkeep(struct kin__server *server, struct kin__managed *object, void *context)
+{
+    (void)context;
+    server->kept_proxies--;
+    kin__managed_decref(server, object);
+    return 0;
+}
+
+kin_value kin__keep(struct kin__call *call, const kin_value *value)
+{
+    if (value == NULL) return kin_value_none();
+    if (call->has_proxies) visit(call->server, value, 0, keep, NULL);
+    return kin_value_ref(value);
+}
+
+kin_value kin__keep_again(struct kin__server *server, const kin_value *value)
+{
+    if (server->kept_proxies > 0) visit(server, value, 0, keep, NULL);
+    return kin_value_ref(value);
+}
+
+void kin__unkeep(struct kin__server *server, kin_value *value)
+{
+    if (server->kept_proxies > 0) visit(server, value, 0, unkeep, NULL);
+    kin_value_clear(value);
+}
+
+static int lend(struct kin__server *server, struct kin__managed *object, void *context)
+{
+    (void)server;
+    struct kin__session *session = context;
+    struct kin__links *link = &session->references;
+    while ((link = link->next) != &session->references) {
+        struct kin__reference *reference = kin__links_entry(link, struct kin__reference, link);
+        if (reference->object == object && reference->lent) return 0;
+    }
+    return kin__reference_add(session, object, true);
+}
+
+static int refuse(struct kin__server *server, struct kin__managed *object, void *context)
+{
+    (void)server;
+    (void)object;
+    (void)context;
+    return -EINVAL;
+}
+
+bool kin__names_objects(struct kin__call *call, const kin_value *value)
+{
+    return call->has_proxies && visit(call->server, value, 0, refuse, NULL) < 0;
+}
+
+int kin__lend(struct kin__session *session, const kin_value *value)
+{
+    if (session->server->kept_proxies == 0) return 0;
+    return visit(session->server, value, 0, lend, session);
+}
+
+/* ---- what the wire says about an object -------------------------------------------------------------- */
+
+kin_value kin__exposed(const struct kin__type *type)
+{
+    kin_value names = kin_value_list(NULL, 0);
+    for (const struct kin__method *method = type->methods; method->name != NULL; method++) {
+        kin_value_list_append(&names, kin_value_str(method->name));
+    }
+    return names;
+}
+
+kin_value kin__token_of(struct kin__server *server, const struct kin__managed *object)
+{
+    char ident[KIN__IDENT_SIZE];
+    kin__managed_ident(object, ident);
+    return kin_value_token(object->type->name, kin__address_value(server->address), ident);
+}
+
+/* ---- references of a client of kin's ------------------------------------------------------------------- */
+
+int kin__reference_add(struct kin__session *session, struct kin__managed *object, bool lent)
+{
+    struct kin__reference *reference = kin__os_malloc(sizeof *reference);
+    if (reference == NULL) return -ENOMEM;
+    reference->object = kin__managed_incref(object);
+    reference->lent = lent;
+    kin__links_append(&session->references, &reference->link);
+    return 0;
+}
+
+static void remove_reference(struct kin__session *session, struct kin__reference *reference)
+{
+    kin__links_remove(&reference->link);
+    kin__managed_decref(session->server, reference->object);
+    kin__os_free(reference);
+}
+
+bool kin__reference_remove(struct kin__session *session, struct kin__managed *object)
+{
+    /* The newest first: what is made last mostly goes first. */
+    struct kin__links *link = &session->references;
+    while ((link = link->previous) != &session->references) {
+        struct kin__reference *reference = kin__links_entry(link, struct kin__reference, link);
+        if (reference->object != object || reference->lent) continue;
+        remove_reference(session, reference);
+        return true;
+    }
+    return false;
+}
+
+void kin__references_drop(struct kin__session *session)
+{
+    while (!kin__links_empty(&session->references))
+        remove_reference(session, kin__links_entry(session->references.next, struct kin__reference, link));
+}

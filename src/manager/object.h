@@ -1,0 +1,55 @@
+/* object.h: the objects of a manager by their numbers, and who refers to them. */
+#ifndef KIN_MANAGER_OBJECT_H
+#define KIN_MANAGER_OBJECT_H
+
+#include "manager/server.h"
+
+#define KIN__IDENT_SIZE 17
+
+/* Makes an object of a type, zeroed, with one reference.  NULL: no memory. */
+struct kin__managed *kin__managed_make(struct kin__server *server, const struct kin__type *type);
+/* Frees an object that could not be set up. */
+void kin__managed_unmake(struct kin__server *server, struct kin__managed *object);
+
+struct kin__managed *kin__managed_incref(struct kin__managed *object);
+/* The last one frees it.  NULL is allowed. */
+void kin__managed_decref(struct kin__server *server, struct kin__managed *object);
+
+/* Its name on the wire, and back: NULL for what is none of ours. */
+void kin__managed_ident(const struct kin__managed *object, char ident[KIN__IDENT_SIZE]);
+struct kin__managed *kin__managed_find(struct kin__server *server, const char *ident);
+struct kin__managed *kin__managed_named(struct kin__server *server, const kin_value *ident);
+
+/* A value that an object holds: the objects that proxies in it name, if they are of this manager,
+ * live as long.  `call` is that which brought it. */
+kin_value kin__keep(struct kin__call *call, const kin_value *value);
+/* The same for a value that an object holds already. */
+kin_value kin__keep_again(struct kin__server *server, const kin_value *value);
+/* Gives up what these returned. */
+void kin__unkeep(struct kin__server *server, kin_value *value);
+/* Are there proxies of this manager's objects in an argument? */
+bool kin__names_objects(struct kin__call *call, const kin_value *value);
+/* Before a value is sent: the objects that proxies in it name stay until the session has ended, so
+ * that its client can make references of its own. */
+int kin__lend(struct kin__session *session, const kin_value *value);
+
+/* What the wire says about an object and its type.  KIN_VALUE_FAILED when there is no memory. */
+kin_value kin__token_of(struct kin__server *server, const struct kin__managed *object);
+kin_value kin__exposed(const struct kin__type *type);
+
+/* References that end with their session at the latest: those of a client of kin's, and those
+ * that are only lent. */
+struct kin__reference {
+    struct kin__links link; /* in session->references */
+    struct kin__managed *object;
+    bool lent;
+};
+int kin__reference_add(struct kin__session *session, struct kin__managed *object, bool lent);
+bool kin__reference_remove(struct kin__session *session, struct kin__managed *object);
+void kin__references_drop(struct kin__session *session);
+
+/* A line for each object, as Python's debug_info has it. */
+kin_value kin__registry_describe(struct kin__server *server);
+void kin__registry_drop(struct kin__server *server);
+
+#endif

@@ -1,0 +1,234 @@
+/* proxy.c: proxies of a manager's objects, and the calls of the commonest types. */
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/manager.h>
+#include <kin/object.h>
+
+#include "manager/manager.h"
+#include "manager/wire.h"
+#include "os/os.h"
+
+#define NAME_SIZE 96
+
+/* A server waits by its own clock; the answer may be on its way for so much longer. */
+#define ANSWER_NS INT64_C(1000000000)
+
+/* To give up a reference is not worth more. */
+#define CLOSE_MS 1000
+
+struct kin_proxy {
+    kin_manager *manager;
+    int pid; /* the process that has the reference */
+    char type[NAME_SIZE];
+    char ident[NAME_SIZE];
+    kin_value exposed; /* names of the methods, or None */
+};
+
+/* The class that Python represents an object of a type by; AutoProxy for others. */
+static const struct {
+    const char *type;
+    const char *class;
+} classes[] = {
+    {"Lock", "multiprocessing.managers.AcquirerProxy"},
+    {"RLock", "multiprocessing.managers.AcquirerProxy"},
+    {"Semaphore", "multiprocessing.managers.AcquirerProxy"},
+    {"BoundedSemaphore", "multiprocessing.managers.AcquirerProxy"},
+    {"Condition", "multiprocessing.managers.ConditionProxy"},
+    {"Event", "multiprocessing.managers.EventProxy"},
+    {"Barrier", "multiprocessing.managers.BarrierProxy"},
+    {"list", "multiprocessing.managers.ListProxy"},
+    {"dict", "multiprocessing.managers.DictProxy"},
+    {"Value", "multiprocessing.managers.ValueProxy"},
+    {"Array", "multiprocessing.managers.ArrayProxy"},
+    {"Namespace", "multiprocessing.managers.NamespaceProxy"},
+};
+
+/* ---- making and closing -------------------------------------------------------------------------- */
+
+static int make(kin_proxy **made, kin_manager *manager, const char *type, const char *ident,
+                const kin_value *exposed)
+{
+    if (strlen(type) >= NAME_SIZE || strlen(ident) >= NAME_SIZE) return -EINVAL;
+    kin_proxy *proxy = kin__os_calloc(1, sizeof *proxy);
+    if (proxy == NULL) return -ENOMEM;
+    proxy->manager = manager;
+    proxy->pid = kin__os_pid();
+    strcpy(proxy->type, type);
+    strcpy(proxy->ident, ident);
+    if (exposed != NULL) proxy->exposed = kin_value_ref(exposed);
+    *made = proxy;
+    return 0;
+}
+
+/* Counts a reference more or less: `method` is incref or decref. */
+static int count(kin_manager *manager, const char *method, const char *ident, kin_deadline deadline)
+{
+    kin_value result;
+    struct kin__arguments arguments = {.positional = kin_value_build("(s)", ident)};
+    int rc = kin__manager_server_call(manager, method, arguments, &result, deadline);
+    kin_value_clear(&result);
+    return rc;
+}
+
+/* Uses `given` up: a tuple, a dict of keywords, or None. */
+static struct kin__arguments arguments_of(kin_value given)
+{
+    bool keywords = kin_value_kind(&given) == KIN_VALUE_DICT;
+    return (struct kin__arguments){.positional = keywords ? kin_value_none() : given,
+                                   .keywords = keywords ? given : kin_value_none()};
+}
+
+/* Puts the type before the other arguments; uses `given` up. */
+static struct kin__arguments with_type(const char *type, kin_value given)
+{
+    struct kin__arguments arguments = arguments_of(given);
+    kin_value all = kin_value_build("[s]", type);
+    for (long i = 0; i < kin_value_len(&arguments.positional); i++)
+        kin_value_list_append(&all, kin_value_ref(kin_value_at(&arguments.positional, i)));
+    kin_value_clear(&arguments.positional);
+    arguments.positional = all;
+    return arguments;
+}
+
+int kin_manager_create(kin_manager *manager, kin_proxy **proxy, const char *type, kin_value arguments,
+                       kin_deadline deadline)
+{
+    const char *ident = NULL;
+    const kin_value *exposed = NULL;
+    kin_value result;
+    int rc = manager != NULL && proxy != NULL && type != NULL ? kin_value_error_code(&arguments) : -EINVAL;
+    if (rc < 0) {
+        kin_value_clear(&arguments);
+        return rc;
+    }
+    rc = kin__manager_server_call(manager, "create", with_type(type, arguments), &result, deadline);
+    if (rc == 0 && kin_value_parse(&result, "(sv)", &ident, &exposed) < 0) rc = KIN_EPROTOCOL;
+    if (rc == 0) {
+        rc = make(proxy, manager, type, ident, exposed);
+        if (rc < 0) count(manager, "decref", ident, deadline);
+    }
+    kin_value_clear(&result);
+    return rc;
+}
+
+int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin_value *value, kin_deadline deadline)
+{
+    if (manager == NULL || proxy == NULL || value == NULL) return -EINVAL;
+    const char *ident = kin_value_token_id(value), *type = kin_value_token_type(value);
+    if (ident == NULL || type == NULL) return KIN_EKIND;
+    int rc = count(manager, "incref", ident, deadline);
+    if (rc < 0) return rc;
+    rc = make(proxy, manager, type, ident, kin_value_proxy_exposed(value));
+    if (rc < 0) count(manager, "decref", ident, deadline);
+    return rc;
+}
+
+/* A process that was forked makes a reference of its own before it uses a proxy. */
+static int own(kin_proxy *proxy, kin_deadline deadline)
+{
+    int self = kin__os_pid();
+    if (proxy->pid == self) return 0;
+    int rc = count(proxy->manager, "incref", proxy->ident, deadline);
+    if (rc == 0) proxy->pid = self;
+    return rc;
+}
+
+int kin_proxy_close(kin_proxy *proxy)
+{
+    if (proxy == NULL) return 0;
+    int rc = 0;
+    if (proxy->pid == kin__os_pid()) rc = count(proxy->manager, "decref", proxy->ident, kin_in_ms(CLOSE_MS));
+    kin_value_clear(&proxy->exposed);
+    kin__os_free(proxy);
+    /* Where the manager is gone, so is the reference. */
+    return rc == KIN_EREMOTE ? rc : 0;
+}
+
+kin_value kin_proxy_value(kin_proxy *proxy)
+{
+    const char *class = "multiprocessing.managers.AutoProxy";
+    if (proxy == NULL) return kin_value_failed(-EINVAL);
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        if (strcmp(classes[i].type, proxy->type) == 0) class = classes[i].class;
+    }
+    bool automatic = strstr(class, "AutoProxy") != NULL;
+    kin_value address = kin__address_value(kin_manager_address(proxy->manager));
+    kin_value token = kin_value_token(proxy->type, address, proxy->ident);
+    return kin_value_proxy(class, token, automatic ? kin_value_ref(&proxy->exposed) : kin_value_none());
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------ */
+
+int kin_proxy_call(kin_proxy *proxy, const char *method, kin_value arguments, kin_value *result,
+                   kin_deadline deadline)
+{
+    kin_value ignored = kin_value_none();
+    kin_value *to = result != NULL ? result : &ignored;
+    *to = kin_value_none();
+    int rc = proxy != NULL && method != NULL ? kin_value_error_code(&arguments) : -EINVAL;
+    if (rc == 0) rc = own(proxy, deadline);
+    if (rc == 0)
+        rc = kin__manager_call(proxy->manager, proxy->ident, method, arguments_of(arguments), to, deadline);
+    else
+        kin_value_clear(&arguments);
+    kin_value_clear(&ignored);
+    return rc;
+}
+
+/* How long the server is to wait, in seconds; negative: without limit. */
+static double seconds_left(kin_deadline deadline)
+{
+    if (deadline == KIN_FOREVER) return -1;
+    kin_deadline left = deadline - kin_clock();
+    return left > 0 ? (double)left / 1e9 : 0;
+}
+
+/* When the answer has to be there. */
+static kin_deadline answer_by(kin_deadline deadline)
+{
+    kin_deadline now = kin_clock(), from = deadline > now ? deadline : now;
+    return from < KIN_FOREVER - ANSWER_NS ? from + ANSWER_NS : KIN_FOREVER;
+}
+
+int kin_proxy_put(kin_proxy *queue, kin_value item, kin_deadline deadline)
+{
+    double seconds = seconds_left(deadline);
+    kin_value arguments = seconds < 0    ? kin_value_build("(v)", item)
+                          : seconds == 0 ? kin_value_build("(vb)", item, 0)
+                                         : kin_value_build("(vbd)", item, 1, seconds);
+    return kin_proxy_call(queue, "put", arguments, NULL, answer_by(deadline));
+}
+
+/* (block, timeout) */
+static kin_value waiting(kin_deadline deadline)
+{
+    double seconds = seconds_left(deadline);
+    if (seconds < 0) return kin_value_build("(b)", 1);
+    return seconds == 0 ? kin_value_build("(b)", 0) : kin_value_build("(bd)", 1, seconds);
+}
+
+int kin_proxy_get(kin_proxy *queue, kin_value *item, kin_deadline deadline)
+{
+    return kin_proxy_call(queue, "get", waiting(deadline), item, answer_by(deadline));
+}
+
+int kin_proxy_acquire(kin_proxy *lock, kin_deadline deadline)
+{
+    kin_value result;
+    int64_t news = 0;
+    int rc = kin_proxy_call(lock, "acquire", waiting(deadline), &result, answer_by(deadline));
+    if (rc == 0 && kin_value_get_int(&result, &news) < 0) rc = KIN_EPROTOCOL;
+    kin_value_clear(&result);
+    if (rc < 0) return rc;
+    /* False, or True; a manager of kin's adds KIN_OWNER_DIED to that. */
+    return news == 0 ? -ETIMEDOUT : news > 1 ? KIN_OWNER_DIED : 0;
+}
+
+int kin_proxy_release(kin_proxy *lock)
+{
+    return kin_proxy_call(lock, "release", kin_value_none(), NULL, answer_by(KIN_NOW));
+}

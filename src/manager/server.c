@@ -1,0 +1,236 @@
+/* server.c: the manager's server: listening, accepting, its loop, its end. */
+#include "manager/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "ipc/address.h"
+#include "manager/object.h"
+#include "manager/session.h"
+#include "manager/types.h"
+#include "os/os.h"
+
+#define SESSIONS_DEFAULT 10000
+#define MESSAGE_DEFAULT  ((uint64_t)256 * 1024 * 1024)
+
+/* So many may be authenticating at a time; then each new one ends the oldest, so that silent ones do
+ * not keep others out. */
+#define STRANGERS_MOST 1024
+
+/* Accepted at once, before those who are connected get their turn. */
+#define ACCEPT_AT_ONCE 64
+#define BACKLOG        1024
+
+/* After descriptors were short. */
+#define AGAIN_MS 100
+
+/* ---- accepting --------------------------------------------------------------------------------- */
+
+static void on_connections(uv_poll_t *poll, int status, int events);
+
+static void set_accepting(struct kin__server *server, bool accepting)
+{
+    if (server->accepting == accepting) return;
+    server->accepting = accepting;
+    if (accepting)
+        uv_poll_start(&server->listener, UV_READABLE, on_connections);
+    else
+        uv_poll_stop(&server->listener);
+}
+
+static void on_again(uv_timer_t *timer)
+{
+    set_accepting(timer->data, true);
+}
+
+void kin__server_make_room(struct kin__server *server)
+{
+    if (!server->stopping && server->session_count < server->session_most) set_accepting(server, true);
+}
+
+static void end_oldest_stranger(struct kin__server *server)
+{
+    kin__session_end(kin__links_entry(server->strangers.next, struct kin__session, link));
+}
+
+static void on_connections(uv_poll_t *poll, int status, int events)
+{
+    struct kin__server *server = poll->data;
+    (void)status;
+    (void)events;
+    for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+        if (server->session_count >= server->session_most) {
+            /* The others wait in the socket's queue until somebody leaves. */
+            set_accepting(server, false);
+            break;
+        }
+        int descriptor = kin__os_accept(server->descriptor);
+        if (descriptor == -EAGAIN) break;
+        if (descriptor == -ECONNABORTED) continue;
+        if (descriptor < 0) {
+            kin__log(KIN_LOG_WARNING, "manager: cannot accept: %s", kin_strerror(descriptor));
+            set_accepting(server, false);
+            uv_timer_start(&server->again, on_again, AGAIN_MS, 0);
+            break;
+        }
+        if (server->stranger_count >= STRANGERS_MOST) end_oldest_stranger(server);
+        kin__session_open(server, descriptor);
+    }
+    kin__sessions_settle(server);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------ */
+
+static void on_stop(uv_timer_t *timer)
+{
+    struct kin__server *server = timer->data;
+    server->stopping = true;
+    uv_stop(&server->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    on_stop(&((struct kin__server *)handle->data)->stop);
+}
+
+static void watch_signals(struct kin__server *server)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(&server->loop, &server->signals[i]);
+        server->signals[i].data = server;
+        if (server->end_by_signal) uv_signal_start(&server->signals[i], on_signal, numbers[i]);
+    }
+}
+
+static int begin(struct kin__server *server)
+{
+    int rc = uv_poll_init(&server->loop, &server->listener, server->descriptor);
+    if (rc != 0) return rc;
+    uv_timer_init(&server->loop, &server->again);
+    uv_timer_init(&server->loop, &server->stop);
+    server->listener.data = server->again.data = server->stop.data = server;
+    watch_signals(server);
+    set_accepting(server, true);
+    if (server->stop_at != 0) {
+        kin_deadline left = server->stop_at - kin_clock();
+        uv_timer_start(&server->stop, on_stop, left > 0 ? (uint64_t)(left / 1000000 + 1) : 0, 0);
+    }
+    return 0;
+}
+
+static void end_all(struct kin__links *sessions)
+{
+    while (!kin__links_empty(sessions))
+        kin__session_end(kin__links_entry(sessions->next, struct kin__session, link));
+}
+
+static void finish(struct kin__server *server)
+{
+    server->stopping = true;
+    end_all(&server->strangers);
+    end_all(&server->sessions);
+    uv_close((uv_handle_t *)&server->listener, NULL);
+    uv_close((uv_handle_t *)&server->again, NULL);
+    uv_close((uv_handle_t *)&server->stop, NULL);
+    for (int i = 0; i < 2; i++) uv_close((uv_handle_t *)&server->signals[i], NULL);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+}
+
+int kin__server_run(struct kin__server *server)
+{
+    int rc = uv_loop_init(&server->loop);
+    if (rc != 0) return rc;
+    rc = begin(server);
+    if (rc == 0) {
+        uv_run(&server->loop, UV_RUN_DEFAULT);
+        finish(server);
+    }
+    uv_loop_close(&server->loop);
+    kin__registry_drop(server);
+    return rc;
+}
+
+/* ---- making and freeing ---------------------------------------------------------------------------- */
+
+/* An abstract name that nobody else has. */
+static int invent_address(char address[KIN__ADDRESS_SIZE])
+{
+    uint64_t number[2];
+    int rc = kin__os_random(number, sizeof number);
+    snprintf(address, KIN__ADDRESS_SIZE, "unix:@kin-manager-%016" PRIx64 "%016" PRIx64, number[0], number[1]);
+    return rc;
+}
+
+/* Listens at the first of the addresses that the text means where that can be done. */
+static int listen_at(struct kin__server *server, const char *text)
+{
+    struct kin__address addresses[KIN__ADDRESSES_MOST];
+    int rc = text == NULL ? invent_address(server->address) : 0;
+    int count = rc < 0 ? rc : kin__address_parse(text != NULL ? text : server->address, true, addresses);
+    rc = count;
+    for (int i = 0; i < count; i++) {
+        rc = kin__os_listen(&addresses[i], BACKLOG);
+        if (rc < 0) continue;
+        server->descriptor = rc;
+        rc = kin__os_address_of(server->descriptor, &server->socket_address);
+        if (rc == 0) rc = kin__os_address_text(&server->socket_address, server->address, KIN__ADDRESS_SIZE);
+        server->socket_file = kin__os_socket_file(&server->socket_address);
+        break;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int set_up(struct kin__server *server, const kin_manager_options *options)
+{
+    server->session_most = options->max_clients != 0 ? options->max_clients : SESSIONS_DEFAULT;
+    server->message_most = options->max_message != 0 ? options->max_message : MESSAGE_DEFAULT;
+    server->stop_at = options->stop;
+    server->end_by_signal = options->end_by_signal;
+    kin__links_init(&server->strangers);
+    kin__links_init(&server->sessions);
+    kin__links_init(&server->resumed);
+    server->descriptor = -1;
+    server->key_size = options->key_size;
+    server->key = kin__os_malloc(options->key_size + 1);
+    if (server->key == NULL) return -ENOMEM;
+    memcpy(server->key, options->key, options->key_size);
+    int rc = kin__types_register(server, options->types, options->type_count);
+    if (rc < 0) return rc;
+    return listen_at(server, options->address);
+}
+
+const char *kin__server_address(const struct kin__server *server)
+{
+    return server->address;
+}
+
+int kin__server_open(struct kin__server **server, const kin_manager_options *options)
+{
+    if (options->key == NULL) return -EINVAL;
+    struct kin__server *made = kin__os_calloc(1, sizeof *made);
+    if (made == NULL) return -ENOMEM;
+    int rc = set_up(made, options);
+    if (rc < 0) {
+        kin__server_close(made, true);
+        return rc;
+    }
+    *server = made;
+    return 0;
+}
+
+void kin__server_close(struct kin__server *server, bool remove)
+{
+    if (server->descriptor >= 0) kin__os_close(server->descriptor);
+    if (server->socket_file != 0 && remove)
+        kin__os_socket_file_remove(&server->socket_address, server->socket_file);
+    kin__types_drop(server);
+    kin__buffer_free(&server->out);
+    kin__os_free(server->key);
+    kin__os_free(server);
+}

@@ -1,0 +1,208 @@
+/* server.h: the manager's server, as its files see it.
+ *
+ * One process, one thread, one event loop.  A *session* is one connection of a client.  An
+ * *object* is what clients share: a queue, a lock, a list …; its *type* is a table of methods.
+ * A method answers at once, or *parks* the request of its session: the session stands in a list
+ * of the object until another session's call, its own deadline or its end takes it out.  A
+ * session has at most one request in work, so what is parked is the session.
+ *
+ * Invariants.
+ * - Nothing waits but the loop.  What one call sets going in other sessions (answers to those that
+ *   were parked) is sent at once; what they asked for next is looked at when the call is over.
+ * - What a session holds (locks, references) stands in lists of the session; its end gives all back.
+ * - An object lives while its count of references is not zero: clients, containers that hold its
+ *   proxy, parked requests, holdings and other objects each have theirs.
+ */
+#ifndef KIN_MANAGER_SERVER_H
+#define KIN_MANAGER_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include <kin/container.h>
+#include <kin/manager.h>
+#include <kin/object.h>
+#include <kin/value.h>
+
+#include "base/links.h"
+#include "manager/buffer.h"
+#include "os/network.h"
+
+struct kin__server;
+struct kin__session;
+struct kin__managed;
+struct kin__call;
+struct kin__challenge;
+
+/* ---- types and objects ------------------------------------------------------------------- */
+
+/* What a method has done with a call. */
+enum kin__outcome {
+    KIN__RETURN,  /* call->result is to be returned */
+    KIN__RAISE,   /* call->result is the exception to be raised */
+    KIN__CREATED, /* call->created is a new object, of which the client gets a proxy */
+    KIN__PARKED   /* the session waits */
+};
+
+typedef enum kin__outcome kin__method_function(struct kin__call *call);
+
+#define KIN__PARAMETERS 6
+
+/* `parameters` are Python's names of them, such as "block timeout", of which the first `required`
+ * must be given; NULL: the method reads call->arguments and call->keywords itself. */
+struct kin__method {
+    const char *name;
+    kin__method_function *function;
+    const char *parameters;
+    unsigned required;
+};
+
+/* Of the user's own types too: there `user` is set. */
+struct kin__type {
+    const char *name; /* what clients create it by */
+    size_t size;      /* of its objects, which begin with a kin__managed */
+    /* Sets up call->object, zeroed but for its kin__managed, from the arguments: KIN__RETURN (the
+     * result does not matter), or KIN__RAISE with nothing left to be undone. */
+    struct kin__method make;
+    void (*drop)(struct kin__server *server, struct kin__managed *object); /* before it is freed; or NULL */
+    kin_value (*copy)(struct kin__call *call); /* what #GETVALUE returns; NULL: it cannot be copied */
+    kin_value (*text)(struct kin__call *call); /* what it prints as; NULL: as its copy */
+    const struct kin__method *methods;         /* the last one has no name */
+    const kin_manager_type *user;
+};
+
+struct kin__managed {
+    const struct kin__type *type;
+    uint64_t number;           /* random; its name on the wire is this in hexadecimal */
+    uint64_t references;       /* of all kinds */
+    uint64_t counted;          /* of these, what clients have counted, and may count down again */
+    struct kin__managed *next; /* in its bucket */
+};
+
+struct kin__registry {
+    struct kin__managed **buckets;
+    size_t bucket_count; /* a power of two */
+    size_t count;
+};
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+enum kin__stage {
+    KIN__AUTHENTICATING, /* nothing but the handshake is looked at */
+    KIN__FIRST,          /* the next request is a server call, and the last */
+    KIN__CALLS,          /* object calls */
+    KIN__ENDED           /* in no list any more; its memory goes with the loop's last callback */
+};
+
+/* The request of a session that is parked.  `object` and `other` are references. */
+struct kin__wait {
+    struct kin__links link;                          /* in a list of `object` */
+    struct kin__managed *object;                     /* NULL: not parked */
+    void (*timed_out)(struct kin__session *session); /* answers */
+    void (*abandoned)(struct kin__session *session); /* the client is gone; may be NULL */
+    /* What the type notes about it. */
+    kin_value item;
+    struct kin__managed *other;
+    unsigned count;
+    bool flag;
+};
+
+/* So much of an object is held by a session: levels of a lock, permits of a semaphore. */
+struct kin__holding {
+    struct kin__links in_session;
+    struct kin__links in_object;
+    struct kin__session *session;
+    struct kin__managed *object;                                                 /* a reference */
+    void (*give_back)(struct kin__server *server, struct kin__holding *holding); /* at the session's end */
+    unsigned count;
+};
+
+struct kin__session {
+    struct kin__server *server;
+    struct kin__links link;    /* in server->sessions */
+    struct kin__links resumed; /* in server->resumed */
+    struct kin__links holdings;
+    struct kin__links references; /* of a client of kin's: gone with it */
+    uv_poll_t poll;
+    uv_timer_t timer;      /* the deadline of the handshake, or of what is parked */
+    unsigned open_handles; /* of these two */
+    int descriptor;
+    int events; /* that are polled for */
+    enum kin__stage stage;
+    bool ending;                      /* ends when all answers are sent */
+    bool kin;                         /* a client of kin's: it makes server calls over this connection too */
+    struct kin__challenge *challenge; /* while authenticating */
+    struct kin__buffer input;         /* what has come and could not be worked on yet */
+    struct kin__buffer output;        /* what could not be sent yet */
+    struct kin__wait wait;
+};
+
+struct kin__call {
+    struct kin__server *server;
+    struct kin__session *session;
+    struct kin__managed *object;
+    const struct kin__method *method;
+    const kin_value *arguments;                 /* a tuple or list */
+    const kin_value *keywords;                  /* a dict */
+    size_t skip;                                /* so many of the arguments do not count */
+    const kin_value *argument[KIN__PARAMETERS]; /* by the method's parameters; NULL: not given */
+    bool has_proxies;                           /* there may be some in the arguments */
+    kin_value result;
+    bool leaves;                  /* the result was kept by the object (kin__keep), and is no more */
+    struct kin__managed *created; /* a reference */
+};
+
+/* ---- the server -------------------------------------------------------------------------------- */
+
+#define KIN__ADDRESS_SIZE 256
+#define KIN__SCRATCH      ((size_t)64 * 1024)
+
+struct kin__server {
+    uv_loop_t loop;
+    uv_poll_t listener;
+    uv_timer_t again;       /* accepting goes on after descriptors were short */
+    uv_timer_t stop;        /* options->stop */
+    uv_signal_t signals[2]; /* SIGTERM and SIGINT */
+    bool end_by_signal;
+    bool accepting; /* `listener` is polled */
+    bool stopping;
+    int descriptor; /* of the listener */
+    struct kin__address socket_address;
+    uint64_t socket_file; /* see kin__os_socket_file; 0: none */
+    char address[KIN__ADDRESS_SIZE];
+    uint8_t *key;
+    size_t key_size;
+    kin_deadline stop_at;         /* 0: never */
+    struct kin__type *types;      /* the user's */
+    struct kin__managed **shared; /* for each of these, the one object, or NULL */
+    size_t type_count;
+    struct kin__registry registry;
+    struct kin__links strangers; /* sessions that are authenticating, oldest first */
+    struct kin__links sessions;  /* the others */
+    struct kin__links resumed;   /* were parked, are answered, and may have asked for more */
+    size_t session_count;        /* of both kinds */
+    size_t session_most;
+    size_t stranger_count;
+    uint64_t message_most;  /* bytes */
+    size_t kept_proxies;    /* in values that objects hold */
+    struct kin__buffer out; /* answers for out_owner that are not sent yet */
+    struct kin__session *out_owner;
+    uint8_t scratch[KIN__SCRATCH]; /* what has just come */
+};
+
+/* Makes a server that listens.  Clients wait until it runs, which may be in a child forked
+ * afterwards.  Errors: see kin_manager_start. */
+int kin__server_open(struct kin__server **server, const kin_manager_options *options);
+/* Where it listens, with the port that was taken. */
+const char *kin__server_address(const struct kin__server *server);
+/* Serves until it is told to stop.  Errors: -ENOMEM, -EMFILE. */
+int kin__server_run(struct kin__server *server);
+/* Frees a server that does not run; `remove`: and the file of its socket. */
+void kin__server_close(struct kin__server *server, bool remove);
+
+/* A session has ended: accepting may go on. */
+void kin__server_make_room(struct kin__server *server);
+
+#endif

@@ -1,0 +1,473 @@
+/* session.c: one connection of a client: bytes come in, requests are made of them, answers go out.
+ *
+ * What comes is read into a buffer of the server's and worked on there; only a part of a message
+ * that is left over lies in memory of the session's own, so that an idle client costs nothing but
+ * its struct.  Answers are collected in a buffer of the server's too, as long as they are for the
+ * same session, so that a client that sends many requests at once gets its answers at once.
+ *
+ * A session whose answers cannot be sent is not read from until they are: nobody can fill the
+ * server's memory by asking and not listening.  One that is parked is read from, to learn of its
+ * end, as long as little lies unread.
+ */
+#include "manager/session.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "base/log.h"
+#include "ipc/challenge.h"
+#include "ipc/frame.h"
+#include "manager/dispatch.h"
+#include "manager/object.h"
+#include "manager/wire.h"
+#include "os/os.h"
+#include "os/socket.h"
+
+/* A client may send this much ahead while its request is parked. */
+#define AHEAD_MOST KIN__SCRATCH
+
+/* A client that has not proved by then that it knows the key is turned away. */
+#define HANDSHAKE_SECONDS 10
+
+/* An answer this large is sent before the next one is made. */
+#define OUT_MOST (256 * 1024)
+
+static void look_at(struct kin__session *session);
+static void watch(struct kin__session *session);
+
+static bool is_parked(const struct kin__session *session)
+{
+    return session->wait.object != NULL;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct kin__session *session = handle->data;
+    if (--session->open_handles > 0) return;
+    kin__buffer_free(&session->input);
+    kin__buffer_free(&session->output);
+    kin__os_free(session->challenge);
+    kin__os_free(session);
+}
+
+static void unpark(struct kin__session *session)
+{
+    struct kin__wait *wait = &session->wait;
+    struct kin__server *server = session->server;
+    kin__links_remove(&wait->link);
+    uv_timer_stop(&session->timer);
+    kin__unkeep(server, &wait->item);
+    kin__managed_decref(server, wait->other);
+    kin__managed_decref(server, wait->object);
+    *wait = (struct kin__wait){0};
+    kin__links_init(&wait->link);
+}
+
+void kin__session_end(struct kin__session *session)
+{
+    struct kin__server *server = session->server;
+    if (session->stage == KIN__ENDED) return;
+    session->stage = KIN__ENDED;
+    server->session_count--;
+    if (session->challenge != NULL) server->stranger_count--;
+    if (server->out_owner == session) {
+        server->out_owner = NULL;
+        kin__buffer_consume(&server->out, kin__buffer_size(&server->out), OUT_MOST);
+    }
+    kin__links_remove(&session->link);
+    kin__links_remove(&session->resumed);
+    uv_close((uv_handle_t *)&session->poll, on_closed);
+    uv_close((uv_handle_t *)&session->timer, on_closed);
+    kin__os_close(session->descriptor);
+    if (is_parked(session)) {
+        if (session->wait.abandoned != NULL) session->wait.abandoned(session);
+        unpark(session);
+    }
+    while (!kin__links_empty(&session->holdings)) {
+        struct kin__holding *holding =
+            kin__links_entry(session->holdings.next, struct kin__holding, in_session);
+        holding->give_back(server, holding);
+    }
+    kin__references_drop(session);
+    kin__server_make_room(server);
+}
+
+void kin__session_end_after_answers(struct kin__session *session)
+{
+    session->ending = true;
+}
+
+/* ---- answers go out ---------------------------------------------------------------------------- */
+
+/* Sends what it can; returns false when the connection is gone. */
+static bool send_some(struct kin__session *session, struct kin__buffer *bytes)
+{
+    while (kin__buffer_size(bytes) > 0) {
+        struct kin__part part = {kin__buffer_start(bytes), kin__buffer_size(bytes)};
+        long sent = kin__os_send(session->descriptor, &part, 1, -1, false);
+        if (sent == -EAGAIN) return true;
+        if (sent < 0) return false;
+        kin__buffer_consume(bytes, (size_t)sent, OUT_MOST);
+    }
+    return true;
+}
+
+/* Sends what was collected for the session that the server's buffer belongs to. */
+static void flush(struct kin__server *server)
+{
+    struct kin__session *session = server->out_owner;
+    if (session == NULL) return;
+    bool sent = send_some(session, &server->out);
+    size_t rest = kin__buffer_size(&server->out);
+    if (!sent || kin__buffer_append(&session->output, kin__buffer_start(&server->out), rest) < 0) {
+        kin__session_end(session);
+        return;
+    }
+    if (rest > 0) kin__buffer_consume(&server->out, rest, OUT_MOST);
+    server->out_owner = NULL;
+    if (rest > 0)
+        watch(session);
+    else if (session->ending)
+        kin__session_end(session);
+}
+
+/* Where the next answer of the session is to be written. */
+static struct kin__buffer *answers_of(struct kin__session *session)
+{
+    struct kin__server *server = session->server;
+    if (kin__buffer_size(&session->output) > 0) return &session->output;
+    if (server->out_owner != session) {
+        flush(server);
+        server->out_owner = session;
+    }
+    return &server->out;
+}
+
+static void send_message(struct kin__session *session, const void *message, size_t size)
+{
+    uint8_t header[KIN__FRAME_HEADER_MOST];
+    struct kin__buffer *out = answers_of(session);
+    size_t length = kin__frame_header(header, size);
+    if (kin__buffer_append(out, header, length) < 0 || kin__buffer_append(out, message, size) < 0)
+        kin__session_end(session);
+}
+
+/* Borrows `value`. */
+static void answer(struct kin__session *session, const char *kind, const kin_value *value)
+{
+    if (is_parked(session)) {
+        unpark(session);
+        kin__links_append(&session->server->resumed, &session->resumed);
+    }
+    if (session->stage == KIN__ENDED) return;
+    int rc = kin__lend(session, value);
+    if (rc == 0) rc = kin__wire_answer(answers_of(session), kind, value);
+    if (rc < 0 && rc != -ENOMEM) {
+        kin_value text = kin_value_str(kin_strerror(rc));
+        rc = kin__wire_answer(answers_of(session), KIN__ANSWER_UNSERIALIZABLE, &text);
+        kin_value_clear(&text);
+    }
+    if (rc < 0) kin__session_end(session);
+}
+
+void kin__session_answer(struct kin__session *session, const char *kind, kin_value value)
+{
+    answer(session, kind, &value);
+    kin_value_clear(&value);
+}
+
+void kin__session_return(struct kin__session *session, kin_value value)
+{
+    kin__session_answer(session, KIN__ANSWER_RETURN, value);
+}
+
+void kin__session_return_kept(struct kin__session *session, kin_value value)
+{
+    answer(session, KIN__ANSWER_RETURN, &value);
+    kin__unkeep(session->server, &value);
+}
+
+void kin__session_raise(struct kin__session *session, kin_value exception)
+{
+    kin__session_answer(session, KIN__ANSWER_ERROR, exception);
+}
+
+/* ---- requests come in ---------------------------------------------------------------------------- */
+
+static bool is_free(const struct kin__session *session)
+{
+    return session->stage != KIN__ENDED && !session->ending && !is_parked(session) &&
+           kin__buffer_size(&session->output) == 0;
+}
+
+static void authenticate(struct kin__session *session, const uint8_t *message, size_t size)
+{
+    struct kin__challenge_message reply;
+    int rc = kin__challenge_step(session->challenge, message, size, &reply);
+    if (reply.size > 0) send_message(session, reply.bytes, reply.size);
+    if (rc == 0 || session->stage == KIN__ENDED) return;
+    uv_timer_stop(&session->timer);
+    kin__os_free(session->challenge);
+    session->challenge = NULL;
+    session->server->stranger_count--;
+    if (rc < 0) {
+        kin__log(KIN_LOG_WARNING, "manager: a client was refused: %s", kin_strerror(rc));
+        kin__session_end_after_answers(session);
+        return;
+    }
+    session->stage = KIN__FIRST;
+    kin__links_remove(&session->link);
+    kin__links_append(&session->server->sessions, &session->link);
+    /* A client that lets small messages wait for an acknowledgement sends its request now. */
+    kin__os_acknowledge(session->descriptor);
+}
+
+static void handle(struct kin__session *session, const uint8_t *message, size_t size)
+{
+    if (session->stage == KIN__AUTHENTICATING)
+        authenticate(session, message, size);
+    else
+        kin__dispatch(session, message, size);
+    if (session->server->out_owner == session && kin__buffer_size(&session->server->out) > OUT_MOST)
+        flush(session->server);
+}
+
+/* The next message is longer than the server takes. */
+static void refuse_size(struct kin__session *session, uint64_t size)
+{
+    kin__log(KIN_LOG_WARNING, "manager: a client announced a message of %llu bytes",
+             (unsigned long long)size);
+    if (session->stage == KIN__AUTHENTICATING) {
+        kin__session_end(session);
+        return;
+    }
+    kin__session_answer(session, KIN__ANSWER_TRACEBACK,
+                        kin_value_str("OverflowError: the request is larger than this manager takes\n"));
+    kin__session_end_after_answers(session);
+}
+
+static uint64_t message_most(const struct kin__session *session)
+{
+    return session->stage == KIN__AUTHENTICATING ? KIN__CHALLENGE_MOST : session->server->message_most;
+}
+
+/* Works on the whole messages at the start of `bytes`; returns how many bytes they were. */
+static size_t work(struct kin__session *session, const uint8_t *bytes, size_t size)
+{
+    size_t used = 0;
+    while (is_free(session)) {
+        struct kin__frame frame = {0};
+        long header = kin__frame_feed(&frame, bytes + used, size - used);
+        if (header < 0) {
+            kin__session_end(session);
+            break;
+        }
+        if (kin__frame_missing(&frame) > 0) break;
+        if (frame.size > message_most(session)) {
+            refuse_size(session, frame.size);
+            break;
+        }
+        const uint8_t *message = bytes + used + header;
+        if ((uint64_t)(bytes + size - message) < frame.size) break;
+        used = (size_t)(message - bytes) + (size_t)frame.size;
+        handle(session, message, (size_t)frame.size);
+    }
+    return used;
+}
+
+static long read_now(struct kin__session *session, void *room, size_t size)
+{
+    struct kin__part part = {room, size};
+    return kin__os_receive(session->descriptor, &part, 1, NULL, false);
+}
+
+/* Reads what has come and works on it; returns false at the end of the connection. */
+static bool receive(struct kin__session *session)
+{
+    struct kin__server *server = session->server;
+    struct kin__buffer *input = &session->input;
+    if (kin__buffer_size(input) == 0) {
+        long got = read_now(session, server->scratch, KIN__SCRATCH);
+        if (got <= 0) return got == -EAGAIN;
+        size_t used = work(session, server->scratch, (size_t)got);
+        return session->stage == KIN__ENDED ||
+               kin__buffer_append(input, server->scratch + used, (size_t)got - used) == 0;
+    }
+    /* As much again as is there: what a client announces takes no memory before it comes. */
+    if (kin__buffer_reserve(input, kin__buffer_size(input) + KIN__SCRATCH) < 0) return false;
+    kin_buffer *bytes = &input->bytes;
+    long got = read_now(session, bytes->data + bytes->size, bytes->capacity - bytes->size);
+    if (got <= 0) return got == -EAGAIN;
+    bytes->size += (size_t)got;
+    look_at(session);
+    return true;
+}
+
+/* Works on what has come before. */
+static void look_at(struct kin__session *session)
+{
+    struct kin__buffer *input = &session->input;
+    if (kin__buffer_size(input) == 0) return;
+    size_t used = work(session, kin__buffer_start(input), kin__buffer_size(input));
+    kin__buffer_consume(input, used, 0);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------- */
+
+static void on_event(uv_poll_t *poll, int status, int events)
+{
+    struct kin__session *session = poll->data;
+    struct kin__server *server = session->server;
+    bool alive = status == 0;
+    if (alive && (events & UV_WRITABLE) != 0) {
+        alive = send_some(session, &session->output);
+        bool sent = kin__buffer_size(&session->output) == 0;
+        if (alive && sent) look_at(session);
+        if (sent && session->ending) alive = false;
+    }
+    if (alive && (events & UV_READABLE) != 0 && session->stage != KIN__ENDED)
+        alive = receive(session);
+    else if ((events & UV_DISCONNECT) != 0)
+        alive = false;
+    if (session->stage != KIN__ENDED) {
+        if (alive)
+            watch(session);
+        else
+            kin__session_end(session);
+    }
+    kin__sessions_settle(server);
+}
+
+/* Polls for what the session needs now. */
+static void watch(struct kin__session *session)
+{
+    int events = UV_READABLE;
+    if (session->stage == KIN__ENDED) return;
+    if (kin__buffer_size(&session->output) > 0)
+        events = UV_WRITABLE;
+    else if (is_parked(session) && kin__buffer_size(&session->input) >= AHEAD_MOST)
+        events = UV_DISCONNECT;
+    if (events == session->events) return;
+    session->events = events;
+    if (uv_poll_start(&session->poll, events, on_event) != 0) kin__session_end(session);
+}
+
+void kin__sessions_settle(struct kin__server *server)
+{
+    while (!kin__links_empty(&server->resumed)) {
+        struct kin__session *session = kin__links_entry(server->resumed.next, struct kin__session, resumed);
+        kin__links_remove(&session->resumed);
+        look_at(session);
+        watch(session);
+    }
+    flush(server);
+    if (server->stopping) uv_stop(&server->loop);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct kin__session *session = timer->data;
+    struct kin__server *server = session->server;
+    if (is_parked(session)) {
+        session->wait.timed_out(session);
+    } else {
+        kin__log(KIN_LOG_WARNING, "manager: a client did not authenticate in time");
+        kin__session_end(session);
+    }
+    kin__sessions_settle(server);
+}
+
+/* ---- waiting -------------------------------------------------------------------------------------------- */
+
+static void set_timer(struct kin__session *session, double seconds)
+{
+    /* Beyond a hundred years it makes no difference. */
+    double milliseconds = seconds > 3e9 ? 3e12 : ceil(seconds * 1e3);
+    uv_update_time(session->timer.loop);
+    uv_timer_start(&session->timer, on_timer, (uint64_t)milliseconds, 0);
+}
+
+enum kin__outcome kin__session_park(struct kin__call *call, struct kin__managed *object,
+                                    struct kin__links *list, double seconds,
+                                    void (*timed_out)(struct kin__session *session))
+{
+    struct kin__session *session = call->session;
+    session->wait.object = kin__managed_incref(object);
+    session->wait.timed_out = timed_out;
+    kin__links_append(list, &session->wait.link);
+    if (seconds >= 0) set_timer(session, seconds);
+    return KIN__PARKED;
+}
+
+void kin__session_move(struct kin__session *session, struct kin__managed *object, struct kin__links *list)
+{
+    kin__managed_incref(object);
+    kin__managed_decref(session->server, session->wait.object);
+    session->wait.object = object;
+    kin__links_remove(&session->wait.link);
+    kin__links_append(list, &session->wait.link);
+    uv_timer_stop(&session->timer);
+}
+
+struct kin__session *kin__session_first(struct kin__links *list)
+{
+    while (!kin__links_empty(list)) {
+        struct kin__session *session = kin__session_of(list->next);
+        if (!kin__os_hung_up(session->descriptor)) return session;
+        kin__session_end(session);
+    }
+    return NULL;
+}
+
+/* ---- the beginning ---------------------------------------------------------------------------------------- */
+
+static int begin_handshake(struct kin__session *session)
+{
+    struct kin__server *server = session->server;
+    struct kin__challenge_message first;
+    session->challenge = kin__os_calloc(1, sizeof *session->challenge);
+    if (session->challenge == NULL) return -ENOMEM;
+    server->stranger_count++;
+    session->challenge->role = KIN__CHALLENGE_ACCEPTS;
+    session->challenge->key = server->key;
+    session->challenge->key_size = server->key_size;
+    int rc = kin__os_random(session->challenge->nonce, sizeof session->challenge->nonce);
+    if (rc == 0) rc = kin__challenge_begin(session->challenge, &first);
+    if (rc < 0) return rc;
+    send_message(session, first.bytes, first.size);
+    set_timer(session, HANDSHAKE_SECONDS);
+    return 0;
+}
+
+int kin__session_open(struct kin__server *server, int descriptor)
+{
+    struct kin__session *session = kin__os_calloc(1, sizeof *session);
+    if (session == NULL || uv_poll_init(&server->loop, &session->poll, descriptor) != 0) {
+        kin__os_free(session);
+        kin__os_close(descriptor);
+        return -ENOMEM;
+    }
+    uv_timer_init(&server->loop, &session->timer);
+    session->open_handles = 2;
+    session->poll.data = session->timer.data = session;
+    session->server = server;
+    session->descriptor = descriptor;
+    kin__links_init(&session->resumed);
+    kin__links_init(&session->holdings);
+    kin__links_init(&session->references);
+    kin__links_init(&session->wait.link);
+    kin__links_append(&server->strangers, &session->link);
+    server->session_count++;
+    kin__os_acknowledge(descriptor);
+    int rc = begin_handshake(session);
+    if (rc < 0)
+        kin__session_end(session);
+    else
+        watch(session);
+    return rc;
+}

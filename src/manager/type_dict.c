@@ -1,0 +1,245 @@
+/* type_dict.c: dict, with the methods and errors of Python's.
+ *
+ * The values are kept (object.h); keys hold no proxies.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "manager/dispatch.h"
+#include "manager/object.h"
+#include "manager/sequence.h"
+#include "manager/types.h"
+
+struct dict {
+    struct kin__managed object;
+    kin_value entries;
+};
+
+static kin_value *entries_of(const struct kin__call *call)
+{
+    return &((struct dict *)(void *)call->object)->entries;
+}
+
+static enum kin__outcome key_error(struct kin__call *call, const kin_value *key)
+{
+    return kin__raise(call, kin_value_error("KeyError", kin_value_build("(v)", kin_value_ref(key))));
+}
+
+/* ---- making and changing ------------------------------------------------------------------------------ */
+
+static enum kin__outcome store(struct kin__call *call, const kin_value *key, const kin_value *value)
+{
+    const kin_value *there = kin_value_dict_get(entries_of(call), key);
+    if (kin__names_objects(call, key)) return kin__raisef(call, "TypeError", "a proxy is no key");
+    kin_value old = there != NULL ? kin_value_ref(there) : kin_value_none();
+    int rc = kin_value_dict_set(entries_of(call), kin_value_ref(key), kin__keep(call, value));
+    kin__unkeep(call->server, &old);
+    if (rc == KIN_EKIND)
+        return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(key));
+    return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
+}
+
+static enum kin__outcome store_pair(struct kin__call *call, const kin_value *pair)
+{
+    if (kin_value_at(pair, 0) != NULL && kin_value_len(pair) == 2)
+        return store(call, kin_value_at(pair, 0), kin_value_at(pair, 1));
+    return kin__raisef(call, "ValueError", "a dictionary is made of pairs");
+}
+
+/* dict.update: what is given by position is a dict or an iterable of pairs; then come the keywords. */
+static enum kin__outcome update(struct kin__call *call)
+{
+    long given = kin_value_len(call->arguments) - (long)call->skip;
+    const kin_value *key, *item, *from = kin_value_at(call->arguments, (long)call->skip);
+    enum kin__outcome outcome = KIN__RETURN;
+    if (given > 1) return kin__raisef(call, "TypeError", "dict expected at most 1 argument, got %ld", given);
+    if (given == 1 && kin_value_kind(from) == KIN_VALUE_DICT) {
+        for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(from, &at, &key, &item);)
+            outcome = store(call, key, item);
+    } else if (given == 1) {
+        if (kin_value_at(from, 0) == NULL && kin_value_len(from) != 0)
+            return kin__raisef(call, "TypeError", "'%s' object is not iterable", kin_value_kind_name(from));
+        for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(from, &at, &item, NULL);)
+            outcome = store_pair(call, item);
+    }
+    for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(call->keywords, &at, &key, &item);)
+        outcome = store(call, key, item);
+    return outcome;
+}
+
+static enum kin__outcome make(struct kin__call *call)
+{
+    *entries_of(call) = kin_value_dict();
+    enum kin__outcome outcome = update(call);
+    if (outcome == KIN__RAISE) kin__unkeep(call->server, entries_of(call));
+    return outcome;
+}
+
+static void drop(struct kin__server *server, struct kin__managed *object)
+{
+    kin__unkeep(server, &((struct dict *)(void *)object)->entries);
+}
+
+static kin_value copy(struct kin__call *call)
+{
+    return kin_value_ref(entries_of(call));
+}
+
+static enum kin__outcome dict_copy(struct kin__call *call)
+{
+    return kin__return(call, copy(call));
+}
+
+static enum kin__outcome dict_setitem(struct kin__call *call)
+{
+    return store(call, call->argument[0], call->argument[1]);
+}
+
+static enum kin__outcome dict_clear(struct kin__call *call)
+{
+    kin_value old = *entries_of(call);
+    *entries_of(call) = kin_value_dict();
+    kin__unkeep(call->server, &old);
+    return kin__return_none(call);
+}
+
+/* ---- entries go out ------------------------------------------------------------------------------------- */
+
+static enum kin__outcome dict_delitem(struct kin__call *call)
+{
+    if (kin_value_dict_get(entries_of(call), call->argument[0]) == NULL)
+        return key_error(call, call->argument[0]);
+    kin_value old = kin_value_dict_pop(entries_of(call), call->argument[0]);
+    kin__unkeep(call->server, &old);
+    return kin__return_none(call);
+}
+
+static enum kin__outcome dict_pop(struct kin__call *call)
+{
+    if (kin_value_dict_get(entries_of(call), call->argument[0]) == NULL) {
+        if (call->argument[1] == NULL) return key_error(call, call->argument[0]);
+        return kin__return(call, kin_value_ref(call->argument[1]));
+    }
+    call->leaves = true;
+    return kin__return(call, kin_value_dict_pop(entries_of(call), call->argument[0]));
+}
+
+static enum kin__outcome dict_popitem(struct kin__call *call)
+{
+    const kin_value *key, *item, *last = NULL;
+    for (size_t at = 0; kin_value_next(entries_of(call), &at, &key, &item);) last = key;
+    if (last == NULL) return kin__raisef(call, "KeyError", "popitem(): dictionary is empty");
+    kin_value taken = kin_value_ref(last);
+    kin_value value = kin_value_dict_pop(entries_of(call), &taken);
+    call->leaves = true;
+    return kin__return(call, kin_value_build("(vv)", taken, value));
+}
+
+/* ---- looking ---------------------------------------------------------------------------------------------- */
+
+static enum kin__outcome dict_len(struct kin__call *call)
+{
+    return kin__return(call, kin_value_int(kin_value_len(entries_of(call))));
+}
+
+static enum kin__outcome dict_contains(struct kin__call *call)
+{
+    return kin__return(call, kin_value_bool(kin_value_dict_get(entries_of(call), call->argument[0]) != NULL));
+}
+
+static enum kin__outcome dict_getitem(struct kin__call *call)
+{
+    const kin_value *item = kin_value_dict_get(entries_of(call), call->argument[0]);
+    return item != NULL ? kin__return(call, kin_value_ref(item)) : key_error(call, call->argument[0]);
+}
+
+static enum kin__outcome dict_get(struct kin__call *call)
+{
+    const kin_value *item = kin_value_dict_get(entries_of(call), call->argument[0]);
+    if (item == NULL) item = call->argument[1];
+    return kin__return(call, item != NULL ? kin_value_ref(item) : kin_value_none());
+}
+
+static enum kin__outcome dict_setdefault(struct kin__call *call)
+{
+    const kin_value *item = kin_value_dict_get(entries_of(call), call->argument[0]);
+    const kin_value none = {0}, *given = call->argument[1] != NULL ? call->argument[1] : &none;
+    if (item != NULL) return kin__return(call, kin_value_ref(item));
+    if (store(call, call->argument[0], given) == KIN__RAISE) return KIN__RAISE;
+    return kin__return(call, kin_value_ref(given));
+}
+
+enum part { KEYS, VALUES, ITEMS };
+
+static enum kin__outcome list_of(struct kin__call *call, enum part part)
+{
+    kin_value list = kin_value_list(NULL, 0);
+    const kin_value *key, *item;
+    for (size_t at = 0; kin_value_next(entries_of(call), &at, &key, &item);)
+        kin_value_list_append(&list, part == KEYS ? kin_value_ref(key)
+                                     : part == VALUES
+                                         ? kin_value_ref(item)
+                                         : kin_value_build("(vv)", kin_value_ref(key), kin_value_ref(item)));
+    return kin__return(call, list);
+}
+
+static enum kin__outcome dict_keys(struct kin__call *call)
+{
+    return list_of(call, KEYS);
+}
+
+static enum kin__outcome dict_values(struct kin__call *call)
+{
+    return list_of(call, VALUES);
+}
+
+static enum kin__outcome dict_items(struct kin__call *call)
+{
+    return list_of(call, ITEMS);
+}
+
+static enum kin__outcome dict_iter(struct kin__call *call)
+{
+    return kin__iterate(call, entries_of(call), true);
+}
+
+static enum kin__outcome dict_reversed(struct kin__call *call)
+{
+    list_of(call, KEYS);
+    kin_value keys = call->result;
+    kin_value_list_reverse(&keys);
+    enum kin__outcome outcome = kin__iterate(call, &keys, false);
+    kin_value_clear(&keys);
+    return outcome;
+}
+
+static const struct kin__method methods[] = {
+    {"__contains__", dict_contains, "key", 1},
+    {"__delitem__", dict_delitem, "key", 1},
+    {"__getitem__", dict_getitem, "key", 1},
+    {"__iter__", dict_iter, "", 0},
+    {"__len__", dict_len, "", 0},
+    {"__reversed__", dict_reversed, "", 0},
+    {"__setitem__", dict_setitem, "key value", 2},
+    {"clear", dict_clear, "", 0},
+    {"copy", dict_copy, "", 0},
+    {"get", dict_get, "key default", 1},
+    {"has_key", dict_contains, "key", 1},
+    {"items", dict_items, "", 0},
+    {"keys", dict_keys, "", 0},
+    {"pop", dict_pop, "key default", 1},
+    {"popitem", dict_popitem, "", 0},
+    {"setdefault", dict_setdefault, "key default", 1},
+    {"update", update, NULL, 0},
+    {"values", dict_values, "", 0},
+    {0},
+};
+
+const struct kin__type kin__type_dict = {
+    .name = "dict",
+    .size = sizeof(struct dict),
+    .make = {"dict", make, NULL, 0},
+    .drop = drop,
+    .copy = copy,
+    .methods = methods,
+};

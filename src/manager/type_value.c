@@ -1,0 +1,308 @@
+/* type_value.c: Value, Array, Namespace. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "manager/dispatch.h"
+#include "manager/object.h"
+#include "manager/sequence.h"
+#include "manager/types.h"
+#include "os/os.h"
+#include "value/value.h"
+
+/* ---- Value ------------------------------------------------------------------------------------------- */
+
+/* As in Python, one that is served by a manager holds anything, whatever its type code says. */
+struct value {
+    struct kin__managed object;
+    kin_value typecode;
+    kin_value value; /* kept */
+};
+
+static struct value *value_of(struct kin__managed *object)
+{
+    return (struct value *)(void *)object;
+}
+
+static enum kin__outcome value_make(struct kin__call *call)
+{
+    value_of(call->object)->typecode = kin_value_ref(call->argument[0]);
+    value_of(call->object)->value = kin__keep(call, call->argument[1]);
+    return KIN__RETURN;
+}
+
+static void value_drop(struct kin__server *server, struct kin__managed *object)
+{
+    kin_value_clear(&value_of(object)->typecode);
+    kin__unkeep(server, &value_of(object)->value);
+}
+
+static enum kin__outcome value_get(struct kin__call *call)
+{
+    return kin__return(call, kin_value_ref(&value_of(call->object)->value));
+}
+
+static enum kin__outcome value_set(struct kin__call *call)
+{
+    kin_value old = value_of(call->object)->value;
+    value_of(call->object)->value = kin__keep(call, call->argument[0]);
+    kin__unkeep(call->server, &old);
+    return kin__return_none(call);
+}
+
+/* "Value('i', 5)" */
+static kin_value value_text(struct kin__call *call)
+{
+    struct value *value = value_of(call->object);
+    kin_value pair = kin_value_build("(vv)", kin_value_ref(&value->typecode), kin_value_ref(&value->value));
+    kin_value repr = kin__repr(&pair);
+    char text[1024];
+    const char *words = kin_value_get_str(&repr, NULL);
+    snprintf(text, sizeof text, "Value%.1000s", words != NULL ? words : "()");
+    kin_value_clear(&repr);
+    kin_value_clear(&pair);
+    return kin_value_str(text);
+}
+
+static const struct kin__method value_methods[] = {
+    {"get", value_get, "", 0},
+    {"set", value_set, "value", 1},
+    {0},
+};
+
+const struct kin__type kin__type_value = {
+    .name = "Value",
+    .size = sizeof(struct value),
+    .make = {"Value", value_make, "typecode value lock", 2},
+    .drop = value_drop,
+    .text = value_text,
+    .methods = value_methods,
+};
+
+/* ---- Array --------------------------------------------------------------------------------------------- */
+
+struct array {
+    struct kin__managed object;
+    kin_value items; /* an array */
+};
+
+static kin_value *items_of(const struct kin__call *call)
+{
+    return &((struct array *)(void *)call->object)->items;
+}
+
+static enum kin__outcome store(struct kin__call *call, long index, const kin_value *item)
+{
+    int rc = kin_value_array_set(items_of(call), index, item);
+    if (rc == KIN_EKIND)
+        return kin__raisef(call, "TypeError", "an array of numbers holds no '%s'", kin_value_kind_name(item));
+    return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
+}
+
+static int append(void *list, kin_value item)
+{
+    return kin_value_list_append(list, item);
+}
+
+/* An array of `count` zeros. */
+static kin_value zeros(char typecode, size_t count)
+{
+    size_t size = kin__array_item_size(typecode);
+    if (size == 0) return kin_value_failed(-EINVAL);
+    void *items = kin__os_calloc(count + 1, size);
+    if (items == NULL) return kin_value_failed(-ENOMEM);
+    kin_value array = kin_value_array(typecode, items, count);
+    kin__os_free(items);
+    return array;
+}
+
+static enum kin__outcome array_make(struct kin__call *call)
+{
+    const char *typecode = kin_value_get_str(call->argument[0], NULL);
+    if (typecode == NULL || strlen(typecode) != 1)
+        return kin__raisef(call, "TypeError", "an array's type is one letter");
+    kin_value given = kin_value_list(NULL, 0);
+    enum kin__outcome outcome = kin__for_each(call, call->argument[1], append, &given);
+    if (outcome == KIN__RETURN) {
+        *items_of(call) = zeros(typecode[0], (size_t)kin_value_len(&given));
+        int rc = kin_value_error_code(items_of(call));
+        if (rc < 0)
+            outcome =
+                rc == -EINVAL ? kin__raisef(call, "ValueError", "bad typecode") : kin__raise_code(call, rc);
+    }
+    for (long i = 0; outcome == KIN__RETURN && i < kin_value_len(&given); i++)
+        outcome = store(call, i, kin_value_at(&given, i));
+    if (outcome == KIN__RAISE) kin_value_clear(items_of(call));
+    kin_value_clear(&given);
+    return outcome;
+}
+
+static void array_drop(struct kin__server *server, struct kin__managed *object)
+{
+    (void)server;
+    kin_value_clear(&((struct array *)(void *)object)->items);
+}
+
+static kin_value array_copy(struct kin__call *call)
+{
+    return kin_value_ref(items_of(call));
+}
+
+static enum kin__outcome array_len(struct kin__call *call)
+{
+    return kin__return(call, kin_value_int(kin_value_len(items_of(call))));
+}
+
+static enum kin__outcome array_getitem(struct kin__call *call)
+{
+    return kin__getitem(call, items_of(call), "array");
+}
+
+/* array[slice] = an array of as many items. */
+static enum kin__outcome set_slice(struct kin__call *call)
+{
+    long start, step, count;
+    const kin_value *from = call->argument[1];
+    if (kin_value_kind(from) != KIN_VALUE_ARRAY)
+        return kin__raisef(call, "TypeError", "can only assign array (not \"%s\") to array slice",
+                           kin_value_kind_name(from));
+    int rc = kin_value_slice_over(call->argument[0], kin_value_len(items_of(call)), &start, &step, &count);
+    if (rc < 0) return kin__raise_code(call, rc);
+    if (kin_value_len(from) != count)
+        return kin__raisef(call, "ValueError", "attempt to assign array of size %ld to slice of size %ld",
+                           kin_value_len(from), count);
+    enum kin__outcome outcome = KIN__RETURN;
+    for (long i = 0; i < count && outcome == KIN__RETURN; i++) {
+        kin_value item = kin_value_array_get(from, i);
+        outcome = store(call, start + i * step, &item);
+        kin_value_clear(&item);
+    }
+    return outcome;
+}
+
+static enum kin__outcome array_setitem(struct kin__call *call)
+{
+    long index;
+    if (kin_value_kind(call->argument[0]) == KIN_VALUE_SLICE) return set_slice(call);
+    if (!kin__index(call, call->argument[0], kin_value_len(items_of(call)),
+                    "array assignment index out of range", &index))
+        return KIN__RAISE;
+    return store(call, index, call->argument[1]);
+}
+
+static const struct kin__method array_methods[] = {
+    {"__len__", array_len, "", 0},
+    {"__getitem__", array_getitem, "index", 1},
+    {"__setitem__", array_setitem, "index value", 2},
+    {0},
+};
+
+const struct kin__type kin__type_array = {
+    .name = "Array",
+    .size = sizeof(struct array),
+    .make = {"Array", array_make, "typecode sequence lock", 2},
+    .drop = array_drop,
+    .copy = array_copy,
+    .methods = array_methods,
+};
+
+/* ---- Namespace -------------------------------------------------------------------------------------------- */
+
+struct namespace
+{
+    struct kin__managed object;
+    kin_value names; /* a dict, whose values are kept */
+};
+
+static kin_value *names_of(const struct kin__call *call)
+{
+    return &((struct namespace *)(void *)call->object)->names;
+}
+
+static enum kin__outcome set_name(struct kin__call *call, const kin_value *name, const kin_value *value)
+{
+    const kin_value *there = kin_value_dict_get(names_of(call), name);
+    kin_value old = there != NULL ? kin_value_ref(there) : kin_value_none();
+    int rc = kin_value_dict_set(names_of(call), kin_value_ref(name), kin__keep(call, value));
+    kin__unkeep(call->server, &old);
+    return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
+}
+
+static enum kin__outcome namespace_make(struct kin__call *call)
+{
+    const kin_value *name, *value;
+    *names_of(call) = kin_value_dict();
+    for (size_t at = 0; kin_value_next(call->keywords, &at, &name, &value);) set_name(call, name, value);
+    return KIN__RETURN;
+}
+
+static void namespace_drop(struct kin__server *server, struct kin__managed *object)
+{
+    kin__unkeep(server, &((struct namespace *)(void *)object)->names);
+}
+
+static enum kin__outcome no_attribute(struct kin__call *call)
+{
+    const char *name = kin_value_get_str(call->argument[0], NULL);
+    return kin__raisef(call, "AttributeError", "'Namespace' object has no attribute '%.100s'",
+                       name != NULL ? name : "");
+}
+
+static enum kin__outcome namespace_get(struct kin__call *call)
+{
+    const kin_value *value = kin_value_dict_get(names_of(call), call->argument[0]);
+    return value != NULL ? kin__return(call, kin_value_ref(value)) : no_attribute(call);
+}
+
+static enum kin__outcome namespace_set(struct kin__call *call)
+{
+    return set_name(call, call->argument[0], call->argument[1]);
+}
+
+static enum kin__outcome namespace_delete(struct kin__call *call)
+{
+    if (kin_value_dict_get(names_of(call), call->argument[0]) == NULL) return no_attribute(call);
+    kin_value old = kin_value_dict_pop(names_of(call), call->argument[0]);
+    kin__unkeep(call->server, &old);
+    return kin__return_none(call);
+}
+
+/* "Namespace(x=1, y=2)", sorted, without the names that begin with an underscore. */
+static kin_value namespace_text(struct kin__call *call)
+{
+    kin_value sorted = kin_value_list(NULL, 0);
+    const kin_value *name;
+    char text[2048] = "Namespace(";
+    size_t used = strlen(text);
+    for (size_t at = 0; kin_value_next(names_of(call), &at, &name, NULL);)
+        if (kin_value_get_str(name, NULL)[0] != '_') kin_value_list_append(&sorted, kin_value_ref(name));
+    kin_value_list_sort(&sorted, false);
+    for (long i = 0; i < kin_value_len(&sorted) && used < sizeof text - 64; i++) {
+        name = kin_value_at(&sorted, i);
+        kin_value repr = kin__repr(kin_value_dict_get(names_of(call), name));
+        const char *words = kin_value_get_str(&repr, NULL);
+        int more = snprintf(text + used, sizeof text - used - 2, "%s%s=%s", i > 0 ? ", " : "",
+                            kin_value_get_str(name, NULL), words != NULL ? words : "?");
+        used = used + (size_t)more < sizeof text - 2 ? used + (size_t)more : sizeof text - 3;
+        kin_value_clear(&repr);
+    }
+    strcpy(text + used, ")");
+    kin_value_clear(&sorted);
+    return kin_value_str(text);
+}
+
+static const struct kin__method namespace_methods[] = {
+    {"__getattribute__", namespace_get, "name", 1},
+    {"__setattr__", namespace_set, "name value", 2},
+    {"__delattr__", namespace_delete, "name", 1},
+    {0},
+};
+
+const struct kin__type kin__type_namespace = {
+    .name = "Namespace",
+    .size = sizeof(struct namespace),
+    .make = {"Namespace", namespace_make, NULL, 0},
+    .drop = namespace_drop,
+    .text = namespace_text,
+    .methods = namespace_methods,
+};

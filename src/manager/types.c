@@ -1,0 +1,163 @@
+/* types.c: see types.h.
+ *
+ * A type of the user's becomes a kin__type: one that is shared is a copy of Python's under another
+ * name; one with methods has a table whose functions are all the same and call the user's by place.
+ */
+#include "manager/types.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "manager/dispatch.h"
+#include "os/os.h"
+
+static const struct kin__type *const types[] = {
+    &kin__type_queue,
+    &kin__type_joinable_queue,
+    &kin__type_task_queue,
+    &kin__type_lock,
+    &kin__type_rlock,
+    &kin__type_semaphore,
+    &kin__type_bounded_semaphore,
+    &kin__type_condition,
+    &kin__type_event,
+    &kin__type_barrier,
+    &kin__type_list,
+    &kin__type_dict,
+    &kin__type_value,
+    &kin__type_array,
+    &kin__type_namespace,
+};
+
+static const struct kin__type *find_python(const char *name)
+{
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (strcmp(types[i]->name, name) == 0) return types[i];
+    }
+    return NULL;
+}
+
+const struct kin__type *kin__types_find(struct kin__server *server, const char *name)
+{
+    for (size_t i = 0; i < server->type_count; i++) {
+        if (strcmp(server->types[i].user->name, name) == 0) return &server->types[i];
+    }
+    return find_python(name);
+}
+
+struct kin__managed **kin__types_shared(struct kin__server *server, const struct kin__type *type)
+{
+    if (type->user == NULL || type->user->shared == NULL) return NULL;
+    return &server->shared[type - server->types];
+}
+
+/* ---- the user's --------------------------------------------------------------------------------------- */
+
+struct user_object {
+    struct kin__managed object;
+    void *object_of_user;
+};
+
+static void **of_user(struct kin__call *call)
+{
+    return &((struct user_object *)(void *)call->object)->object_of_user;
+}
+
+/* What a function of the user's returned, as Python would see it. */
+static enum kin__outcome conclude(struct kin__call *call, int rc, kin_value result)
+{
+    if (rc >= 0) return kin__return(call, result);
+    if (kin_value_kind(&result) == KIN_VALUE_ERROR) return kin__raise(call, result);
+    kin_value_clear(&result);
+    if (rc == KIN_EMPTY) return kin__raise(call, kin_value_error("queue.Empty", kin_value_tuple(NULL, 0)));
+    if (rc == KIN_FULL) return kin__raise(call, kin_value_error("queue.Full", kin_value_tuple(NULL, 0)));
+    if (rc > -1000)
+        return kin__raise(call, kin_value_error("OSError", kin_value_build("(is)", -rc, kin_strerror(rc))));
+    return kin__raise_code(call, rc);
+}
+
+static enum kin__outcome call_user(struct kin__call *call)
+{
+    const struct kin__type *type = call->object->type;
+    kin_value result = kin_value_none();
+    kin_manager_function *function = type->user->methods[call->method - type->methods].call;
+    int rc = function(*of_user(call), call->arguments, call->keywords, &result);
+    return conclude(call, rc, result);
+}
+
+/* The arguments without those that say what is to be made. */
+static kin_value own_arguments(const struct kin__call *call)
+{
+    kin_value arguments = kin_value_list(NULL, 0);
+    for (long i = (long)call->skip; i < kin_value_len(call->arguments); i++)
+        kin_value_list_append(&arguments, kin_value_ref(kin_value_at(call->arguments, i)));
+    return arguments;
+}
+
+static enum kin__outcome make_user(struct kin__call *call)
+{
+    const kin_manager_type *user = call->object->type->user;
+    kin_value exception = kin_value_none();
+    if (user->make == NULL) return KIN__RETURN;
+    kin_value arguments = own_arguments(call);
+    int rc = user->make(of_user(call), &arguments, call->keywords, &exception);
+    kin_value_clear(&arguments);
+    return conclude(call, rc, exception);
+}
+
+static void drop_user(struct kin__server *server, struct kin__managed *object)
+{
+    (void)server;
+    if (object->type->user->drop != NULL)
+        object->type->user->drop(((struct user_object *)(void *)object)->object_of_user);
+}
+
+static int adopt(struct kin__type *type, const kin_manager_type *user)
+{
+    if (user->name == NULL || (user->shared == NULL) == (user->methods == NULL)) return -EINVAL;
+    if (user->shared != NULL) {
+        const struct kin__type *python = find_python(user->shared);
+        if (python == NULL) return -EINVAL;
+        *type = *python;
+        type->user = user;
+        return 0;
+    }
+    struct kin__method *methods = kin__os_calloc(user->method_count + 1, sizeof *methods);
+    if (methods == NULL) return -ENOMEM;
+    *type = (struct kin__type){.name = user->name,
+                               .size = sizeof(struct user_object),
+                               .make = {user->name, make_user, NULL, 0},
+                               .drop = drop_user,
+                               .methods = methods,
+                               .user = user};
+    for (size_t i = 0; i < user->method_count; i++) {
+        if (user->methods[i].name == NULL || user->methods[i].call == NULL) return -EINVAL;
+        methods[i] = (struct kin__method){user->methods[i].name, call_user, NULL, 0};
+    }
+    return 0;
+}
+
+int kin__types_register(struct kin__server *server, const kin_manager_type *given, size_t count)
+{
+    if (count == 0) return 0;
+    if (given == NULL) return -EINVAL;
+    server->types = kin__os_calloc(count, sizeof *server->types);
+    server->shared = kin__os_calloc(count, sizeof *server->shared);
+    if (server->types == NULL || server->shared == NULL) return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        server->type_count = i + 1;
+        int rc = adopt(&server->types[i], &given[i]);
+        if (rc < 0) return rc;
+    }
+    return 0;
+}
+
+void kin__types_drop(struct kin__server *server)
+{
+    for (size_t i = 0; i < server->type_count; i++) {
+        const struct kin__type *type = &server->types[i];
+        if (type->user != NULL && type->user->shared == NULL) kin__os_free((void *)(uintptr_t)type->methods);
+    }
+    kin__os_free(server->types);
+    kin__os_free(server->shared);
+}

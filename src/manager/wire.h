@@ -1,0 +1,33 @@
+/* wire.h: the messages between a manager and its clients, as Python has them: a request is the
+ * tuple (ident, method, arguments, keywords), an answer the tuple (kind, value), each a pickle in a
+ * frame. */
+#ifndef KIN_MANAGER_WIRE_H
+#define KIN_MANAGER_WIRE_H
+
+#include <stdint.h>
+
+#include <kin/value.h>
+
+#include "manager/buffer.h"
+
+/* The kinds of answers. */
+#define KIN__ANSWER_RETURN         "#RETURN"
+#define KIN__ANSWER_ERROR          "#ERROR"
+#define KIN__ANSWER_TRACEBACK      "#TRACEBACK"
+#define KIN__ANSWER_UNSERIALIZABLE "#UNSERIALIZABLE"
+#define KIN__ANSWER_PROXY          "#PROXY"
+
+/* A client that calls itself this, and a server that answers so when it does, are both kin's. */
+#define KIN__WIRE_CLIENT "kin/1"
+
+/* A manager's address as Python has it: a tuple of host and port, a str, or bytes. */
+kin_value kin__address_value(const char *address);
+
+/* Appends a frame with a value in it.  Errors, after which nothing has changed: those of
+ * kin_pickle_dumps. */
+int kin__wire_append(struct kin__buffer *out, const kin_value *value);
+
+/* Appends the frame of an answer.  Errors as above. */
+int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value *value);
+
+#endif
