@@ -16,6 +16,7 @@
 #include <kin/lock.h>
 #include <kin/log.h>
 #include <kin/loop.h>
+#include <kin/manager.h>
 #include <kin/memory.h>
 #include <kin/object.h>
 #include <kin/pickle.h>

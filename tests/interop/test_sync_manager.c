@@ -1,0 +1,68 @@
+/* test_sync_manager.c: unmodified Python programs use every type of a manager of kin's, over TCP and
+ * over a Unix socket, in every version of Python that there is.
+ */
+#include "program.h"
+
+#include <kin/manager.h>
+
+#define PYTHONS 16
+
+static kin_manager *start(const char *address)
+{
+    kin_manager *manager = NULL;
+    CHECK_OK(
+        kin_manager_start(&manager, &(kin_manager_options){.address = address, .key = "abc", .key_size = 3}));
+    return manager;
+}
+
+static void expect_well(struct program *program)
+{
+    const char *line;
+    char last[1024] = "";
+    while ((line = program_line(program)) != NULL) snprintf(last, sizeof last, "%s", line);
+    CHECK_STR(last, "all is well");
+    program_end(program);
+}
+
+TEST(python_programs_over_tcp)
+{
+    const char *pythons[PYTHONS];
+    struct program programs[PYTHONS];
+    char port[8];
+    size_t count = program_pythons(pythons, PYTHONS);
+    if (count == 0) SKIP("there is no python3");
+    kin_manager *manager = start("tcp://127.0.0.1:0");
+    CHECK_EQ(sscanf(kin_manager_address(manager), "tcp://127.0.0.1:%7s", port), 1);
+    /* Two at a time, so that they disturb each other. */
+    for (size_t i = 0; i < count; i += 2) {
+        for (size_t k = i; k < i + 2 && k < count; k++)
+            programs[k] = program_run(pythons[k], program_script("sync_manager.py"), "127.0.0.1", port);
+        for (size_t k = i; k < i + 2 && k < count; k++) {
+            test_context("with %s", pythons[k]);
+            expect_well(&programs[k]);
+        }
+    }
+    CHECK_OK(kin_manager_close(manager));
+}
+
+TEST(a_python_program_over_a_unix_socket)
+{
+    const char *pythons[PYTHONS];
+    char address[PATH_MAX];
+    if (program_pythons(pythons, PYTHONS) == 0) SKIP("there is no python3");
+    snprintf(address, sizeof address, "unix:%s/manager.sock", test_directory());
+    kin_manager *manager = start(address);
+    struct program program =
+        program_run(pythons[0], program_script("sync_manager.py"), address + strlen("unix:"));
+    expect_well(&program);
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* What the checks are measured by. */
+TEST(pythons_own_manager_passes_the_same_checks)
+{
+    const char *pythons[PYTHONS];
+    if (program_pythons(pythons, PYTHONS) == 0) SKIP("there is no python3");
+    struct program program = program_run(pythons[0], program_script("sync_manager.py"));
+    expect_well(&program);
+}
