@@ -235,7 +235,7 @@ static int set_timer(struct kin__loop *loop)
                                                   : KIN_FOREVER;
     if (loop->timer < 0 || when == loop->timer_set) return 0;
     loop->timer_set = when;
-    int rc = kin__os_timer_set(loop->timer, when);
+    int rc = kin__os_alarm_set(loop->timer, when);
     return rc < 0 ? rc : kin__os_epoll_arm(loop->epoll, loop->timer, KIN__READABLE, 1);
 }
 
@@ -257,7 +257,7 @@ int kin_loop_descriptor(void)
     int rc = kin__loop_open(&loop);
     if (rc < 0) return rc;
     if (loop->timer < 0) {
-        loop->timer = kin__os_timer_make();
+        loop->timer = kin__os_alarm_make();
         if (loop->timer < 0) return loop->timer;
         loop->timer_set = KIN_FOREVER;
     }

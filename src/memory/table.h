@@ -112,7 +112,8 @@ struct kin__self {
     struct kin__process_slot *process;
     uint64_t process_identity; /* generation of that slot */
     uint32_t process_index;    /* and where it is in the table */
-    unsigned watch_skipped;    /* how long watching before a sleep has paid; see wait.h */
+    unsigned spin_probe;       /* sleeps until watching is tried again; see wait.h */
+    unsigned yield_probe;
     unsigned spin;
     unsigned yields;
     unsigned linger; /* how long falling behind has paid; see wait.c */

@@ -16,6 +16,9 @@
 #define YIELDS_LEAST 2
 #define YIELDS_MOST  64
 #define WATCH_PROBE  64
+/* When a yield took so long, it is tried again so many sleeps later. */
+#define YIELD_LONG_NS    (1000000LL)
+#define WATCH_PROBE_BUSY 4096
 
 /* The word after `seen`, with another count and number of woken sleepers. */
 static uint64_t changed(uint64_t seen, uint32_t count, uint32_t woken)
@@ -176,25 +179,37 @@ void kin__watch_expect(bool success)
 {
     kin__self.spin = success ? KIN__SPIN_LIMIT / 2 : 0;
     kin__self.yields = success ? YIELDS_START : 0;
+    kin__self.spin_probe = kin__self.yield_probe = WATCH_PROBE;
 }
 
 /* What has paid, or now and then a try. */
 struct kin__watch kin__watch_begin(void)
 {
     struct kin__watch watch = {.steps = 1, .spins = kin__self.spin, .yields = kin__self.yields};
-    if ((watch.spins == 0 || watch.yields == 0) && ++kin__self.watch_skipped % WATCH_PROBE == 0) {
-        if (watch.spins == 0) watch.spins = kin__spin_limit / 4;
-        if (watch.yields == 0) watch.yields = YIELDS_LEAST;
+    if (watch.spins == 0 && --kin__self.spin_probe == 0) {
+        kin__self.spin_probe = WATCH_PROBE;
+        watch.spins = kin__spin_limit / 4;
+    }
+    if (watch.yields == 0 && --kin__self.yield_probe == 0) {
+        kin__self.yield_probe = WATCH_PROBE;
+        watch.yields = YIELDS_LEAST;
     }
     if (watch.spins > kin__spin_limit) watch.spins = kin__spin_limit;
     return watch;
 }
 
+/* A processor that does not come back soon is wanted by others who compute.  Then it is better to
+ * sleep: who is woken goes before them. */
 void kin__watch_yield(struct kin__watch *watch)
 {
+    kin_deadline before = kin__os_clock();
     watch->has_yielded = true;
     watch->yields--;
     kin__os_yield();
+    if (kin__os_clock() - before < YIELD_LONG_NS) return;
+    watch->yields = 0;
+    kin__self.yields = 0;
+    kin__self.yield_probe = WATCH_PROBE_BUSY;
 }
 
 void kin__watch_end(const struct kin__watch *watch, bool success)
@@ -205,6 +220,7 @@ void kin__watch_end(const struct kin__watch *watch, bool success)
         return;
     }
     kin__self.spin = spin / 2 < SPIN_LEAST ? 0 : spin / 2;
+    if (watch->has_yielded && yields == 0 && kin__self.yield_probe > WATCH_PROBE) return;
     if (success)
         kin__self.yields = yields < YIELDS_START ? YIELDS_START : yields < YIELDS_MOST ? yields * 2 : yields;
     else

@@ -70,7 +70,7 @@ int kin__os_epoll_wait(int epoll, struct kin__ready *ready, size_t limit, kin_de
 
 /* ---- a timer ---------------------------------------------------------------------------------- */
 
-int kin__os_timer_make(void)
+int kin__os_alarm_make(void)
 {
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
@@ -78,12 +78,12 @@ int kin__os_timer_make(void)
     return descriptor < 0 ? -errno : descriptor;
 }
 
-int kin__os_timer_set(int timer, kin_deadline when)
+int kin__os_alarm_set(int alarm, kin_deadline when)
 {
     struct itimerspec setting = {0};
     if (when != KIN_FOREVER) {
         if (when < 1) when = 1; /* zero would be never */
         setting.it_value = (struct timespec){.tv_sec = when / 1000000000, .tv_nsec = when % 1000000000};
     }
-    return timerfd_settime(timer, TFD_TIMER_ABSTIME, &setting, NULL) < 0 ? -errno : 0;
+    return timerfd_settime(alarm, TFD_TIMER_ABSTIME, &setting, NULL) < 0 ? -errno : 0;
 }

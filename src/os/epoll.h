@@ -24,7 +24,7 @@ int kin__os_epoll_arm(int epoll, int descriptor, unsigned events, int known);
 int kin__os_epoll_wait(int epoll, struct kin__ready *ready, size_t limit, kin_deadline deadline);
 
 /* A descriptor that is readable from the moment it is set to on; KIN_FOREVER: never. */
-int kin__os_timer_make(void);
-int kin__os_timer_set(int timer, kin_deadline when);
+int kin__os_alarm_make(void);
+int kin__os_alarm_set(int alarm, kin_deadline when);
 
 #endif
