@@ -20,6 +20,7 @@
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
 #include "memory/waitable.h"
+#include "os/epoll.h"
 #include "os/network.h"
 #include "os/os.h"
 
@@ -71,9 +72,9 @@ struct kin_listener {
 
 static int make_set(kin_listener *listener)
 {
-    int set = kin__os_set_make();
+    int set = kin__os_epoll_make();
     if (set < 0) return set;
-    int rc = kin__os_set_add(set, listener->handle.descriptor, KIN__READABLE, 0);
+    int rc = kin__os_epoll_add(set, listener->handle.descriptor, KIN__READABLE, 0);
     if (rc < 0) {
         kin__os_close(set);
         return rc;
@@ -157,7 +158,7 @@ static void forget(kin_listener *listener, struct pending *pending)
     *at = pending->next;
     listener->pending--;
     if (!listener->set.withheld && pending->handle.descriptor >= 0)
-        kin__os_set_remove(listener->set.descriptor, pending->handle.descriptor);
+        kin__os_epoll_remove(listener->set.descriptor, pending->handle.descriptor);
     kin__handle_close(&pending->handle);
     kin__os_free(pending);
 }
@@ -235,8 +236,8 @@ static int challenge(kin_listener *listener, struct pending *pending)
     int rc = kin__os_random(pending->challenge.nonce, sizeof pending->challenge.nonce);
     if (rc == 0) rc = kin__challenge_begin(&pending->challenge, &reply);
     if (rc == 0)
-        rc = kin__os_set_add(listener->set.descriptor, pending->handle.descriptor, KIN__READABLE,
-                             (uintptr_t)pending);
+        rc = kin__os_epoll_add(listener->set.descriptor, pending->handle.descriptor, KIN__READABLE,
+                               (uintptr_t)pending);
     kin__os_acknowledge(pending->handle.descriptor);
     /* A peer that is gone already is found gone when it is read. */
     if (rc == 0) send_reply(pending, &reply);
@@ -317,7 +318,7 @@ static struct pending *find_welcome(kin_listener *listener)
 static int look_around(kin_listener *listener, kin_deadline deadline)
 {
     uint64_t tokens[AT_ONCE];
-    int count = kin__os_set_wait(listener->set.descriptor, tokens, AT_ONCE, deadline), rc = 0;
+    int count = kin__os_epoll_tokens(listener->set.descriptor, tokens, AT_ONCE, deadline), rc = 0;
     for (int i = 0; i < count && rc >= 0; i++) {
         /* What listens comes last: dropping the oldest must not meet a token still to be looked at. */
         if (tokens[i] != 0) rc = go_on(listener, (struct pending *)(uintptr_t)tokens[i]);
@@ -330,7 +331,7 @@ static int look_around(kin_listener *listener, kin_deadline deadline)
 static int hand_out(kin_listener *listener, struct pending *pending, kin_connection **connection)
 {
     int descriptor = pending->handle.descriptor;
-    if (listener->authenticates) kin__os_set_remove(listener->set.descriptor, descriptor);
+    if (listener->authenticates) kin__os_epoll_remove(listener->set.descriptor, descriptor);
     int rc = kin_connection_open(connection, descriptor);
     if (rc == 0) pending->handle.descriptor = -1;
     forget(listener, pending);

@@ -20,9 +20,8 @@
 #include "memory/reap.h"
 #include "memory/region.h"
 #include "memory/waitable.h"
-#include "os/network.h"
+#include "os/epoll.h"
 #include "os/os.h"
-#include "os/socket.h"
 
 #define TOKEN_BELL  ((uint64_t)0)
 #define TOKEN_TIMER ((uint64_t)1)
@@ -126,7 +125,7 @@ static struct item *find(kin_waiter *waiter, const kin_waitable *what)
 static int add_socket(kin_waiter *waiter, struct kin__handle *handle, int descriptor, uint64_t token)
 {
     if (descriptor < 0) return descriptor;
-    int rc = kin__os_set_add(waiter->set.descriptor, descriptor, KIN__READABLE, token);
+    int rc = kin__os_epoll_add(waiter->set.descriptor, descriptor, KIN__READABLE, token);
     if (rc < 0) {
         kin__os_close(descriptor);
         return rc;
@@ -152,7 +151,7 @@ int kin_waiter_open(kin_waiter **waiter)
     if (waiter == NULL) return -EINVAL;
     kin_waiter *made = kin__os_calloc(1, sizeof *made);
     if (made == NULL) return -ENOMEM;
-    int set = kin__os_set_make();
+    int set = kin__os_epoll_make();
     if (set < 0) {
         kin__os_free(made);
         return set;
@@ -170,7 +169,7 @@ static void take_out(kin_waiter *waiter, struct item *item)
         kin__bell_take_down(item->bell);
         waiter->bells--;
     } else {
-        kin__os_set_remove(waiter->set.descriptor, item->descriptor);
+        kin__os_epoll_remove(waiter->set.descriptor, item->descriptor);
         waiter->keeping -= item->keeps;
     }
     *item = (struct item){.descriptor = -1, .next_free = waiter->free};
@@ -231,7 +230,7 @@ static int attach(kin_waiter *waiter, struct item *item, size_t index)
     }
     item->descriptor = class->descriptor(&item->what);
     if (item->descriptor < 0) return item->descriptor;
-    int rc = kin__os_set_add(waiter->set.descriptor, item->descriptor, KIN__READABLE, TOKEN_ITEMS + index);
+    int rc = kin__os_epoll_add(waiter->set.descriptor, item->descriptor, KIN__READABLE, TOKEN_ITEMS + index);
     item->keeps = rc == 0 && class->keeps;
     waiter->keeping += item->keeps;
     return rc;
@@ -332,13 +331,13 @@ static int wait_for_set(kin_waiter *waiter, struct harvest *harvest, kin_deadlin
 {
     uint64_t tokens[TOKENS];
     bool rung = false;
-    int count = kin__os_set_wait(waiter->set.descriptor, tokens, TOKENS, deadline);
+    int count = kin__os_epoll_tokens(waiter->set.descriptor, tokens, TOKENS, deadline);
     for (int i = 0; i < count; i++) {
         if (tokens[i] == TOKEN_BELL) {
             kin__os_bell_silence(waiter->bell.descriptor);
             rung = true;
         } else if (tokens[i] == TOKEN_TIMER) {
-            kin__os_timer_silence(waiter->timer.descriptor);
+            kin__os_timer_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);
             rung = true;
         } else if (harvest->count < harvest->limit) {
             struct item *item = &waiter->items[tokens[i] - TOKEN_ITEMS];
@@ -376,8 +375,9 @@ int kin_waiter_fileno(kin_waiter *waiter)
     if (waiter == NULL) return -EINVAL;
     if (waiter->set.withheld) return KIN_ENOTGIVEN;
     if (waiter->timer.descriptor < 0) {
-        int rc = add_socket(waiter, &waiter->timer, kin__os_timer_make(TIMER_NS), TOKEN_TIMER);
+        int rc = add_socket(waiter, &waiter->timer, kin__os_timer_make(), TOKEN_TIMER);
         if (rc < 0) return rc;
+        kin__os_timer_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);
         ring_ourselves(waiter);
     }
     return waiter->set.descriptor;

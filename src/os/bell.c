@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -56,24 +55,4 @@ void kin__os_bell_silence(int bell)
 {
     char byte;
     while (recv(bell, &byte, 1, 0) >= 0 || errno == EINTR) continue;
-}
-
-int kin__os_timer_make(int64_t interval)
-{
-    struct itimerspec times = {.it_interval = {interval / 1000000000, interval % 1000000000}};
-    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
-    if (rc < 0) return rc;
-    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (timer < 0) return -errno;
-    times.it_value = times.it_interval;
-    if (timerfd_settime(timer, 0, &times, NULL) == 0) return timer;
-    rc = -errno;
-    close(timer);
-    return rc;
-}
-
-void kin__os_timer_silence(int timer)
-{
-    uint64_t times;
-    while (read(timer, &times, sizeof times) < 0 && errno == EINTR) continue;
 }

@@ -68,6 +68,30 @@ int kin__os_epoll_wait(int epoll, struct kin__ready *ready, size_t limit, kin_de
     return count;
 }
 
+int kin__os_epoll_add(int epoll, int descriptor, unsigned events, uint64_t token)
+{
+    struct epoll_event event = {.data.u64 = token};
+    int rc = kin__os_fault(KIN__FAULT_OTHER);
+    if (rc < 0) return rc;
+    if ((events & KIN__READABLE) != 0) event.events |= EPOLLIN;
+    if ((events & KIN__WRITABLE) != 0) event.events |= EPOLLOUT;
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
+}
+
+int kin__os_epoll_remove(int epoll, int descriptor)
+{
+    return epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, NULL) < 0 ? -errno : 0;
+}
+
+int kin__os_epoll_tokens(int epoll, uint64_t *tokens, size_t limit, kin_deadline deadline)
+{
+    struct epoll_event found[COLLECT_MOST];
+    int count = wait_until(epoll, found, limit < COLLECT_MOST ? (int)limit : COLLECT_MOST, deadline);
+    if (count < 0) return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++) tokens[i] = found[i].data.u64;
+    return count;
+}
+
 /* ---- a timer ---------------------------------------------------------------------------------- */
 
 int kin__os_alarm_make(void)

@@ -23,6 +23,14 @@ int kin__os_epoll_arm(int epoll, int descriptor, unsigned events, int known);
  * or after a signal. */
 int kin__os_epoll_wait(int epoll, struct kin__ready *ready, size_t limit, kin_deadline deadline);
 
+/* The other use of such a set: what is added stays in it, and is reported with its token for as long
+ * as it is ready.  -EEXIST; -EPERM: a file. */
+int kin__os_epoll_add(int epoll, int descriptor, unsigned events, uint64_t token);
+int kin__os_epoll_remove(int epoll, int descriptor);
+/* Waits until `deadline` for something to be ready and stores its tokens; returns how many, 0 at the
+ * deadline or after a signal. */
+int kin__os_epoll_tokens(int epoll, uint64_t *tokens, size_t limit, kin_deadline deadline);
+
 /* A descriptor that is readable from the moment it is set to on; KIN_FOREVER: never. */
 int kin__os_alarm_make(void);
 int kin__os_alarm_set(int alarm, kin_deadline when);

@@ -1,4 +1,4 @@
-/* network.c: addresses, listening, connecting, sets of descriptors.  See network.h. */
+/* network.c: addresses, listening, connecting.  See network.h. */
 #define _GNU_SOURCE
 #include "os/network.h"
 
@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -219,46 +218,4 @@ int kin__os_connect(const struct kin__address *address, kin_deadline deadline)
     set_time_limit(made, KIN_FOREVER);
     hurry(made);
     return made;
-}
-
-/* ---- sets of descriptors ----------------------------------------------------------------------------- */
-
-int kin__os_set_make(void)
-{
-    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
-    if (rc < 0) return rc;
-    int set = epoll_create1(EPOLL_CLOEXEC);
-    return set < 0 ? -errno : set;
-}
-
-int kin__os_set_add(int set, int descriptor, int wanted, uint64_t token)
-{
-    struct epoll_event event = {.data.u64 = token};
-    int rc = kin__os_fault(KIN__FAULT_OTHER);
-    if (rc < 0) return rc;
-    if (wanted & KIN__READABLE) event.events |= EPOLLIN;
-    if (wanted & KIN__WRITABLE) event.events |= EPOLLOUT;
-    return epoll_ctl(set, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
-}
-
-int kin__os_set_remove(int set, int descriptor)
-{
-    return epoll_ctl(set, EPOLL_CTL_DEL, descriptor, NULL) < 0 ? -errno : 0;
-}
-
-int kin__os_set_wait(int set, uint64_t *tokens, int limit, kin_deadline deadline)
-{
-    struct epoll_event events[64];
-    if (limit > 64) limit = 64;
-    for (;;) {
-        int count = epoll_wait(set, events, limit, deadline == KIN_FOREVER ? -1 : 0);
-        if (count < 0 && errno != EINTR) return -errno;
-        for (int i = 0; i < count; i++) tokens[i] = events[i].data.u64;
-        if (count > 0) return count;
-        if (deadline <= 0) return 0;
-        /* epoll_wait itself knows no shorter time than a millisecond. */
-        int rc = kin__os_wait_ready(set, KIN__READABLE, deadline);
-        if (rc == -ETIMEDOUT) return 0;
-        if (rc < 0) return rc;
-    }
 }

@@ -1,5 +1,4 @@
-/* network.h: addresses, listening and connecting, and waiting for many descriptors at once; a
- * contract for each call.  See os.h and socket.h for what holds for all. */
+/* network.h: addresses, listening and connecting, a contract for each call.  See os.h and socket.h for what holds for all. */
 #ifndef KIN_OS_NETWORK_H
 #define KIN_OS_NETWORK_H
 
@@ -42,13 +41,5 @@ bool kin__os_hung_up(int socket);
  * The other removes the file if it is still that one. */
 uint64_t kin__os_socket_file(const struct kin__address *address);
 void kin__os_socket_file_remove(const struct kin__address *address, uint64_t identity);
-
-/* Many descriptors in one, which is readable while one of them is ready.  What `token` says of one
- * comes back with it. */
-int kin__os_set_make(void);
-int kin__os_set_add(int set, int descriptor, int wanted, uint64_t token); /* -EEXIST, -EPERM: a file */
-int kin__os_set_remove(int set, int descriptor);
-/* Waits until one is ready, or `deadline`; stores at most `limit` tokens and returns how many. */
-int kin__os_set_wait(int set, uint64_t *tokens, int limit, kin_deadline deadline);
 
 #endif

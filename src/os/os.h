@@ -167,9 +167,6 @@ int kin__os_bell_make(const char *name);
  * who waits for bells also looks by himself now and then.  Safe in signal handlers. */
 void kin__os_bell_ring(const char *name);
 void kin__os_bell_silence(int bell);
-/* A descriptor that becomes readable every so many nanoseconds. */
-int kin__os_timer_make(int64_t interval);
-void kin__os_timer_silence(int timer);
 
 /* ---- the program's code ------------------------------------------------------------------------- */
 

@@ -12,6 +12,8 @@
 
 #include <kin/time.h>
 
+#include "os/epoll.h"
+
 /* A piece of what is sent or received: struct iovec under a name that needs no system header. */
 struct kin__part {
     void *bytes;
@@ -43,8 +45,7 @@ struct kin__received {
 long kin__os_receive(int socket, const struct kin__part *parts, size_t count, struct kin__received *received,
                      bool wait);
 
-enum kin__ready { KIN__READABLE = 1, KIN__WRITABLE = 2 };
-/* Waits until one of `wanted` (a sum of the above, or 0) holds, or the other end is gone.  0, or
+/* Waits until one of `wanted` (KIN__READABLE, KIN__WRITABLE, or both) holds, or the other end is gone.  0, or
  * -ETIMEDOUT at the deadline; -EBADF: not open. */
 int kin__os_wait_ready(int descriptor, int wanted, kin_deadline deadline);
 
