@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -129,6 +130,15 @@ static int poll_descriptor(int descriptor, short events, int milliseconds)
     while ((count = poll(&item, 1, milliseconds)) < 0 && errno == EINTR)
         ;
     return count < 0 ? -errno : item.revents;
+}
+
+void kin__os_process_await(int process_descriptor, kin_deadline deadline)
+{
+    kin_deadline now;
+    while ((now = kin__os_clock()) < deadline) {
+        int64_t left = (deadline - now) / 1000000 + 1;
+        if (poll_descriptor(process_descriptor, POLLIN, left > INT_MAX ? INT_MAX : (int)left) != 0) return;
+    }
 }
 
 static int64_t nanoseconds(struct timeval time)

@@ -47,6 +47,10 @@ static struct {
     uint32_t ticket;
 } life = {.lock = PTHREAD_MUTEX_INITIALIZER, .line.descriptor = -1, .held.descriptor = -1};
 
+/* Threads that start programs: none may be there when this process is forked.  A thread comes with
+ * the lock held and goes without, so a fork that has the lock waits for those only that are there. */
+static _Atomic uint32_t starting;
+
 static int watch_result;
 
 /* This thread has the lock, so a fork in it must not take it. */
@@ -62,6 +66,27 @@ void kin__child_unlock(void)
 {
     has_lock = false;
     pthread_mutex_unlock(&life.lock);
+}
+
+void kin__child_forbid(void)
+{
+    pthread_mutex_lock(&life.lock);
+    atomic_fetch_add_explicit(&starting, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&life.lock);
+}
+
+void kin__child_allow(void)
+{
+    /* Release: pairs with the acquire in await_starts; the pipes' ends are closed. */
+    if (atomic_fetch_sub_explicit(&starting, 1, memory_order_release) == 1)
+        kin__os_futex_wake(&starting, INT32_MAX);
+}
+
+static void await_starts(void)
+{
+    uint32_t seen;
+    while ((seen = atomic_load_explicit(&starting, memory_order_acquire)) != 0)
+        kin__os_futex_wait(&starting, seen, KIN_FOREVER);
 }
 
 /* ---- around every fork of the program -------------------------------------------------------- */
@@ -82,6 +107,7 @@ static void forget(struct end *end)
 static void before_fork(void)
 {
     if (!has_lock) pthread_mutex_lock(&life.lock);
+    await_starts();
     /* Looked at here, because in the child each page touched for the first time is a fault. */
     if (!is_open(&life.line)) life.line.descriptor = -1;
     if (!is_open(&life.held)) life.held.descriptor = -1;

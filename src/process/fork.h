@@ -21,6 +21,12 @@ int kin__child_fork(int *descriptor);
  * Errors: as kin__child_fork. */
 int kin__child_line(void);
 
+/* Between these no process of this program is forked, so that none inherits a pipe that is meant for
+ * a command alone and is closed here before `allow`.  Several threads may be between them at once;
+ * none may take the lock below, or fork, meanwhile. */
+void kin__child_forbid(void);
+void kin__child_allow(void);
+
 /* The lock of what every fork has to find at rest.  For short sections without a fork. */
 void kin__child_lock(void);
 void kin__child_unlock(void);

@@ -41,6 +41,16 @@ int kin__command_collect(struct kin__command *command)
     return 1;
 }
 
+/* How long the kernel may take to end a process; longer, it holds it (a dead disk). */
+#define KILLED_S 5
+
+void kin__command_end(struct kin__command *command)
+{
+    if (command->ended || kin__os_process_signal(command->descriptor, SIGKILL) < 0) return;
+    kin__os_process_await(command->descriptor, kin_in_s(KILLED_S));
+    kin__command_collect(command);
+}
+
 static int collect_all(kin_subprocess *subprocess)
 {
     for (size_t i = 0; i < subprocess->count; i++) {
@@ -183,10 +193,10 @@ int kin_subprocess_end_tree(kin_subprocess *subprocess, kin_deadline grace)
     pthread_mutex_unlock(&subprocess->lock);
     rc = kin__tree_end(&tree, grace);
     pthread_mutex_lock(&subprocess->lock);
-    int collected = collect_all(subprocess);
+    for (size_t i = 0; i < subprocess->count; i++) kin__command_end(&subprocess->commands[i]);
     kin__subprocess_drain(subprocess);
     kin__subprocess_leave(subprocess);
-    return rc < 0 ? rc : collected;
+    return rc;
 }
 
 /* ---- the end of the handle ----------------------------------------------------------------------- */

@@ -83,6 +83,8 @@ void kin__subprocess_leave(kin_subprocess *subprocess);
 
 /* With the lock held: collects the status of a command; 1 when it has ended. */
 int kin__command_collect(struct kin__command *command);
+/* Kills it, if this process may, and collects it: needs nothing that could be lacking. */
+void kin__command_end(struct kin__command *command);
 bool kin__subprocess_ended(const kin_subprocess *subprocess);
 /* As Python has it: the code, -N for signal N, 255 where the status is unknown. */
 int kin__exit_code(const kin_exit_status *status);

@@ -22,10 +22,9 @@
 
 /* Descriptors for the commands, on the way: closed here once they are started. */
 struct ends {
-    int in;   /* what the next command reads */
-    int out;  /* what the last one writes */
-    int err;  /* what all write their errors to */
-    int next; /* the reading end of the pipe behind the command that is being started */
+    int in;  /* what the next command reads */
+    int out; /* what the last one writes */
+    int err; /* what all write their errors to */
     bool in_ours, out_ours, err_ours;
 };
 
@@ -51,44 +50,63 @@ static int open_pipe(struct kin__stream *stream, bool reading, size_t size, int 
     stream->descriptor = ends[!reading];
     *theirs = ends[reading];
     stream->piped = true;
-    return kin__os_set_blocking(stream->descriptor, false);
-}
-
-/* Opens what a stream is to be; *end is the command's, *ours whether it is to be closed here. */
-static int open_stream(struct kin__stream *stream, int number, int to, const char *file,
-                       const kin_subprocess_options *options, int *end, bool *ours)
-{
-    int rc = to;
-    if (to == KIN_PIPE) {
-        *ours = true;
-        return open_pipe(stream, number > 0, options->buffer_size, end);
-    }
-    if (file != NULL) rc = open_file(file, number == 0, options->append);
-    if (to == KIN_DEVNULL) rc = kin__os_open_null();
-    if (rc < 0 && to == KIN_DEVNULL) return kin__subprocess_fail(rc, "cannot open /dev/null");
-    if (rc < 0 && file != NULL) return rc;
-    *ours = file != NULL || to == KIN_DEVNULL;
-    *end = rc;
-    if (to == KIN_STDOUT) *end = KIN__SPAWN_AS_STDOUT;
-    if (to == KIN_INHERIT && file == NULL) *end = KIN__SPAWN_UNTOUCHED;
+    kin__os_set_blocking(stream->descriptor, false); /* of what has just been made, it cannot fail */
     return 0;
 }
 
-static int open_streams(kin_subprocess *subprocess, const kin_subprocess_options *options, struct ends *ends)
+/* Where a stream leads that is no pipe; *end is the command's, *ours whether it is to be closed here. */
+static int open_stream(int to, const char *file, bool reading, bool append, int *end, bool *ours)
 {
-    int in = options->stdin_from, out = options->stdout_to, err = options->stderr_to;
-    bool captures = options->capture_output;
-    if (options->input != NULL) in = KIN_PIPE;
-    if (captures && out == KIN_INHERIT && options->stdout_file == NULL) out = KIN_PIPE;
-    if ((captures || options->stderr_tail > 0) && err == KIN_INHERIT && options->stderr_file == NULL)
-        err = KIN_PIPE;
+    int rc = to;
+    if (file != NULL) {
+        rc = open_file(file, reading, append);
+    } else if (to == KIN_DEVNULL) {
+        rc = kin__os_open_null();
+        if (rc < 0) kin__subprocess_fail(rc, "cannot open /dev/null");
+    } else if (to <= KIN_INHERIT) {
+        /* A pipe is made later. */
+        *end = to == KIN_STDOUT ? KIN__SPAWN_AS_STDOUT : KIN__SPAWN_UNTOUCHED;
+        return 0;
+    }
+    *ours = rc >= 0 && (file != NULL || to == KIN_DEVNULL);
+    *end = rc;
+    return rc < 0 ? rc : 0;
+}
+
+static int open_streams(const kin_subprocess_options *options, struct ends *ends)
+{
+    bool append = options->append;
+    int rc = open_stream(options->stdin_from, options->stdin_file, true, append, &ends->in, &ends->in_ours);
+    if (rc == 0)
+        rc =
+            open_stream(options->stdout_to, options->stdout_file, false, append, &ends->out, &ends->out_ours);
+    if (rc == 0)
+        rc =
+            open_stream(options->stderr_to, options->stderr_file, false, append, &ends->err, &ends->err_ours);
+    return rc;
+}
+
+static int open_pipes(kin_subprocess *subprocess, const kin_subprocess_options *options, struct ends *ends)
+{
     struct kin__stream *streams = subprocess->streams;
-    int rc = open_stream(&streams[0], 0, in, options->stdin_file, options, &ends->in, &ends->in_ours);
-    if (rc == 0)
-        rc = open_stream(&streams[1], 1, out, options->stdout_file, options, &ends->out, &ends->out_ours);
-    if (rc == 0)
-        rc = open_stream(&streams[2], 2, err, options->stderr_file, options, &ends->err, &ends->err_ours);
-    if (rc == 0 && options->input_size > MUCH_INPUT && options->buffer_size == 0)
+    size_t size = options->buffer_size;
+    bool out = options->capture_output && options->stdout_to == KIN_INHERIT && options->stdout_file == NULL;
+    bool err = (options->capture_output || options->stderr_tail > 0) && options->stderr_to == KIN_INHERIT &&
+               options->stderr_file == NULL;
+    int rc = 0;
+    if (options->stdin_from == KIN_PIPE || options->input != NULL) {
+        rc = open_pipe(&streams[0], false, size, &ends->in);
+        ends->in_ours = rc == 0;
+    }
+    if (rc == 0 && (out || options->stdout_to == KIN_PIPE)) {
+        rc = open_pipe(&streams[1], true, size, &ends->out);
+        ends->out_ours = rc == 0;
+    }
+    if (rc == 0 && (err || options->stderr_to == KIN_PIPE)) {
+        rc = open_pipe(&streams[2], true, size, &ends->err);
+        ends->err_ours = rc == 0;
+    }
+    if (rc == 0 && options->input_size > MUCH_INPUT && size == 0)
         kin__os_pipe_grow(streams[0].descriptor, LARGE_PIPE); /* where it is allowed */
     return rc;
 }
@@ -125,17 +143,6 @@ static int say_failure(const struct kin__spawn *spawn, const kin_subprocess_opti
     }
 }
 
-/* A child that is forked keeps its parent waiting for the end of a socket, which no other fork of
- * this program may inherit. */
-static int spawn_alone(struct kin__spawn *spawn, int *descriptor)
-{
-    bool forks = kin__os_spawn_forks(spawn);
-    if (forks) kin__child_lock();
-    int rc = kin__os_spawn(spawn, descriptor);
-    if (forks) kin__child_unlock();
-    return rc;
-}
-
 static int start_one(kin_subprocess *subprocess, const struct kin__plan *plan, const char *const *argv,
                      const struct ends *ends)
 {
@@ -151,7 +158,7 @@ static int start_one(kin_subprocess *subprocess, const struct kin__plan *plan, c
         /* Commands of one pipeline are one group, as a shell's job is. */
         if (options->process_group < 0 && subprocess->count > 0)
             spawn.process_group = subprocess->commands[0].pid;
-        rc = spawn_alone(&spawn, &command->descriptor);
+        rc = kin__os_spawn(&spawn, &command->descriptor);
         if (rc < 0) {
             const char *name = options->executable != NULL ? options->executable
                                : options->shell            ? "/bin/sh"
@@ -213,21 +220,47 @@ static int open_ties(struct kin__plan *plan)
     return 0;
 }
 
+static void close_ends(struct ends *ends)
+{
+    if (ends->in_ours) close_end(&ends->in);
+    if (ends->out_ours) close_end(&ends->out);
+    if (ends->err_ours) close_end(&ends->err);
+}
+
+/* From the first pipe until the commands alone have their ends of all, nothing is forked that would
+ * have them too: who reads from such a pipe would wait for its end as long as that process lives.
+ * A command that is forked itself is so under the lock that every fork takes. */
+static int start_with_pipes(kin_subprocess *subprocess, struct kin__plan *plan,
+                            const char *const *const *commands, struct ends *ends)
+{
+    bool forks = kin__os_spawn_forks(&plan->spawn);
+    if (forks)
+        kin__child_lock();
+    else
+        kin__child_forbid();
+    int rc = open_pipes(subprocess, plan->options, ends);
+    if (rc == 0) rc = start_all(subprocess, plan, commands, ends);
+    close_ends(ends);
+    if (forks)
+        kin__child_unlock();
+    else
+        kin__child_allow();
+    return rc;
+}
+
 static int open_and_start(kin_subprocess *subprocess, struct kin__plan *plan,
                           const char *const *const *commands)
 {
-    struct ends ends = {.in = -1, .out = -1, .err = -1, .next = -1};
+    struct ends ends = {.in = -1, .out = -1, .err = -1};
     bool inherits = plan->options->stdout_to == KIN_INHERIT || plan->options->stderr_to == KIN_INHERIT;
-    int rc = open_streams(subprocess, plan->options, &ends);
+    int rc = open_streams(plan->options, &ends);
     if (rc == 0) rc = open_ties(plan);
     /* What the program has printed comes before what the command prints. */
     if (rc == 0 && inherits) kin__os_flush();
-    if (rc == 0) rc = start_all(subprocess, plan, commands, &ends);
-    if (ends.in_ours) close_end(&ends.in);
-    if (ends.out_ours) close_end(&ends.out);
-    if (ends.err_ours) close_end(&ends.err);
-    if (plan->spawn.control_group >= 0) kin__os_close(plan->spawn.control_group);
-    if (plan->spawn.lifeline >= 0) kin__os_close(plan->spawn.lifeline);
+    if (rc == 0) rc = start_with_pipes(subprocess, plan, commands, &ends);
+    close_ends(&ends);
+    close_end(&plan->spawn.control_group);
+    close_end(&plan->spawn.lifeline);
     return rc;
 }
 
@@ -288,9 +321,7 @@ void kin__subprocess_discard(kin_subprocess *subprocess)
 
 static int abandon(kin_subprocess *subprocess, int rc)
 {
-    for (size_t i = 0; i < subprocess->count; i++)
-        kin__os_process_signal(subprocess->commands[i].descriptor, SIGKILL);
-    if (subprocess->count > 0) kin_subprocess_wait(subprocess, KIN_FOREVER);
+    for (size_t i = 0; i < subprocess->count; i++) kin__command_end(&subprocess->commands[i]);
     kin__subprocess_discard(subprocess);
     return rc;
 }

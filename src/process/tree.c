@@ -274,6 +274,9 @@ int kin__tree_end(const struct kin__tree *tree, kin_deadline grace)
     int rc = add_roots(&hunt);
     int ended = rc == 0 && grace > kin_clock() ? terminate(&hunt, grace) : rc;
     if (ended < 1) rc = kill_all(&hunt);
+    /* Whatever was lacking, these are ended; one that has been is not there to get it. */
+    for (size_t i = 0; i < tree->count && ended < 1; i++)
+        kin__os_process_signal(tree->roots[i].descriptor, SIGKILL);
     if (rc == 0 && ended < 0) rc = ended;
     for (size_t i = 0; i < hunt.count; i++) {
         if (!hunt.members[i].root && hunt.members[i].descriptor >= 0)
