@@ -5,6 +5,7 @@
     peer_python.py queue SIZE PRODUCERS CONSUMERS COUNT
     peer_python.py trip queue|pipe CPU CPU COUNT
     peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
+    peer_python.py subprocess call|output|large MEGABYTES COUNT
     peer_python.py pool map|map1|unordered|unordered1|window|executor|stream|open COUNT
     peer_python.py hash FILE_OF_NAMES
     peer_python.py true COUNT
@@ -17,6 +18,7 @@ import concurrent.futures
 import hashlib
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 
@@ -148,6 +150,20 @@ def process(method, megabytes, count):
     return now() - begin
 
 
+def run_subprocess(what, megabytes, count):
+    commands = {"call": ["/bin/true"], "output": ["/bin/echo", "x"], "large": ["/usr/bin/head", "-c100M", "/dev/zero"]}
+    touched = bytearray(int(megabytes) << 20)
+    for i in range(0, len(touched), 4096):
+        touched[i] = 1
+    begin = now()
+    for _ in range(int(count)):
+        if what == "call":
+            subprocess.check_call(commands[what])
+        else:
+            assert subprocess.check_output(commands[what])
+    return now() - begin
+
+
 def start_and_join(context):
     child = context.Process(target=nothing)
     child.start()
@@ -240,6 +256,7 @@ def main():
         "queue": queue,
         "trip": trip,
         "process": process,
+        "subprocess": run_subprocess,
         "pool": pool,
     }
     whole = {"hash": hash_files, "true": run_commands}

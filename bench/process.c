@@ -1,8 +1,5 @@
 /* process.c: microseconds to start a process and join it, by how much memory its parent has
- * touched.
- *
- * The memory is in pages of 4 KiB, as what malloc returns usually is, so that the page tables
- * that fork copies have the same size everywhere. */
+ * touched. */
 #include "process.h"
 
 #include <errno.h>
@@ -14,25 +11,6 @@
 #include <unistd.h>
 
 extern char **environ;
-
-int process_touch(const struct bench_case *test)
-{
-    const struct process_shape *shape = test->shape;
-    size_t size = (size_t)shape->megabytes << 20;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        bench_fail("no %ld MB: %s", shape->megabytes, strerror(errno));
-        return -1;
-    }
-    madvise(memory, size, MADV_NOHUGEPAGE);
-    memset(memory, 1, size);
-    return 0;
-}
-
-double process_ended_badly(int status)
-{
-    return bench_fail("the child ended with status %d", status);
-}
 
 static double fork_run(const struct bench_case *test, long count)
 {
