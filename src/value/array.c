@@ -32,7 +32,6 @@ kin_value kin__array_make(char typecode, const void *bytes, size_t size, bool in
     struct kin__text *array = kin__object_make(KIN_VALUE_ARRAY, sizeof *array + (in_place ? 0 : size));
     if (array == NULL) return kin_value_failed(-ENOMEM);
     array->object.typecode = typecode;
-    array->object.item_size = (uint8_t)item;
     array->size = size;
     array->data = in_place ? bytes : array->own;
     if (!in_place && size > 0) memcpy(array->own, bytes, size);
@@ -59,12 +58,12 @@ static const char *item_at(const kin_value *value, long index, char *typecode, i
     const struct kin__text *array = kin__block(value, KIN_VALUE_ARRAY);
     *code = array ? 0 : value ? KIN_EKIND : -EINVAL;
     if (array == NULL) return NULL;
-    long count = (long)(array->size / array->object.item_size);
+    long count = (long)(array->size / kin__array_item_size(array->object.typecode));
     if (index < 0) index += count;
     *code = -ERANGE;
     if (index < 0 || index >= count) return NULL;
     *typecode = array->object.typecode;
-    return array->data + (size_t)index * array->object.item_size;
+    return array->data + (size_t)index * kin__array_item_size(array->object.typecode);
 }
 
 #define READ(type) \

@@ -161,11 +161,12 @@ static const struct {
 },
   names[] = {{"long", "int"}, {"unicode", "str"}, {"xrange", "range"}};
 
-/* strcmp of a text with one that has a size. */
+/* strcmp of a text with one that has a size, and may hold NULs. */
 static int compare(const char *text, const char *other, size_t size)
 {
-    int order = strncmp(text, other, size);
-    return order != 0 ? order : text[size] != 0;
+    size_t length = strlen(text);
+    int order = memcmp(text, other, length < size ? length : size);
+    return order != 0 ? order : (length > size) - (length < size);
 }
 
 static const struct kin__class *search(const char *module, size_t module_size, const char *name,

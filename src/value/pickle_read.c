@@ -46,8 +46,11 @@ static inline size_t left(const struct kin__reader *r)
     return (size_t)(r->end - r->at);
 }
 
+/* What is given a constant, so that the compiler reads numbers of that size as a whole. */
+#define QUICK static inline __attribute__((always_inline))
+
 /* A number of `bytes` bytes, little-endian. */
-static inline int read_number(struct kin__reader *r, int bytes, uint64_t *number)
+QUICK int read_number(struct kin__reader *r, int bytes, uint64_t *number)
 {
     if (left(r) < (size_t)bytes) return cut_short(r);
     *number = 0;
@@ -57,7 +60,7 @@ static inline int read_number(struct kin__reader *r, int bytes, uint64_t *number
 }
 
 /* A length of `bytes` bytes and as many bytes as it says. */
-static inline int read_counted(struct kin__reader *r, int bytes, const char **data, size_t *size)
+QUICK int read_counted(struct kin__reader *r, int bytes, const char **data, size_t *size)
 {
     uint64_t number;
     int rc = read_number(r, bytes, &number);
@@ -82,17 +85,19 @@ static int read_index(struct kin__reader *r, uint64_t *number)
     return rc < 0 ? kin__reader_fail(r, KIN_EPICKLE, "what should be a number is none") : 0;
 }
 
-static int push_text(struct kin__reader *r, int bytes)
+QUICK int push_text(struct kin__reader *r, int bytes)
 {
     const char *text;
     size_t size;
     int rc = read_counted(r, bytes, &text, &size);
     if (rc != 0) return rc;
     if (!kin__utf8_valid(text, size)) return -EILSEQ;
+    if (size <= KIN__SMALL_MOST && (size_t)(r->end - (const unsigned char *)text) >= 16)
+        return kin__reader_push(r, kin__text_small(KIN_VALUE_STR, text, size));
     return kin__reader_push_made(r, kin__text_make(KIN_VALUE_STR, text, size));
 }
 
-static int push_bytes(struct kin__reader *r, int bytes, kin_value_kinds kind)
+QUICK int push_bytes(struct kin__reader *r, int bytes, kin_value_kinds kind)
 {
     const char *data;
     size_t size;
@@ -347,6 +352,46 @@ static int step(struct kin__reader *r, unsigned char opcode)
     }
 }
 
+/* Numbers and the like, of which messages have many: pushes as many as follow each other, as long as
+ * there is room on the stack and no opcode can reach beyond the end. */
+static void push_plain(struct kin__reader *r)
+{
+    const unsigned char *at = r->at, *last = r->end - 9;
+    kin_value *top = r->stack + r->size, *limit = r->stack + r->capacity;
+    for (; top < limit && at <= last; top++) {
+        uint16_t two;
+        int32_t four;
+        uint64_t eight;
+        double number;
+        switch (*at) {
+        case OP_BININT1:
+            *top = kin__plain_int(at[1]);
+            at += 2;
+            break;
+        case OP_BININT2:
+            memcpy(&two, at + 1, sizeof two);
+            *top = kin__plain_int(two);
+            at += 3;
+            break;
+        case OP_BININT:
+            memcpy(&four, at + 1, sizeof four);
+            *top = kin__plain_int(four);
+            at += 5;
+            break;
+        case OP_BINFLOAT:
+            memcpy(&eight, at + 1, sizeof eight);
+            eight = __builtin_bswap64(eight);
+            memcpy(&number, &eight, sizeof number);
+            *top = kin__plain_float(number);
+            at += 9;
+            break;
+        default: limit = top--; /* something else: the loop ends */
+        }
+    }
+    r->at = at;
+    r->size = (size_t)(top - r->stack);
+}
+
 /* Runs up to STOP, and takes the value. */
 static int run(struct kin__reader *r, kin_value *value)
 {
@@ -357,6 +402,7 @@ static int run(struct kin__reader *r, kin_value *value)
         if (opcode == OP_STOP) break;
         int rc = step(r, opcode);
         if (__builtin_expect(rc < 0, 0)) return rc;
+        if (r->end - r->at > 9) push_plain(r);
     }
     if (r->mark_count > 0 || r->size != 1)
         return kin__reader_fail(r, KIN_EPICKLE, "it ends with %zu values and %zu marks on the stack", r->size,

@@ -86,7 +86,7 @@ kin_value kin_value_list(kin_value *items, size_t count)
         list->item = NULL;
     }
     if (list == NULL || kin__list_reserve(list, count) < 0) {
-        free(list);
+        if (list) kin__object_free(&list->object);
         if (count > 0) kin__values_drop(items, count);
         return kin_value_failed(-ENOMEM);
     }

@@ -72,10 +72,9 @@ size_t kin__utf8_put(char *bytes, uint32_t character)
 kin_value kin__text_make(kin_value_kinds kind, const void *bytes, size_t size)
 {
     if (size <= KIN__SMALL_MOST && kind != KIN_VALUE_INT) {
-        kin_value value = {.kind_ = (uint8_t)kind, .small_ = (uint8_t)size};
-        char *to = (char *)&value + offsetof(kin_value, text_);
-        if (size > 0) memcpy(to, bytes, size);
-        return value;
+        char padded[16] = {0};
+        if (size > 0) memcpy(padded, bytes, size);
+        return kin__text_small(kind, padded, size);
     }
     if (size > SIZE_MAX / 2) return kin_value_failed(-ENOMEM);
     struct kin__text *text = kin__object_make(kind, sizeof *text + size + 1);

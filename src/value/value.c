@@ -6,20 +6,6 @@
 
 #include "os/os.h"
 
-void *kin__object_make(kin_value_kinds kind, size_t size)
-{
-    struct kin__object *object = kin__os_malloc(size);
-    if (object == NULL) return NULL;
-    atomic_init(&object->count, 1);
-    object->kind = (uint8_t)kind;
-    object->open = 0;
-    object->typecode = 0;
-    object->item_size = 0;
-    object->weight = 1;
-    object->height = 0;
-    return object;
-}
-
 /* ---- references --------------------------------------------------------------------------- */
 
 /* Whether that was the last reference.  A count of 1 can only be the caller's own, and needs no
@@ -81,7 +67,7 @@ void kin__object_release(struct kin__object *object)
         struct kin__object *one = dead;
         dead = one->next;
         give_up_contents(one, &dead);
-        free(one);
+        kin__object_free(one);
     }
 }
 
@@ -244,7 +230,7 @@ kin_value kin_value_bool(bool truth)
 
 kin_value kin_value_int(int64_t number)
 {
-    return (kin_value){.kind_ = KIN_VALUE_INT, .as_.integer = number};
+    return kin__plain_int(number);
 }
 
 kin_value kin_value_uint(uint64_t number)
@@ -257,7 +243,7 @@ kin_value kin_value_uint(uint64_t number)
 
 kin_value kin_value_float(double number)
 {
-    return (kin_value){.kind_ = KIN_VALUE_FLOAT, .as_.number = number};
+    return kin__plain_float(number);
 }
 
 /* ---- reading numbers ---------------------------------------------------------------------- */
@@ -349,7 +335,7 @@ long kin_value_len(const kin_value *value)
     case KIN_VALUE_BYTEARRAY: kin__text(value, &size); return (long)size;
     case KIN_VALUE_ARRAY: {
         const struct kin__text *array = value->as_.object;
-        return (long)(array->size / array->object.item_size);
+        return (long)(array->size / kin__array_item_size(array->object.typecode));
     }
     case KIN_VALUE_TUPLE:
     case KIN_VALUE_LIST: kin__items(value, &size); return (long)size;

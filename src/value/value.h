@@ -35,8 +35,8 @@ struct kin__object {
     _Atomic uint32_t count;
     uint8_t kind;
     uint8_t open;
-    char typecode; /* of an array; of an object: 'N' made by __new__, 'C' by a call */
-    uint8_t item_size;
+    char typecode;      /* of an array; of an object: 'N' made by __new__, 'C' by a call */
+    uint8_t size_class; /* block.c's */
     union {
         struct kin__object *next;
         struct {
@@ -89,6 +89,29 @@ struct kin__table {
     size_t taken;           /* slots that are not free */
 };
 
+/* A value of two words: bytes that are written one by one and then read as a whole, as compilers do
+ * with small structs, stall the processor. */
+static inline kin_value kin__value_of_words(uint64_t first, uint64_t second)
+{
+    const uint64_t word[2] = {first, second};
+    kin_value value;
+    memcpy(&value, word, sizeof value);
+    return value;
+}
+
+/* kin_value_int and kin_value_float, where they have to be quick. */
+static inline kin_value kin__plain_int(int64_t number)
+{
+    return kin__value_of_words(KIN_VALUE_INT, (uint64_t)number);
+}
+
+static inline kin_value kin__plain_float(double number)
+{
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return kin__value_of_words(KIN_VALUE_FLOAT, bits);
+}
+
 static inline bool kin__counted(const kin_value *value)
 {
     return value->small_ == KIN__COUNTED;
@@ -96,7 +119,7 @@ static inline bool kin__counted(const kin_value *value)
 
 static inline kin_value kin__value_of(kin_value_kinds kind, void *object)
 {
-    return (kin_value){.kind_ = (uint8_t)kind, .small_ = KIN__COUNTED, .as_.object = object};
+    return kin__value_of_words((uint64_t)kind | KIN__COUNTED << 8, (uintptr_t)object);
 }
 
 /* A value whose kind is `kind`, in a block; NULL otherwise. */
@@ -119,8 +142,9 @@ static inline void kin__value_drop(kin_value *value)
     if (kin__counted(value)) kin__object_release(value->as_.object);
 }
 
-/* A block of `size` bytes with one reference and a weight of 1; NULL without memory. */
+/* block.c: a block of `size` bytes with one reference and a weight of 1; NULL without memory. */
 void *kin__object_make(kin_value_kinds kind, size_t size);
+void kin__object_free(struct kin__object *object);
 
 /* Clears `count` values. */
 void kin__values_drop(kin_value *values, size_t count);
@@ -128,6 +152,19 @@ void kin__values_drop(kin_value *values, size_t count);
 int kin__values_check(const kin_value *values, size_t count);
 
 /* ---- text.c ------------------------------------------------------------------------------- */
+
+/* A text of up to KIN__SMALL_MOST bytes, of 16 bytes that can be read. */
+static inline kin_value kin__text_small(kin_value_kinds kind, const void *bytes, size_t size)
+{
+    enum { FIRST = sizeof((kin_value){0}).text_ }; /* bytes in the first word */
+    uint64_t first, second;
+    memcpy(&first, bytes, sizeof first);
+    memcpy(&second, (const char *)bytes + sizeof first, sizeof second);
+    uint64_t begin = first << 16, end = first >> 48 | second << 16;
+    if (size < FIRST) begin &= (1ull << (16 + 8 * size)) - 1;
+    end = size <= FIRST ? 0 : end & ((1ull << 8 * (size - FIRST)) - 1);
+    return kin__value_of_words(begin | (uint64_t)kind | (uint64_t)size << 8, end);
+}
 
 /* Text or bytes without a check. */
 kin_value kin__text_make(kin_value_kinds kind, const void *bytes, size_t size);
