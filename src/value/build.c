@@ -20,6 +20,12 @@ struct builder {
 
 static kin_value build_item(struct builder *b, int depth);
 
+/* The next letter of the format; it stays at the end when it is there. */
+static char next_letter(struct builder *b)
+{
+    return *b->at ? *b->at++ : 0;
+}
+
 static void skip_blanks(struct builder *b)
 {
     while (*b->at == ' ' || *b->at == ',' || *b->at == ':') b->at++;
@@ -95,7 +101,7 @@ static kin_value build_text(struct builder *b)
 
 static kin_value build_bytes(struct builder *b)
 {
-    if (*b->at++ != '#') return malformed(b);
+    if (next_letter(b) != '#') return malformed(b);
     const void *bytes = va_arg(b->arguments, const void *);
     size_t size = va_arg(b->arguments, size_t);
     return bytes ? kin_value_bytes(bytes, size) : kin_value_none();
@@ -104,7 +110,7 @@ static kin_value build_bytes(struct builder *b)
 static kin_value build_item(struct builder *b, int depth)
 {
     if (depth == DEEP) return malformed(b);
-    switch (*b->at++) {
+    switch (next_letter(b)) {
     case '(': return build_tuple(b, depth + 1);
     case '[': return build_list(b, ']', depth + 1);
     case '{': return build_dict(b, depth + 1);

@@ -15,6 +15,12 @@ struct parser {
 
 static int parse_item(struct parser *p, const kin_value *value, int depth);
 
+/* The next letter of the format; it stays at the end when it is there. */
+static char next_letter(struct parser *p)
+{
+    return *p->at ? *p->at++ : 0;
+}
+
 static void skip_blanks(struct parser *p)
 {
     while (*p->at == ' ' || *p->at == ',' || *p->at == ':') p->at++;
@@ -87,7 +93,7 @@ static int parse_text(struct parser *p, const kin_value *value, bool or_none)
 
 static int parse_bytes(struct parser *p, const kin_value *value)
 {
-    if (*p->at++ != '#') return -EINVAL;
+    if (next_letter(p) != '#') return -EINVAL;
     const void **to = va_arg(p->arguments, const void **);
     size_t *size = va_arg(p->arguments, size_t *);
     if (value == NULL) return 0;
@@ -141,7 +147,7 @@ static int parse_dict(struct parser *p, const kin_value *value, int depth)
             p->at++;
             continue;
         }
-        if (*p->at++ != 's') return -EINVAL;
+        if (next_letter(p) != 's') return -EINVAL;
         const char *key = va_arg(p->arguments, const char *);
         const kin_value *item = value ? kin_value_dict_get_str(value, key) : NULL;
         if (item == NULL && !optional) return KIN_EKIND;
@@ -156,7 +162,7 @@ static int parse_dict(struct parser *p, const kin_value *value, int depth)
 static int parse_item(struct parser *p, const kin_value *value, int depth)
 {
     if (depth == DEEP) return -EINVAL;
-    switch (*p->at++) {
+    switch (next_letter(p)) {
     case '(': return parse_sequence(p, value, KIN_VALUE_TUPLE, ')', depth + 1);
     case '[': return parse_sequence(p, value, KIN_VALUE_LIST, ']', depth + 1);
     case '{': return parse_dict(p, value, depth + 1);

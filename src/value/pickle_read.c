@@ -402,7 +402,7 @@ static int run(struct kin__reader *r, kin_value *value)
         if (opcode == OP_STOP) break;
         int rc = step(r, opcode);
         if (__builtin_expect(rc < 0, 0)) return rc;
-        if (r->end - r->at > 9) push_plain(r);
+        if (r->size < r->capacity && r->end - r->at > 9) push_plain(r);
     }
     if (r->mark_count > 0 || r->size != 1)
         return kin__reader_fail(r, KIN_EPICKLE, "it ends with %zu values and %zu marks on the stack", r->size,
