@@ -3,6 +3,7 @@
 #define KIN_H
 
 #include <kin/array.h>
+#include <kin/barrier.h>
 #include <kin/channel.h>
 #include <kin/condition.h>
 #include <kin/connection.h>

@@ -49,6 +49,7 @@ KIN_BEGIN
     X(KIN_EINDEX, -1061, "the index is beyond the end of the array") \
     X(KIN_ETYPE, -1062, "of another type than the items of the array") \
     X(KIN_ERELEASED, -1070, "released more often than acquired") \
+    X(KIN_EBARRIER, -1071, "the barrier is broken; kin_barrier_cause tells why") \
     X(KIN_ECOMMAND, -1080, "the command failed; kin_subprocess_error tells how") \
     /* a line for each, and this one last */
 

@@ -37,6 +37,8 @@ enum kin__object_kind {
     KIN__OBJECT_ARRAY,
     KIN__OBJECT_SEMAPHORE,
     KIN__OBJECT_PERMITS,
+    KIN__OBJECT_BARRIER,
+    KIN__OBJECT_PARTIES,
     KIN__OBJECT_KINDS
 };
 

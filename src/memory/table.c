@@ -85,6 +85,12 @@ static void leave(void *unused)
     atomic_compare_exchange_strong(&member->state, &leaving, KIN__SLOT_FREE);
 }
 
+__attribute__((destructor)) void kin__leaving(void)
+{
+    struct kin__process_slot *slot = atomic_load(&own.slot);
+    if (slot != NULL && atomic_load(&slot->generation) == own.generation) atomic_store(&slot->leaving, 1);
+}
+
 static void forget_in_child(void)
 {
     memset(&kin__self, 0, sizeof kin__self);
@@ -136,6 +142,7 @@ static int claim_process(struct kin__process_slot **claimed)
             if (!atomic_compare_exchange_strong(&slot->state, &expected, claim)) continue;
             /* CRASH: from here the claim names us; the reaper frees it when the pid is gone. */
             slot->since = kin__os_boot_clock();
+            atomic_store(&slot->leaving, 0);
             atomic_store(&slot->generation, atomic_fetch_add(&header->generation, 1) + 1);
             if (atomic_load(&slot->held_limit) == 0) atomic_store(&slot->held_limit, KIN__HELD_FIRST);
             atomic_store(&slot->state, (claim & ~(uint64_t)0xff) | KIN__SLOT_LIVE);

@@ -82,6 +82,7 @@ struct kin__member {
  *               on its way.  Entries are claimed by CAS and written by threads of the process;
  *               the reaper clears them after its death.
  *   held_limit  entries that have memory behind them; grows.
+ *   leaving     set by the process when it exits in order; cleared by the claimant.
  *   held_hint   where a free entry is likely; relaxed, by threads of the process. */
 #define KIN__PROCESSES_MOST 4096
 /* Member slots for reapers that have not joined, and what stands for their process. */
@@ -96,7 +97,8 @@ struct kin__process_slot {
     int64_t since;
     _Atomic uint32_t held_limit;
     _Atomic uint32_t held_hint;
-    uint64_t unused[4];
+    _Atomic uint32_t leaving;
+    uint64_t unused[3];
     _Atomic(void *) held[KIN__HELD_LIMIT];
 } __attribute__((aligned(4096)));
 
@@ -122,6 +124,9 @@ struct kin__self {
 extern _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
 
 int kin__join(void);
+
+/* The process is about to exit in order: its end is no accident. */
+void kin__leaving(void);
 
 /* kin__enter makes the calling thread a member of the family, which is made if there is none.
  * Every public function begins with it.  Errors: those of kin_family_open, KIN_ESLOTS. */

@@ -216,6 +216,7 @@ int kin__child_finish(int code)
     kin__threads_finish();
     end_children();
     kin__os_flush_last();
+    kin__leaving();
     return code & 0xff;
 }
 

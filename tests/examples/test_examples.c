@@ -394,6 +394,25 @@ TEST(y11_rwlock)
                    "told of the death of a writer, the route is in halves", "repaired: yes");
 }
 
+TEST(y12_barrier)
+{
+    example_run("y12_barrier");
+    CHECK_EQ(example_lines, 10);
+    for (int round = 0; round < 2; round++) {
+        char line[64];
+        for (int i = 1; i <= 3; i++) {
+            snprintf(line, sizeof line, "walker %d is at stage %d", i, round + 1);
+            int at = example_find(line, 0);
+            CHECK_GE(at, 4 * round);
+            CHECK_LT(at, 4 * round + 3);
+        }
+        snprintf(line, sizeof line, "all are at stage %d", round + 1);
+        CHECK_STR(example_line[4 * round + 3], line);
+    }
+    CHECK(strstr(example_line[8], "the barrier is broken; ") != NULL);
+    CHECK(strstr(example_line[9], "walker 2 was killed by signal 9") != NULL);
+}
+
 TEST(y04_balance)
 {
     example_run("y04_balance");
