@@ -171,6 +171,8 @@ void kin__rescued(struct kin__wait_point *point, uint32_t seen)
     /* An owner word does not tell whether somebody else was woken for it. */
     bool another = point->kind == KIN__POINT_OWNER && kin__waiters_count(atomic_load(&point->waiters)) > 1;
     if (another || (point->kind == KIN__POINT_EVENT && now != seen)) return;
+    /* Who was to wake us may just be dying: its members are dead, and its process has not ended. */
+    if (atomic_load(&kin__family.header->unpeopled) > 0) return;
     if (kin__os_futex_wait(&point->word, now, kin__os_clock() + WAKER_LATE_NS) != -ETIMEDOUT) return;
     atomic_fetch_add(&kin__family.header->rescues, 1);
 }
