@@ -337,7 +337,7 @@ static int wait_for_set(kin_waiter *waiter, struct harvest *harvest, kin_deadlin
             kin__os_bell_silence(waiter->bell.descriptor);
             rung = true;
         } else if (tokens[i] == TOKEN_TIMER) {
-            kin__os_timer_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);
+            kin__os_alarm_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);
             rung = true;
         } else if (harvest->count < harvest->limit) {
             struct item *item = &waiter->items[tokens[i] - TOKEN_ITEMS];
@@ -375,9 +375,9 @@ int kin_waiter_fileno(kin_waiter *waiter)
     if (waiter == NULL) return -EINVAL;
     if (waiter->set.withheld) return KIN_ENOTGIVEN;
     if (waiter->timer.descriptor < 0) {
-        int rc = add_socket(waiter, &waiter->timer, kin__os_timer_make(), TOKEN_TIMER);
+        int rc = add_socket(waiter, &waiter->timer, kin__os_alarm_make(), TOKEN_TIMER);
         if (rc < 0) return rc;
-        kin__os_timer_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);
+        kin__os_alarm_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);
         ring_ourselves(waiter);
     }
     return waiter->set.descriptor;
