@@ -469,3 +469,43 @@ TEST(w01_wait)
         CHECK_EQ(times, 1);
     }
 }
+
+/* ---- managers ------------------------------------------------------------------------------------------ */
+
+TEST(m02_shared_list)
+{
+    example_run("m02_shared_list");
+    example_expect("a record is inserted", "Ada: 100", "Babbage: 87", "Hopper: 98");
+}
+
+TEST(m03_fifty_processes)
+{
+    example_run("m03_fifty_processes");
+    example_expect("data[0] is 50", "data[\"count\"] is 50");
+}
+
+TEST(m04_every_kind)
+{
+    example_run("m04_every_kind");
+    example_expect("list: copy gives [1, 2, 3]", "dict: get gives 36", "Queue: get gives 'hello'",
+                   "Value: get gives 0.5", "Array: __getitem__ gives 3",
+                   "Namespace: __getattribute__ gives 1", "Lock: acquire gives True",
+                   "RLock: acquire gives True", "Semaphore: acquire gives True",
+                   "BoundedSemaphore: acquire gives True", "Condition: acquire gives True",
+                   "Event: is_set gives False", "Barrier: wait gives 0");
+}
+
+TEST(l08_manager_queue)
+{
+    example_run("l08_manager_queue");
+    example_expect("got A", "got B", "got C", "got A", "got B", "got C",
+                   "0 letters of different writers are mixed");
+}
+
+TEST(d04_bad_days)
+{
+    example_run("d04_bad_days");
+    example_expect("with a wrong key: authentication failed: the other side has another key",
+                   "a worker has taken task 1 and is killed",
+                   "4 tasks are done, the sum of their squares is 30", "without a master: an error at once");
+}
