@@ -156,7 +156,7 @@ int kin__descriptors_wait(struct kin__loop *loop, struct kin__poll *items, size_
     if (count > ON_STACK && (waiters = kin__os_calloc(count, sizeof *waiters)) == NULL) return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         waiters[i].descriptor = items[i].descriptor;
-        waiters[i].events = KIN__READABLE;
+        waiters[i].events = items[i].write ? KIN__WRITABLE : KIN__READABLE;
     }
     int rc = await(loop, waiters, count, deadline);
     int ready = 0;

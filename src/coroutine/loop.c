@@ -5,8 +5,11 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "coroutine/descriptors.h"
+#include "coroutine/words.h"
 #include "os/epoll.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 /* So many run before the loop looks at deadlines and descriptors again. */
 #define BUDGET 256
@@ -105,12 +108,23 @@ static void bury(struct kin__loop *loop)
     if (gone->detached) kin__os_free(gone);
 }
 
+static int poll(struct kin__poll *items, size_t count, kin_deadline deadline)
+{
+    return kin__descriptors_wait(kin__loop, items, count, deadline);
+}
+
+/* What blocks a thread elsewhere, lets another coroutine run here. */
+static const struct kin__suspender suspender = {
+    .poll = poll, .sleep = kin__words_sleep, .sleep_private = kin__words_sleep_private};
+
 /* Runs those that can, from the loop's own context. */
 static void run_ready(struct kin__loop *loop)
 {
     loop->budget = BUDGET;
     while (loop->first_ready != NULL && loop->budget > 0 && !loop->orphan) {
+        kin__suspender = &suspender;
         switch_from(loop, &loop->context, &loop->locals);
+        kin__suspender = NULL;
         bury(loop);
     }
 }
@@ -192,7 +206,17 @@ int kin__wait_in(struct kin__loop *loop, struct kin__waiters *list, kin_deadline
 
 static bool may_be_woken(const struct kin__loop *loop)
 {
-    return loop->heap_count > 0 || loop->descriptors_waited > 0 || kin__foreign_pending(loop) > 0;
+    return loop->heap_count > 0 || loop->descriptors_waited > 0 || kin__foreign_pending(loop) > 0 ||
+           kin__words_waited(loop) > 0;
+}
+
+/* The first of `deadline` and those that coroutines wait for. */
+static kin_deadline next_moment(struct kin__loop *loop, kin_deadline deadline)
+{
+    if (loop->heap_count > 0 && loop->heap[0]->deadline < deadline) deadline = loop->heap[0]->deadline;
+    if (kin__words_waited(loop) == 0 || deadline <= 0) return deadline;
+    kin_deadline look = kin__words_next(loop);
+    return look < deadline ? look : deadline;
 }
 
 int kin__turn(struct kin__loop *loop, kin_deadline deadline, const bool *over)
@@ -201,12 +225,13 @@ int kin__turn(struct kin__loop *loop, kin_deadline deadline, const bool *over)
     if (loop->orphan) return -ECHILD;
     if (over != NULL ? *over : loop->alive_count == 0) return 0;
     if (loop->heap_count > 0) kin__heap_expire(loop);
+    if (kin__words_waited(loop) > 0) kin__words_look(loop);
     if (loop->first_ready != NULL) {
         deadline = KIN_NOW;
         if (loop->descriptors_waited == 0 && loop->foreign == NULL) return 0;
     } else {
         if (deadline == KIN_FOREVER && !may_be_woken(loop)) return -EDEADLK;
-        if (loop->heap_count > 0 && loop->heap[0]->deadline < deadline) deadline = loop->heap[0]->deadline;
+        deadline = next_moment(loop, deadline);
     }
     int rc = kin__descriptors_poll(loop, deadline);
     if (loop->heap_count > 0) kin__heap_expire(loop);
@@ -230,9 +255,7 @@ int kin_loop_run(kin_deadline deadline)
 /* For the foreign loop that waits for our descriptor: when is there something to do? */
 static int set_timer(struct kin__loop *loop)
 {
-    kin_deadline when = loop->first_ready != NULL ? 1
-                        : loop->heap_count > 0    ? loop->heap[0]->deadline
-                                                  : KIN_FOREVER;
+    kin_deadline when = loop->first_ready != NULL ? 1 : next_moment(loop, KIN_FOREVER);
     if (loop->timer < 0 || when == loop->timer_set) return 0;
     loop->timer_set = when;
     int rc = kin__os_alarm_set(loop->timer, when);
@@ -279,6 +302,7 @@ static void destroy(struct kin__loop *loop)
         kin__os_free(coroutine->locals);
         bury(loop);
     }
+    kin__words_close(loop);
     kin__foreign_close(loop);
     kin__context_discard(&loop->context);
     if (loop->timer >= 0) kin__os_close(loop->timer);
@@ -311,6 +335,7 @@ static void forget_in_child(void)
 {
     if (kin__loop != NULL) kin__loop->orphan = true;
     kin__loop = NULL;
+    kin__suspender = NULL;
 }
 
 static void set_up(void)

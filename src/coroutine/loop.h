@@ -98,6 +98,7 @@ struct kin__loop {
     size_t descriptors_waited;
 
     struct kin__foreign *foreign; /* libuv's loop, once it is used; see offload.c */
+    struct kin__words *words;     /* see words.c */
     bool orphan;                  /* inherited by fork */
 };
 

@@ -144,7 +144,8 @@ static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadlin
     bool room = may_put(queue, charge, &by_bytes);
     if (rc == 1 && room) kin__rescued(&queue->space.point, seen);
     kin__event_done(&queue->space);
-    return rc < 0 && !room ? KIN_FULL : 0;
+    if (rc == -ETIMEDOUT) rc = KIN_FULL;
+    return rc < 0 && !room ? rc : 0;
 }
 
 /* One attempt under the tail's latch; `*spare` says whether a segment has been allocated. */
@@ -179,6 +180,9 @@ static int append(kin_queue *queue, const struct kin__record *record, kin_deadli
             if (!spare) break;
             continue;
         }
+        /* Meanwhile this thread may allocate other things. */
+        if (spare) kin__allocate_cancel();
+        spare = false;
         rc = wait_for_room(queue, kin__record_charge(record), deadline);
         if (rc < 0) break;
     }
@@ -290,7 +294,8 @@ static int wait_for_item(kin_queue *queue, kin_deadline deadline)
     bool item = may_get(queue);
     if (rc == 1 && item) kin__rescued(&queue->items.point, seen);
     kin__event_done(&queue->items);
-    return rc < 0 && !item ? KIN_EMPTY : 0;
+    if (rc == -ETIMEDOUT) rc = KIN_EMPTY;
+    return rc < 0 && !item ? rc : 0;
 }
 
 /* What a consumer wants to be done with the oldest message. */

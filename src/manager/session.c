@@ -12,7 +12,6 @@
 #include "manager/session.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -387,9 +386,11 @@ static void on_timer(uv_timer_t *timer)
 static void set_timer(struct kin__session *session, double seconds)
 {
     /* Beyond a hundred years it makes no difference. */
-    double milliseconds = seconds > 3e9 ? 3e12 : ceil(seconds * 1e3);
+    double milliseconds = seconds > 3e9 ? 3e12 : seconds * 1e3;
     uv_update_time(session->timer.loop);
-    uv_timer_start(&session->timer, on_timer, (uint64_t)milliseconds, 0);
+    /* A part of a millisecond is a whole one: never before the time. */
+    uint64_t whole = (uint64_t)milliseconds;
+    uv_timer_start(&session->timer, on_timer, whole + ((double)whole < milliseconds), 0);
 }
 
 enum kin__outcome kin__session_park(struct kin__call *call, struct kin__managed *object,

@@ -39,6 +39,7 @@ enum kin__object_kind {
     KIN__OBJECT_PERMITS,
     KIN__OBJECT_BARRIER,
     KIN__OBJECT_PARTIES,
+    KIN__OBJECT_LEDGER,
     KIN__OBJECT_KINDS
 };
 

@@ -37,7 +37,7 @@ static int grow_lock(void)
             kin__waiters_enter(&lock->point);
             waiting = true;
         }
-        kin__sleep(&lock->point, seen, KIN_FOREVER);
+        kin__sleep_thread(&lock->point, seen, KIN_FOREVER);
     }
     if (waiting) kin__waiters_leave(&lock->point);
     return 0;

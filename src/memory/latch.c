@@ -49,7 +49,7 @@ int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline)
             if (take(latch, seen)) break;
             continue;
         }
-        rc = kin__sleep(&latch->point, seen, deadline);
+        rc = kin__sleep_thread(&latch->point, seen, deadline);
         if (rc == 1 && (atomic_load(&latch->point.word) & KIN__WORD_OWNER) == 0)
             kin__rescued(&latch->point, seen);
         if (rc < 0) {

@@ -83,6 +83,7 @@ static void reap_member(struct kin__member *member, uint64_t state)
         }
     }
     kin__note_settle(member);
+    counted = kin__ledger_settle(member) && counted;
     void *touching = atomic_load(&member->touching);
     int kind = touching != NULL ? kin__object_kind_of(touching) : -1;
     if (kind >= 0 && kin__reap_hooks[kind].announce != NULL) kin__reap_hooks[kind].announce(touching, member);

@@ -74,6 +74,7 @@ static void leave(void *unused)
     (void)unused;
     struct kin__member *member = kin__self.member;
     if (member == NULL) return;
+    kin__ledger_close(member);
     /* Perhaps we are the last of our process: then nothing in memory will tell of its end. */
     atomic_store(&kin__family.header->unpeopled, 1);
     uint64_t state = atomic_load(&member->state);

@@ -51,7 +51,7 @@ struct kin__note {
 
 /* Somebody who waits reaps now and then, and reaping may free in its turn: two levels of notes.
  * Waits lie inside each other too: reaping may wait, and a signal handler may interrupt. */
-enum { KIN__LEVEL_WORK = 0, KIN__LEVEL_REAP = 1, KIN__LEVELS = 2, KIN__WAITS = 4 };
+enum { KIN__LEVEL_WORK = 0, KIN__LEVEL_REAP = 1, KIN__LEVELS = 2, KIN__WAITS = 4, KIN__LEDGERS = 12 };
 
 /* SHARED.  One thread of one process.
  *   state       slot state in the low 8 bits, index of its process (KIN__MEMBER_NO_PROCESS: a
@@ -62,12 +62,15 @@ enum { KIN__LEVEL_WORK = 0, KIN__LEVEL_REAP = 1, KIN__LEVELS = 2, KIN__WAITS = 4
  *   life        held by the member's thread while it lives; nobody else ever takes it.
  *   waiting_on  written by the member; the reaper reads it after the death, and the ledgers of
  *               the living when it recounts.  The lowest bit is set while it enters or leaves.
+ *   ledgers     blocks of further such entries (struct kin__ledger), of a thread that runs coroutines;
+ *               published and taken away by the member, and by the reaper after its death.
  *   touching    the object whose other users may have to be told of a death; likewise.
  *   note        likewise; under the class's latch also by who repairs that class.  */
 struct kin__member {
     _Atomic uint64_t state;
     struct kin__robust life;
     _Atomic(struct kin__wait_point *) waiting_on[KIN__WAITS];
+    _Atomic(void *) ledgers[KIN__LEDGERS];
     _Atomic(void *) touching;
     struct kin__note note[KIN__LEVELS];
 } __attribute__((aligned(256)));

@@ -8,6 +8,7 @@
 #include "memory/reap.h"
 #include "memory/region.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 /* Watching begins with so much, ends below so little, and is tried again every so many sleeps. */
 #define SPIN_START   500
@@ -39,6 +40,16 @@ struct kin__wait_point *kin__waiting_on(struct kin__member *member, int depth)
     return (struct kin__wait_point *)((uintptr_t)atomic_load(&member->waiting_on[depth]) & ~UNSETTLED);
 }
 
+void kin__waiters_enter_at(_Atomic(struct kin__wait_point *) *entry, struct kin__wait_point *point)
+{
+    /* CRASH: named, and counted or not: the reaper takes the count anew. */
+    atomic_store_explicit(entry, unsettled(point), memory_order_release);
+    /* Seq_cst: pairs with the loads in kin__waiters_recount, which finds the entry or fails to
+     * change the count. */
+    atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) + 1);
+    atomic_store_explicit(entry, point, memory_order_release);
+}
+
 void kin__waiters_enter(struct kin__wait_point *point)
 {
     struct kin__member *member = kin__self.member;
@@ -46,12 +57,18 @@ void kin__waiters_enter(struct kin__wait_point *point)
     while (depth < KIN__WAITS - 1 &&
            atomic_load_explicit(&member->waiting_on[depth], memory_order_relaxed) != NULL)
         depth++;
-    /* CRASH: named, and counted or not: the reaper takes the count anew. */
-    atomic_store_explicit(&member->waiting_on[depth], unsettled(point), memory_order_release);
-    /* Seq_cst: pairs with the loads in kin__waiters_recount, which finds the entry or fails to
-     * change the count. */
-    atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) + 1);
-    atomic_store_explicit(&member->waiting_on[depth], point, memory_order_release);
+    kin__waiters_enter_at(&member->waiting_on[depth], point);
+}
+
+void kin__waiters_leave_at(_Atomic(struct kin__wait_point *) *entry, struct kin__wait_point *point)
+{
+    atomic_store_explicit(entry, unsettled(point), memory_order_release);
+    uint64_t seen = atomic_load(&point->waiters), left;
+    do {
+        uint32_t woken = kin__waiters_woken(seen);
+        left = changed(seen, kin__waiters_count(seen) - 1, woken > 0 ? woken - 1 : 0);
+    } while (!atomic_compare_exchange_weak(&point->waiters, &seen, left));
+    atomic_store_explicit(entry, NULL, memory_order_release);
 }
 
 void kin__waiters_leave(struct kin__wait_point *point)
@@ -60,13 +77,92 @@ void kin__waiters_leave(struct kin__wait_point *point)
     int depth = KIN__WAITS - 1;
     while (depth > 0 && atomic_load_explicit(&member->waiting_on[depth], memory_order_relaxed) != point)
         depth--;
-    atomic_store_explicit(&member->waiting_on[depth], unsettled(point), memory_order_release);
-    uint64_t seen = atomic_load(&point->waiters), left;
-    do {
-        uint32_t woken = kin__waiters_woken(seen);
-        left = changed(seen, kin__waiters_count(seen) - 1, woken > 0 ? woken - 1 : 0);
-    } while (!atomic_compare_exchange_weak(&point->waiters, &seen, left));
-    atomic_store_explicit(&member->waiting_on[depth], NULL, memory_order_release);
+    kin__waiters_leave_at(&member->waiting_on[depth], point);
+}
+
+/* ---- the ledger of a thread that runs coroutines -------------------------------------------------- */
+
+/* SHARED.  Entries like those of member.waiting_on, written by that member and read by others. */
+struct kin__ledger {
+    _Atomic(struct kin__wait_point *) entries[KIN__LEDGER_ENTRIES];
+};
+
+int kin__ledger_extend(_Atomic(struct kin__wait_point *) *entries[KIN__LEDGER_ENTRIES])
+{
+    struct kin__member *member = kin__self.member;
+    int rc = 0, index = 0;
+    while (index < KIN__LEDGERS && atomic_load(&member->ledgers[index]) != NULL) index++;
+    if (index == KIN__LEDGERS) return -EAGAIN;
+    struct kin__ledger *ledger = kin__allocate_object(KIN__OBJECT_LEDGER, sizeof *ledger, &rc);
+    if (ledger == NULL) return rc;
+    for (int i = 0; i < KIN__LEDGER_ENTRIES; i++) {
+        atomic_store_explicit(&ledger->entries[i], NULL, memory_order_relaxed);
+        entries[i] = &ledger->entries[i];
+    }
+    kin__allocate_publish(&member->ledgers[index]);
+    return KIN__LEDGER_ENTRIES;
+}
+
+static struct kin__wait_point *point_at(_Atomic(struct kin__wait_point *) *entry)
+{
+    return (struct kin__wait_point *)((uintptr_t)atomic_load(entry) & ~UNSETTLED);
+}
+
+void kin__ledger_close(struct kin__member *member)
+{
+    for (int index = 0; index < KIN__LEDGERS; index++) {
+        struct kin__ledger *ledger = atomic_load(&member->ledgers[index]);
+        if (ledger == NULL) continue;
+        for (int i = 0; i < KIN__LEDGER_ENTRIES; i++) {
+            struct kin__wait_point *point = point_at(&ledger->entries[i]);
+            if (point != NULL) kin__waiters_leave_at(&ledger->entries[i], point);
+        }
+        /* CRASH: named by the slot until it is free. */
+        kin__free(ledger, &member->ledgers[index]);
+    }
+}
+
+bool kin__ledger_settle(struct kin__member *member)
+{
+    bool counted = true;
+    for (int index = 0; index < KIN__LEDGERS; index++) {
+        struct kin__ledger *ledger = atomic_load(&member->ledgers[index]);
+        for (int i = 0; ledger != NULL && i < KIN__LEDGER_ENTRIES; i++) {
+            struct kin__wait_point *point = point_at(&ledger->entries[i]);
+            if (point == NULL) continue;
+            counted = kin__waiters_recount(point) && counted;
+            kin__waiters_wake_all(point);
+        }
+    }
+    if (!counted) return false;
+    for (int index = 0; index < KIN__LEDGERS; index++) {
+        void *ledger = atomic_load(&member->ledgers[index]);
+        if (ledger != NULL) kin__free(ledger, &member->ledgers[index]);
+    }
+    return true;
+}
+
+/* Adds the entries that name the point; false if one of them is entering or leaving. */
+static bool count_entries(_Atomic(struct kin__wait_point *) *entries, int limit,
+                          struct kin__wait_point *point, uint32_t *count)
+{
+    for (int i = 0; i < limit; i++) {
+        struct kin__wait_point *entry = atomic_load(&entries[i]);
+        if (entry == unsettled(point)) return false;
+        *count += entry == point;
+    }
+    return true;
+}
+
+static bool count_in_ledgers(struct kin__member *member, struct kin__wait_point *point, uint32_t *count)
+{
+    for (int index = 0; index < KIN__LEDGERS; index++) {
+        /* Type-stable: one that its member is just giving back names nobody. */
+        struct kin__ledger *ledger = atomic_load(&member->ledgers[index]);
+        if (ledger != NULL && !count_entries(ledger->entries, KIN__LEDGER_ENTRIES, point, count))
+            return false;
+    }
+    return true;
 }
 
 /* False if somebody is entering or leaving. */
@@ -76,12 +172,12 @@ static bool count_sleepers(struct kin__wait_point *point, uint32_t *count)
     *count = 0;
     for (uint32_t i = 0; i < high; i++) {
         struct kin__member *member = &kin__family.members[i];
-        for (int depth = 0; depth < KIN__WAITS; depth++) {
-            struct kin__wait_point *entry = atomic_load(&member->waiting_on[depth]);
-            if ((entry != point && entry != unsettled(point)) || kin__member_died(member)) continue;
-            if (entry != point) return false;
-            ++*count;
-        }
+        uint32_t own = 0;
+        bool settled = count_entries(member->waiting_on, KIN__WAITS, point, &own) &&
+                       count_in_ledgers(member, point, &own);
+        if ((own == 0 && settled) || kin__member_died(member)) continue;
+        if (!settled) return false;
+        *count += own;
     }
     if (kin__waiters_have_bells(point)) *count += kin__bells_counted(point);
     return true;
@@ -132,7 +228,30 @@ static void come_back(struct kin__wait_point *point)
     } while (!atomic_compare_exchange_weak(&point->waiters, &seen, back));
 }
 
+/* Not where other coroutines would find the thread in the middle of something. */
+static bool may_suspend(void)
+{
+    return kin__self.level == KIN__LEVEL_WORK && kin__self.robust->pending == NULL &&
+           atomic_load_explicit(&kin__self.member->note[KIN__LEVEL_WORK].kind, memory_order_relaxed) ==
+               KIN__NOTE_NONE;
+}
+
 int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline)
+{
+    if (__builtin_expect(kin__suspender != NULL, 0) && may_suspend())
+        return kin__suspender->sleep(point, expected, deadline);
+    return kin__sleep_thread(point, expected, deadline);
+}
+
+int kin__sleep_private(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline)
+{
+    if (__builtin_expect(kin__suspender != NULL, 0))
+        return kin__suspender->sleep_private(word, expected, deadline);
+    if (deadline <= kin__os_clock()) return -ETIMEDOUT;
+    return kin__os_futex_wait(word, expected, deadline) == -ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+int kin__sleep_thread(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline)
 {
     kin_deadline now = kin__os_clock();
     if (deadline <= now) return -ETIMEDOUT;
@@ -187,6 +306,8 @@ void kin__watch_expect(bool success)
 /* What has paid, or now and then a try. */
 struct kin__watch kin__watch_begin(void)
 {
+    /* Another coroutine of this thread may be the one that is waited for. */
+    if (kin__suspender != NULL) return (struct kin__watch){.steps = 1};
     struct kin__watch watch = {.steps = 1, .spins = kin__self.spin, .yields = kin__self.yields};
     if (watch.spins == 0 && --kin__self.spin_probe == 0) {
         kin__self.spin_probe = WATCH_PROBE;

@@ -70,6 +70,24 @@ void kin__waiters_wake_all(struct kin__wait_point *point);
  * 0: woken, look again; 1: the slice is over, look again; -ETIMEDOUT: the deadline has passed.
  * Counted by enter beforehand.  After a whole slice without a wake-up it sweeps for deaths. */
 int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
+/* The same, for what must not let a coroutine of this thread in between: internal locks. */
+int kin__sleep_thread(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
+/* Sleeps on a word of this process's own, that its waker always wakes: 0 or -ETIMEDOUT; in a
+ * coroutine also -ECANCELED. */
+int kin__sleep_private(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline);
+
+/* A thread that runs coroutines waits for many points at once.  Its further ledger entries are in
+ * blocks that its member slot names: kin__ledger_extend adds one, and stores its entries' addresses;
+ * returns how many, -ENOMEM, -EAGAIN (there can be no more).  kin__ledger_close gives all back. */
+#define KIN__LEDGER_ENTRIES 500
+int kin__ledger_extend(_Atomic(struct kin__wait_point *) *entries[KIN__LEDGER_ENTRIES]);
+struct kin__member;
+void kin__ledger_close(struct kin__member *member);
+/* For the reaper: corrects the counts that a dead member's ledgers name, and frees them; false when
+ * that has to be tried again. */
+bool kin__ledger_settle(struct kin__member *member);
+void kin__waiters_enter_at(_Atomic(struct kin__wait_point *) *entry, struct kin__wait_point *point);
+void kin__waiters_leave_at(_Atomic(struct kin__wait_point *) *entry, struct kin__wait_point *point);
 
 /* ---- events: "something has changed, look again" ---------------------------------------- */
 

@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include "os/fault.h"
+#include "os/suspend.h"
 
 #define POLL_ON_STACK 32
+
+_Thread_local const struct kin__suspender *kin__suspender __attribute__((tls_model("initial-exec")));
 
 int kin__os_close(int descriptor)
 {
@@ -42,6 +45,8 @@ int kin__os_poll(struct kin__poll *items, size_t count, kin_deadline deadline)
     struct pollfd few[POLL_ON_STACK], *polled = few;
     int rc = kin__os_fault(KIN__FAULT_OTHER);
     if (rc < 0) return rc;
+    if (__builtin_expect(kin__suspender != NULL, 0) && deadline > 0)
+        return kin__suspender->poll(items, count, deadline);
     if (count > POLL_ON_STACK && (polled = kin__os_malloc(count * sizeof *polled)) == NULL) return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         polled[i] = (struct pollfd){.fd = items[i].descriptor, .events = items[i].write ? POLLOUT : POLLIN};

@@ -155,7 +155,8 @@ struct kin__poll {
     bool write;     /* looked at for room to write, not for something to read */
     bool ready;     /* out: it is, or hung up */
 };
-/* Waits until one of them is ready; returns how many are, 0 at the deadline, -EINTR. */
+/* Waits until one of them is ready; returns how many are, 0 at the deadline, -EINTR; in a coroutine,
+ * which lets others run meanwhile, also -ECANCELED. */
 int kin__os_poll(struct kin__poll *items, size_t count, kin_deadline deadline);
 int kin__os_event_make(void);          /* an eventfd, not blocking */
 int kin__os_event_set(int descriptor); /* adds one; safe in signal handlers */

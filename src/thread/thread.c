@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory/wait.h"
 #include "os/os.h"
 #include "os/thread.h"
 
@@ -222,8 +223,8 @@ static int await(kin_thread *thread, kin_deadline deadline)
                 return collect(thread, deadline);
             continue;
         }
-        if (deadline <= kin__os_clock()) return -ETIMEDOUT;
-        if (kin__os_futex_wait(&thread->state, seen, deadline) == -ETIMEDOUT) return -ETIMEDOUT;
+        int rc = kin__sleep_private(&thread->state, seen, deadline);
+        if (rc < 0) return rc;
     }
 }
 

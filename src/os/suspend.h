@@ -1,0 +1,24 @@
+/* suspend.h: what a thread does instead of waiting, while it runs coroutines. */
+#ifndef KIN_OS_SUSPEND_H
+#define KIN_OS_SUSPEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/os.h"
+
+struct kin__wait_point;
+
+/* Each lets others run until it has happened, and returns what the function named would, or
+ * -ECANCELED: the wait was given up, and each further one will be. */
+struct kin__suspender {
+    int (*poll)(struct kin__poll *items, size_t count, kin_deadline deadline); /* kin__os_poll */
+    /* kin__sleep, and kin__sleep_private for a word that only this process knows. */
+    int (*sleep)(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
+    int (*sleep_private)(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline);
+};
+
+/* NULL while the thread runs no coroutine. */
+extern _Thread_local const struct kin__suspender *kin__suspender __attribute__((tls_model("initial-exec")));
+
+#endif

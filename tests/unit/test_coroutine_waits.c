@@ -1,0 +1,366 @@
+/* test_coroutine_waits.c: calls of kin that wait, made by coroutines: the others go on meanwhile. */
+#define _GNU_SOURCE
+#include "support/books.h"
+#include "support/crew.h"
+#include "support/test.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kin/coroutine.h>
+#include <kin/error.h>
+#include <kin/event.h>
+#include <kin/lock.h>
+#include <kin/loop.h>
+#include <kin/memory.h>
+#include <kin/pool.h>
+#include <kin/process.h>
+#include <kin/queue.h>
+#include <kin/thread.h>
+
+static void run_to_end(void)
+{
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_OK(kin_loop_close());
+}
+
+/* ---- queues between coroutines of one thread --------------------------------------------------------- */
+
+struct traffic {
+    kin_queue *queue;
+    int messages; /* of each producer */
+    size_t size;
+    long sent;
+    long received;
+};
+
+static int produce(void *argument)
+{
+    struct traffic *traffic = argument;
+    char message[9000] = "";
+    for (int i = 1; i <= traffic->messages; i++) {
+        memcpy(message, &i, sizeof i);
+        CHECK_OK(kin_queue_put(traffic->queue, message, traffic->size, KIN_FOREVER));
+        traffic->sent += i;
+    }
+    return 0;
+}
+
+static int consume(void *argument)
+{
+    struct traffic *traffic = argument;
+    char message[9000];
+    for (long rc;
+         (rc = kin_queue_get(traffic->queue, message, sizeof message, KIN_FOREVER)) != KIN_ECLOSED;) {
+        int i;
+        CHECK_EQ(rc, (long)traffic->size);
+        memcpy(&i, message, sizeof i);
+        traffic->received += i;
+    }
+    return 0;
+}
+
+static void run_traffic(size_t max_items, size_t size, int producers, int consumers)
+{
+    struct traffic traffic = {.messages = 200, .size = size};
+    kin_group *group = NULL;
+    CHECK_OK(kin_queue_open(&traffic.queue, &(kin_queue_options){.max_items = max_items}));
+    CHECK_OK(kin_group_open(&group));
+    for (int i = 0; i < consumers; i++) CHECK_OK(kin_coroutine_start(NULL, consume, &traffic, NULL));
+    for (int i = 0; i < producers; i++)
+        CHECK_OK(kin_coroutine_start(NULL, produce, &traffic, &(kin_coroutine_options){.group = group}));
+    CHECK_OK(kin_group_join(group, KIN_FOREVER));
+    CHECK_OK(kin_group_close(group));
+    CHECK_OK(kin_queue_end(traffic.queue));
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_EQ(traffic.sent, producers * 20100);
+    CHECK_EQ(traffic.received, traffic.sent);
+    CHECK_OK(kin_queue_close(traffic.queue));
+}
+
+TEST(producers_and_consumers_in_one_thread)
+{
+    run_traffic(1, 100, 1, 1);
+    run_traffic(2, 100, 5, 3);
+    run_traffic(16, 8000, 3, 5);
+    run_traffic(0, 4000, 20, 20);
+    CHECK_OK(kin_loop_close());
+}
+
+static bool has_waited;
+
+static int get_in_vain(void *queue)
+{
+    char byte;
+    CHECK_EQ(kin_queue_get(queue, &byte, 1, kin_in_ms(5)), KIN_EMPTY);
+    has_waited = true;
+    CHECK_RC((int)kin_queue_get(queue, &byte, 1, KIN_FOREVER), -ECANCELED);
+    CHECK_RC((int)kin_queue_get(queue, &byte, 1, KIN_FOREVER), -ECANCELED);
+    return 0;
+}
+
+static int count_steps(void *steps)
+{
+    while (kin_coroutine_sleep(kin_in_ms(1)) == 0) ++*(int *)steps;
+    return 0;
+}
+
+TEST(a_wait_can_be_cancelled)
+{
+    int steps = 0;
+    kin_queue *queue = NULL;
+    kin_coroutine *waiting = NULL, *other = NULL;
+    CHECK_OK(kin_queue_open(&queue, NULL));
+    CHECK_OK(kin_coroutine_start(&waiting, get_in_vain, queue, NULL));
+    CHECK_OK(kin_coroutine_start(&other, count_steps, &steps, NULL));
+    while (!has_waited || steps == 0) CHECK_OK(kin_loop_turn(kin_in_ms(1)));
+    CHECK_EQ(kin_coroutine_is_alive(waiting), 1);
+    CHECK_OK(kin_coroutine_cancel(waiting));
+    CHECK_OK(kin_coroutine_join(waiting, KIN_FOREVER));
+    CHECK_GT(steps, 0);
+    CHECK_OK(kin_coroutine_cancel(other));
+    run_to_end();
+    CHECK_OK(kin_coroutine_close(waiting));
+    CHECK_OK(kin_coroutine_close(other));
+    CHECK_OK(kin_queue_close(queue));
+}
+
+/* ---- with other processes ---------------------------------------------------------------------------------- */
+
+struct pair {
+    kin_queue *there;
+    kin_queue *back;
+};
+
+static int echo(void *argument)
+{
+    struct pair *pair = argument;
+    long number;
+    while (kin_queue_get(pair->there, &number, sizeof number, KIN_FOREVER) > 0)
+        if (kin_queue_put(pair->back, &number, sizeof number, KIN_FOREVER) < 0) return 1;
+    return 0;
+}
+
+static int ask(void *argument)
+{
+    struct pair *pair = argument;
+    for (long i = 0; i < 50; i++) {
+        long number;
+        CHECK_OK(kin_queue_put(pair->there, &i, sizeof i, KIN_FOREVER));
+        CHECK_EQ(kin_queue_get(pair->back, &number, sizeof number, KIN_FOREVER), (long)sizeof number);
+        CHECK_EQ(number, i);
+    }
+    return kin_queue_end(pair->there);
+}
+
+TEST(another_process_answers)
+{
+    enum { PAIRS = 5 };
+    struct pair pairs[PAIRS];
+    kin_process *process[PAIRS];
+    for (int i = 0; i < PAIRS; i++) {
+        CHECK_OK(kin_queue_open(&pairs[i].there, &(kin_queue_options){.max_items = 4}));
+        CHECK_OK(kin_queue_open(&pairs[i].back, NULL));
+        CHECK_OK(kin_process_start(&process[i], echo, &pairs[i], NULL));
+        CHECK_OK(kin_coroutine_start(NULL, ask, &pairs[i], NULL));
+    }
+    run_to_end();
+    for (int i = 0; i < PAIRS; i++) {
+        CHECK_OK(kin_process_join(process[i], KIN_FOREVER));
+        CHECK_OK(kin_process_close(process[i]));
+        CHECK_OK(kin_queue_close(pairs[i].there));
+        CHECK_OK(kin_queue_close(pairs[i].back));
+    }
+}
+
+static int get_one(void *queue)
+{
+    int number;
+    CHECK_EQ(kin_queue_get(queue, &number, sizeof number, KIN_FOREVER), (long)sizeof number);
+    return number;
+}
+
+/* More objects than a thread could ever sleep on at once. */
+TEST(a_thousand_queues_are_waited_for)
+{
+    enum { QUEUES = 1200 };
+    static kin_queue *queues[QUEUES];
+    static kin_coroutine *waiting[QUEUES];
+    struct books books = books_open();
+    for (int i = 0; i < QUEUES; i++) {
+        CHECK_OK(kin_queue_open(&queues[i], NULL));
+        CHECK_OK(kin_coroutine_start(&waiting[i], get_one, queues[i], NULL));
+    }
+    CHECK_RC(kin_loop_run(kin_in_ms(5)), -ETIMEDOUT);
+    for (int i = QUEUES - 1; i >= 0; i--) CHECK_OK(kin_queue_put(queues[i], &i, sizeof i, KIN_NOW));
+    run_to_end();
+    for (int i = 0; i < QUEUES; i++) {
+        int result = -1;
+        CHECK_OK(kin_coroutine_result(waiting[i], &result));
+        CHECK_EQ(result, i);
+        CHECK_OK(kin_coroutine_close(waiting[i]));
+        CHECK_OK(kin_queue_close(queues[i]));
+    }
+    books_check_blocks(&books);
+}
+
+static int return_seven(void *unused)
+{
+    (void)unused;
+    return 7;
+}
+
+static int kill_self(void *unused)
+{
+    (void)unused;
+    return raise(SIGKILL);
+}
+
+static int wait_for_process(void *function)
+{
+    kin_process *process = NULL;
+    int code = 0;
+    CHECK_OK(kin_process_start(&process, (kin_process_function *)(uintptr_t)function, NULL, NULL));
+    CHECK_OK(kin_process_join(process, KIN_FOREVER));
+    CHECK_OK(kin_process_exit_code(process, &code));
+    CHECK_OK(kin_process_close(process));
+    return code;
+}
+
+static int wait_for_thread(void *unused)
+{
+    kin_thread *thread = NULL;
+    CHECK_OK(kin_thread_start(&thread, return_seven, unused, NULL));
+    CHECK_OK(kin_thread_join(thread, KIN_FOREVER));
+    return kin_thread_close(thread);
+}
+
+TEST(processes_and_threads_are_waited_for)
+{
+    int result;
+    kin_coroutine *ended = NULL, *killed = NULL;
+    CHECK_OK(kin_coroutine_start(&ended, wait_for_process, (void *)(uintptr_t)return_seven, NULL));
+    CHECK_OK(kin_coroutine_start(&killed, wait_for_process, (void *)(uintptr_t)kill_self, NULL));
+    CHECK_OK(kin_coroutine_start(NULL, wait_for_thread, NULL, NULL));
+    run_to_end();
+    CHECK_OK(kin_coroutine_result(ended, &result));
+    CHECK_EQ(result, 7);
+    CHECK_OK(kin_coroutine_result(killed, &result));
+    CHECK_EQ(result, -SIGKILL);
+    CHECK_OK(kin_coroutine_close(ended));
+    CHECK_OK(kin_coroutine_close(killed));
+}
+
+static int square(const int *in, long *out)
+{
+    *out = (long)*in * *in;
+    return 0;
+}
+KIN_MAP(square, int, long)
+
+static int use_pool(void *pool)
+{
+    for (int i = 0; i < 20; i++) {
+        long out = 0;
+        CHECK_OK(kin_pool_apply(pool, KIN_FN(square), &i, sizeof i, &out, sizeof out, KIN_FOREVER, NULL));
+        CHECK_EQ(out, (long)i * i);
+    }
+    return 0;
+}
+
+TEST(results_of_a_pool_are_waited_for)
+{
+    kin_pool *pool = NULL;
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2}));
+    for (int i = 0; i < 8; i++) CHECK_OK(kin_coroutine_start(NULL, use_pool, pool, NULL));
+    run_to_end();
+    CHECK_OK(kin_pool_free(pool));
+}
+
+/* ---- locks and deaths ---------------------------------------------------------------------------------------- */
+
+struct held {
+    kin_lock *lock;
+    kin_queue *has_it;
+    kin_queue *never;
+};
+
+static int hold_and_die(void *argument)
+{
+    struct held *held = argument;
+    if (kin_lock_acquire(held->lock, KIN_FOREVER) < 0 || kin_queue_put(held->has_it, "", 0, KIN_FOREVER) < 0)
+        return 1;
+    kin_queue_get(held->never, NULL, 0, kin_in_ms(20));
+    return raise(SIGKILL);
+}
+
+static int acquire_after(void *argument)
+{
+    struct held *held = argument;
+    CHECK_EQ(kin_lock_acquire(held->lock, KIN_FOREVER), KIN_OWNER_DIED);
+    return kin_lock_release(held->lock);
+}
+
+TEST(the_death_of_an_owner_wakes_a_coroutine)
+{
+    struct held held;
+    int steps = 0;
+    kin_process *owner = NULL;
+    kin_coroutine *waiting = NULL, *other = NULL;
+    CHECK_OK(kin_lock_open(&held.lock));
+    CHECK_OK(kin_queue_open(&held.has_it, NULL));
+    CHECK_OK(kin_queue_open(&held.never, NULL));
+    CHECK_OK(kin_process_start(&owner, hold_and_die, &held, NULL));
+    CHECK_EQ(kin_queue_get(held.has_it, NULL, 0, KIN_FOREVER), 0);
+    CHECK_OK(kin_coroutine_start(&waiting, acquire_after, &held, NULL));
+    CHECK_OK(kin_coroutine_start(&other, count_steps, &steps, NULL));
+    CHECK_OK(kin_coroutine_join(waiting, KIN_FOREVER));
+    CHECK_GT(steps, 0);
+    CHECK_OK(kin_coroutine_cancel(other));
+    run_to_end();
+    CHECK_OK(kin_coroutine_close(waiting));
+    CHECK_OK(kin_coroutine_close(other));
+    CHECK_OK(kin_process_join(owner, KIN_FOREVER));
+    CHECK_OK(kin_process_close(owner));
+    CHECK_OK(kin_lock_close(held.lock));
+    CHECK_OK(kin_queue_close(held.has_it));
+    CHECK_OK(kin_queue_close(held.never));
+}
+
+/* Killed while its coroutines wait for many queues: nothing of it is left. */
+static int wait_for_many(void *queues)
+{
+    kin_queue **all = queues;
+    for (int i = 0; i < 20; i++) kin_coroutine_start(NULL, get_one, all[i], NULL);
+    kin_coroutine_start(NULL, wait_for_thread, NULL, NULL);
+    kin_loop_run(kin_in_ms(20));
+    return raise(SIGKILL);
+}
+
+TEST(the_death_of_a_thread_with_coroutines_is_reaped)
+{
+    kin_queue *queues[20];
+    for (int i = 0; i < 20; i++) {
+        CHECK_OK(kin_queue_open(&queues[i], NULL));
+        /* With its first message it takes what it will keep. */
+        CHECK_OK(kin_queue_put(queues[i], "", 0, KIN_NOW));
+        CHECK_EQ(kin_queue_get(queues[i], NULL, 0, KIN_NOW), 0);
+    }
+    struct books books = books_open();
+    for (int round = 0; round < 5; round++) {
+        kin_process *process = NULL;
+        CHECK_OK(kin_process_start(&process, wait_for_many, queues, NULL));
+        CHECK_OK(kin_process_join(process, KIN_FOREVER));
+        CHECK_OK(kin_process_close(process));
+        kin_sweep();
+        for (int i = 0; i < 20; i++) {
+            char text[4];
+            CHECK_OK(kin_queue_put(queues[i], "abc", 4, KIN_NOW));
+            CHECK_EQ(kin_queue_get(queues[i], text, 4, KIN_NOW), 4);
+        }
+    }
+    books_check_blocks(&books);
+    for (int i = 0; i < 20; i++) CHECK_OK(kin_queue_close(queues[i]));
+}
