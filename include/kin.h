@@ -28,6 +28,8 @@
 #include <kin/rlock.h>
 #include <kin/rwlock.h>
 #include <kin/semaphore.h>
+#include <kin/shareable_list.h>
+#include <kin/shared_memory.h>
 #include <kin/subprocess.h>
 #include <kin/thread.h>
 #include <kin/time.h>
