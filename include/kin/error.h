@@ -50,6 +50,7 @@ KIN_BEGIN
     X(KIN_ETYPE, -1062, "of another type than the items of the array") \
     X(KIN_ERELEASED, -1070, "released more often than acquired") \
     X(KIN_EBARRIER, -1071, "the barrier is broken; kin_barrier_cause tells why") \
+    X(KIN_ENOTASK, -1073, "every task that was taken is done already") \
     X(KIN_ECOMMAND, -1080, "the command failed; kin_subprocess_error tells how") \
     /* a line for each, and this one last */
 

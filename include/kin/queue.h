@@ -29,6 +29,7 @@ typedef struct kin_queue_options {
     size_t
         max_bytes; /* bytes it holds at most; 0: 64 MiB.  A message counts its size, rounded up to 8, and 8 to
                          16 more.  One larger than all is let in when the queue is empty. */
+    int joinable;  /* not 0: messages are tasks; see kin_queue_task_done */
 } kin_queue_options;
 
 /* kin_queue_open makes an empty queue and stores it in `*queue`; `options` may be NULL.  Any
@@ -98,6 +99,20 @@ KIN_API long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadl
  * Errors, after which nothing has changed: KIN_EFOREIGN (not family memory), -EINVAL (not
  * held by this process). */
 KIN_API int kin_queue_release(void *message);
+
+/* kin_queue_task_done says that one message that was taken from a joinable queue is done with: by
+ * the process that took it or, when that one has none left, by another.  What a process had taken
+ * when it ended counts as done.  Waits only for a process inside the queue, until it leaves or dies.
+ * Safe for threads.
+ * Errors, after which nothing has changed: KIN_ENOTASK (nothing that was taken is left), -EINVAL
+ * (NULL, or the queue is not joinable), KIN_ECLOSED, KIN_EFOREIGN, KIN_ESLOTS. */
+KIN_API int kin_queue_task_done(kin_queue *queue);
+
+/* kin_queue_join waits until `deadline` for a joinable queue to be empty and every message that was
+ * taken from it to be done.  Safe for threads; any number of them may wait.
+ * Errors: -ETIMEDOUT, -EINVAL (NULL, or the queue is not joinable), KIN_ECLOSED, KIN_EFOREIGN,
+ * KIN_ESLOTS. */
+KIN_API int kin_queue_join(kin_queue *queue, kin_deadline deadline);
 
 /* kin_queue_qsize returns how many messages the queue holds, exact at the moment of reading;
  * kin_queue_empty and kin_queue_full return 1 or 0.  Full means that a message of one byte

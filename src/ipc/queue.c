@@ -20,41 +20,13 @@
 #include "memory/region.h"
 #include "memory/waitable.h"
 
-#define MAGIC_QUEUE   0x6575657571006b01ull
-#define MAGIC_OPENING 0x6575657571006b02ull
 #define BYTES_DEFAULT ((uint64_t)64 << 20)
-
-/* SHARED.
- *   magic      OPENING → QUEUE by who opens it, → CLOSED by who closes it.
- *   closer     NULL → the thread that closes it, by CAS.
- *   ended      0 → 1; seq_cst; a producer looks under the tail's latch.
- *   by_bytes   somebody has waited for room in bytes: then a wake-up goes to all, because the
- *              first may be too small a room for the one and large enough for another.
- *   draining   the message that is being freed by who closes the queue; under the head's latch,
- *              and cleared with the block (kin__free).
- *   items, space   events: "there is a message", "there is room". */
-struct kin_queue {
-    uint64_t magic;
-    _Atomic uint32_t ended;
-    _Atomic uint32_t by_bytes;
-    _Atomic(struct kin__member *) closer;
-    _Atomic(void *) draining;
-    struct kin__event items __attribute__((aligned(64)));
-    struct kin__event space;
-    struct kin__stream stream;
-};
-
-static int enter(const kin_queue *queue)
-{
-    int rc = kin__enter();
-    return __builtin_expect(rc == 0, 1) ? kin__check(queue, offsetof(struct kin_queue, magic), MAGIC_QUEUE)
-                                        : rc;
-}
 
 static void wake_all(kin_queue *queue)
 {
     kin__waiters_wake_all(&queue->items.point);
     kin__waiters_wake_all(&queue->space.point);
+    if (kin__queue_is_joinable(queue)) kin__waiters_wake_all(&queue->finished.point);
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */
@@ -65,11 +37,16 @@ static int fill(kin_queue *queue, const kin_queue_options *options)
     uint64_t bytes = options->max_bytes != 0 ? options->max_bytes : BYTES_DEFAULT;
     kin__event_init(&queue->items);
     kin__event_init(&queue->space);
+    kin__event_init(&queue->finished);
     atomic_store(&queue->ended, 0);
     atomic_store(&queue->by_bytes, 0);
     atomic_store(&queue->closer, NULL);
     atomic_store(&queue->draining, NULL);
-    return kin__stream_open(&queue->stream, items < KIN__ITEMS_MOST ? items : KIN__ITEMS_MOST, bytes);
+    int rc = options->joinable ? kin__queue_make_joinable(queue) : 0;
+    if (rc < 0) return rc;
+    rc = kin__stream_open(&queue->stream, items < KIN__ITEMS_MOST ? items : KIN__ITEMS_MOST, bytes);
+    if (rc < 0) kin__queue_forget_tasks(queue);
+    return rc;
 }
 
 static void destroy(kin_queue *queue, _Atomic(void *) *destination);
@@ -91,7 +68,7 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
         return rc;
     }
     /* CRASH: until it is open it is held like a message; the reaper destroys it. */
-    __atomic_store_n(&made->magic, MAGIC_OPENING, __ATOMIC_RELEASE);
+    __atomic_store_n(&made->magic, KIN__MAGIC_QUEUE_OPENING, __ATOMIC_RELEASE);
     kin__allocate_publish(&kin__self.process->held[held]);
     rc = fill(made, &given);
     if (rc < 0) {
@@ -99,7 +76,7 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
         return rc;
     }
     *queue = made;
-    __atomic_store_n(&made->magic, MAGIC_QUEUE, __ATOMIC_RELEASE);
+    __atomic_store_n(&made->magic, KIN__MAGIC_QUEUE, __ATOMIC_RELEASE);
     kin__message_let_go(held);
     return 0;
 }
@@ -217,7 +194,7 @@ static int put_large(kin_queue *queue, const void *bytes, size_t size, kin_deadl
 
 int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadline deadline)
 {
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     if (__builtin_expect(rc < 0, 0)) return rc;
     if (message == NULL && size > 0) return -EINVAL;
     void *outer = kin__touch(queue);
@@ -234,7 +211,7 @@ int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadli
 int kin_queue_reserve(kin_queue *queue, void **message, size_t size)
 {
     struct kin__message *made = NULL;
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     if (rc < 0) return rc;
     if (message == NULL) return -EINVAL;
     if (atomic_load(&queue->ended) != 0) return KIN_ECLOSED;
@@ -246,7 +223,7 @@ int kin_queue_reserve(kin_queue *queue, void **message, size_t size)
 int kin_queue_commit(kin_queue *queue, void *message, kin_deadline deadline)
 {
     struct kin__message *found = NULL;
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     if (rc < 0) return rc;
     if (message == NULL) return -EINVAL;
     rc = kin__message_find(message, &found);
@@ -325,6 +302,7 @@ static long take_inline(kin_queue *queue, const struct kin__record *record, stru
         }
         if (record->size > 0) memcpy(taker->buffer, record->bytes, record->size);
     }
+    kin__queue_take_task(queue);
     kin__stream_consume(&queue->stream, record);
     return TAKEN;
 }
@@ -338,6 +316,7 @@ static long take_block(kin_queue *queue, const struct kin__record *record, struc
         return KIN_EFOREIGN; /* only queues of records have claims that refuse, and those are small */
     int rc = kin__message_hold(record->message);
     if (rc < 0) return rc;
+    kin__queue_take_task(queue);
     kin__stream_consume(&queue->stream, record);
     taker->message = record->message;
     return TAKEN;
@@ -391,7 +370,7 @@ long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_d
                           kin__queue_claim *claim, void *context)
 {
     struct taker taker = {.buffer = buffer, .capacity = capacity, .claim = claim, .context = context};
-    long rc = enter(queue);
+    long rc = kin__queue_enter(queue);
     if (__builtin_expect(rc < 0, 0)) return rc;
     if (buffer == NULL && capacity > 0) return -EINVAL;
     void *outer = kin__touch(queue);
@@ -412,7 +391,7 @@ long kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, kin_deadline
 long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
 {
     struct taker taker = {.in_place = true};
-    long rc = enter(queue);
+    long rc = kin__queue_enter(queue);
     if (rc < 0) return rc;
     if (message == NULL) return -EINVAL;
     void *outer = kin__touch(queue);
@@ -436,7 +415,7 @@ static int end(kin_queue *queue)
 
 int kin_queue_end(kin_queue *queue)
 {
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     return rc < 0 ? rc : end(queue);
 }
 
@@ -476,6 +455,7 @@ static void destroy(kin_queue *queue, _Atomic(void *) *destination)
             ;
         kin__stream_close(&queue->stream);
     }
+    kin__queue_forget_tasks(queue);
     kin__free(queue, destination);
 }
 
@@ -483,7 +463,7 @@ int kin_queue_close(kin_queue *queue)
 {
     struct kin__member *nobody = NULL;
     if (queue == NULL) return 0;
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     if (rc < 0) return rc;
     void *outer = kin__touch(queue);
     /* CRASH: from here the reaper goes on where we died (announce). */
@@ -501,7 +481,7 @@ int kin_queue_close(kin_queue *queue)
 
 long kin_queue_qsize(kin_queue *queue)
 {
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     return rc < 0 ? rc : (long)kin__stream_items(&queue->stream);
 }
 
@@ -515,7 +495,7 @@ int kin_queue_full(kin_queue *queue)
 {
     struct kin__record byte = {.kind = KIN__RECORD_INLINE, .size = 1};
     bool by_bytes;
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     return rc < 0 ? rc : !kin__stream_has_room(&queue->stream, kin__record_charge(&byte), &by_bytes);
 }
 
@@ -527,7 +507,7 @@ static void announce(void *object, struct kin__member *dead)
     if (atomic_load(&queue->closer) == dead) {
         __atomic_store_n(&queue->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
         destroy(queue, &dead->touching);
-    } else if (__atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == MAGIC_QUEUE) {
+    } else if (__atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE) {
         wake_all(queue);
     }
 }
@@ -552,9 +532,9 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
     kin_queue *queue = message->queue;
     /* One that is being closed may still name the message: asked again when that is over. */
     if (queue != NULL && kin__object_kind_of(queue) == KIN__OBJECT_QUEUE &&
-        __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) != MAGIC_QUEUE)
+        __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) != KIN__MAGIC_QUEUE)
         return false;
-    if (queue != NULL && __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == MAGIC_QUEUE) {
+    if (queue != NULL && __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE) {
         if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return false;
         bool in_queue = kin__stream_names(&queue->stream, message);
         bool ours = atomic_load(&message->owner) == identity;
@@ -567,7 +547,8 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
 
 __attribute__((constructor)) static void register_hooks(void)
 {
-    kin__reap_hooks[KIN__OBJECT_QUEUE] = (struct kin__reap_hooks){.announce = announce, .held = settle_queue};
+    kin__reap_hooks[KIN__OBJECT_QUEUE] = (struct kin__reap_hooks){
+        .announce = announce, .held = settle_queue, .forget = kin__queue_settle_tasks};
     kin__reap_hooks[KIN__OBJECT_KINDS] = (struct kin__reap_hooks){.held = settle_message};
 }
 
@@ -576,7 +557,7 @@ __attribute__((constructor)) static void register_hooks(void)
 static int look(const kin_waitable *item)
 {
     kin_queue *queue = (kin_queue *)(uintptr_t)item->object;
-    int rc = enter(queue);
+    int rc = kin__queue_enter(queue);
     return rc < 0 ? rc : may_get(queue);
 }
 

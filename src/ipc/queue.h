@@ -6,6 +6,64 @@
 
 #include <kin/queue.h>
 
+#include "ipc/stream.h"
+#include "memory/region.h"
+
+#define KIN__MAGIC_QUEUE         0x6575657571006b01ull
+#define KIN__MAGIC_QUEUE_OPENING 0x6575657571006b02ull
+
+/* SHARED.
+ *   magic      OPENING → QUEUE by who opens it, → CLOSED by who closes it.
+ *   closer     NULL → the thread that closes it, by CAS.
+ *   ended      0 → 1; seq_cst; a producer looks under the tail's latch.
+ *   by_bytes   somebody has waited for room in bytes: then a wake-up goes to all, because the
+ *              first may be too small a room for the one and large enough for another.
+ *   draining   the message that is being freed by who closes the queue; under the head's latch,
+ *              and cleared with the block (kin__free).
+ *   items, space   events: "there is a message", "there is room".
+ *   taken, finished   of a joinable queue; see joinable.c. */
+struct kin_queue {
+    uint64_t magic;
+    _Atomic uint32_t ended;
+    _Atomic uint32_t by_bytes;
+    _Atomic(struct kin__member *) closer;
+    _Atomic(void *) draining;
+    struct kin__event items __attribute__((aligned(64)));
+    struct kin__event space;
+    _Atomic(void *) taken;
+    struct kin__event finished;
+    struct kin__stream stream;
+};
+
+static inline int kin__queue_enter(const kin_queue *queue)
+{
+    int rc = kin__enter();
+    return __builtin_expect(rc == 0, 1)
+               ? kin__check(queue, offsetof(struct kin_queue, magic), KIN__MAGIC_QUEUE)
+               : rc;
+}
+
+/* ---- joinable.c: tasks taken and not done ----------------------------------------------------- */
+
+static inline bool kin__queue_is_joinable(kin_queue *queue)
+{
+    return atomic_load_explicit(&queue->taken, memory_order_relaxed) != NULL;
+}
+
+int kin__queue_make_joinable(kin_queue *queue);
+void kin__queue_note_task(kin_queue *queue);
+/* Under the head's latch: the message that is about to be taken is a task of this process. */
+static inline void kin__queue_take_task(kin_queue *queue)
+{
+    if (__builtin_expect(kin__queue_is_joinable(queue), 0)) kin__queue_note_task(queue);
+}
+/* When the queue is closed. */
+void kin__queue_forget_tasks(kin_queue *queue);
+/* Of a process that has ended (struct kin__reap_hooks). */
+void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead);
+
+/* ---- queue.c ------------------------------------------------------------------------------------ */
+
 /* Called under the queue's latch with the message that is about to be taken, before it is: it
  * notes whose it becomes, and returns false for a message that is to be dropped.  May be
  * called again for the same message, by another thread, if the first one dies. */

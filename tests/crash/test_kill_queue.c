@@ -415,3 +415,47 @@ TEST(closing_with_messages_in_it, .deadline = 300)
     scene.queue = outer;
     scene_close(&scene);
 }
+
+/* A consumer of tasks dies while it takes one or says that it is done: nobody waits for it. */
+static void open_task(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_queue_put(scene->queue, scene->message, scene->size, KIN_NOW));
+}
+
+static void take_and_finish(void *context)
+{
+    struct scene *scene = context;
+    char bytes[100];
+    CHECK_EQ(kin_queue_get(scene->queue, bytes, sizeof bytes, KIN_FOREVER), (long)scene->size);
+    CHECK_OK(kin_queue_task_done(scene->queue));
+}
+
+static void survive_tasks(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    char bytes[100];
+    (void)step;
+    kin_sweep();
+    if (kin_queue_get(scene->queue, bytes, sizeof bytes, KIN_NOW) > 0) {
+        CHECK(!finished);
+        CHECK_OK(kin_queue_task_done(scene->queue));
+    }
+    CHECK_OK(kin_queue_join(scene->queue, kin_in_s(5)));
+    CHECK_RC(kin_queue_task_done(scene->queue), KIN_ENOTASK);
+}
+
+TEST(taking_and_finishing_a_task, .deadline = 300)
+{
+    struct scene scene = {.size = 40};
+    CHECK_OK(kin_queue_open(&scene.queue, &(kin_queue_options){.joinable = 1}));
+    open_task(&scene);
+    take_and_finish(&scene);
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = open_task,
+                                                                .prepare = join_family,
+                                                                .operation = take_and_finish,
+                                                                .survive = survive_tasks,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 200);
+    CHECK_OK(kin_queue_close(scene.queue));
+}

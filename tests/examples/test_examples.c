@@ -293,6 +293,13 @@ TEST(c06_sums)
     CHECK_STR(example_line[6], "the consumer ends: the queue was empty until the deadline");
 }
 
+TEST(c07_joinable)
+{
+    example_run("c07_joinable");
+    example_expect("1 squared is 1", "2 squared is 4", "3 squared is 9", "4 squared is 16", "5 squared is 25",
+                   "all tasks are done", "once more: every task that was taken is done already");
+}
+
 TEST(c08_pipe)
 {
     example_run("c08_pipe");

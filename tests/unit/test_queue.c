@@ -20,7 +20,7 @@
 static kin_queue *open_queue(size_t max_items, size_t max_bytes)
 {
     kin_queue *queue = NULL;
-    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){max_items, max_bytes}), 0);
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.max_items = max_items, .max_bytes = max_bytes}), 0);
     return queue;
 }
 

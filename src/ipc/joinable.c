@@ -1,0 +1,138 @@
+/* joinable.c: queues of tasks: who has taken how many that are not done yet, and waiting until
+ * there are none.
+ *
+ * Invariants:
+ *  - A message is unfinished while it is in the queue or counted in `taken`; it goes from the one to
+ *    the other under the head's latch, and is counted before it leaves: at no moment is it in neither.
+ *  - `taken` has a count for each process of the family.  Those of a process that has ended are
+ *    dropped by the reaper: its tasks count as done, and nobody waits for them.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "ipc/queue.h"
+#include "memory/allocator.h"
+
+/* SHARED, in a block of its own, one for each process slot.  Written under the head's latch, by the
+ * process or by the reaper; read under it. */
+typedef _Atomic uint32_t counts[];
+
+static _Atomic uint32_t *counts_of(kin_queue *queue)
+{
+    return *(counts *)atomic_load_explicit(&queue->taken, memory_order_relaxed);
+}
+
+static uint32_t own_slot(void)
+{
+    return (uint32_t)(kin__self.process - kin__family.processes);
+}
+
+int kin__queue_make_joinable(kin_queue *queue)
+{
+    size_t size = kin__family.header->process_limit * sizeof(_Atomic uint32_t);
+    int rc = 0;
+    void *block = kin__allocate(size, &rc);
+    if (block == NULL) return rc;
+    memset(block, 0, size);
+    kin__allocate_publish(&queue->taken);
+    return 0;
+}
+
+void kin__queue_forget_tasks(kin_queue *queue)
+{
+    void *block = atomic_load(&queue->taken);
+    if (block != NULL) kin__free(block, &queue->taken);
+}
+
+void kin__queue_note_task(kin_queue *queue)
+{
+    /* CRASH: counted and still in the queue: the reaper drops the count, the message stays. */
+    atomic_fetch_add(&counts_of(queue)[own_slot()], 1);
+}
+
+/* Under the head's latch: a process that has a task, other things being equal this one; the number of
+ * slots if there is none. */
+static uint32_t find_holder(kin_queue *queue)
+{
+    _Atomic uint32_t *count = counts_of(queue);
+    uint32_t high = atomic_load(&kin__family.header->process_high);
+    uint32_t own = own_slot();
+    if (atomic_load(&count[own]) != 0) return own;
+    for (uint32_t i = 0; i < high; i++)
+        if (atomic_load(&count[i]) != 0) return i;
+    return high;
+}
+
+/* Under the head's latch. */
+static bool all_done(kin_queue *queue)
+{
+    return find_holder(queue) == atomic_load(&kin__family.header->process_high) &&
+           kin__stream_items(&queue->stream) == 0;
+}
+
+static int enter(kin_queue *queue)
+{
+    int rc = kin__queue_enter(queue);
+    return rc == 0 && !kin__queue_is_joinable(queue) ? -EINVAL : rc;
+}
+
+int kin_queue_task_done(kin_queue *queue)
+{
+    int rc = enter(queue);
+    if (rc < 0) return rc;
+    void *outer = kin__touch(queue);
+    rc = kin__stream_lock_head(&queue->stream, KIN_FOREVER);
+    if (rc >= 0) {
+        uint32_t holder = find_holder(queue);
+        rc = holder == atomic_load(&kin__family.header->process_high) ? KIN_ENOTASK : 0;
+        /* CRASH: after it the task is done; the reaper tells those who wait (announce in queue.c). */
+        if (rc == 0) atomic_fetch_sub(&counts_of(queue)[holder], 1);
+        bool finished = rc == 0 && all_done(queue);
+        kin__latch_release(&queue->stream.head.latch);
+        if (finished) kin__event_notify(&queue->finished, INT32_MAX);
+    }
+    kin__untouch(outer);
+    return rc;
+}
+
+/* 1 or 0: is nothing unfinished?  Or an error. */
+static int is_finished(kin_queue *queue, kin_deadline deadline)
+{
+    int rc = enter(queue);
+    if (rc == 0) rc = kin__stream_lock_head(&queue->stream, deadline);
+    if (rc < 0) return rc;
+    rc = all_done(queue);
+    kin__latch_release(&queue->stream.head.latch);
+    return rc;
+}
+
+int kin_queue_join(kin_queue *queue, kin_deadline deadline)
+{
+    for (;;) {
+        int rc = is_finished(queue, deadline);
+        if (rc != 0) return rc < 0 ? rc : 0;
+        uint32_t seen = kin__event_prepare(&queue->finished);
+        rc = is_finished(queue, deadline);
+        int slept = rc == 0 ? kin__event_sleep(&queue->finished, seen, deadline) : 0;
+        if (slept == 1 && is_finished(queue, deadline) == 1) kin__rescued(&queue->finished.point, seen);
+        kin__event_done(&queue->finished);
+        if (rc == 0 && slept < 0) return is_finished(queue, deadline) == 1 ? 0 : slept;
+    }
+}
+
+void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead)
+{
+    kin_queue *queue = object;
+    if (__atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) != KIN__MAGIC_QUEUE ||
+        !kin__queue_is_joinable(queue))
+        return;
+    if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return;
+    /* Who closes it frees the counts only after it has had the latch as well. */
+    bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
+    if (open) atomic_store(&counts_of(queue)[dead - kin__family.processes], 0);
+    bool finished = open && all_done(queue);
+    kin__latch_release(&queue->stream.head.latch);
+    if (finished) kin__waiters_wake_all(&queue->finished.point);
+}
