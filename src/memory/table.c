@@ -30,35 +30,6 @@ static pthread_mutex_t joining = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t leave_key;
 
-/* ---- the robust list ----------------------------------------------------------------------- */
-
-/* A list entry's predecessor field lies before its `next`; the low bit of a pointer marks
- * priority-inheritance mutexes of libc's. */
-static void **previous_of(void *entry)
-{
-    return (void **)((uintptr_t)entry & ~(uintptr_t)1) - 1;
-}
-
-void kin__robust_insert(struct kin__robust *entry)
-{
-    struct kin__robust_list *list = kin__self.robust;
-    entry->next = list->next;
-    entry->prev = &list->next;
-    *previous_of(list->next) = &entry->next;
-    /* CRASH: until this store the kernel knows the word by the pending note alone. */
-    atomic_signal_fence(memory_order_seq_cst);
-    list->next = &entry->next;
-}
-
-void kin__robust_remove(struct kin__robust *entry)
-{
-    *previous_of(entry->next) = entry->prev;
-    *(void **)((uintptr_t)entry->prev & ~(uintptr_t)1) = entry->next;
-    atomic_signal_fence(memory_order_seq_cst);
-    entry->prev = NULL;
-    entry->next = NULL;
-}
-
 /* ---- leaving ---------------------------------------------------------------------------------- */
 
 static void vacate(struct kin__member *member)

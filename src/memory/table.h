@@ -191,10 +191,31 @@ struct kin__wait_point *kin__waiting_on(struct kin__member *member, int depth);
 int kin__member_borrow(void);
 void kin__member_return(void);
 
+/* A list entry's predecessor field lies before its `next`; the low bit of a pointer marks
+ * priority-inheritance mutexes of libc's. */
+static inline void **kin__robust_previous(void *entry)
+{
+    return (void **)((uintptr_t)entry & ~(uintptr_t)1) - 1;
+}
+
 /* Puts an owner word that the calling thread has just taken into its robust list, or takes it
  * out.  The word is noted as pending meanwhile. */
-void kin__robust_insert(struct kin__robust *entry);
-void kin__robust_remove(struct kin__robust *entry);
+static inline void kin__robust_insert(struct kin__robust *entry)
+{
+    struct kin__robust_list *list = kin__self.robust;
+    entry->next = list->next;
+    entry->prev = &list->next;
+    *kin__robust_previous(list->next) = &entry->next;
+    /* CRASH: until this store the kernel knows the word by the pending note alone. */
+    atomic_signal_fence(memory_order_seq_cst);
+    list->next = &entry->next;
+}
+static inline void kin__robust_remove(struct kin__robust *entry)
+{
+    *kin__robust_previous(entry->next) = entry->prev;
+    *(void **)((uintptr_t)entry->prev & ~(uintptr_t)1) = entry->next;
+    atomic_signal_fence(memory_order_seq_cst);
+}
 
 /* Claims an entry of the calling process's table of held messages: 0, KIN_EHELD, -ENOMEM. */
 int kin__held_claim(uint32_t *index);

@@ -128,7 +128,7 @@ static int wait_once(kin_condition *condition, kin_deadline deadline)
 {
     struct kin__mutex *mutex = condition->mutex;
     uint64_t magic = condition->lock_magic;
-    uint32_t depth = mutex->depth;
+    uint64_t depth = kin__mutex_depth(mutex);
     uint32_t seen = kin__event_prepare(&condition->changed);
     /* CRASH: with the lock, the next owner is told; without it, a sleeper is uncounted. */
     kin__mutex_free(mutex);
@@ -136,7 +136,7 @@ static int wait_once(kin_condition *condition, kin_deadline deadline)
     kin__event_done(&condition->changed);
     int acquired = kin__mutex_check(mutex, magic);
     if (acquired == 0) acquired = kin__mutex_acquire(mutex, magic, KIN_FOREVER);
-    if (acquired >= 0) mutex->depth = depth;
+    if (acquired >= 0) kin__mutex_set_special(mutex, kin__mutex_special(mutex) | depth);
     return acquired != 0 ? acquired : rc;
 }
 

@@ -13,12 +13,6 @@ struct kin_lock {
     struct kin__mutex mutex;
 };
 
-static int enter(const kin_lock *lock)
-{
-    int rc = kin__enter();
-    return __builtin_expect(rc == 0, 1) ? kin__mutex_check(lock, MAGIC_LOCK) : rc;
-}
-
 struct kin__mutex *kin__lock_mutex(kin_lock *lock, uint64_t *magic)
 {
     *magic = MAGIC_LOCK;
@@ -48,7 +42,7 @@ int kin_lock_open(kin_lock **lock)
 int kin_lock_close(kin_lock *lock)
 {
     if (lock == NULL) return 0;
-    int rc = enter(lock);
+    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
     /* One inside another object is closed with that. */
     if (rc == 0 && kin__object_kind_of(lock) != KIN__OBJECT_LOCK) rc = -EPERM;
     if (rc == 0) rc = kin__mutex_shut(&lock->mutex, MAGIC_LOCK);
@@ -57,36 +51,36 @@ int kin_lock_close(kin_lock *lock)
 
 int kin_lock_acquire(kin_lock *lock, kin_deadline deadline)
 {
-    int rc = enter(lock);
+    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
     return __builtin_expect(rc < 0, 0) ? rc : kin__mutex_acquire(&lock->mutex, MAGIC_LOCK, deadline);
 }
 
 int kin_lock_release(kin_lock *lock)
 {
-    int rc = enter(lock);
+    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
     return __builtin_expect(rc < 0, 0) ? rc : kin__mutex_release(&lock->mutex);
 }
 
 int kin_lock_locked(kin_lock *lock)
 {
-    int rc = enter(lock);
+    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
     return rc < 0 ? rc : (atomic_load(&lock->mutex.robust.point.word) & KIN__WORD_OWNER) != 0;
 }
 
 int kin_lock_owner_sized(kin_lock *lock, kin_owner *owner, size_t size)
 {
-    int rc = enter(lock);
+    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
     return rc < 0 ? rc : kin__mutex_tell(&lock->mutex, kin__mutex_owner, owner, size);
 }
 
 int kin_lock_last_death_sized(kin_lock *lock, kin_owner *dead, size_t size)
 {
-    int rc = enter(lock);
+    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
     return rc < 0 ? rc : kin__mutex_tell(&lock->mutex, kin__mutex_last_death, dead, size);
 }
 
 int kin_lock_mark_repaired(kin_lock *lock)
 {
-    int rc = enter(lock);
+    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
     return rc < 0 ? rc : kin__mutex_mark_repaired(&lock->mutex);
 }

@@ -21,9 +21,8 @@ void kin__mutex_init(struct kin__mutex *mutex, struct kin__mutex_plan plan, uint
     mutex->robust.point.kind = KIN__POINT_OWNER;
     atomic_store(&mutex->robust.point.word, 0);
     atomic_store(&mutex->owner, 0);
-    atomic_store(&mutex->state, KIN__MUTEX_FINE);
+    atomic_store(&mutex->special, 0);
     atomic_store(&mutex->dead, 0);
-    mutex->depth = 0;
     mutex->recursive = plan.recursive;
     mutex->strict = plan.strict;
     __atomic_store_n(&mutex->robust.magic, magic, __ATOMIC_RELEASE);
@@ -79,8 +78,8 @@ static int wait_for_it(struct kin__mutex *mutex, uint64_t magic, kin_deadline de
 static int deepen(struct kin__mutex *mutex)
 {
     if (!mutex->recursive) return -EDEADLK;
-    if (mutex->depth == UINT32_MAX) return KIN_EHELD;
-    mutex->depth++;
+    if (kin__mutex_depth(mutex) == UINT32_MAX) return KIN_EHELD;
+    kin__mutex_set_special(mutex, kin__mutex_special(mutex) + 1);
     return 0;
 }
 
@@ -106,19 +105,20 @@ void kin__mutex_adopt(struct kin__mutex *mutex)
 {
     uint64_t dead = atomic_load_explicit(&mutex->owner, memory_order_relaxed);
     kin_exit_status status = {.kind = KIN_UNKNOWN};
+    /* One that lives is not the dead one, which did not come as far as to leave its name. */
+    if (kin__member_pid(kin__member_of_thread((uint32_t)dead)) == kin__identity_pid(dead)) dead = 0;
     if (dead != 0) kin__os_process_end(kin__identity_pid(dead), &status);
     atomic_store(&mutex->dead, 0);
     atomic_store(&mutex->dead_end, end_word(&status));
     atomic_store(&mutex->dead, dead != 0 ? dead : UINT64_MAX);
-    mutex->depth = 0;
-    if (mutex->strict && atomic_load(&mutex->state) == KIN__MUTEX_FINE)
-        atomic_store(&mutex->state, KIN__MUTEX_UNREPAIRED);
+    uint64_t special = kin__mutex_special(mutex) >> 32 << 32;
+    kin__mutex_set_special(mutex, mutex->strict && special == 0 ? KIN__MUTEX_UNREPAIRED : special);
 }
 
 int kin__mutex_mark_repaired(struct kin__mutex *mutex)
 {
     if (!kin__mutex_held_by_me(mutex)) return -EPERM;
-    atomic_store(&mutex->state, KIN__MUTEX_FINE);
+    kin__mutex_set_special(mutex, kin__mutex_depth(mutex));
     return 0;
 }
 

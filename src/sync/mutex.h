@@ -24,28 +24,29 @@
 
 #define KIN__HOLDS_MOST 1000
 
-enum { KIN__MUTEX_FINE = 0, KIN__MUTEX_UNREPAIRED = 1, KIN__MUTEX_UNUSABLE = 2 };
+/* What `special` says besides the depth, which is in its lower half. */
+#define KIN__MUTEX_UNREPAIRED ((uint64_t)1 << 32)
+#define KIN__MUTEX_UNUSABLE   ((uint64_t)1 << 33)
 
 /* SHARED.
  *   robust      see struct kin__robust.
- *   owner       pid and thread id of the holder, for who asks about it or finds it dead; 0 while
- *               nobody holds it.  Written by the holder, relaxed; the next holder reads it after
- *               taking the word from the kernel's hands.
- *   depth       how often the holder has it beyond the first time.  By the holder.
+ *   owner       pid and thread id of the holder, or of the last one: for who finds it dead.  Written
+ *               by the holder, relaxed, if it is another than the one before: a store for each
+ *               acquisition would be felt.
+ *   special     how often the holder has it beyond the first time; and what became of the data after
+ *               a death, if `strict`.  0 for nearly every lock at nearly every time.  Written by the
+ *               holder; the word's exchange and CAS pass it on.
  *   recursive, strict   constant once open.
- *   state       what became of the data after a death, if `strict`.  By the holder; the word's
- *               exchange and CAS pass it on.
  *   dead        identity and end of the last holder that died: written by the one who is told,
  *   dead_end    read by who asks; `dead` is zero while dead_end changes. */
 struct kin__mutex {
     struct kin__robust robust;
     _Atomic uint64_t owner;
-    uint32_t depth;
+    _Atomic uint64_t special;
     uint8_t recursive;
     uint8_t strict;
-    _Atomic uint16_t state;
-    _Atomic uint64_t dead;
     _Atomic uint32_t dead_end;
+    _Atomic uint64_t dead;
 };
 
 /* Options of a mutex. */
@@ -79,9 +80,16 @@ int kin__mutex_mark_repaired(struct kin__mutex *mutex);
 struct kin__mutex *kin__lock_mutex(kin_lock *lock, uint64_t *magic);
 struct kin__mutex *kin__rlock_mutex(kin_rlock *rlock, uint64_t *magic);
 
-static inline int kin__mutex_check(const void *object, uint64_t magic)
+static inline __attribute__((always_inline)) int kin__mutex_check(const void *object, uint64_t magic)
 {
     return kin__check(object, offsetof(struct kin__robust, magic), magic);
+}
+
+/* What every public function on one begins with. */
+static inline __attribute__((always_inline)) int kin__mutex_enter(const void *object, uint64_t magic)
+{
+    int rc = kin__enter();
+    return __builtin_expect(rc == 0, 1) ? kin__mutex_check(object, magic) : rc;
 }
 
 static inline bool kin__word_is_mine(uint32_t word)
@@ -123,30 +131,43 @@ static inline void kin__hold_free(struct kin__robust *robust)
     kin__pending_clear();
 }
 
+/* By the holder. */
+static inline uint64_t kin__mutex_special(const struct kin__mutex *mutex)
+{
+    return atomic_load_explicit(&mutex->special, memory_order_relaxed);
+}
+static inline void kin__mutex_set_special(struct kin__mutex *mutex, uint64_t special)
+{
+    atomic_store_explicit(&mutex->special, special, memory_order_relaxed);
+}
+static inline uint32_t kin__mutex_depth(const struct kin__mutex *mutex)
+{
+    return (uint32_t)kin__mutex_special(mutex);
+}
+
 static inline bool kin__mutex_take(struct kin__mutex *mutex, uint32_t seen)
 {
     if (!kin__hold_take(&mutex->robust, seen)) return false;
-    /* CRASH: dead before the store of the owner: the next one is told, but not who died. */
     if (__builtin_expect((seen & KIN__WORD_DIED) != 0, 0)) kin__mutex_adopt(mutex);
-    atomic_store_explicit(&mutex->owner, kin__self.identity, memory_order_relaxed);
+    /* CRASH: dead before it: the next one finds that `owner` is alive, and does not know who died. */
+    if (atomic_load_explicit(&mutex->owner, memory_order_relaxed) != kin__self.identity)
+        atomic_store_explicit(&mutex->owner, kin__self.identity, memory_order_relaxed);
     return true;
 }
 
 /* Gives it back however often the caller holds it. */
 static inline void kin__mutex_free(struct kin__mutex *mutex)
 {
-    if (__builtin_expect(atomic_load_explicit(&mutex->state, memory_order_relaxed) != KIN__MUTEX_FINE, 0))
-        atomic_store_explicit(&mutex->state, KIN__MUTEX_UNUSABLE, memory_order_relaxed);
-    mutex->depth = 0;
-    atomic_store_explicit(&mutex->owner, 0, memory_order_relaxed);
+    uint64_t special = kin__mutex_special(mutex);
+    if (__builtin_expect(special != 0, 0))
+        kin__mutex_set_special(mutex, special >> 32 != 0 ? KIN__MUTEX_UNUSABLE : 0);
     kin__hold_free(&mutex->robust);
 }
 
-/* The end of every acquisition: one that is unusable is given back again. */
+/* The end of every acquisition that took the word: one that is unusable is given back again. */
 static inline int kin__mutex_admit(struct kin__mutex *mutex, uint32_t died)
 {
-    if (__builtin_expect(atomic_load_explicit(&mutex->state, memory_order_relaxed) == KIN__MUTEX_UNUSABLE,
-                         0)) {
+    if (__builtin_expect(kin__mutex_special(mutex) == KIN__MUTEX_UNUSABLE, 0)) {
         kin__mutex_free(mutex);
         return KIN_EUNREPAIRED;
     }
@@ -169,10 +190,12 @@ static inline int kin__mutex_release(struct kin__mutex *mutex)
 {
     if (__builtin_expect(!kin__mutex_held_by_me(mutex), 0)) return -EPERM;
     if (__builtin_expect(kin__self.robust->pending != NULL, 0)) return -EDEADLK;
-    if (mutex->depth > 0)
-        mutex->depth--;
-    else
-        kin__mutex_free(mutex);
+    uint64_t special = kin__mutex_special(mutex);
+    if (__builtin_expect((uint32_t)special > 0, 0)) {
+        kin__mutex_set_special(mutex, special - 1);
+        return 0;
+    }
+    kin__mutex_free(mutex);
     return 0;
 }
 
