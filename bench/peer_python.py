@@ -1,6 +1,7 @@
 """peer_python.py: Python's multiprocessing, measured by itself.  Prints the seconds.
 
     peer_python.py lock|semaphore PROCESSES COUNT
+    peer_python.py condition PROCESSES COUNT
     peer_python.py array PROCESSES ITEMS COUNT
     peer_python.py queue SIZE PRODUCERS CONSUMERS COUNT
     peer_python.py trip queue|pipe CPU CPU COUNT
@@ -60,6 +61,39 @@ def lock(processes, count, make=fork.Lock):
 
     seconds = together([work] * processes)
     assert counter.value == each * processes
+    return seconds
+
+
+def condition(processes, count):
+    """Two in turns, or more of them all at once; see condition.h."""
+    processes, count = int(processes), int(count)
+    changed = fork.Condition(fork.Lock())
+    number, arrived = fork.RawValue("l", 0), fork.RawValue("i", 0)
+
+    def in_turns(index):
+        for _ in range(count):
+            with changed:
+                while number.value % 2 != index:
+                    changed.wait()
+                number.value += 1
+                changed.notify()
+
+    def at_once():
+        for turn in range(count):
+            with changed:
+                arrived.value += 1
+                if arrived.value == processes:
+                    arrived.value = 0
+                    number.value += 1
+                    changed.notify_all()
+                while number.value == turn:
+                    changed.wait()
+
+    if processes == 2:
+        seconds = together([lambda: in_turns(0), lambda: in_turns(1)])
+    else:
+        seconds = together([at_once] * processes)
+    assert number.value == count * (2 if processes == 2 else 1)
     return seconds
 
 
@@ -250,6 +284,7 @@ def run_commands(count):
 
 def main():
     measured = {
+        "condition": condition,
         "lock": lock,
         "semaphore": semaphore,
         "array": array,
