@@ -52,8 +52,9 @@ KIN_API int kin_lock_close(kin_lock *lock);
  * thread that held it before died (or exec'ed) with it; this is told once.
  * Safe for threads.  A child made by fork does not hold what its parent holds.  Not for
  * signal handlers, except with KIN_NOW.
- * Errors: -ETIMEDOUT, -EDEADLK (this thread holds it already), KIN_EHELD (it holds 1000
- * locks), KIN_EUNREPAIRED (strict locks), KIN_ECLOSED, KIN_EFOREIGN, -EINVAL (NULL), KIN_ESLOTS. */
+ * Errors: -ETIMEDOUT, -EDEADLK (this thread holds it already, or see kin_deadlock_text), KIN_EHELD
+ * (it holds 1000 locks), KIN_EUNREPAIRED (strict locks), KIN_ECLOSED, KIN_EFOREIGN, -EINVAL (NULL),
+ * KIN_ESLOTS. */
 KIN_API int kin_lock_acquire(kin_lock *lock, kin_deadline deadline);
 
 /* kin_lock_release gives the lock back and lets one who waits have it.  Does not wait.
@@ -99,6 +100,14 @@ static inline int kin_lock_last_death(kin_lock *lock, kin_owner *dead)
  * for strict locks; for others, and without a death, it does nothing.  Does not block.
  * Errors: -EPERM (the calling thread does not hold it), and those of kin_lock_locked. */
 KIN_API int kin_lock_mark_repaired(kin_lock *lock);
+
+/* kin_deadlock_text writes what the calling thread's last -EDEADLK for a cycle was about, such as
+ * "thread 12 of process 12 (cook) waits for the lock at 0x…, held by thread 14 of process 14 (…),
+ * which waits …", and returns the length it would have, like snprintf; 0 when there was none.
+ * With KIN_DEBUG=deadlock in the environment of a process, a wait of its threads for a lock, an
+ * rlock or to write in an rwlock fails with -EDEADLK at once when it closes a cycle of threads
+ * of the family that wait for each other in that way.  Does not block.  Errors: -EINVAL (NULL). */
+KIN_API int kin_deadlock_text(char *text, size_t size);
 
 KIN_END
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "memory/reap.h"
+#include "sync/deadlock.h"
 #include "sync/mutex.h"
 
 #define MAGIC_CONDITION 0x646e6f636e696b01ull
@@ -135,7 +136,11 @@ static int wait_once(kin_condition *condition, kin_deadline deadline)
     int rc = sleep_on(condition, seen, deadline);
     kin__event_done(&condition->changed);
     int acquired = kin__mutex_check(mutex, magic);
-    if (acquired == 0) acquired = kin__mutex_acquire(mutex, magic, KIN_FOREVER);
+    if (acquired == 0) {
+        kin__deadlock_bear(true);
+        acquired = kin__mutex_acquire(mutex, magic, KIN_FOREVER);
+        kin__deadlock_bear(false);
+    }
     if (acquired >= 0) kin__mutex_set_special(mutex, kin__mutex_special(mutex) | depth);
     return acquired != 0 ? acquired : rc;
 }

@@ -6,6 +6,7 @@
 
 #include "memory/reap.h"
 #include "os/os.h"
+#include "sync/deadlock.h"
 
 /* ---- opening and closing ---------------------------------------------------------------------- */
 
@@ -65,6 +66,7 @@ static int wait_for_it(struct kin__mutex *mutex, uint64_t magic, kin_deadline de
             if (kin__mutex_take(mutex, seen)) break;
             continue;
         }
+        if (kin__deadlock_watched() && (rc = kin__deadlock_check(point)) < 0) break;
         rc = kin__sleep(point, seen, deadline);
         if (rc == 1 && (atomic_load(&point->word) & KIN__WORD_OWNER) == 0) kin__rescued(point, seen);
         if (rc >= 0) rc = kin__mutex_check(mutex, magic);

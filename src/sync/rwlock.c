@@ -20,6 +20,7 @@
 #include "memory/object.h"
 #include "memory/reap.h"
 #include "os/os.h"
+#include "sync/deadlock.h"
 #include "sync/mutex.h"
 
 #define MAGIC_RWLOCK 0x6c77726e696b0101ull
@@ -303,7 +304,9 @@ static int wait_for_reader(struct reader *reader, kin_deadline deadline)
     while (rc >= 0) {
         uint32_t seen = atomic_load(&point->word);
         if ((seen & KIN__WORD_OWNER) == 0) break;
-        rc = kin__word_is_mine(seen) ? -EDEADLK : kin__sleep(point, seen, deadline);
+        if (kin__word_is_mine(seen)) rc = -EDEADLK;
+        if (rc == 0 && kin__deadlock_watched()) rc = kin__deadlock_check(point);
+        if (rc == 0) rc = kin__sleep(point, seen, deadline) == -ETIMEDOUT ? -ETIMEDOUT : 0;
     }
     kin__waiters_leave(point);
     return rc < 0 ? rc : 0;
