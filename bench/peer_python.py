@@ -5,6 +5,8 @@
     peer_python.py array PROCESSES ITEMS COUNT
     peer_python.py queue SIZE PRODUCERS CONSUMERS COUNT
     peer_python.py trip queue|pipe CPU CPU COUNT
+    peer_python.py pipe SIZE COUNT
+    peer_python.py connect COUNT
     peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
     peer_python.py subprocess call|output|large MEGABYTES COUNT
     peer_python.py pool map|map1|unordered|unordered1|window|executor|stream|open COUNT
@@ -18,6 +20,7 @@ import collections
 import concurrent.futures
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import subprocess
 import sys
@@ -167,6 +170,37 @@ def trip(kind, cpu_of_asker, cpu_of_answerer, count):
     return together([asker, answerer])
 
 
+def pipe(size, count):
+    count = int(count)
+    message = b"x" * int(size)
+    near, far = fork.Pipe()
+
+    def send():
+        for _ in range(count):
+            near.send_bytes(message)
+
+    def receive():
+        for _ in range(count):
+            assert len(far.recv_bytes()) == len(message)
+
+    return together([send, receive])
+
+
+def connect(count):
+    count = int(count)
+    listener = multiprocessing.connection.Listener(("127.0.0.1", 0), authkey=b"correct horse")
+
+    def accept():
+        for _ in range(count):
+            listener.accept().close()
+
+    def client():
+        for _ in range(count):
+            multiprocessing.connection.Client(listener.address, authkey=b"correct horse").close()
+
+    return together([accept, client])
+
+
 def nothing():
     pass
 
@@ -290,6 +324,8 @@ def main():
         "array": array,
         "queue": queue,
         "trip": trip,
+        "pipe": pipe,
+        "connect": connect,
         "process": process,
         "subprocess": run_subprocess,
         "pool": pool,
