@@ -48,7 +48,12 @@ static int send_locked(kin_connection *connection, struct kin__part *parts, size
 {
     int rc = kin__lock_until(&connection->sending, deadline);
     if (rc < 0) return rc;
-    rc = connection->torn ? -EPIPE : send_all(connection, parts, count, descriptor, deadline);
+    /* The network takes a message in part when its buffer is nearly full.  Where there is a deadline it
+     * is begun only when there is room for tens of kilobytes; a Unix socket takes those whole. */
+    if (!connection->local && deadline != KIN_FOREVER)
+        rc = kin__os_wait_ready(connection->handle.descriptor, KIN__WRITABLE, deadline);
+    if (connection->torn) rc = -EPIPE;
+    if (rc == 0) rc = send_all(connection, parts, count, descriptor, deadline);
     pthread_mutex_unlock(&connection->sending);
     return rc;
 }

@@ -12,6 +12,7 @@
 
 #include <kin/connection.h>
 #include <kin/error.h>
+#include <kin/listener.h>
 
 /* A connection, and the bare other end. */
 static kin_connection *open_stream(int *other)
@@ -162,6 +163,35 @@ TEST(a_full_stream_loses_nothing)
     }
     CHECK_OK(kin_connection_close(there));
     CHECK_OK(kin_connection_close(connection));
+}
+
+TEST(a_full_network_connection_loses_nothing)
+{
+    struct numbered {
+        int number;
+        char rest[1000];
+    } message = {0};
+    kin_listener *listener = NULL;
+    kin_connection *here = NULL, *there = NULL;
+    int rc;
+    CHECK_OK(kin_listener_open(&listener, "tcp://127.0.0.1:0", NULL));
+    CHECK_OK(kin_client_open(&there, kin_listener_address(listener), NULL, KIN_FOREVER));
+    CHECK_OK(kin_listener_accept(listener, &here, KIN_FOREVER));
+    for (int round = 0; round < 3; round++) {
+        int sent = 0;
+        for (; (rc = kin_connection_send(there, &message, sizeof message, KIN_NOW)) == 0; sent++)
+            message.number++;
+        CHECK_RC(rc, -ETIMEDOUT);
+        CHECK_GT(sent, 10);
+        for (int i = message.number - sent; i < message.number; i++) {
+            struct numbered got;
+            CHECK_RC(kin_connection_recv(here, &got, sizeof got, KIN_FOREVER), sizeof got);
+            CHECK_EQ(got.number, i);
+        }
+    }
+    CHECK_OK(kin_connection_close(here));
+    CHECK_OK(kin_connection_close(there));
+    CHECK_OK(kin_listener_close(listener));
 }
 
 TEST(messages_of_any_size)
