@@ -64,6 +64,14 @@ KIN_API int kin_process_is_alive(kin_process *process);
 KIN_API int kin_process_terminate(kin_process *process);
 KIN_API int kin_process_kill(kin_process *process);
 
+/* kin_process_end_tree ends the child and all its descendants, programs that it has started too:
+ * SIGTERM to each, and SIGKILL to those that are left at `grace` (KIN_NOW: at once); then it waits
+ * for their ends.  See kin_subprocess_end_tree for which processes are meant; those of a child that
+ * has ended before are not found.  Safe for threads.
+ * Errors: -ETIMEDOUT (a killed process has not ended for 5 seconds), -EPERM (one has changed its
+ * user), -ENOENT (/proc is not mounted), -ENOMEM, -EMFILE, -EINVAL (NULL), KIN_ENOTCHILD. */
+KIN_API int kin_process_end_tree(kin_process *process, kin_deadline grace);
+
 enum kin_exit_kind {
     KIN_RUNNING = 0,
     KIN_EXITED = 1,   /* by exit; code is set */

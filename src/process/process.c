@@ -22,6 +22,7 @@
 #include "memory/waitable.h"
 #include "os/os.h"
 #include "process/fork.h"
+#include "process/tree.h"
 #include "thread/thread.h"
 
 #define NAME_SIZE 64
@@ -329,6 +330,22 @@ int kin_process_terminate(kin_process *process)
 int kin_process_kill(kin_process *process)
 {
     return send_signal(process, SIGKILL);
+}
+
+int kin_process_end_tree(kin_process *process, kin_deadline grace)
+{
+    int rc = check(process);
+    if (rc < 0) return rc;
+    kin__child_lock();
+    bool ended = process->ended;
+    process->pins++;
+    kin__child_unlock();
+    const struct kin__root root = {process->pid, process->descriptor};
+    if (!ended) rc = kin__tree_end(&(struct kin__tree){.roots = &root, .count = 1}, grace);
+    unpin(process);
+    /* Collects it, so that nobody has to wait for a slice to learn of it. */
+    int over = has_ended(process);
+    return rc < 0 ? rc : over < 0 ? over : 0;
 }
 
 int kin_process_exit_status_sized(kin_process *process, kin_exit_status *status, size_t size)

@@ -122,7 +122,11 @@ int kin_subprocess_exit_code(kin_subprocess *subprocess, int *code)
 
 int kin_subprocess_pid(kin_subprocess *subprocess)
 {
-    return subprocess == NULL ? -EINVAL : subprocess->commands[subprocess->count - 1].pid;
+    int rc = kin__subprocess_enter(subprocess);
+    if (rc < 0) return rc;
+    rc = subprocess->commands[subprocess->count - 1].pid;
+    kin__subprocess_leave(subprocess);
+    return rc;
 }
 
 int kin_subprocess_sentinel(kin_subprocess *subprocess)

@@ -31,6 +31,7 @@ struct member {
     int pid;
     int descriptor; /* -1: it has ended */
     bool root;
+    bool told; /* to end */
     uint64_t start;
 };
 
@@ -103,7 +104,6 @@ static int enlist(struct hunt *hunt, const struct kin__process_note *note, int s
         return 0;
     }
     fail(hunt, kin__os_process_signal(member.descriptor, signal));
-    if (signal == SIGTERM) kin__os_process_signal(member.descriptor, SIGCONT);
     return 1;
 }
 
@@ -163,7 +163,7 @@ static bool is_moving(const struct hunt *hunt, const struct kin__process_note *n
     return strchr("TtZX", note->state) == NULL && is_member(hunt, note);
 }
 
-/* Looks at all processes; how many are new, which get the signal. */
+/* Looks at all processes; how many are new, which get the signal (0: none). */
 static int look(struct hunt *hunt, int signal)
 {
     struct kin__process_note *notes;
@@ -209,16 +209,27 @@ static int wait_for_one(struct hunt *hunt, kin_deadline deadline)
     return 0;
 }
 
+/* Only after a look: one that ends leaves its children to somebody else. */
+static void tell(struct hunt *hunt)
+{
+    for (size_t i = 0; i < hunt->count; i++) {
+        struct member *member = &hunt->members[i];
+        if (member->told || has_ended(member)) continue;
+        member->told = true;
+        fail(hunt, kin__os_process_signal(member->descriptor, SIGTERM));
+        kin__os_process_signal(member->descriptor, SIGCONT); /* one that is stopped would not see it */
+    }
+}
+
 /* 1 when all have ended in order, and a last look has found nothing new. */
 static int terminate(struct hunt *hunt, kin_deadline grace)
 {
-    send(hunt, SIGTERM);
-    send(hunt, SIGCONT); /* one that is stopped would not see it */
     for (;;) {
-        int news = look(hunt, SIGTERM), left;
+        int news = look(hunt, 0), left;
         if (news < 0) return news;
-        kin_deadline slice = kin_in_ms(LOOK_MS);
         bool alone = news == 0 && wait_for_one(hunt, KIN_NOW) == 0;
+        tell(hunt);
+        kin_deadline slice = kin_in_ms(LOOK_MS);
         while ((left = wait_for_one(hunt, slice < grace ? slice : grace)) == 1)
             ;
         if (alone) return 1;
@@ -262,6 +273,7 @@ static int add_roots(struct hunt *hunt)
         bool there = kin__os_process_note(root->pid, &note) == 0 && (!over || kin__os_process_is_over(&note));
         /* One that was collected has no start any more: no process that bears its pid is it. */
         if (there) member.start = note.start;
+        if (there && i == 0 && hunt->tree->since == 0) hunt->since = note.start;
         int rc = there || !over || hunt->tree->leads ? add(hunt, &member) : 0;
         if (rc < 0) return rc;
     }

@@ -23,7 +23,7 @@ struct kin__root {
 struct kin__tree {
     const struct kin__root *roots; /* processes that this one has started */
     size_t count;
-    int64_t since;      /* boot clock: nothing that is older belongs to it */
+    int64_t since;      /* boot clock: nothing that is older belongs to it; 0: than the first root */
     bool leads;         /* the roots lead a group or a session from their beginning */
     const char *cgroup; /* NULL: none */
     const struct kin__file *files;

@@ -157,7 +157,8 @@ static kin_subprocess *start_line(const char *line, kin_subprocess_options optio
     CHECK_OK(kin_subprocess_start(&subprocess, KIN_COMMAND("/bin/sh", "-c", line, "sh", mark()), &options));
     CHECK_EQ(kin_subprocess_read_line(subprocess, 1, &said, KIN_FOREVER), 5);
     CHECK_STR(said, "ready");
-    CHECK_GT(count_marked(mark()), 0);
+    /* One that is just becoming `sleep` has no arguments for a moment. */
+    test_until(count_marked(mark()) > 0);
     return subprocess;
 }
 
@@ -251,6 +252,8 @@ TEST(a_tree_that_grows_meanwhile_is_ended)
                     0);
 }
 
+static const char *mark_of_case;
+
 static int live_on(void *unused)
 {
     while (pause() < 0)
@@ -294,6 +297,35 @@ TEST(a_control_group_holds_them_all)
     CHECK_RC(kin_subprocess_run(NULL, KIN_COMMAND("true"), &(kin_subprocess_options){.cgroup = directory},
                                 KIN_FOREVER),
              -ENOENT);
+}
+
+/* A child of kin's that starts programs, and one that nobody of the family waits for. */
+static int start_sleepers(void *ready)
+{
+    kin_subprocess *one = NULL, *two = NULL;
+    CHECK_OK(kin_subprocess_start(&one, KIN_COMMAND("sleep", mark_of_case), NULL));
+    CHECK_OK(kin_subprocess_start(&two, KIN_COMMAND("sh", "-c", "sleep $1; :", "sh", mark_of_case),
+                                  &(kin_subprocess_options){.new_session = true}));
+    *(_Atomic int *)ready = 1;
+    return live_on(NULL);
+}
+
+TEST(the_tree_of_a_child_is_ended)
+{
+    _Atomic int *ready = test_shared(sizeof *ready);
+    mark_of_case = mark();
+    for (int round = 0; round < 2; round++) {
+        kin_process *process = NULL;
+        *ready = 0;
+        CHECK_OK(kin_process_start(&process, start_sleepers, (void *)ready, NULL));
+        test_until(*ready == 1 && count_marked(mark_of_case) == 3);
+        CHECK_OK(kin_process_end_tree(process, round == 0 ? KIN_NOW : kin_in_s(20)));
+        CHECK_EQ(count_marked(mark_of_case), 0);
+        CHECK_RC(kin_process_is_alive(process), 0);
+        CHECK_OK(kin_process_end_tree(process, KIN_NOW));
+        CHECK_OK(kin_process_close(process));
+    }
+    CHECK_RC(kin_process_end_tree(NULL, KIN_NOW), -EINVAL);
 }
 
 /* ---- ends with its parent --------------------------------------------------------------------------- */
