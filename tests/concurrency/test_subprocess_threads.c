@@ -13,7 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <kin/coroutine.h>
 #include <kin/error.h>
+#include <kin/loop.h>
 #include <kin/subprocess.h>
 
 #define MEMBERS 4
@@ -135,4 +137,33 @@ TEST(a_process_forked_meanwhile_holds_no_pipe)
     enough = true;
     do lingering = 0;
     while (pthread_tryjoin_np(thread, NULL) != 0);
+}
+
+/* ---- coroutines ---------------------------------------------------------------------------------------- */
+
+static int wait_in_coroutine(void *subprocess)
+{
+    CHECK_OK(kin_subprocess_communicate(subprocess, NULL, 0, KIN_FOREVER));
+    return 0;
+}
+
+static int end_in_coroutine(void *subprocess)
+{
+    CHECK_OK(kin_subprocess_terminate(subprocess));
+    return 0;
+}
+
+TEST(a_coroutine_that_waits_lets_others_run)
+{
+    kin_subprocess *subprocess = NULL;
+    int code = 0;
+    CHECK_OK(kin_subprocess_start(&subprocess, KIN_COMMAND("sleep", "1000"),
+                                  &(kin_subprocess_options){.capture_output = true}));
+    CHECK_OK(kin_coroutine_start(NULL, wait_in_coroutine, subprocess, NULL));
+    CHECK_OK(kin_coroutine_start(NULL, end_in_coroutine, subprocess, NULL));
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_OK(kin_loop_close());
+    CHECK_OK(kin_subprocess_exit_code(subprocess, &code));
+    CHECK_EQ(code, -SIGTERM);
+    CHECK_OK(kin_subprocess_close(subprocess));
 }
