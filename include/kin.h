@@ -25,6 +25,7 @@
 #include <kin/process.h>
 #include <kin/publish.h>
 #include <kin/queue.h>
+#include <kin/queue_value.h>
 #include <kin/rlock.h>
 #include <kin/rwlock.h>
 #include <kin/semaphore.h>

@@ -242,6 +242,17 @@ TEST(c01_queue)
     example_expect("1", "4", "9", "16", "the queue is empty");
 }
 
+TEST(c01_values)
+{
+    example_run("c01_values");
+    CHECK_EQ(example_lines, 5);
+    CHECK_STR(example_line[0], "tuple: ('size', [640, 480])");
+    CHECK_STR(example_line[1], "size is 640 by 480");
+    CHECK_STR(example_line[2], "dict: {'name': 'Ada', 'score': 99.5, 'team': None}");
+    CHECK_STR(example_line[3], "list: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]");
+    CHECK_STR(example_line[4], "closed");
+}
+
 TEST(c02_writer_reader)
 {
     example_run("c02_writer_reader");
