@@ -10,6 +10,7 @@
     peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
     peer_python.py subprocess call|output|large MEGABYTES COUNT
     peer_python.py pool map|map1|unordered|unordered1|window|executor|stream|open COUNT
+    peer_python.py pickle dumps|loads list|dict|bytes|request COUNT
     peer_python.py hash FILE_OF_NAMES
     peer_python.py true COUNT
 
@@ -22,6 +23,7 @@ import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -291,6 +293,24 @@ def pool(kind, count):
         return now() - begin
 
 
+def pickles(direction, kind, count):
+    value = {
+        "list": [i * 7919 % 100000 for i in range(1000)],
+        "dict": {f"key-{i}": f"value number {i}" for i in range(1000)},
+        "bytes": b"\7" * (1 << 20),
+        "request": ("7f8af1075be0", "put", (1000,), {}),
+    }[kind]
+    data, dumps, loads = pickle.dumps(value), pickle.dumps, pickle.loads
+    begin = now()
+    if direction == "dumps":
+        for _ in range(int(count)):
+            dumps(value)
+    else:
+        for _ in range(int(count)):
+            loads(data)
+    return now() - begin
+
+
 def sha256(name):
     with open(name, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() + "  " + os.fsdecode(name)
@@ -329,6 +349,7 @@ def main():
         "process": process,
         "subprocess": run_subprocess,
         "pool": pool,
+        "pickle": pickles,
     }
     whole = {"hash": hash_files, "true": run_commands}
     name, arguments = (sys.argv[1:2] or [""])[0], sys.argv[2:]
