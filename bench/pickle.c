@@ -46,8 +46,8 @@ static const struct bench_contender contenders[] = {
 
 static const struct bench_contender in_place[] = {
     {BENCH_LIMIT, "memcpy of its size", copy_run, NULL},
-    {BENCH_KIN, "kin_pickle", bench_kin_pickle, "built without libkin"},
     {BENCH_KIN, "kin_pickle, in place", bench_kin_pickle_in_place, "built without libkin"},
+    {BENCH_KIN, "kin_pickle, copied", bench_kin_pickle, "built without libkin"},
     {BENCH_PEER, "Python pickle (C)", python_run, "python3"},
     {0},
 };
