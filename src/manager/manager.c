@@ -331,6 +331,7 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
         given.key_size = sizeof key;
     }
     given.end_by_signal = true;
+    given.ready = NULL;
     if (rc == 0) rc = kin__server_open(&server, &given);
     if (rc < 0) return rc;
     rc = make_handle(&made, kin__server_address(server), given.key, given.key_size);
@@ -351,7 +352,6 @@ int kin_manager_serve_sized(const kin_manager_options *options, size_t size)
     complete(&given, options, size);
     int rc = kin__server_open(&server, &given);
     if (rc < 0) return rc;
-    if (given.ready != NULL) given.ready(kin__server_address(server), given.context);
     rc = kin__server_run(server);
     kin__server_close(server, true);
     return rc;

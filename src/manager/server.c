@@ -148,6 +148,7 @@ int kin__server_run(struct kin__server *server)
     if (rc != 0) return rc;
     rc = begin(server);
     if (rc == 0) {
+        if (server->ready != NULL) server->ready(server->address, server->context);
         uv_run(&server->loop, UV_RUN_DEFAULT);
         finish(server);
     }
@@ -192,6 +193,8 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     server->message_most = options->max_message != 0 ? options->max_message : MESSAGE_DEFAULT;
     server->stop_at = options->stop;
     server->end_by_signal = options->end_by_signal;
+    server->ready = options->ready;
+    server->context = options->context;
     kin__links_init(&server->strangers);
     kin__links_init(&server->sessions);
     kin__links_init(&server->resumed);

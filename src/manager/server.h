@@ -166,6 +166,8 @@ struct kin__server {
     uv_timer_t stop;        /* options->stop */
     uv_signal_t signals[2]; /* SIGTERM and SIGINT */
     bool end_by_signal;
+    void (*ready)(const char *address, void *context); /* or NULL */
+    void *context;
     bool accepting; /* `listener` is polled */
     bool stopping;
     int descriptor; /* of the listener */

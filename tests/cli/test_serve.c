@@ -1,0 +1,117 @@
+/* test_serve.c: the tool `kin serve`. */
+#define _GNU_SOURCE
+#include "tool.h"
+
+#include <kin/error.h>
+#include <kin/manager.h>
+
+#define SOON kin_in_s(20)
+
+static const char *key_file(const char *key)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/key", test_directory());
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL);
+    fputs(key, file);
+    fclose(file);
+    chmod(path, 0600);
+    return path;
+}
+
+static struct running start(const char *const *words)
+{
+    int in = tool_memory_file("", 0);
+    struct running running = tool_start(in, words);
+    close(in);
+    return running;
+}
+
+static void read_address(struct running *running, char *address, size_t size)
+{
+    /* One byte at the least, and the newline: the line is written at once. */
+    test_until(pread(running->out, address, size - 1, 0) > 1);
+    ssize_t length = pread(running->out, address, size - 1, 0);
+    address[length] = '\0';
+    address[strcspn(address, "\n")] = '\0';
+}
+
+static int64_t get_number(kin_proxy *queue)
+{
+    kin_value item;
+    int64_t number = -1;
+    CHECK_OK(kin_proxy_get(queue, &item, SOON));
+    CHECK_OK(kin_value_get_int(&item, &number));
+    return number;
+}
+
+TEST(it_serves_until_it_is_told_to_end)
+{
+    const char *path = key_file("secret\n");
+    const char *const words[] = {"serve", "-k", path, "tcp://127.0.0.1:0", "numbers=Queue", NULL};
+    struct running running = start(words);
+    char address[128];
+    kin_manager *manager = NULL, *other = NULL;
+    kin_proxy *numbers = NULL, *again = NULL, *own = NULL;
+    read_address(&running, address, sizeof address);
+    CHECK_RC(kin_manager_connect(&manager, address, "secret\n", 7, SOON), KIN_EAUTHENTICATION);
+    CHECK_OK(kin_manager_connect(&manager, address, "secret", 6, SOON));
+    CHECK_OK(kin_manager_connect(&other, address, "secret", 6, SOON));
+    CHECK_OK(kin_manager_create(manager, &numbers, "numbers", kin_value_none(), SOON));
+    CHECK_OK(kin_manager_create(other, &again, "numbers", kin_value_none(), SOON));
+    CHECK_OK(kin_manager_create(other, &own, "Event", kin_value_none(), SOON));
+    CHECK_OK(kin_proxy_put(numbers, kin_value_int(7), SOON));
+    CHECK_EQ(get_number(again), 7);
+    CHECK_OK(kin_proxy_close(own));
+    CHECK_OK(kin_proxy_close(again));
+    CHECK_OK(kin_proxy_close(numbers));
+    CHECK_OK(kin_manager_close(other));
+    CHECK_OK(kin_manager_shutdown(manager, SOON));
+    CHECK_OK(kin_manager_close(manager));
+    struct ran ran = tool_wait(running);
+    CHECK_EQ(ran.code, 0);
+    CHECK(strstr(ran.err, "a client was refused: authentication failed") != NULL);
+    unlink(path);
+}
+
+TEST(it_ends_in_order_on_sigterm_and_leaves_no_socket_file)
+{
+    const char *path = key_file("secret");
+    char socket[4200], address[4300], line[4300];
+    snprintf(socket, sizeof socket, "%s/serve.sock", test_directory());
+    snprintf(address, sizeof address, "unix:%s", socket);
+    const char *const words[] = {"serve", "--key-file", path, address, NULL};
+    struct running running = start(words);
+    read_address(&running, line, sizeof line);
+    CHECK_STR(line, address);
+    CHECK_EQ(access(socket, F_OK), 0);
+    CHECK_OK(kill(running.pid, SIGTERM));
+    CHECK_EQ(tool_wait(running).code, 0);
+    CHECK_NE(access(socket, F_OK), 0);
+    unlink(path);
+}
+
+static void refused(const char *const *words, const char *text)
+{
+    struct running running = start(words);
+    struct ran ran = tool_wait(running);
+    CHECK_EQ(ran.code, 255);
+    if (strstr(ran.err, text) == NULL) FAIL("it said: %s", ran.err);
+}
+
+TEST(what_cannot_be_served_is_said)
+{
+    const char *path = key_file("secret");
+    refused((const char *const[]){"serve", NULL}, "an argument is missing: ADDRESS");
+    refused((const char *const[]){"serve", "unix:@x", NULL}, "an option is missing: --key-file");
+    refused((const char *const[]){"serve", "-k", "/nothing", "unix:@x", NULL},
+            "cannot read the key from /nothing");
+    refused((const char *const[]){"serve", "-k", "/dev/null", "unix:@x", NULL}, "it is empty");
+    refused((const char *const[]){"serve", "-k", path, "5000", NULL}, "no address");
+    refused((const char *const[]){"serve", "-k", path, "unix:/no/such/directory", NULL}, "no/such/directory");
+    refused((const char *const[]){"serve", "-k", path, "unix:@x", "a=Nonsense", NULL}, "a TYPE is not known");
+    refused((const char *const[]){"serve", "-k", path, "unix:@x", "Queue", NULL}, "not NAME=TYPE: Queue");
+    refused((const char *const[]){"serve", "--max-clients", "many", NULL}, "not a number of clients: many");
+    refused((const char *const[]){"serve", "--nonsense", NULL}, "unknown option: --nonsense");
+    unlink(path);
+}

@@ -1,0 +1,189 @@
+/* serve.c: `kin serve`: a manager of every type, until it is told to end.
+ *
+ * Its address is the first line of its output, so that a program which starts it learns the port.
+ */
+#define _GNU_SOURCE
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <kin/log.h>
+#include <kin/manager.h>
+
+#include "say.h"
+
+#define KEY_MOST ((size_t)4096)
+
+static const char help[] =
+    "Usage: kin serve [OPTION]... ADDRESS [NAME=TYPE]...\n"
+    "\n"
+    "Serves shared objects to programs in C and Python until it is ended by SIGTERM or SIGINT, or by a\n"
+    "client's shutdown. ADDRESS is tcp://HOST:PORT (port 0: any), unix:/PATH or unix:@NAME; the real one\n"
+    "is the first line of output. Clients may make objects of every type; everybody who asks for NAME\n"
+    "gets one and the same object of TYPE, such as get_task_queue=Queue.\n"
+    "\n"
+    "  -k, --key-file FILE    what clients have to know: the bytes of FILE (- is standard input) without\n"
+    "                         a newline at its end; required\n"
+    "      --max-clients N    connections at a time (10000)\n"
+    "      --max-message N    bytes of a request (268435456)\n"
+    "  -q, --quiet            say nothing of clients that are refused\n"
+    "  -h, --help             print this\n";
+
+struct given {
+    kin_manager_options options;
+    const char *key_file;
+    bool quiet;
+    uint8_t key[KEY_MOST + 1];
+};
+
+static int refuse(const char *what, const char *word)
+{
+    say("%s: %s; see kin serve --help", what, word);
+    return EXIT_OTHER;
+}
+
+/* ---- the key ---------------------------------------------------------------------------------------- */
+
+static int read_all(int descriptor, struct given *given)
+{
+    size_t size = 0;
+    ssize_t got;
+    while (size <= KEY_MOST && (got = read(descriptor, given->key + size, KEY_MOST + 1 - size)) != 0) {
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno;
+        size += (size_t)got;
+    }
+    if (size > KEY_MOST) return EFBIG;
+    if (size > 0 && given->key[size - 1] == '\n') size--;
+    given->options.key = given->key;
+    given->options.key_size = size;
+    return 0;
+}
+
+static bool read_key(struct given *given)
+{
+    bool standard = strcmp(given->key_file, "-") == 0;
+    int descriptor = standard ? STDIN_FILENO : open(given->key_file, O_RDONLY | O_CLOEXEC);
+    int error = descriptor < 0 ? errno : read_all(descriptor, given);
+    struct stat about;
+    if (error == 0 && !standard && !given->quiet && fstat(descriptor, &about) == 0 &&
+        (about.st_mode & 077) != 0)
+        say("others than its owner can read %s", given->key_file);
+    if (descriptor >= 0 && !standard) close(descriptor);
+    if (error == 0 && given->options.key_size > 0) return true;
+    say("cannot read the key from %s: %s", given->key_file, error != 0 ? error_words(error) : "it is empty");
+    return false;
+}
+
+/* ---- the words of the command line -------------------------------------------------------------------- */
+
+static bool read_count(const char *word, size_t *count)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(word, &end, 10);
+    *count = (size_t)value;
+    return errno == 0 && *word >= '0' && *word <= '9' && *end == '\0' && value > 0;
+}
+
+/* -1: go on; otherwise the exit code. */
+static int read_options(int count, char **words, struct given *given)
+{
+    static const struct option names[] = {
+        {"key-file", required_argument, NULL, 'k'},
+        {"max-clients", required_argument, NULL, 'c'},
+        {"max-message", required_argument, NULL, 'm'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    optind = 0;
+    opterr = 0;
+    for (int option; (option = getopt_long(count, words, ":k:qh", names, NULL)) >= 0;) {
+        switch (option) {
+        case 'k': given->key_file = optarg; break;
+        case 'c':
+            if (!read_count(optarg, &given->options.max_clients))
+                return refuse("not a number of clients", optarg);
+            break;
+        case 'm':
+            if (!read_count(optarg, &given->options.max_message))
+                return refuse("not a number of bytes", optarg);
+            break;
+        case 'q': given->quiet = true; break;
+        case 'h': return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? EXIT_OTHER : 0;
+        default:
+            return refuse(option == ':' ? "an option lacks its argument" : "unknown option",
+                          words[optind - 1]);
+        }
+    }
+    return -1;
+}
+
+/* NAME=TYPE becomes an entry; the word is cut in two. */
+static bool read_types(int count, char **words, kin_manager_type *types)
+{
+    for (int i = 0; i < count; i++) {
+        char *equal = strchr(words[i], '=');
+        if (equal == NULL || equal == words[i] || equal[1] == '\0') {
+            refuse("not NAME=TYPE", words[i]);
+            return false;
+        }
+        *equal = '\0';
+        types[i] = (kin_manager_type){.name = words[i], .shared = equal + 1};
+    }
+    return true;
+}
+
+/* ---- serving --------------------------------------------------------------------------------------------- */
+
+static void print_address(const char *address, void *unused)
+{
+    (void)unused;
+    printf("%s\n", address);
+    fflush(stdout);
+}
+
+static void log_line(enum kin_log_level level, const char *line, void *unused)
+{
+    (void)level;
+    (void)unused;
+    say("%s", line);
+}
+
+static int serve(struct given *given, int count, char **words)
+{
+    kin_manager_type types[count];
+    memset(types, 0, sizeof types);
+    if (!read_types(count - 1, words + 1, types)) return EXIT_OTHER;
+    if (!read_key(given)) return EXIT_OTHER;
+    if (!given->quiet) kin_log_set(log_line, KIN_LOG_WARNING, NULL);
+    given->options.address = words[0];
+    given->options.types = types;
+    given->options.type_count = (size_t)count - 1;
+    given->options.ready = print_address;
+    given->options.end_by_signal = true;
+    int rc = kin_manager_serve(&given->options);
+    if (rc == 0) return 0;
+    say("cannot serve at %s: %s", words[0], rc == -EINVAL ? "a TYPE is not known" : kin_strerror(rc));
+    return EXIT_OTHER;
+}
+
+int serve_main(int count, char **words)
+{
+    struct given given = {0};
+    say_as("kin serve");
+    int code = read_options(count, words, &given);
+    if (code >= 0) return code;
+    if (optind == count) return refuse("an argument is missing", "ADDRESS");
+    if (given.key_file == NULL) return refuse("an option is missing", "--key-file");
+    return serve(&given, count - optind, words + optind);
+}
