@@ -341,7 +341,8 @@ static void forget_in_child(void)
 static void set_up(void)
 {
     pthread_key_create(&close_key, close_at_end);
-    pthread_atfork(NULL, NULL, forget_in_child);
+    static const struct kin__fork_watch watch = {.child = forget_in_child};
+    kin__os_watch_forks(KIN__FORK_LOOP, &watch);
 }
 
 int kin__loop_open(struct kin__loop **loop)

@@ -56,7 +56,8 @@ static void unlock_after_fork(void)
 
 static void set_up(void)
 {
-    pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+    static const struct kin__fork_watch watch = {lock_for_fork, unlock_after_fork, unlock_after_fork};
+    kin__os_watch_forks(KIN__FORK_STACKS, &watch);
 }
 
 static void enlist(struct kin__slab *slab)

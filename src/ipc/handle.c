@@ -79,5 +79,6 @@ static void after_fork_in_child(void)
 __attribute__((constructor)) static void watch_forks(void)
 {
     /* It fails only for want of memory, before main. */
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    static const struct kin__fork_watch watch = {before_fork, after_fork_in_parent, after_fork_in_child};
+    kin__os_watch_forks(KIN__FORK_HANDLES, &watch);
 }

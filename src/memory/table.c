@@ -73,7 +73,8 @@ static void forget_in_child(void)
 static void set_up(void)
 {
     pthread_key_create(&leave_key, leave);
-    pthread_atfork(NULL, NULL, forget_in_child);
+    static const struct kin__fork_watch watch = {.child = forget_in_child};
+    kin__os_watch_forks(KIN__FORK_MEMBERS, &watch);
 }
 
 /* ---- joining ---------------------------------------------------------------------------------- */

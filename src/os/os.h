@@ -101,6 +101,27 @@ int kin__os_cpu_count(void);   /* by the affinity mask, at least 1 */
 int kin__os_cpus_online(void); /* of the machine, at least 1 */
 void kin__os_yield(void);
 
+/* What a part of kin does around every fork of the program, by whomever: prepare in the order of the
+ * ranks, before the fork; parent and child in the opposite order, after it.  NULL: nothing.  Who holds
+ * the lock of one rank while it forks holds none of a higher one. */
+enum kin__fork_rank {
+    KIN__FORK_LIFELINES,
+    KIN__FORK_THREADS,
+    KIN__FORK_NAMES,
+    KIN__FORK_STACKS,
+    KIN__FORK_HANDLES,
+    KIN__FORK_LOOP,
+    KIN__FORK_MEMBERS,
+    KIN__FORK_RANKS
+};
+struct kin__fork_watch {
+    void (*prepare)(void);
+    void (*parent)(void);
+    void (*child)(void);
+};
+/* Once for each rank; `watch` stays. */
+int kin__os_watch_forks(enum kin__fork_rank rank, const struct kin__fork_watch *watch);
+
 /* fork with libc's handlers; the child gets 0. */
 int kin__os_fork(void);
 void kin__os_exit_now(int code) __attribute__((noreturn)); /* no handlers, no flushing */

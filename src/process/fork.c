@@ -128,7 +128,8 @@ static void after_fork_in_child(void)
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-    watch_result = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    static const struct kin__fork_watch watch = {before_fork, after_fork_in_parent, after_fork_in_child};
+    watch_result = kin__os_watch_forks(KIN__FORK_LIFELINES, &watch);
 }
 
 /* ---- before the fork ---------------------------------------------------------------------------- */

@@ -101,7 +101,8 @@ static void unlock_after_fork(void)
 static void set_up(void)
 {
     pthread_key_create(&end_key, end_thread);
-    pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+    static const struct kin__fork_watch watch = {lock_for_fork, unlock_after_fork, unlock_after_fork};
+    kin__os_watch_forks(KIN__FORK_NAMES, &watch);
 }
 
 /* ---- names ---------------------------------------------------------------------------------------- */

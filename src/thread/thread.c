@@ -124,7 +124,8 @@ static void forget(void *thread_self)
 static void set_up(void)
 {
     once_result = -pthread_key_create(&forget_key, forget);
-    if (once_result == 0) once_result = -pthread_atfork(lock_for_fork, unlock_in_parent, begin_in_child);
+    static const struct kin__fork_watch watch = {lock_for_fork, unlock_in_parent, begin_in_child};
+    if (once_result == 0) once_result = kin__os_watch_forks(KIN__FORK_THREADS, &watch);
     if (once_result == 0 && atexit(kin__threads_finish) != 0) once_result = -ENOMEM;
     atomic_store(&main_thread.id, (uint32_t)kin__os_pid());
     enlist(&main_thread);
