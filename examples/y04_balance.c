@@ -28,9 +28,8 @@ static int change(long amount)
 static int change_locked(long amount)
 {
     check(kin_lock_acquire(lock, KIN_FOREVER));
-    int rc = change(amount);
-    check(kin_lock_release(lock));
-    return rc;
+    KIN_LOCK_GUARD(lock); /* released at the end of the block, whichever way that is left */
+    return change(amount);
 }
 
 struct account_holder {
