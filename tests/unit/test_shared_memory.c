@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <kin/error.h>
+#include <kin/memory.h>
 #include <kin/shared_memory.h>
 
 /* What the processes of a case tell each other, and a name that no other case has. */
@@ -286,8 +287,8 @@ TEST_COLD(what_a_killed_guard_leaves_is_swept_by_the_next_one)
 static void create_with_pipe(void *argument)
 {
     struct shared *shared = argument;
+    CHECK_OK(kin_family_open(NULL));
     create(shared, 4096);
-    /* What the guard has not got: our pipes and our memory. */
     shared->stage++;
     for (;;) pause();
 }
@@ -302,6 +303,18 @@ static long resident_of(pid_t pid)
     while (fgets(line, sizeof line, file) != NULL) sscanf(line, "VmRSS: %ld", &resident);
     fclose(file);
     return resident;
+}
+
+static bool maps(pid_t pid, const char *what)
+{
+    char path[64], line[400];
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL) found = found || strstr(line, what) != NULL;
+    fclose(file);
+    return found;
 }
 
 TEST_COLD(the_guard_holds_nothing_of_its_maker)
@@ -323,6 +336,7 @@ TEST_COLD(the_guard_holds_nothing_of_its_maker)
     /* It begins with all of its maker's memory. */
     if (!test_sanitized()) test_until(resident_of(guard) < 16 << 10);
     NOTE("the guard has %ld KiB", resident_of(guard));
+    if (!test_sanitized()) test_until(!maps(guard, "memfd:kin"));
     /* The maker alone holds the pipe's other end: with its death comes the end of the file. */
     kin_shared_memory *block = NULL;
     CHECK_RC(kin_shared_memory_attach(&block, shared->name), 0);
