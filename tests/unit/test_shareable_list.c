@@ -142,7 +142,6 @@ static int unmake(void *context)
 TEST_COLD(create_under_faults)
 {
     kin_shareable_list *list = NULL;
-    struct faults_report report =
-        faults(&(struct faults){.make = make, .unmake = unmake, .context = &list, .cold = true});
+    struct faults_report report = faults(&(struct faults){.make = make, .unmake = unmake, .context = &list});
     CHECK_GT(report.failures, 3);
 }

@@ -373,7 +373,7 @@ TEST(killed_at_random, .cold = true, .alone = true, .deadline = 120)
     struct chaos_report report = chaos(&(struct chaos){.roles = {{"user", 3, come_and_go}},
                                                        .kills = 1000,
                                                        .seconds = 4,
-                                                       .delay_us = 3000,
+                                                       .delay_us = test_sanitized() ? 40000 : 3000,
                                                        .context = shared});
     CHECK_GT(report.progress, 0);
     gone(shared);
@@ -398,7 +398,6 @@ static int unmake(void *context)
 TEST_COLD(create_under_faults)
 {
     kin_shared_memory *block = NULL;
-    struct faults_report report =
-        faults(&(struct faults){.make = make, .unmake = unmake, .context = &block, .cold = true});
+    struct faults_report report = faults(&(struct faults){.make = make, .unmake = unmake, .context = &block});
     CHECK_GT(report.failures, 3);
 }
