@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lock.h"
+#include "meet.h"
 #include "queue.h"
 #include "round_trip.h"
 
@@ -22,6 +23,22 @@ double lock_measure(const struct bench_case *test, long count, struct lock_arena
     long expected = arena->per_process * shape->processes;
     if (seconds > 0 && arena->counter != expected)
         return bench_fail("%ld increments were lost", expected - arena->counter);
+    return seconds;
+}
+
+/* ---- barrier and event ----------------------------------------------------------------------- */
+
+double meet_measure(const struct bench_case *test, long count, struct meet_arena *arena,
+                    int (*work)(int index, void *arena))
+{
+    const struct meet_shape *shape = test->shape;
+    arena->rounds = count;
+    arena->processes = shape->processes;
+    arena->passed = 0;
+    struct bench_team team = {.processes = shape->processes, .work = work, .context = arena};
+    double seconds = bench_together(&team);
+    if (seconds > 0 && arena->passed != count * shape->processes)
+        return bench_fail("%ld passed of %ld", (long)arena->passed, count * shape->processes);
     return seconds;
 }
 

@@ -1,7 +1,6 @@
 """peer_python.py: Python's multiprocessing, measured by itself.  Prints the seconds.
 
-    peer_python.py lock|semaphore PROCESSES COUNT
-    peer_python.py condition PROCESSES COUNT
+    peer_python.py lock|semaphore|condition|barrier|event PROCESSES COUNT
     peer_python.py array PROCESSES ITEMS COUNT
     peer_python.py queue SIZE PRODUCERS CONSUMERS COUNT
     peer_python.py trip queue|pipe CPU CPU COUNT
@@ -129,6 +128,38 @@ def array(processes, items, count):
 
 def semaphore(processes, count):
     return lock(processes, count, fork.Semaphore)
+
+
+def barrier(processes, count):
+    processes, count = int(processes), int(count)
+    place = fork.Barrier(processes)
+
+    def work():
+        for _ in range(count):
+            place.wait()
+
+    return together([work] * processes)
+
+
+def event(processes, count):
+    """The first sets, the others wait; the last of them answers."""
+    processes, count = int(processes), int(count)
+    go = [fork.Event(), fork.Event()]
+    back = fork.Semaphore(0)
+
+    def lead():
+        for i in range(count):
+            go[1 - i % 2].clear()
+            go[i % 2].set()
+            for _ in range(processes - 1):
+                back.acquire()
+
+    def follow():
+        for i in range(count):
+            go[i % 2].wait()
+            back.release()
+
+    return together([lead] + [follow] * (processes - 1))
 
 
 def queue(size, producers, consumers, count):
@@ -341,6 +372,8 @@ def main():
         "condition": condition,
         "lock": lock,
         "semaphore": semaphore,
+        "barrier": barrier,
+        "event": event,
         "array": array,
         "queue": queue,
         "trip": trip,
