@@ -75,6 +75,17 @@ static inline void warm_up(kin_queue *queue)
         ;
 }
 
+/* Collects somebody who slept while the victim died; mostly we look after the dead first, to save
+ * time, and then no slice may have ended before the wake-up came.  (While the victim was stopped
+ * between what it did and its wake-up, one may have.) */
+static inline void collect_sleeper(pid_t sleeper, bool sweep)
+{
+    if (sweep) CHECK_OK(kin_sweep());
+    uint64_t rescues = atomic_load(&kin__family.header->rescues);
+    CHECK_EQ(test_collect(sleeper), 0);
+    if (sweep) CHECK_EQ(atomic_load(&kin__family.header->rescues), rescues);
+}
+
 /* Waits, without a wake-up of its own, until `count` threads are counted as waiting. */
 #define until_waiting(point, count) test_until(kin__waiters_count(atomic_load(&(point)->waiters)) >= (count))
 

@@ -29,7 +29,6 @@ static struct scene scene_open(void)
 
 static void scene_close(struct scene *scene)
 {
-    books_no_rescue(&scene->books);
     CHECK_OK(kin_event_close(scene->event));
 }
 
@@ -66,11 +65,9 @@ static void survive_set(void *context, long step, bool finished)
     struct scene *scene = context;
     int set = kin_event_is_set(scene->event);
     CHECK(set == 1 || !finished);
-    /* Once it is set, the sleeper goes on, whether it was told or not: it or we look after the dead.
-     * Mostly we, to save time. */
-    if (step % 8 != 0) CHECK_OK(kin_sweep());
+    /* Once it is set, the sleeper goes on, whether it was told or not. */
     if (set == 0) CHECK_OK(kin_event_set(scene->event));
-    CHECK_EQ(test_collect(scene->sleeper), 0);
+    collect_sleeper(scene->sleeper, step % 8 != 0);
     books_check(&scene->books);
 }
 

@@ -27,7 +27,6 @@ static struct scene scene_open(uint32_t permits, kin_semaphore_options options)
 
 static void scene_close(struct scene *scene)
 {
-    books_no_rescue(&scene->books);
     CHECK_OK(kin_semaphore_close(scene->semaphore));
 }
 
@@ -95,9 +94,7 @@ static void survive_with_sleeper(void *context, long step, bool finished)
 {
     struct scene *scene = context;
     (void)finished;
-    /* The sleeper or we look after the dead; mostly we, to save time. */
-    if (step % 8 != 0) CHECK_OK(kin_sweep());
-    CHECK_EQ(test_collect(scene->sleeper), 0);
+    collect_sleeper(scene->sleeper, step % 8 != 0);
     all_are_back(scene);
 }
 
