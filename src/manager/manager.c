@@ -311,6 +311,22 @@ static int start_server(kin_manager *manager, struct kin__server *server)
     return connect_handle(manager, kin_in_s(START_SECONDS));
 }
 
+/* Waits for the server that this process has started, and ends it at the deadline. */
+static int await_server(kin_manager *manager, kin_deadline deadline)
+{
+    int rc = kin_process_join(manager->server, deadline);
+    if (rc < 0) {
+        kin_process_kill(manager->server);
+        /* Not by waiting for its descriptor: that may be what has failed. */
+        while (kin_process_is_alive(manager->server) == 1) kin__os_sleep_until(kin_in_ms(1));
+    }
+    /* A server that was killed leaves the file of its socket behind. */
+    if (manager->socket_file != 0) kin__os_socket_file_remove(&manager->socket_address, manager->socket_file);
+    kin_process_close(manager->server);
+    manager->server = NULL;
+    return rc;
+}
+
 static void complete(kin_manager_options *given, const kin_manager_options *options, size_t size)
 {
     *given = (kin_manager_options){0};
@@ -337,7 +353,11 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
     rc = make_handle(&made, kin__server_address(server), given.key, given.key_size);
     if (rc == 0) {
         rc = start_server(made, server);
-        if (rc < 0) kin_manager_close(made);
+        if (rc < 0) {
+            /* Whatever it does, nobody can reach it. */
+            if (made->server != NULL) await_server(made, KIN_NOW);
+            free_handle(made);
+        }
     }
     /* This process's copy; one that has started does not remove the file of the other's socket. */
     kin__server_close(server, rc < 0);
@@ -354,21 +374,6 @@ int kin_manager_serve_sized(const kin_manager_options *options, size_t size)
     if (rc < 0) return rc;
     rc = kin__server_run(server);
     kin__server_close(server, true);
-    return rc;
-}
-
-/* Waits for the server that this process has started, and ends it at the deadline. */
-static int await_server(kin_manager *manager, kin_deadline deadline)
-{
-    int rc = kin_process_join(manager->server, deadline);
-    if (rc < 0) {
-        kin_process_kill(manager->server);
-        kin_process_join(manager->server, KIN_FOREVER);
-    }
-    /* A server that was killed leaves the file of its socket behind. */
-    if (manager->socket_file != 0) kin__os_socket_file_remove(&manager->socket_address, manager->socket_file);
-    kin_process_close(manager->server);
-    manager->server = NULL;
     return rc;
 }
 
