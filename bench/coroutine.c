@@ -93,7 +93,7 @@ static double greenlet_switch(const struct bench_case *test, long count)
                                   "print(time.monotonic() - begin)\n";
     char number[32];
     snprintf(number, sizeof number, "%ld", count);
-    return bench_asked((const char *const[]){"python3", "-c", program, number, NULL});
+    return bench_asked((const char *const[]){"/usr/bin/python3", "-c", program, number, NULL});
 }
 
 /* ---- the echo: clients ----------------------------------------------------------------------------- */

@@ -2,8 +2,8 @@
  * a function call preserves.
  *
  * Invariants:
- *  - What the calling convention has a function preserve, and nothing else, is saved on the stack that
- *    is left, with the control words of the floating-point unit; a context is the address of that.
+ *  - The registers that a function call preserves, and nothing else, are saved on the stack that is
+ *    left; a context is the address of that.  The floating-point environment is the thread's.
  *  - The sanitizers are told of each switch, and valgrind of each stack.
  */
 #ifndef KIN_COROUTINE_CONTEXT_H
