@@ -434,10 +434,13 @@ static void forget(void *object, struct kin__process_slot *dead)
     bool arrived = took_part(barrier, round, generation);
     /* A reset forgives: who took part before it is not waited for. */
     bool expected = !was_reset(phase, round - 1) && took_part(barrier, round - 1, generation);
-    if (!arrived && !expected) return;
-    kin__os_process_end(pid, &status);
-    bool in_order = atomic_load(&dead->leaving) != 0 || status.kind == KIN_EXITED;
-    if (arrived || !in_order) break_by_death(barrier, pid, &status);
+    if (arrived || expected) {
+        kin__os_process_end(pid, &status);
+        bool in_order = atomic_load(&dead->leaving) != 0 || status.kind == KIN_EXITED;
+        if (arrived || !in_order) break_by_death(barrier, pid, &status);
+    }
+    /* Whoever it was, it may have been about to wake them. */
+    if (kin__waiters_any(&barrier->ended.point)) kin__waiters_wake_all(&barrier->ended.point);
 }
 
 __attribute__((constructor)) static void register_hooks(void)
