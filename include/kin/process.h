@@ -31,6 +31,7 @@ typedef struct kin_process_options {
     bool daemon;      /* ended, not waited for, when the parent exits normally */
     /* The connections that the child keeps, up to NULL; besides `argument`, if that is one. */
     struct kin_connection *const *connections;
+    bool standard_input; /* it reads the caller's standard input; false: that is at its end */
 } kin_process_options;
 
 /* kin_process_start forks a child that runs `target(argument)` and exits, and stores its

@@ -124,6 +124,8 @@ int kin__os_watch_forks(enum kin__fork_rank rank, const struct kin__fork_watch *
 
 /* fork with libc's handlers; the child gets 0. */
 int kin__os_fork(void);
+/* In a child with a single thread: from now on its standard input is at its end. */
+void kin__os_standard_input_empty(void);
 void kin__os_exit_now(int code) __attribute__((noreturn)); /* no handlers, no flushing */
 /* Kills and collects a child for which no descriptor could be had. */
 void kin__os_process_abandon(int pid);

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -72,6 +73,20 @@ int kin__os_fork(void)
     /* A test's fault is for one process.  Looked at first: a store would copy the page. */
     if (pid == 0 && kin__os_fault_armed) kin__os_fault_armed = false;
     return pid;
+}
+
+void kin__os_standard_input_empty(void)
+{
+    /* Closed on exec: it is no standard input, but something else that got a free number. */
+    int flags = fcntl(STDIN_FILENO, F_GETFD);
+    if (flags >= 0 && (flags & FD_CLOEXEC) != 0) return;
+    /* What the parent had read ahead is the parent's. */
+    __fpurge(stdin);
+    clearerr(stdin);
+    /* The lowest free number is the one just freed; without a /dev/null there is none at all. */
+    close(STDIN_FILENO);
+    int descriptor = open("/dev/null", O_RDONLY);
+    if (descriptor > STDIN_FILENO) close(descriptor);
 }
 
 void kin__os_exit_now(int code)

@@ -314,6 +314,7 @@ int kin__supervisor_main(kin_pool *pool)
 {
     struct supervisor s = {.pool = pool, .oom_kills = OOM_UNKNOWN};
     kin__os_interrupt_ignore();
+    kin__os_standard_input_empty();
     if (kin__enter() < 0) return 1;
     s.child = kin__os_calloc(pool->workers, sizeof *s.child);
     s.poll = kin__os_calloc(pool->workers + 1, sizeof *s.poll);

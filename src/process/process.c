@@ -269,6 +269,7 @@ int kin_process_start_sized(kin_process **process, kin_process_function *target,
     rc = kin__child_fork(&child->descriptor);
     if (rc == 0) {
         kin__handles_keep(argument, (const void *const *)given.connections);
+        if (!given.standard_input) kin__os_standard_input_empty();
         run(target, argument);
     }
     if (rc < 0) {

@@ -25,6 +25,7 @@
 static char example_output[1 << 16];
 static char *example_line[EXAMPLE_LINES + 1]; /* its lines, without newlines; NULL after the last */
 static int example_lines;
+static const char *example_input; /* what is typed */
 
 /* A place for a number: the same name is the same number, another name another one. */
 struct example_place {
@@ -100,6 +101,8 @@ static inline void example_run(const char *name)
     example_open_terminal(&ours, &its);
     pid_t child = example_start(path, its);
     close(its);
+    if (example_input != NULL)
+        CHECK_EQ(write(ours, example_input, strlen(example_input)), (ssize_t)strlen(example_input));
     example_read(ours);
     int status = test_collect(child);
     close(ours);

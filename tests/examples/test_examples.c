@@ -128,6 +128,13 @@ TEST(p13_terminate)
     example_expect("alive: 1", "alive: 0", "exit code -15: signal 15, Terminated");
 }
 
+TEST(p14_standard_input)
+{
+    example_input = "typed\n";
+    example_run("p14_standard_input");
+    example_expect("child: end of file", "parent: typed");
+}
+
 TEST(p15_crash)
 {
     if (test_sanitized()) SKIP("a sanitizer catches the fault and ends the child by exit");
