@@ -302,7 +302,7 @@ static void *close_results(void *argument)
 TEST(one_of_two_that_close_wins)
 {
     kin_pool *pool = NULL;
-    struct closers closers = {0};
+    struct closers closers = {.result = NULL};
     pthread_t thread[2];
     enum order order = SUCCEED;
     CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1}));
