@@ -331,6 +331,18 @@ TEST(c09_pipe_both_ways)
                    "60 messages whole, 0 mixed; then: closed");
 }
 
+TEST(c10_message_queue)
+{
+    example_run("c10_message_queue");
+    example_expect("5 bytes: short", "16 bytes: a longer message", "0 bytes: ");
+}
+
+TEST(c10_signal)
+{
+    example_run("c10_signal");
+    example_expect("1 from the child", "4 from the child", "9 from the child");
+}
+
 TEST(c10_pipe)
 {
     example_run("c10_pipe");
@@ -523,8 +535,13 @@ TEST(m04_every_kind)
 TEST(l08_manager_queue)
 {
     example_run("l08_manager_queue");
-    example_expect("got A", "got B", "got C", "got A", "got B", "got C",
-                   "0 letters of different writers are mixed");
+    example_expect("got A", "got B", "got C", "3 were written, 3 read");
+}
+
+TEST(l09_manager_lock)
+{
+    example_run("l09_manager_lock");
+    example_expect("12 values, 0 mixed with another writer's");
 }
 
 TEST(d04_bad_days)
