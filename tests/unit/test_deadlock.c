@@ -119,6 +119,8 @@ static void hold_and_wait(void *argument)
     int me = table->index++;
     CHECK_RC(kin_lock_acquire(table->fork[me + 1], KIN_FOREVER), 0);
     table->seated++;
+    /* Not before the one in front has what this one wants. */
+    test_until(table->seated >= 4);
     CHECK_RC(kin_lock_acquire(table->fork[me], KIN_FOREVER), 0);
     CHECK_OK(kin_lock_release(table->fork[me]));
     CHECK_OK(kin_lock_release(table->fork[me + 1]));
