@@ -73,15 +73,7 @@ static void reap_member(struct kin__member *member, uint64_t state)
     uint64_t dead = (state & ~(uint64_t)0xff) | KIN__SLOT_DEAD;
     /* CRASH: from here on it is dead whatever its life word says, until it is free. */
     if (!atomic_compare_exchange_strong(&member->state, &state, dead)) return;
-    bool counted = true;
-    for (int depth = 0; depth < KIN__WAITS; depth++) {
-        struct kin__wait_point *point = kin__waiting_on(member, depth);
-        if (point != NULL) {
-            /* It may have been woken for an event that others wait for as well. */
-            counted = kin__waiters_recount(point) && counted;
-            kin__waiters_wake_all(point);
-        }
-    }
+    bool counted = kin__waits_settle(member->waiting_on, KIN__WAITS);
     kin__note_settle(member);
     counted = kin__ledger_settle(member) && counted;
     void *touching = atomic_load(&member->touching);

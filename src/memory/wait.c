@@ -35,9 +35,14 @@ static struct kin__wait_point *unsettled(struct kin__wait_point *point)
     return (struct kin__wait_point *)((uintptr_t)point | UNSETTLED);
 }
 
+static struct kin__wait_point *point_at(_Atomic(struct kin__wait_point *) *entry)
+{
+    return (struct kin__wait_point *)((uintptr_t)atomic_load(entry) & ~UNSETTLED);
+}
+
 struct kin__wait_point *kin__waiting_on(struct kin__member *member, int depth)
 {
-    return (struct kin__wait_point *)((uintptr_t)atomic_load(&member->waiting_on[depth]) & ~UNSETTLED);
+    return point_at(&member->waiting_on[depth]);
 }
 
 void kin__waiters_enter_at(_Atomic(struct kin__wait_point *) *entry, struct kin__wait_point *point)
@@ -103,11 +108,6 @@ int kin__ledger_extend(_Atomic(struct kin__wait_point *) *entries[KIN__LEDGER_EN
     return KIN__LEDGER_ENTRIES;
 }
 
-static struct kin__wait_point *point_at(_Atomic(struct kin__wait_point *) *entry)
-{
-    return (struct kin__wait_point *)((uintptr_t)atomic_load(entry) & ~UNSETTLED);
-}
-
 void kin__ledger_close(struct kin__member *member)
 {
     for (int index = 0; index < KIN__LEDGERS; index++) {
@@ -122,17 +122,25 @@ void kin__ledger_close(struct kin__member *member)
     }
 }
 
+bool kin__waits_settle(_Atomic(struct kin__wait_point *) *entries, int limit)
+{
+    bool counted = true;
+    for (int i = 0; i < limit; i++) {
+        struct kin__wait_point *point = point_at(&entries[i]);
+        if (point == NULL) continue;
+        /* It may have been woken for an event that others wait for as well. */
+        counted = kin__waiters_recount(point) && counted;
+        kin__waiters_wake_all(point);
+    }
+    return counted;
+}
+
 bool kin__ledger_settle(struct kin__member *member)
 {
     bool counted = true;
     for (int index = 0; index < KIN__LEDGERS; index++) {
         struct kin__ledger *ledger = atomic_load(&member->ledgers[index]);
-        for (int i = 0; ledger != NULL && i < KIN__LEDGER_ENTRIES; i++) {
-            struct kin__wait_point *point = point_at(&ledger->entries[i]);
-            if (point == NULL) continue;
-            counted = kin__waiters_recount(point) && counted;
-            kin__waiters_wake_all(point);
-        }
+        if (ledger != NULL) counted = kin__waits_settle(ledger->entries, KIN__LEDGER_ENTRIES) && counted;
     }
     if (!counted) return false;
     for (int index = 0; index < KIN__LEDGERS; index++) {

@@ -83,6 +83,9 @@ int kin__sleep_private(const _Atomic uint32_t *word, uint32_t expected, kin_dead
 int kin__ledger_extend(_Atomic(struct kin__wait_point *) *entries[KIN__LEDGER_ENTRIES]);
 struct kin__member;
 void kin__ledger_close(struct kin__member *member);
+/* For the reaper: corrects the counts of what a dead member's entries name, and wakes the others who
+ * wait there; false when that has to be tried again. */
+bool kin__waits_settle(_Atomic(struct kin__wait_point *) *entries, int limit);
 /* For the reaper: corrects the counts that a dead member's ledgers name, and frees them; false when
  * that has to be tried again. */
 bool kin__ledger_settle(struct kin__member *member);
