@@ -4,12 +4,9 @@
  * protects the same counter, whose end value is checked. */
 #include "lock.h"
 
-#include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -86,35 +83,9 @@ static double robust_mutex_run(const struct bench_case *test, long count)
     return mutex_run(test, count, PTHREAD_MUTEX_ROBUST);
 }
 
-static int semaphore_work(int index, void *context)
-{
-    (void)index;
-    struct lock_arena *arena = context;
-    sem_t *semaphore = (sem_t *)arena->lock;
-    for (long i = 0; i < arena->per_process; i++) {
-        while (sem_wait(semaphore))
-            if (errno != EINTR) return 1;
-        arena->counter++;
-        sem_post(semaphore);
-    }
-    return 0;
-}
-
-static double semaphore_run(const struct bench_case *test, long count)
-{
-    struct lock_arena *arena = bench_shared(sizeof *arena);
-    if (sem_init((sem_t *)arena->lock, 1, 1)) return bench_fail("sem_init: %s", strerror(errno));
-    return lock_measure(test, count, arena, semaphore_work);
-}
-
 static double python_run(const struct bench_case *test, long count)
 {
-    const struct lock_shape *shape = test->shape;
-    char processes[16], number[24];
-    snprintf(processes, sizeof processes, "%d", shape->processes);
-    snprintf(number, sizeof number, "%ld", count);
-    return bench_asked(
-        (const char *const[]){"python3", bench_beside(0, "peer_python.py"), "lock", processes, number, NULL});
+    return lock_python(test, count, "lock");
 }
 
 /* ---- the cases ------------------------------------------------------------------------------- */
@@ -124,7 +95,7 @@ static const struct bench_contender contenders[] = {
     {BENCH_PEER, "pthread mutex, process-shared", plain_mutex_run, NULL},
     {BENCH_PEER, "pthread robust mutex", robust_mutex_run, NULL},
     {BENCH_KIN, "kin_lock", bench_kin_lock, "built without libkin"},
-    {BENCH_PEER, "sem_t", semaphore_run, NULL},
+    {BENCH_PEER, "sem_t", lock_semaphore, NULL},
     {BENCH_PEER, "Boost.Interprocess mutex", peer_boost_lock, "libboost-dev"},
     {BENCH_PEER, "nsync, threads", peer_nsync_lock, "libnsync-dev"},
     {BENCH_PEER, "Python multiprocessing Lock", python_run, "python3"},

@@ -24,6 +24,10 @@ struct lock_arena {
 double lock_measure(const struct bench_case *test, long count, struct lock_arena *arena,
                     int (*work)(int index, void *arena));
 
+/* In lock_peers.c: a sem_t with one permit; the object of Python's that peer_python.py calls `what`. */
+double lock_semaphore(const struct bench_case *test, long count);
+double lock_python(const struct bench_case *test, long count, const char *what);
+
 /* Locks and semaphores that have files of their own. */
 bench_run bench_kin_lock __attribute__((weak));
 bench_run peer_boost_lock __attribute__((weak));

@@ -42,29 +42,19 @@ static double spawn_run(const struct bench_case *test, long count)
     return bench_now() - begin;
 }
 
-static double python(const struct bench_case *test, long count, const char *method)
-{
-    const struct process_shape *shape = test->shape;
-    char megabytes[24], number[24];
-    snprintf(megabytes, sizeof megabytes, "%ld", shape->megabytes);
-    snprintf(number, sizeof number, "%ld", count);
-    return bench_asked((const char *const[]){"python3", bench_beside(0, "peer_python.py"), "process", method,
-                                             megabytes, number, NULL});
-}
-
 static double python_fork_run(const struct bench_case *test, long count)
 {
-    return python(test, count, "fork");
+    return process_python(test, count, "process", "fork");
 }
 
 static double python_forkserver_run(const struct bench_case *test, long count)
 {
-    return python(test, count, "forkserver");
+    return process_python(test, count, "process", "forkserver");
 }
 
 static double python_spawn_run(const struct bench_case *test, long count)
 {
-    return python(test, count, "spawn");
+    return process_python(test, count, "process", "spawn");
 }
 
 static const struct bench_contender contenders[] = {

@@ -14,6 +14,9 @@ int process_touch(const struct bench_case *test);
 /* Notes that a child did not exit with 0; returns -1. */
 double process_ended_badly(int status);
 
+/* Python by itself: peer_python.py GROUP WHAT MEGABYTES COUNT. */
+double process_python(const struct bench_case *test, long count, const char *group, const char *what);
+
 bench_run bench_kin_process __attribute__((weak));
 bench_run peer_libuv_process __attribute__((weak));
 

@@ -3,6 +3,7 @@
  * The parent's memory is in pages of 4 KiB, as what malloc returns usually is, so that the page
  * tables that fork copies have the same size everywhere. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -25,4 +26,14 @@ int process_touch(const struct bench_case *test)
 double process_ended_badly(int status)
 {
     return bench_fail("the child ended with status %d", status);
+}
+
+double process_python(const struct bench_case *test, long count, const char *group, const char *what)
+{
+    const struct process_shape *shape = test->shape;
+    char megabytes[24], number[24];
+    snprintf(megabytes, sizeof megabytes, "%ld", shape->megabytes);
+    snprintf(number, sizeof number, "%ld", count);
+    return bench_asked((const char *const[]){"python3", bench_beside(0, "peer_python.py"), group, what,
+                                             megabytes, number, NULL});
 }

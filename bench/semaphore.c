@@ -3,12 +3,8 @@
  *
  * The limit is a count on a futex that does not know who took what.  With one permit every contender
  * protects the same counter, whose end value is checked. */
-#include <errno.h>
 #include <linux/futex.h>
-#include <semaphore.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,35 +57,9 @@ static double counted_run(const struct bench_case *test, long count)
 
 /* ---- peers ------------------------------------------------------------------------------------- */
 
-static int posix_work(int index, void *context)
-{
-    (void)index;
-    struct lock_arena *arena = context;
-    sem_t *semaphore = (sem_t *)arena->lock;
-    for (long i = 0; i < arena->per_process; i++) {
-        while (sem_wait(semaphore))
-            if (errno != EINTR) return 1;
-        arena->counter++;
-        sem_post(semaphore);
-    }
-    return 0;
-}
-
-static double posix_run(const struct bench_case *test, long count)
-{
-    struct lock_arena *arena = bench_shared(sizeof *arena);
-    if (sem_init((sem_t *)arena->lock, 1, 1)) return bench_fail("sem_init: %s", strerror(errno));
-    return lock_measure(test, count, arena, posix_work);
-}
-
 static double python_run(const struct bench_case *test, long count)
 {
-    const struct lock_shape *shape = test->shape;
-    char processes[16], number[24];
-    snprintf(processes, sizeof processes, "%d", shape->processes);
-    snprintf(number, sizeof number, "%ld", count);
-    return bench_asked((const char *const[]){"python3", bench_beside(0, "peer_python.py"), "semaphore",
-                                             processes, number, NULL});
+    return lock_python(test, count, "semaphore");
 }
 
 /* ---- the cases --------------------------------------------------------------------------------- */
@@ -98,7 +68,7 @@ static const struct bench_contender contenders[] = {
     {BENCH_LIMIT, "futex count, owned by nobody", counted_run, NULL},
     {BENCH_KIN, "kin_semaphore", bench_kin_semaphore, "built without libkin"},
     {BENCH_KIN, "kin_semaphore, plain", bench_kin_semaphore_plain, "built without libkin"},
-    {BENCH_PEER, "sem_t", posix_run, NULL},
+    {BENCH_PEER, "sem_t", lock_semaphore, NULL},
     {BENCH_PEER, "nsync mutex and condition, threads", peer_nsync_semaphore, "libnsync-dev"},
     {BENCH_PEER, "Python multiprocessing Semaphore", python_run, "python3"},
     {0},

@@ -114,29 +114,19 @@ static double popen_large(const struct bench_case *test, long count)
     return popen_output(test, count, "exec /usr/bin/head -c100M /dev/zero", SUBPROCESS_LARGE_SIZE);
 }
 
-static double python(const struct bench_case *test, long count, const char *what)
-{
-    const struct process_shape *shape = test->shape;
-    char megabytes[24], number[24];
-    snprintf(megabytes, sizeof megabytes, "%ld", shape->megabytes);
-    snprintf(number, sizeof number, "%ld", count);
-    return bench_asked((const char *const[]){"python3", bench_beside(0, "peer_python.py"), "subprocess", what,
-                                             megabytes, number, NULL});
-}
-
 static double python_call(const struct bench_case *test, long count)
 {
-    return python(test, count, "call");
+    return process_python(test, count, "subprocess", "call");
 }
 
 static double python_small(const struct bench_case *test, long count)
 {
-    return python(test, count, "output");
+    return process_python(test, count, "subprocess", "output");
 }
 
 static double python_large(const struct bench_case *test, long count)
 {
-    return python(test, count, "large");
+    return process_python(test, count, "subprocess", "large");
 }
 
 /* ---- cases ------------------------------------------------------------------------------------------- */
