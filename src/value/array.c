@@ -29,7 +29,7 @@ kin_value kin__array_make(char typecode, const void *bytes, size_t size, bool in
 {
     size_t item = kin__array_item_size(typecode);
     if (item == 0 || size % item != 0) return kin_value_failed(-EINVAL);
-    struct kin__text *array = kin__object_make(KIN_VALUE_ARRAY, sizeof *array + (in_place ? 0 : size));
+    struct kin__text *array = kin__boxed_make(KIN_VALUE_ARRAY, sizeof *array + (in_place ? 0 : size));
     if (array == NULL) return kin_value_failed(-ENOMEM);
     array->object.typecode = typecode;
     array->size = size;

@@ -29,7 +29,7 @@
 #endif
 
 struct kept {
-    struct kin__object *first;
+    struct kin__boxed *first;
     uint32_t count;
 };
 
@@ -45,7 +45,7 @@ static void give_back(void *unused)
     registered = false;
     for (size_t i = 0; i < SIZES; i++) {
         while (kept[i].first) {
-            struct kin__object *object = kept[i].first;
+            struct kin__boxed *object = kept[i].first;
             kept[i].first = object->next;
             free(object);
         }
@@ -67,10 +67,10 @@ static bool may_keep(void)
     return registered;
 }
 
-void *kin__object_make(kin_value_kinds kind, size_t size)
+void *kin__boxed_make(kin_value_kinds kind, size_t size)
 {
     size_t number = size <= STEP * (SIZES - 1) ? (size + STEP - 1) / STEP : 0;
-    struct kin__object *object = kept[number].first;
+    struct kin__boxed *object = kept[number].first;
     if (object) {
         kept[number].first = object->next;
         kept[number].count--;
@@ -86,7 +86,7 @@ void *kin__object_make(kin_value_kinds kind, size_t size)
     return object;
 }
 
-void kin__object_free(struct kin__object *object)
+void kin__boxed_free(struct kin__boxed *object)
 {
     size_t number = object->size_class;
     if (!KEEPS || number == 0 || kept[number].count >= KEPT_MOST / (number * STEP) || !may_keep()) {

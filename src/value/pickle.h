@@ -99,7 +99,7 @@ struct kin__reader {
 void kin__reader_note(struct kin__reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Closes `part`, which becomes a part of `whole`, and adds its weight: -E2BIG, -ELOOP. */
-int kin__reader_join(struct kin__reader *r, struct kin__object *whole, const kin_value *part);
+int kin__reader_join(struct kin__reader *r, struct kin__boxed *whole, const kin_value *part);
 
 /* pickle_stack.c: the stack.  `too_few` is the error of an opcode that finds less than it needs. */
 int kin__reader_too_few(struct kin__reader *r);

@@ -50,8 +50,8 @@ static int make_container(struct kin__reader *r, kin_value_kinds kind, const kin
     struct kin__list *list = made->as_.object;
     kin_value tuple = kin_value_tuple(list->item, list->size);
     if (kin__counted(&tuple)) {
-        ((struct kin__object *)tuple.as_.object)->weight = list->object.weight;
-        ((struct kin__object *)tuple.as_.object)->height = list->object.height;
+        ((struct kin__boxed *)tuple.as_.object)->weight = list->object.weight;
+        ((struct kin__boxed *)tuple.as_.object)->height = list->object.height;
     }
     list->size = 0; /* the items are the tuple's now */
     kin_value_clear(made);
@@ -185,7 +185,7 @@ static int make_object(struct kin__reader *r, const kin_value *class, const kin_
 {
     kin_value fields[] = {*class, *arguments, kin_value_none()};
     int rc = make_record(r, KIN_VALUE_OBJECT, fields, KIN__OBJECT_FIELDS, made);
-    if (rc == 0) ((struct kin__object *)made->as_.object)->typecode = how;
+    if (rc == 0) ((struct kin__boxed *)made->as_.object)->typecode = how;
     return rc;
 }
 
@@ -339,7 +339,7 @@ static int build_token(struct kin__reader *r, kin_value *target, const kin_value
 int kin__reader_build(struct kin__reader *r, kin_value *target, kin_value state)
 {
     int rc;
-    bool open = kin__counted(target) && ((struct kin__object *)target->as_.object)->open;
+    bool open = kin__counted(target) && ((struct kin__boxed *)target->as_.object)->open;
     if (open && target->kind_ == KIN_VALUE_TOKEN)
         rc = build_token(r, target, &state);
     else if (open && (target->kind_ == KIN_VALUE_ERROR || target->kind_ == KIN_VALUE_OBJECT) &&

@@ -38,7 +38,7 @@ int kin__reader_push_open(struct kin__reader *r, kin_value value)
         kin_value_clear(&value);
         return -E2BIG;
     }
-    if (kin__counted(&value)) ((struct kin__object *)value.as_.object)->open = 1;
+    if (kin__counted(&value)) ((struct kin__boxed *)value.as_.object)->open = 1;
     return kin__reader_push_made(r, value);
 }
 
@@ -64,7 +64,7 @@ int kin__reader_pop_mark(struct kin__reader *r, kin_value **item, size_t *count)
 
 /* ---- joining ------------------------------------------------------------------------------ */
 
-static inline int add_weight(struct kin__reader *r, struct kin__object *whole, uint64_t weight,
+static inline int add_weight(struct kin__reader *r, struct kin__boxed *whole, uint64_t weight,
                              uint32_t height)
 {
     weight += whole->weight;
@@ -74,15 +74,15 @@ static inline int add_weight(struct kin__reader *r, struct kin__object *whole, u
     return whole->height > r->options.max_depth ? -ELOOP : 0;
 }
 
-int kin__reader_join(struct kin__reader *r, struct kin__object *whole, const kin_value *part)
+int kin__reader_join(struct kin__reader *r, struct kin__boxed *whole, const kin_value *part)
 {
     if (!kin__counted(part)) return add_weight(r, whole, 1, 0);
-    struct kin__object *object = part->as_.object;
+    struct kin__boxed *object = part->as_.object;
     object->open = 0;
     return add_weight(r, whole, object->weight, object->height);
 }
 
-static int join_all(struct kin__reader *r, struct kin__object *whole, const kin_value *part, size_t count)
+static int join_all(struct kin__reader *r, struct kin__boxed *whole, const kin_value *part, size_t count)
 {
     size_t small = 0;
     for (size_t i = 0; i < count; i++) {
@@ -99,7 +99,7 @@ static int join_all(struct kin__reader *r, struct kin__object *whole, const kin_
 /* The block of a value that may be changed, or NULL and an error. */
 static void *open_block(struct kin__reader *r, const kin_value *value, kin_value_kinds kind, int *code)
 {
-    struct kin__object *object = kin__block(value, kind);
+    struct kin__boxed *object = kin__block(value, kind);
     *code = 0;
     if (object && object->open) return object;
     if (object)
@@ -229,7 +229,7 @@ int kin__reader_memo_put(struct kin__reader *r, size_t number)
     kin_value_clear(&r->memo[number]);
     if (kin__counted(top)) {
         /* Nobody else knows the block yet. */
-        _Atomic uint32_t *count = &((struct kin__object *)top->as_.object)->count;
+        _Atomic uint32_t *count = &((struct kin__boxed *)top->as_.object)->count;
         atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
                               memory_order_relaxed);
     }
@@ -239,7 +239,7 @@ int kin__reader_memo_put(struct kin__reader *r, size_t number)
 
 int kin__reader_push_again(struct kin__reader *r, const kin_value *value)
 {
-    if (kin__counted(value)) ((struct kin__object *)value->as_.object)->open = 0;
+    if (kin__counted(value)) ((struct kin__boxed *)value->as_.object)->open = 0;
     return kin__reader_push(r, kin__value_ref(value));
 }
 
@@ -255,7 +255,7 @@ void kin__reader_memo_free(struct kin__reader *r)
 {
     for (size_t i = 0; i < r->memo_size; i++) {
         if (!kin__counted(&r->memo[i])) continue;
-        _Atomic uint32_t *count = &((struct kin__object *)r->memo[i].as_.object)->count;
+        _Atomic uint32_t *count = &((struct kin__boxed *)r->memo[i].as_.object)->count;
         uint32_t now = atomic_load_explicit(count, memory_order_relaxed);
         if (now > 1)
             atomic_store_explicit(count, now - 1, memory_order_relaxed);

@@ -104,7 +104,7 @@ static int memo_grow(struct memo *memo)
 }
 
 /* Writes a reference to a container that was written before: 1; otherwise 0. */
-static int put_known(struct writer *w, const struct kin__object *object)
+static int put_known(struct writer *w, const struct kin__boxed *object)
 {
     struct memo *memo = &w->memo;
     if (memo->slots == 0) return 0;
@@ -116,7 +116,7 @@ static int put_known(struct writer *w, const struct kin__object *object)
 }
 
 /* Notes a container that was just written, if anybody else refers to it. */
-static int put_memo(struct writer *w, const struct kin__object *object)
+static int put_memo(struct writer *w, const struct kin__boxed *object)
 {
     struct memo *memo = &w->memo;
     if (atomic_load_explicit(&object->count, memory_order_relaxed) == 1) return 0;

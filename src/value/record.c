@@ -173,7 +173,7 @@ kin_value kin_value_object(const char *name, kin_value arguments, kin_value stat
     bool called = fields[0].kind_ == KIN_VALUE_CLASS && kin__class_use(&fields[0]) == KIN__CLASS_CALLED;
     kin_value value = kin__fields_make(KIN_VALUE_OBJECT, fields, KIN__OBJECT_FIELDS);
     if (value.kind_ == KIN_VALUE_OBJECT)
-        ((struct kin__object *)value.as_.object)->typecode = called ? 'C' : 'N';
+        ((struct kin__boxed *)value.as_.object)->typecode = called ? 'C' : 'N';
     return value;
 }
 

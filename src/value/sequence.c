@@ -10,7 +10,7 @@
 kin_value kin__tuple_make(kin_value_kinds kind, size_t size)
 {
     if (size > SIZE_MAX / 2 / sizeof(kin_value)) return kin_value_failed(-ENOMEM);
-    struct kin__tuple *tuple = kin__object_make(kind, sizeof *tuple + size * sizeof(kin_value));
+    struct kin__tuple *tuple = kin__boxed_make(kind, sizeof *tuple + size * sizeof(kin_value));
     if (tuple == NULL) return kin_value_failed(-ENOMEM);
     tuple->size = size;
     return kin__value_of(kind, tuple);
@@ -80,13 +80,13 @@ kin_value kin_value_list(kin_value *items, size_t count)
 {
     int rc = check_items(items, count);
     if (rc < 0) return kin_value_failed(rc);
-    struct kin__list *list = kin__object_make(KIN_VALUE_LIST, sizeof *list);
+    struct kin__list *list = kin__boxed_make(KIN_VALUE_LIST, sizeof *list);
     if (list) {
         list->size = list->capacity = 0;
         list->item = NULL;
     }
     if (list == NULL || kin__list_reserve(list, count) < 0) {
-        if (list) kin__object_free(&list->object);
+        if (list) kin__boxed_free(&list->object);
         if (count > 0) kin__values_drop(items, count);
         return kin_value_failed(-ENOMEM);
     }

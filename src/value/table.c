@@ -24,7 +24,7 @@ static kin_value *entry_at(const struct kin__table *table, size_t number)
 
 kin_value kin__table_make(kin_value_kinds kind)
 {
-    struct kin__table *table = kin__object_make(kind, sizeof *table);
+    struct kin__table *table = kin__boxed_make(kind, sizeof *table);
     if (table == NULL) return kin_value_failed(-ENOMEM);
     table->used = table->live = table->capacity = table->slots = table->taken = 0;
     table->stride = kind == KIN_VALUE_DICT ? 2 : 1;

@@ -77,7 +77,7 @@ kin_value kin__text_make(kin_value_kinds kind, const void *bytes, size_t size)
         return kin__text_small(kind, padded, size);
     }
     if (size > SIZE_MAX / 2) return kin_value_failed(-ENOMEM);
-    struct kin__text *text = kin__object_make(kind, sizeof *text + size + 1);
+    struct kin__text *text = kin__boxed_make(kind, sizeof *text + size + 1);
     if (text == NULL) return kin_value_failed(-ENOMEM);
     text->size = size;
     text->data = text->own;
@@ -89,7 +89,7 @@ kin_value kin__text_make(kin_value_kinds kind, const void *bytes, size_t size)
 kin_value kin__text_refer(kin_value_kinds kind, const void *bytes, size_t size)
 {
     if (size <= KIN__SMALL_MOST) return kin__text_make(kind, bytes, size);
-    struct kin__text *text = kin__object_make(kind, sizeof *text);
+    struct kin__text *text = kin__boxed_make(kind, sizeof *text);
     if (text == NULL) return kin_value_failed(-ENOMEM);
     text->size = size;
     text->data = bytes;

@@ -10,25 +10,25 @@
 
 /* Whether that was the last reference.  A count of 1 can only be the caller's own, and needs no
  * atomic change. */
-static bool give_up(struct kin__object *object)
+static bool give_up(struct kin__boxed *object)
 {
     if (atomic_load_explicit(&object->count, memory_order_acquire) == 1) return true;
     /* Release: pairs with the acquire of whoever gives up the last one. */
     return atomic_fetch_sub_explicit(&object->count, 1, memory_order_acq_rel) == 1;
 }
 
-static void give_up_items(kin_value *item, size_t count, struct kin__object **dead)
+static void give_up_items(kin_value *item, size_t count, struct kin__boxed **dead)
 {
     for (size_t i = 0; i < count; i++) {
         if (!kin__counted(&item[i])) continue;
-        struct kin__object *object = item[i].as_.object;
+        struct kin__boxed *object = item[i].as_.object;
         if (!give_up(object)) continue;
         object->next = *dead;
         *dead = object;
     }
 }
 
-static void give_up_contents(struct kin__object *object, struct kin__object **dead)
+static void give_up_contents(struct kin__boxed *object, struct kin__boxed **dead)
 {
     switch (object->kind) {
     case KIN_VALUE_STR:
@@ -58,16 +58,16 @@ static void give_up_contents(struct kin__object *object, struct kin__object **de
     }
 }
 
-void kin__object_release(struct kin__object *object)
+void kin__boxed_release(struct kin__boxed *object)
 {
     if (!give_up(object)) return;
-    struct kin__object *dead = object;
+    struct kin__boxed *dead = object;
     dead->next = NULL;
     while (dead) {
-        struct kin__object *one = dead;
+        struct kin__boxed *one = dead;
         dead = one->next;
         give_up_contents(one, &dead);
-        kin__object_free(one);
+        kin__boxed_free(one);
     }
 }
 

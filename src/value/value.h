@@ -31,14 +31,14 @@
  *             his is the last one acquires, so that he sees what the others did before.
  *   next      while the block waits to be freed.
  *   weight, height, open   belong to the reader of pickles (pickle_read.c) until it returns. */
-struct kin__object {
+struct kin__boxed {
     _Atomic uint32_t count;
     uint8_t kind;
     uint8_t open;
     char typecode;      /* of an array; of an object: 'N' made by __new__, 'C' by a call */
     uint8_t size_class; /* block.c's */
     union {
-        struct kin__object *next;
+        struct kin__boxed *next;
         struct {
             uint32_t weight, height;
         };
@@ -48,7 +48,7 @@ struct kin__object {
 /* str, bytes, bytearray, array; an int beyond int64_t (two's complement, lowest byte first).
  * `data` is `own`, or what the caller keeps. */
 struct kin__text {
-    struct kin__object object;
+    struct kin__boxed object;
     size_t size;
     const char *data;
     char own[];
@@ -56,13 +56,13 @@ struct kin__text {
 
 /* A tuple, and every kind with a fixed number of fields (record.c says which). */
 struct kin__tuple {
-    struct kin__object object;
+    struct kin__boxed object;
     size_t size;
     kin_value item[];
 };
 
 struct kin__list {
-    struct kin__object object;
+    struct kin__boxed object;
     size_t size, capacity;
     kin_value *item;
 };
@@ -78,7 +78,7 @@ struct kin__slot {
 #define KIN__ENTRIES_MOST (UINT32_MAX / 4)
 
 struct kin__table {
-    struct kin__object object;
+    struct kin__boxed object;
     size_t used;     /* entries, removed ones too */
     size_t live;     /* entries that are there */
     size_t capacity; /* entries there is room for */
@@ -131,20 +131,20 @@ static inline void *kin__block(const kin_value *value, kin_value_kinds kind)
 static inline kin_value kin__value_ref(const kin_value *value)
 {
     if (kin__counted(value))
-        atomic_fetch_add_explicit(&((struct kin__object *)value->as_.object)->count, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&((struct kin__boxed *)value->as_.object)->count, 1, memory_order_relaxed);
     return *value;
 }
 
-void kin__object_release(struct kin__object *object);
+void kin__boxed_release(struct kin__boxed *object);
 
 static inline void kin__value_drop(kin_value *value)
 {
-    if (kin__counted(value)) kin__object_release(value->as_.object);
+    if (kin__counted(value)) kin__boxed_release(value->as_.object);
 }
 
 /* block.c: a block of `size` bytes with one reference and a weight of 1; NULL without memory. */
-void *kin__object_make(kin_value_kinds kind, size_t size);
-void kin__object_free(struct kin__object *object);
+void *kin__boxed_make(kin_value_kinds kind, size_t size);
+void kin__boxed_free(struct kin__boxed *object);
 
 /* Clears `count` values. */
 void kin__values_drop(kin_value *values, size_t count);
