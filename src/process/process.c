@@ -1,4 +1,4 @@
-/* process.c: child processes and their handles.
+/* process.c: the children of this process: who runs, who has ended, and their handles.
  *
  * Invariants, all under kin__child_lock: a handle is in the list of the running until its child's
  * status has been collected, which happens once, and then in that of the ended until its close;
@@ -9,42 +9,24 @@
 #include <kin/process.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <kin/error.h>
 
-#include "ipc/handle.h"
 #include "memory/reap.h"
 #include "memory/waitable.h"
 #include "os/os.h"
 #include "process/fork.h"
+#include "process/process.h"
 #include "process/tree.h"
-#include "thread/thread.h"
-
-#define NAME_SIZE 64
 
 /* At exit: how long daemon children may take over SIGTERM. */
 #define GRACE_MS 1000
 
 /* How often a child is looked at that has ended but is still in the hands of a debugger. */
 #define TRACED_MS 5
-
-struct kin_process {
-    struct kin_process *next;
-    struct kin_process *previous;
-    int owner; /* the process that started it */
-    int pid;
-    int descriptor;
-    bool daemon;
-    bool ended;
-    unsigned pins;
-    kin_exit_status status; /* once it has ended */
-    char name[NAME_SIZE];
-};
 
 static struct {
     int owner;
@@ -53,9 +35,6 @@ static struct {
     kin_process *ended;
     kin_process *look; /* where the search for running ones that ended goes on; NULL: at the first */
 } children;
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_result;
 
 /* ---- the list ------------------------------------------------------------------------------------ */
 
@@ -160,6 +139,36 @@ static int await(kin_process *child, kin_deadline deadline)
     }
 }
 
+/* ---- a new one ------------------------------------------------------------------------------------ */
+
+int kin__process_make(kin_process **made, const kin_process_options *options)
+{
+    const char *name = options->name;
+    if (name != NULL && strnlen(name, KIN__PROCESS_NAME_SIZE) == KIN__PROCESS_NAME_SIZE) return -EINVAL;
+    kin_process *child = kin__os_calloc(1, sizeof *child);
+    if (child == NULL) return -ENOMEM;
+    child->daemon = options->daemon;
+    child->owner = kin__os_pid();
+    kin__child_lock();
+    own_lists();
+    children.started++;
+    if (name != NULL)
+        strcpy(child->name, name);
+    else
+        snprintf(child->name, sizeof child->name, "Process-%u", children.started);
+    collect_forgotten();
+    kin__child_unlock();
+    *made = child;
+    return 0;
+}
+
+void kin__process_started(kin_process *child)
+{
+    kin__child_lock();
+    enlist(&children.running, child);
+    kin__child_unlock();
+}
+
 /* ---- the end of this process --------------------------------------------------------------------- */
 
 static kin_process *pin_running(bool daemon)
@@ -199,7 +208,7 @@ static void terminate_daemons(void)
 
 /* What Python does at exit: daemon children are terminated, the others are waited for.  In a
  * process that has started none, and in one that has only inherited the list, it does nothing. */
-static void end_children(void)
+void kin__processes_end(void)
 {
     if (children.owner != kin__os_pid()) return;
     terminate_daemons();
@@ -210,78 +219,6 @@ static void end_children(void)
         await_last(child);
     }
     for (kin_process *child; (child = pin_running(false)) != NULL; unpin(child)) await_last(child);
-}
-
-int kin__child_finish(int code)
-{
-    kin__threads_finish();
-    end_children();
-    kin__os_flush_last();
-    kin__leaving();
-    return code & 0xff;
-}
-
-/* ---- starting ------------------------------------------------------------------------------------ */
-
-static void prepare(void)
-{
-    once_result = atexit(end_children) == 0 ? 0 : -ENOMEM;
-}
-
-static int make(kin_process **made, const kin_process_options *options)
-{
-    if (options->name != NULL && strnlen(options->name, NAME_SIZE) == NAME_SIZE) return -EINVAL;
-    kin_process *child = kin__os_malloc(sizeof *child);
-    if (child == NULL) return -ENOMEM;
-    memset(child, 0, sizeof *child);
-    child->daemon = options->daemon;
-    child->owner = kin__os_pid();
-    kin__child_lock();
-    own_lists();
-    children.started++;
-    if (options->name != NULL)
-        strcpy(child->name, options->name);
-    else
-        snprintf(child->name, sizeof child->name, "Process-%u", children.started);
-    collect_forgotten();
-    kin__child_unlock();
-    *made = child;
-    return 0;
-}
-
-__attribute__((noreturn)) static void run(kin_process_function *target, void *argument)
-{
-    kin__os_exit_now(kin__child_finish(target(argument)));
-}
-
-int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
-                            const kin_process_options *options, size_t size)
-{
-    kin_process_options given = {0};
-    if (process == NULL || target == NULL) return -EINVAL;
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    if (!kin__os_is_code((const void *)(uintptr_t)target)) return KIN_ENOTCODE;
-    pthread_once(&once, prepare);
-    if (once_result < 0) return once_result;
-    kin_process *child;
-    int rc = make(&child, &given);
-    if (rc < 0) return rc;
-    rc = kin__child_fork(&child->descriptor);
-    if (rc == 0) {
-        kin__handles_keep(argument, (const void *const *)given.connections);
-        if (!given.standard_input) kin__os_standard_input_empty();
-        run(target, argument);
-    }
-    if (rc < 0) {
-        kin__os_free(child);
-        return rc;
-    }
-    child->pid = rc;
-    kin__child_lock();
-    enlist(&children.running, child);
-    kin__child_unlock();
-    *process = child;
-    return 0;
 }
 
 /* ---- handles ------------------------------------------------------------------------------------- */
