@@ -13,7 +13,7 @@
  *     kin_manager_close(manager);                                        ends the process
  *
  * Types: Queue, JoinableQueue, Lock, RLock, Semaphore, BoundedSemaphore, Condition, Event, Barrier,
- * list, dict, Value, Array, Namespace, with the methods and errors of Python's; and TaskQueue, a
+ * list, dict, set, Value, Array, Namespace, Pool, with the methods and errors of Python's; and TaskQueue, a
  * JoinableQueue from which a task that a client took and did not acknowledge by task_done goes
  * back to the front when the client is gone.  What a client holds (locks, permits, references) is
  * given back when its connection ends.
@@ -60,6 +60,17 @@ typedef struct kin_manager_type {
     void (*drop)(void *object);
 } kin_manager_type;
 
+/* A function that clients may have run by a Pool, by its name in place of the function: pool.apply("name",
+ * (1, 2)).  It runs in a worker process, and returns like a method; one that dies with its worker raises
+ * ProcessError, with the cause. */
+typedef int kin_manager_task_function(const kin_value *arguments, const kin_value *keywords,
+                                      kin_value *result);
+
+typedef struct kin_manager_task {
+    const char *name;
+    kin_manager_task_function *call;
+} kin_manager_task;
+
 /* ---- the server ------------------------------------------------------------------------------ */
 
 typedef struct kin_manager_options {
@@ -76,6 +87,10 @@ typedef struct kin_manager_options {
                                  for them meanwhile */
     void (*ready)(const char *address, void *context); /* kin_manager_serve: clients can connect */
     void *context;
+    const kin_manager_task *tasks; /* for Pool; they stay where they are while it serves */
+    size_t task_count;
+    unsigned workers; /* processes that run them, for all pools together; 0: one per usable processor */
+    unsigned retries; /* how often a task whose worker died is run again */
 } kin_manager_options;
 
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients

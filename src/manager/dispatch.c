@@ -22,7 +22,7 @@
 
 /* ---- exceptions and texts ------------------------------------------------------------------------- */
 
-enum kin__outcome kin__raise_code(struct kin__call *call, int code)
+kin_value kin__exception_of_code(int code)
 {
     const char *class = code == -ENOMEM               ? "MemoryError"
                         : code == KIN_EKIND           ? "TypeError"
@@ -30,7 +30,12 @@ enum kin__outcome kin__raise_code(struct kin__call *call, int code)
                         : code == -ERANGE             ? "OverflowError"
                         : code == -EINVAL || code < 0 ? "ValueError"
                                                       : "RuntimeError";
-    return kin__raisef(call, class, "%s", kin_strerror(code));
+    return kin_value_errorf(class, "%s", kin_strerror(code));
+}
+
+enum kin__outcome kin__raise_code(struct kin__call *call, int code)
+{
+    return kin__raise(call, kin__exception_of_code(code));
 }
 
 /* The text of an exception as the last line of a traceback has it: "KeyError: 'x'". */

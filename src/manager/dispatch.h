@@ -30,6 +30,7 @@ static inline enum kin__outcome kin__raise(struct kin__call *call, kin_value exc
 #define kin__raisef(call, ...) kin__raise(call, kin_value_errorf(__VA_ARGS__))
 
 /* What stands for a failure of kin_value_…: MemoryError, TypeError, … */
+kin_value kin__exception_of_code(int code);
 enum kin__outcome kin__raise_code(struct kin__call *call, int code);
 
 /* Readers of arguments: a missing one leaves `*value` as it is.  They return false after having

@@ -147,8 +147,7 @@ static int append(void *list, kin_value item)
     return kin_value_list_append(list, item);
 }
 
-/* What iterating over the value gives, as a list. */
-static enum kin__outcome list_of(struct kin__call *call, const kin_value *value, kin_value *list)
+enum kin__outcome kin__list_of(struct kin__call *call, const kin_value *value, kin_value *list)
 {
     *list = kin_value_list(NULL, 0);
     enum kin__outcome outcome = kin__for_each(call, value, append, list);
@@ -160,7 +159,7 @@ enum kin__outcome kin__extend(struct kin__call *call, kin_value *list, const kin
 {
     kin_value more;
     const kin_value *item;
-    if (list_of(call, container, &more) == KIN__RAISE) return KIN__RAISE;
+    if (kin__list_of(call, container, &more) == KIN__RAISE) return KIN__RAISE;
     int rc = 0;
     for (size_t at = 0; rc == 0 && kin_value_next(&more, &at, &item, NULL);)
         rc = kin_value_list_append(list, kin__keep(call, item));
@@ -201,7 +200,7 @@ enum kin__outcome kin__set_slice(struct kin__call *call, kin_value *list)
     kin_value more;
     int rc = kin_value_slice_over(call->argument[0], kin_value_len(list), &start, &step, &count);
     if (rc < 0) return kin__raise_code(call, rc);
-    if (list_of(call, call->argument[1], &more) == KIN__RAISE) return KIN__RAISE;
+    if (kin__list_of(call, call->argument[1], &more) == KIN__RAISE) return KIN__RAISE;
     enum kin__outcome outcome = KIN__RETURN;
     if (step != 1) {
         outcome = set_stepped(call, list, &more, start, step, count);

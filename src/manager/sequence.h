@@ -26,6 +26,9 @@ typedef int kin__add_function(void *to, kin_value item);
 enum kin__outcome kin__for_each(struct kin__call *call, const kin_value *value, kin__add_function *add,
                                 void *to);
 
+/* What iterating over the value gives, as a list. */
+enum kin__outcome kin__list_of(struct kin__call *call, const kin_value *value, kin_value *list);
+
 /* An iterator over a list, dict (its keys) or set, as a new object.  With `live` it is over the
  * container itself: it raises RuntimeError when that changes its size. */
 enum kin__outcome kin__iterate(struct kin__call *call, const kin_value *container, bool live);

@@ -11,6 +11,7 @@
 #include "ipc/address.h"
 #include "manager/object.h"
 #include "manager/session.h"
+#include "manager/tasks.h"
 #include "manager/types.h"
 #include "os/os.h"
 
@@ -116,6 +117,8 @@ static int begin(struct kin__server *server)
     uv_timer_init(&server->loop, &server->stop);
     server->listener.data = server->again.data = server->stop.data = server;
     watch_signals(server);
+    rc = kin__tasks_begin(server);
+    if (rc < 0) return rc;
     set_accepting(server, true);
     if (server->stop_at != 0) {
         kin_deadline left = server->stop_at - kin_clock();
@@ -135,6 +138,7 @@ static void finish(struct kin__server *server)
     server->stopping = true;
     end_all(&server->strangers);
     end_all(&server->sessions);
+    kin__tasks_stop(server);
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->again, NULL);
     uv_close((uv_handle_t *)&server->stop, NULL);
@@ -144,8 +148,13 @@ static void finish(struct kin__server *server)
 
 int kin__server_run(struct kin__server *server)
 {
-    int rc = uv_loop_init(&server->loop);
-    if (rc != 0) return rc;
+    int rc = kin__tasks_open(server);
+    if (rc < 0) return rc;
+    rc = uv_loop_init(&server->loop);
+    if (rc != 0) {
+        kin__tasks_close(server);
+        return rc;
+    }
     rc = begin(server);
     if (rc == 0) {
         if (server->ready != NULL) server->ready(server->address, server->context);
@@ -154,6 +163,7 @@ int kin__server_run(struct kin__server *server)
     }
     uv_loop_close(&server->loop);
     kin__registry_drop(server);
+    kin__tasks_close(server);
     return rc;
 }
 
@@ -203,7 +213,12 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     server->key = kin__os_malloc(options->key_size + 1);
     if (server->key == NULL) return -ENOMEM;
     memcpy(server->key, options->key, options->key_size);
-    int rc = kin__types_register(server, options->types, options->type_count);
+    server->functions = options->tasks;
+    server->task_count = options->task_count;
+    server->workers = options->workers;
+    server->retries = options->retries;
+    int rc = kin__types_check_tasks(options->tasks, options->task_count);
+    if (rc == 0) rc = kin__types_register(server, options->types, options->type_count);
     if (rc < 0) return rc;
     return listen_at(server, options->address);
 }

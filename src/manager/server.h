@@ -35,6 +35,7 @@ struct kin__session;
 struct kin__managed;
 struct kin__call;
 struct kin__challenge;
+struct kin__tasks;
 
 /* ---- types and objects ------------------------------------------------------------------- */
 
@@ -180,6 +181,11 @@ struct kin__server {
     struct kin__type *types;      /* the user's */
     struct kin__managed **shared; /* for each of these, the one object, or NULL */
     size_t type_count;
+    const kin_manager_task *functions; /* the user's, for Pool */
+    size_t task_count;
+    unsigned workers;
+    unsigned retries;
+    struct kin__tasks *tasks; /* NULL: there are no functions */
     struct kin__registry registry;
     struct kin__links strangers; /* sessions that are authenticating, oldest first */
     struct kin__links sessions;  /* the others */

@@ -24,6 +24,8 @@ static const struct kin__type *const types[] = {
     &kin__type_barrier,
     &kin__type_list,
     &kin__type_dict,
+    &kin__type_set,
+    &kin__type_pool,
     &kin__type_value,
     &kin__type_array,
     &kin__type_namespace,
@@ -63,17 +65,20 @@ static void **of_user(struct kin__call *call)
     return &((struct user_object *)(void *)call->object)->object_of_user;
 }
 
+kin_value kin__exception_of(int rc, kin_value result)
+{
+    if (kin_value_kind(&result) == KIN_VALUE_ERROR) return result;
+    kin_value_clear(&result);
+    if (rc == KIN_EMPTY) return kin_value_error("queue.Empty", kin_value_tuple(NULL, 0));
+    if (rc == KIN_FULL) return kin_value_error("queue.Full", kin_value_tuple(NULL, 0));
+    if (rc > -1000) return kin_value_error("OSError", kin_value_build("(is)", -rc, kin_strerror(rc)));
+    return kin__exception_of_code(rc);
+}
+
 /* What a function of the user's returned, as Python would see it. */
 static enum kin__outcome conclude(struct kin__call *call, int rc, kin_value result)
 {
-    if (rc >= 0) return kin__return(call, result);
-    if (kin_value_kind(&result) == KIN_VALUE_ERROR) return kin__raise(call, result);
-    kin_value_clear(&result);
-    if (rc == KIN_EMPTY) return kin__raise(call, kin_value_error("queue.Empty", kin_value_tuple(NULL, 0)));
-    if (rc == KIN_FULL) return kin__raise(call, kin_value_error("queue.Full", kin_value_tuple(NULL, 0)));
-    if (rc > -1000)
-        return kin__raise(call, kin_value_error("OSError", kin_value_build("(is)", -rc, kin_strerror(rc))));
-    return kin__raise_code(call, rc);
+    return rc >= 0 ? kin__return(call, result) : kin__raise(call, kin__exception_of(rc, result));
 }
 
 static enum kin__outcome call_user(struct kin__call *call)
@@ -133,6 +138,15 @@ static int adopt(struct kin__type *type, const kin_manager_type *user)
     for (size_t i = 0; i < user->method_count; i++) {
         if (user->methods[i].name == NULL || user->methods[i].call == NULL) return -EINVAL;
         methods[i] = (struct kin__method){user->methods[i].name, call_user, NULL, 0};
+    }
+    return 0;
+}
+
+int kin__types_check_tasks(const kin_manager_task *tasks, size_t count)
+{
+    if (count > 0 && tasks == NULL) return -EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        if (tasks[i].name == NULL || tasks[i].call == NULL) return -EINVAL;
     }
     return 0;
 }

@@ -75,25 +75,33 @@ static inline void program_end(struct program *program)
     if (status != 0) FAIL("a program ended with status %#x, having said:\n%s", status, rest);
 }
 
-/* A program of examples/, beside the directory of the tests. */
-static inline const char *program_example(const char *name)
+/* A file in the directory that was built in, which holds that of the tests. */
+static inline const char *program_built(const char *name)
 {
     static char path[2][PATH_MAX];
     static int turn;
     char *at = path[turn++ & 1];
-    ssize_t size = readlink("/proc/self/exe", at, PATH_MAX - 64);
+    ssize_t size = readlink("/proc/self/exe", at, PATH_MAX - 256);
     CHECK_GT(size, 0);
     at[size] = '\0';
     for (int i = 0; i < 2; i++) *strrchr(at, '/') = '\0';
-    sprintf(at + strlen(at), "/examples/%s", name);
+    snprintf(at + strlen(at), 256, "/%s", name);
     return at;
 }
 
-/* A file beside this one. */
+/* A program of examples/. */
+static inline const char *program_example(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "examples/%s", name);
+    return program_built(path);
+}
+
+/* A file beside this one, whose name may be relative to where it was built. */
 static inline const char *program_script(const char *name)
 {
     static char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", __FILE__);
+    snprintf(path, sizeof path, "%s", __FILE__[0] == '/' ? __FILE__ : program_built(__FILE__));
     snprintf(strrchr(path, '/') + 1, 256, "%s", name);
     return path;
 }

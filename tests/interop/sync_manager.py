@@ -9,7 +9,30 @@ import queue
 import sys
 import threading
 import multiprocessing
-from multiprocessing.managers import SyncManager
+from multiprocessing.managers import MakeProxyType, RemoteError, SyncManager
+
+# As Python 3.14 has it.
+SET_METHODS = (
+    '__and__', '__contains__', '__ge__', '__gt__', '__iter__', '__le__', '__len__', '__lt__', '__or__',
+    '__rand__', '__ror__', '__rsub__', '__rxor__', '__sub__', '__xor__', 'add', 'clear', 'copy', 'difference',
+    'difference_update', 'discard', 'intersection', 'intersection_update', 'isdisjoint', 'issubset',
+    'issuperset', 'pop', 'remove', 'symmetric_difference', 'symmetric_difference_update', 'union', 'update')
+if not hasattr(SyncManager, 'set'):
+    SetProxy = MakeProxyType('SetProxy', SET_METHODS)
+    SetProxy._method_to_typeid_ = {'__iter__': 'Iterator'}
+    SyncManager.register('set', set, SetProxy)
+
+
+def square(x):
+    return x * x
+
+
+def power(base, exponent=2):
+    return base ** exponent
+
+
+def fail(x):
+    raise ValueError('no %s' % x)
 
 
 def raises(exception, function, *arguments, **keywords):
@@ -102,6 +125,60 @@ def check_dict(m):
     assert len(d) == 0
     raises(KeyError, d.popitem)
     assert dict(m.dict([(1, 2), (3, 4)])) == {1: 2, 3: 4}
+
+
+def check_set(m):
+    s = m.set([1, 2, 3])
+    assert len(s) == 3 and 2 in s and 4 not in s and sorted(s) == [1, 2, 3]
+    assert s | {4} == {1, 2, 3, 4} and s & {1, 9} == {1} and s - {1} == {2, 3} and s ^ {3, 4} == {1, 2, 4}
+    assert {1, 9} - s == {9} and {9} | s == {1, 2, 3, 9}
+    assert s <= {1, 2, 3} and not s < {1, 2, 3} and s >= {1} and s > {1}
+    assert s.union([4], (5,)) == {1, 2, 3, 4, 5} and s.intersection([1, 2], [2]) == {2}
+    assert s.difference([1], 'a') == {2, 3} and s.symmetric_difference('a') == {1, 2, 3, 'a'}
+    assert s.isdisjoint([7]) and s.issubset(range(9)) and s.issuperset([1]) and s.copy() == {1, 2, 3}
+    s.add('x')
+    s.discard('nothing')
+    s.remove('x')
+    assert raises(KeyError, s.remove, 'x') == "'x'"
+    assert raises(TypeError, s.add, []) == "unhashable type: 'list'"
+    assert "unhashable type: 'list'" in raises(RemoteError, m.set, [[]])
+    raises(RemoteError, m.set, 5)
+    raises(TypeError, s.symmetric_difference)
+    s.update([7], {8: None})
+    s.intersection_update([7, 8])
+    s.difference_update([7])
+    s.symmetric_difference_update([9])
+    assert s._getvalue() == {8, 9} and str(m.set([1])) == '{1}'
+    assert s.pop() in (8, 9) and len(s) == 1
+    s.clear()
+    assert raises(KeyError, s.pop) == "'pop from an empty set'"
+
+
+def check_pool(m, task):
+    pool = m.Pool(2)
+    assert pool.apply(task(square), (7,)) == 49 and pool.apply(task(power), (2,), {'exponent': 5}) == 32
+    assert pool.map(task(square), range(10)) == [x * x for x in range(10)] and pool.map(task(square), []) == []
+    assert pool.map(task(square), [1, 2, 3], 2) == [1, 4, 9]
+    assert pool.starmap(task(power), [(2, 3), (3, 2)]) == [8, 9]
+    result = pool.apply_async(task(power), (3,))
+    assert result.get(20) == 9 and result.ready() and result.successful() and result.wait() is None
+    assert pool.map_async(task(square), [4, 5]).get() == [16, 25]
+    assert pool.starmap_async(task(power), [(1, 1)]).get() == [1]
+    assert list(pool.imap(task(square), [1, 2, 3])) == [1, 4, 9]
+    assert sorted(pool.imap_unordered(task(square), [1, 2, 3], 2)) == [1, 4, 9]
+    assert raises(ValueError, pool.apply, task(fail), ('luck',)) == 'no luck'
+    assert raises(ValueError, pool.map, task(fail), [1]) == 'no 1'
+    failed = pool.apply_async(task(fail), ('way',))
+    failed.wait()
+    assert not failed.successful() and raises(ValueError, failed.get) == 'no way'
+    raises((ValueError, AssertionError), pool.join)  # the latter before 3.8
+    pool.close()
+    raises(ValueError, pool.apply, task(square), (7,))
+    pool.join()
+    assert 'at least 1' in raises(RemoteError, m.Pool, 0)
+    with m.Pool(1) as other:
+        slow = other.apply_async(task(square), (3,))
+        assert slow.get() == 9
 
 
 def check_locks(m):
@@ -212,9 +289,12 @@ if __name__ == '__main__':
         address = sys.argv[1] if len(sys.argv) == 2 else (sys.argv[1], int(sys.argv[2]))
         manager = SyncManager(address=address, authkey=b'abc')
         manager.connect()
+        task = lambda function: function.__name__
     else:
+        task = lambda function: function
         manager = SyncManager(authkey=b'abc', ctx=multiprocessing.get_context('fork'))
         manager.start()
-    for check in (check_queue, check_list, check_dict, check_locks, check_condition, check_values, check_nesting):
+    check_pool(manager, task)
+    for check in (check_queue, check_list, check_dict, check_set, check_locks, check_condition, check_values, check_nesting):
         check(manager)
     print('all is well')

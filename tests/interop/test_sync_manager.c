@@ -3,15 +3,43 @@
  */
 #include "program.h"
 
+#include <errno.h>
+
+#include <kin/container.h>
 #include <kin/manager.h>
+#include <kin/object.h>
 
 #define PYTHONS 16
+
+static int power(const kin_value *arguments, const kin_value *keywords, kin_value *result)
+{
+    const kin_value *given = kin_value_at(arguments, 1);
+    int64_t base = 0, exponent = 2, product = 1;
+    if (given == NULL) given = kin_value_dict_get_str(keywords, "exponent");
+    CHECK_OK(kin_value_get_int(kin_value_at(arguments, 0), &base));
+    if (given != NULL) CHECK_OK(kin_value_get_int(given, &exponent));
+    for (int64_t i = 0; i < exponent; i++) product *= base;
+    *result = kin_value_int(product);
+    return 0;
+}
+
+static int fail(const kin_value *arguments, const kin_value *keywords, kin_value *result)
+{
+    char text[32];
+    (void)keywords;
+    kin_value_text(kin_value_at(arguments, 0), text, sizeof text);
+    *result = kin_value_errorf("ValueError", "no %s", text);
+    return -EINVAL;
+}
+
+static const kin_manager_task tasks[] = {{"square", power}, {"power", power}, {"fail", fail}};
 
 static kin_manager *start(const char *address)
 {
     kin_manager *manager = NULL;
-    CHECK_OK(
-        kin_manager_start(&manager, &(kin_manager_options){.address = address, .key = "abc", .key_size = 3}));
+    CHECK_OK(kin_manager_start(
+        &manager, &(kin_manager_options){
+                      .address = address, .key = "abc", .key_size = 3, .tasks = tasks, .task_count = 3}));
     return manager;
 }
 

@@ -1,0 +1,393 @@
+/* type_set.c: set, with the methods and errors of Python's.
+ *
+ * Items hold no proxies: these are no keys.  What is combined with the set comes as any container
+ * (methods), or as a set or frozenset (operators); a set that is in the way of being changed is
+ * changed when all of what was given has been read, or not at all.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "manager/dispatch.h"
+#include "manager/object.h"
+#include "manager/sequence.h"
+#include "manager/types.h"
+
+struct set {
+    struct kin__managed object;
+    kin_value items;
+};
+
+static kin_value *items_of(const struct kin__call *call)
+{
+    return &((struct set *)(void *)call->object)->items;
+}
+
+/* ---- reading what is given ------------------------------------------------------------------------- */
+
+static int add_to(void *set, kin_value item)
+{
+    return kin_value_set_add(set, item);
+}
+
+static enum kin__outcome unhashable(struct kin__call *call, const kin_value *item)
+{
+    return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(item));
+}
+
+/* The items of any container, as a set. */
+static enum kin__outcome set_of(struct kin__call *call, const kin_value *container, kin_value *set)
+{
+    const kin_value *item;
+    *set = kin_value_set();
+    if (kin__names_objects(call, container)) return kin__raisef(call, "TypeError", "a proxy is no key");
+    enum kin__outcome outcome = kin__for_each(call, container, add_to, set);
+    if (outcome == KIN__RETURN) return outcome;
+    kin_value_clear(set);
+    /* Python names the kind of what has no hash. */
+    for (size_t at = 0; kin_value_next(container, &at, &item, NULL);) {
+        kin_value_kinds kind = kin_value_kind(item);
+        if (kind != KIN_VALUE_LIST && kind != KIN_VALUE_DICT && kind != KIN_VALUE_SET) continue;
+        kin_value_clear(&call->result);
+        return unhashable(call, item);
+    }
+    return outcome;
+}
+
+static bool is_set(const kin_value *value)
+{
+    return kin_value_kind(value) == KIN_VALUE_SET || kin_value_kind(value) == KIN_VALUE_FROZENSET;
+}
+
+/* ---- combining ---------------------------------------------------------------------------------------- */
+
+enum operation { UNION, INTERSECTION, DIFFERENCE, SYMMETRIC };
+
+static int add_missing(kin_value *to, const kin_value *from, const kin_value *unless)
+{
+    const kin_value *item;
+    int rc = 0;
+    for (size_t at = 0; rc >= 0 && kin_value_next(from, &at, &item, NULL);) {
+        if (unless == NULL || kin_value_contains(unless, item) == 0)
+            rc = kin_value_set_add(to, kin_value_ref(item));
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int add_common(kin_value *to, const kin_value *one, const kin_value *other)
+{
+    const kin_value *item;
+    int rc = 0;
+    for (size_t at = 0; rc >= 0 && kin_value_next(one, &at, &item, NULL);) {
+        if (kin_value_contains(other, item) == 1) rc = kin_value_set_add(to, kin_value_ref(item));
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static enum kin__outcome combine(struct kin__call *call, enum operation operation, const kin_value *left,
+                                 const kin_value *right, kin_value *combined)
+{
+    int rc = 0;
+    *combined = kin_value_set();
+    switch (operation) {
+    case UNION:
+        rc = add_missing(combined, left, NULL);
+        if (rc == 0) rc = add_missing(combined, right, NULL);
+        break;
+    case INTERSECTION: rc = add_common(combined, left, right); break;
+    case DIFFERENCE: rc = add_missing(combined, left, right); break;
+    case SYMMETRIC:
+        rc = add_missing(combined, left, right);
+        if (rc == 0) rc = add_missing(combined, right, left);
+        break;
+    }
+    if (rc == 0) return KIN__RETURN;
+    kin_value_clear(combined);
+    return kin__raise_code(call, rc);
+}
+
+/* The set combined with all that is given, one after the other. */
+static enum kin__outcome combine_all(struct kin__call *call, enum operation operation, kin_value *combined)
+{
+    long count = kin_value_len(call->arguments) - (long)call->skip;
+    if (kin_value_len(call->keywords) > 0)
+        return kin__raisef(call, "TypeError", "set.%s() takes no keyword arguments", call->method->name);
+    if (operation == SYMMETRIC && count != 1)
+        return kin__raisef(call, "TypeError", "set.%s() takes exactly one argument (%ld given)",
+                           call->method->name, count);
+    *combined = kin_value_copy(items_of(call));
+    enum kin__outcome outcome = KIN__RETURN;
+    for (long i = 0; outcome == KIN__RETURN && i < count; i++) {
+        kin_value given, next = kin_value_none();
+        outcome = set_of(call, kin_value_at(call->arguments, (long)call->skip + i), &given);
+        if (outcome == KIN__RETURN) outcome = combine(call, operation, combined, &given, &next);
+        kin_value_clear(&given);
+        kin_value_clear(combined);
+        *combined = next;
+    }
+    return outcome;
+}
+
+static enum kin__outcome replace(struct kin__call *call, kin_value items)
+{
+    kin_value_clear(items_of(call));
+    *items_of(call) = items;
+    return kin__return_none(call);
+}
+
+/* set.union and the like, and those that change the set instead. */
+static enum kin__outcome method(struct kin__call *call, enum operation operation, bool change)
+{
+    kin_value combined = kin_value_none();
+    if (combine_all(call, operation, &combined) == KIN__RAISE) return KIN__RAISE;
+    return change ? replace(call, combined) : kin__return(call, combined);
+}
+
+/* The operators: their other side is a set. */
+static enum kin__outcome operator(struct kin__call *call, enum operation operation, bool reflected,
+                                  bool change) {
+    static const char *const signs[] = {"|", "&", "-", "^"};
+    const kin_value *left = items_of(call), *right = call->argument[0];
+    kin_value combined;
+    if (!is_set(right)) return kin__raisef(call, "TypeError",
+                                           "unsupported operand type(s) for %s%s: 'set' and '%s'",
+                                           signs[operation], change ? "=" : "", kin_value_kind_name(right));
+    if (change && kin__names_objects(call, right)) return kin__raisef(call, "TypeError", "a proxy is no key");
+    if (combine(call, operation, reflected ? right : left, reflected ? left : right, &combined) ==
+        KIN__RAISE) return KIN__RAISE;
+    return change ? replace(call, combined) : kin__return(call, combined);
+}
+
+#define COMBINING(word, operation) \
+    static enum kin__outcome set_##word(struct kin__call *call) \
+    { \
+        return method(call, operation, false); \
+    } \
+    static enum kin__outcome set_##word##_update(struct kin__call *call) \
+    { \
+        return method(call, operation, true); \
+    } \
+    static enum kin__outcome set_##word##_operator(struct kin__call *call) \
+    { \
+        return operator(call, operation, false, false); \
+    } \
+    static enum kin__outcome set_##word##_reflected(struct kin__call *call) \
+    { \
+        return operator(call, operation, true, false); \
+    } \
+    static enum kin__outcome set_##word##_in_place(struct kin__call *call) \
+    { \
+        return operator(call, operation, false, true); \
+    }
+
+COMBINING(union, UNION)
+COMBINING(intersection, INTERSECTION)
+COMBINING(difference, DIFFERENCE)
+COMBINING(symmetric, SYMMETRIC)
+
+/* ---- comparing ------------------------------------------------------------------------------------------ */
+
+static bool is_part_of(const kin_value *part, const kin_value *whole)
+{
+    const kin_value *item;
+    if (kin_value_len(part) > kin_value_len(whole)) return false;
+    for (size_t at = 0; kin_value_next(part, &at, &item, NULL);) {
+        if (kin_value_contains(whole, item) != 1) return false;
+    }
+    return true;
+}
+
+/* How the set stands to another one, or to the items of a container. */
+static enum kin__outcome relation(struct kin__call *call, bool below, bool strictly, bool to_any)
+{
+    kin_value other;
+    if (!to_any && !is_set(call->argument[0]))
+        return kin__raisef(call, "TypeError", "'%s%s' not supported between instances of 'set' and '%s'",
+                           below ? "<" : ">", strictly ? "" : "=", kin_value_kind_name(call->argument[0]));
+    if (set_of(call, call->argument[0], &other) == KIN__RAISE) return KIN__RAISE;
+    const kin_value *items = items_of(call);
+    bool holds = below ? is_part_of(items, &other) : is_part_of(&other, items);
+    if (strictly) holds = holds && kin_value_len(items) != kin_value_len(&other);
+    kin_value_clear(&other);
+    return kin__return(call, kin_value_bool(holds));
+}
+
+static enum kin__outcome set_le(struct kin__call *call)
+{
+    return relation(call, true, false, false);
+}
+
+static enum kin__outcome set_lt(struct kin__call *call)
+{
+    return relation(call, true, true, false);
+}
+
+static enum kin__outcome set_ge(struct kin__call *call)
+{
+    return relation(call, false, false, false);
+}
+
+static enum kin__outcome set_gt(struct kin__call *call)
+{
+    return relation(call, false, true, false);
+}
+
+static enum kin__outcome set_issubset(struct kin__call *call)
+{
+    return relation(call, true, false, true);
+}
+
+static enum kin__outcome set_issuperset(struct kin__call *call)
+{
+    return relation(call, false, false, true);
+}
+
+static enum kin__outcome set_isdisjoint(struct kin__call *call)
+{
+    kin_value other, common;
+    if (set_of(call, call->argument[0], &other) == KIN__RAISE) return KIN__RAISE;
+    enum kin__outcome outcome = combine(call, INTERSECTION, items_of(call), &other, &common);
+    kin_value_clear(&other);
+    if (outcome == KIN__RAISE) return outcome;
+    bool disjoint = kin_value_len(&common) == 0;
+    kin_value_clear(&common);
+    return kin__return(call, kin_value_bool(disjoint));
+}
+
+/* ---- single items ----------------------------------------------------------------------------------------- */
+
+static enum kin__outcome set_len(struct kin__call *call)
+{
+    return kin__return(call, kin_value_int(kin_value_len(items_of(call))));
+}
+
+static enum kin__outcome set_contains(struct kin__call *call)
+{
+    int there = kin_value_contains(items_of(call), call->argument[0]);
+    if (there == KIN_EKIND) return unhashable(call, call->argument[0]);
+    return there < 0 ? kin__raise_code(call, there) : kin__return(call, kin_value_bool(there == 1));
+}
+
+static enum kin__outcome set_add(struct kin__call *call)
+{
+    if (kin__names_objects(call, call->argument[0]))
+        return kin__raisef(call, "TypeError", "a proxy is no key");
+    int rc = kin_value_set_add(items_of(call), kin_value_ref(call->argument[0]));
+    if (rc == KIN_EKIND) return unhashable(call, call->argument[0]);
+    return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
+}
+
+static enum kin__outcome discard(struct kin__call *call, bool required)
+{
+    int rc = kin_value_set_discard(items_of(call), call->argument[0]);
+    if (rc == KIN_EKIND) return unhashable(call, call->argument[0]);
+    if (rc < 0) return kin__raise_code(call, rc);
+    if (rc == 0 && required)
+        return kin__raise(
+            call, kin_value_error("KeyError", kin_value_build("(v)", kin_value_ref(call->argument[0]))));
+    return kin__return_none(call);
+}
+
+static enum kin__outcome set_discard(struct kin__call *call)
+{
+    return discard(call, false);
+}
+
+static enum kin__outcome set_remove(struct kin__call *call)
+{
+    return discard(call, true);
+}
+
+static enum kin__outcome set_pop(struct kin__call *call)
+{
+    const kin_value *item;
+    size_t at = 0;
+    if (!kin_value_next(items_of(call), &at, &item, NULL))
+        return kin__raisef(call, "KeyError", "pop from an empty set");
+    kin_value taken = kin_value_ref(item);
+    kin_value_set_discard(items_of(call), &taken);
+    return kin__return(call, taken);
+}
+
+static enum kin__outcome set_clear(struct kin__call *call)
+{
+    return replace(call, kin_value_set());
+}
+
+static enum kin__outcome set_iter(struct kin__call *call)
+{
+    return kin__iterate(call, items_of(call), true);
+}
+
+/* ---- the type ----------------------------------------------------------------------------------------------- */
+
+static enum kin__outcome make(struct kin__call *call)
+{
+    *items_of(call) = kin_value_set();
+    if (call->argument[0] == NULL) return KIN__RETURN;
+    return set_of(call, call->argument[0], items_of(call));
+}
+
+static void drop(struct kin__server *server, struct kin__managed *object)
+{
+    (void)server;
+    kin_value_clear(&((struct set *)(void *)object)->items);
+}
+
+static kin_value copy(struct kin__call *call)
+{
+    return kin_value_ref(items_of(call));
+}
+
+static enum kin__outcome set_copy(struct kin__call *call)
+{
+    return kin__return(call, copy(call));
+}
+
+static const struct kin__method methods[] = {
+    {"__and__", set_intersection_operator, "other", 1},
+    {"__contains__", set_contains, "item", 1},
+    {"__ge__", set_ge, "other", 1},
+    {"__gt__", set_gt, "other", 1},
+    {"__iand__", set_intersection_in_place, "other", 1},
+    {"__ior__", set_union_in_place, "other", 1},
+    {"__isub__", set_difference_in_place, "other", 1},
+    {"__iter__", set_iter, "", 0},
+    {"__ixor__", set_symmetric_in_place, "other", 1},
+    {"__le__", set_le, "other", 1},
+    {"__len__", set_len, "", 0},
+    {"__lt__", set_lt, "other", 1},
+    {"__or__", set_union_operator, "other", 1},
+    {"__rand__", set_intersection_reflected, "other", 1},
+    {"__ror__", set_union_reflected, "other", 1},
+    {"__rsub__", set_difference_reflected, "other", 1},
+    {"__rxor__", set_symmetric_reflected, "other", 1},
+    {"__sub__", set_difference_operator, "other", 1},
+    {"__xor__", set_symmetric_operator, "other", 1},
+    {"add", set_add, "item", 1},
+    {"clear", set_clear, "", 0},
+    {"copy", set_copy, "", 0},
+    {"difference", set_difference, NULL, 0},
+    {"difference_update", set_difference_update, NULL, 0},
+    {"discard", set_discard, "item", 1},
+    {"intersection", set_intersection, NULL, 0},
+    {"intersection_update", set_intersection_update, NULL, 0},
+    {"isdisjoint", set_isdisjoint, "items", 1},
+    {"issubset", set_issubset, "items", 1},
+    {"issuperset", set_issuperset, "items", 1},
+    {"pop", set_pop, "", 0},
+    {"remove", set_remove, "item", 1},
+    {"symmetric_difference", set_symmetric, NULL, 0},
+    {"symmetric_difference_update", set_symmetric_update, NULL, 0},
+    {"union", set_union, NULL, 0},
+    {"update", set_union_update, NULL, 0},
+    {0},
+};
+
+const struct kin__type kin__type_set = {
+    .name = "set",
+    .size = sizeof(struct set),
+    .make = {"set", make, "items", 0},
+    .drop = drop,
+    .copy = copy,
+    .methods = methods,
+};
