@@ -69,7 +69,7 @@ static uint32_t find_holder(kin_queue *queue)
 static bool all_done(kin_queue *queue)
 {
     return find_holder(queue) == atomic_load(&kin__family.header->process_high) &&
-           kin__stream_items(&queue->stream) == 0;
+           kin__ends_items(&queue->stream.ends) == 0;
 }
 
 static int enter(kin_queue *queue)
@@ -90,36 +90,40 @@ int kin_queue_task_done(kin_queue *queue)
         /* CRASH: after it the task is done; the reaper tells those who wait (announce in queue.c). */
         if (rc == 0) atomic_fetch_sub(&counts_of(queue)[holder], 1);
         bool finished = rc == 0 && all_done(queue);
-        kin__latch_release(&queue->stream.head.latch);
+        kin__latch_release(&queue->stream.ends.head.latch);
         if (finished) kin__event_notify(&queue->finished, INT32_MAX);
     }
     kin__untouch(outer);
     return rc;
 }
 
-/* 1 or 0: is nothing unfinished?  Or an error. */
-static int is_finished(kin_queue *queue, kin_deadline deadline)
+struct joining {
+    kin_queue *queue;
+    kin_deadline deadline;
+    int rc; /* 1 or 0: is nothing unfinished?  Or an error. */
+};
+
+static bool is_over(void *context)
 {
+    struct joining *joining = context;
+    kin_queue *queue = joining->queue;
     int rc = enter(queue);
-    if (rc == 0) rc = kin__stream_lock_head(&queue->stream, deadline);
-    if (rc < 0) return rc;
-    rc = all_done(queue);
-    kin__latch_release(&queue->stream.head.latch);
-    return rc;
+    if (rc == 0) rc = kin__stream_lock_head(&queue->stream, joining->deadline);
+    if (rc >= 0) {
+        rc = all_done(queue);
+        kin__latch_release(&queue->stream.ends.head.latch);
+    }
+    joining->rc = rc;
+    return rc != 0;
 }
 
 int kin_queue_join(kin_queue *queue, kin_deadline deadline)
 {
-    for (;;) {
-        int rc = is_finished(queue, deadline);
-        if (rc != 0) return rc < 0 ? rc : 0;
-        uint32_t seen = kin__event_prepare(&queue->finished);
-        rc = is_finished(queue, deadline);
-        int slept = rc == 0 ? kin__event_sleep(&queue->finished, seen, deadline) : 0;
-        if (slept == 1 && is_finished(queue, deadline) == 1) kin__rescued(&queue->finished.point, seen);
-        kin__event_done(&queue->finished);
-        if (rc == 0 && slept < 0) return is_finished(queue, deadline) == 1 ? 0 : slept;
-    }
+    struct joining joining = {.queue = queue, .deadline = deadline};
+    if (is_over(&joining)) return joining.rc < 0 ? joining.rc : 0;
+    /* Without watching before: each look takes the latch that the workers want. */
+    int rc = kin__event_sleep_for(&queue->finished, is_over, &joining, deadline);
+    return rc < 0 || joining.rc > 0 ? rc : joining.rc;
 }
 
 void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead)
@@ -133,6 +137,6 @@ void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead)
     bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
     if (open) atomic_store(&counts_of(queue)[dead - kin__family.processes], 0);
     bool finished = open && all_done(queue);
-    kin__latch_release(&queue->stream.head.latch);
+    kin__latch_release(&queue->stream.ends.head.latch);
     if (finished) kin__waiters_wake_all(&queue->finished.point);
 }

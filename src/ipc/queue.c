@@ -1,8 +1,6 @@
-/* queue.c: the public queue: waiting, copying and zero-copy over a stream (stream.h).
+/* queue.c: the public queue: opening, ending, closing, its state, and what a death leaves.
  *
  * Invariants:
- *  - A thread inside a queue says so (kin__touch): if it dies, the reaper wakes everybody who
- *    waits there, because the dead one may have committed and not yet told.
  *  - `magic` decides whether a queue can be used; whoever became its `closer` frees what the
  *    queue holds, or, if that thread dies, the reaper does.
  */
@@ -81,326 +79,6 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
     return 0;
 }
 
-/* ---- putting -------------------------------------------------------------------------------- */
-
-static void notify_items(kin_queue *queue)
-{
-    kin__event_notify(&queue->items, 1);
-}
-
-static void notify_space(kin_queue *queue)
-{
-    bool all = atomic_load_explicit(&queue->by_bytes, memory_order_relaxed) != 0;
-    kin__event_notify(&queue->space, all ? INT32_MAX : 1);
-}
-
-static bool may_put(kin_queue *queue, uint64_t charge, bool *by_bytes)
-{
-    return kin__stream_has_room(&queue->stream, charge, by_bytes) || atomic_load(&queue->ended) != 0;
-}
-
-/* Waits until a message of `charge` bytes may fit: 0, or KIN_FULL at the deadline. */
-static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadline)
-{
-    bool by_bytes = false;
-    if (deadline <= 0) return KIN_FULL;
-    struct kin__watch watch = kin__watch_begin();
-    do {
-        if (may_put(queue, charge, &by_bytes)) {
-            kin__watch_end(&watch, true);
-            unsigned lag = kin__linger();
-            if (lag > 0) kin__linger_learn(lag, queue->stream.max_items - kin__stream_items(&queue->stream));
-            return 0;
-        }
-    } while (kin__watch_more(&watch));
-    kin__watch_end(&watch, false);
-    uint32_t seen = kin__event_prepare(&queue->space);
-    int rc = 0;
-    if (by_bytes) atomic_store(&queue->by_bytes, 1);
-    if (!may_put(queue, charge, &by_bytes)) rc = kin__event_sleep(&queue->space, seen, deadline);
-    bool room = may_put(queue, charge, &by_bytes);
-    if (rc == 1 && room) kin__rescued(&queue->space.point, seen);
-    kin__event_done(&queue->space);
-    if (rc == -ETIMEDOUT) rc = KIN_FULL;
-    return rc < 0 && !room ? rc : 0;
-}
-
-/* One attempt under the tail's latch; `*spare` says whether a segment has been allocated. */
-static int try_append(kin_queue *queue, const struct kin__record *record, bool *spare, kin_deadline deadline)
-{
-    int rc = kin__stream_lock_tail(&queue->stream, deadline);
-    if (rc < 0) return rc;
-    enum kin__append appended = KIN__NO_ROOM;
-    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) != 0) {
-        rc = KIN_ECLOSED;
-    } else {
-        rc = 0;
-        appended = kin__stream_append(&queue->stream, record, queue);
-        if (appended == KIN__NO_SEGMENT && *spare) {
-            *spare = !kin__stream_install(&queue->stream);
-            appended = kin__stream_append(&queue->stream, record, queue);
-        }
-    }
-    kin__latch_release(&queue->stream.tail.latch);
-    return rc < 0 ? rc : (int)appended;
-}
-
-static int append(kin_queue *queue, const struct kin__record *record, kin_deadline deadline)
-{
-    bool spare = false;
-    int rc;
-    for (;;) {
-        rc = try_append(queue, record, &spare, deadline);
-        if (rc <= KIN__APPENDED) break;
-        if (rc == KIN__NO_SEGMENT && !spare) {
-            spare = kin__allocate(KIN__SEGMENT_SIZE, &rc) != NULL;
-            if (!spare) break;
-            continue;
-        }
-        /* Meanwhile this thread may allocate other things. */
-        if (spare) kin__allocate_cancel();
-        spare = false;
-        rc = wait_for_room(queue, kin__record_charge(record), deadline);
-        if (rc < 0) break;
-    }
-    if (spare) kin__allocate_cancel();
-    if (rc == 0)
-        notify_items(queue);
-    else if (rc != KIN_FULL && rc != KIN_ECLOSED)
-        notify_space(queue); /* we may have been woken for room that we did not use */
-    return rc;
-}
-
-static int put_message(kin_queue *queue, struct kin__message *message, kin_deadline deadline)
-{
-    struct kin__record record = {.kind = KIN__RECORD_MESSAGE, .size = message->size, .message = message};
-    uint32_t held = message->held;
-    int rc = append(queue, &record, deadline);
-    /* CRASH: in the queue and in our table: the reaper finds it in the queue. */
-    if (rc == 0) kin__message_let_go(held);
-    return rc;
-}
-
-static int put_large(kin_queue *queue, const void *bytes, size_t size, kin_deadline deadline)
-{
-    struct kin__message *message = NULL;
-    int rc = kin__message_make(&message, size);
-    if (rc < 0) return rc;
-    memcpy(kin__message_bytes(message), bytes, size);
-    rc = put_message(queue, message, deadline);
-    if (rc < 0) kin__message_free(message);
-    return rc;
-}
-
-int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadline deadline)
-{
-    int rc = kin__queue_enter(queue);
-    if (__builtin_expect(rc < 0, 0)) return rc;
-    if (message == NULL && size > 0) return -EINVAL;
-    void *outer = kin__touch(queue);
-    if (size <= KIN__INLINE_MOST) {
-        struct kin__record record = {.kind = KIN__RECORD_INLINE, .bytes = message, .size = size};
-        rc = append(queue, &record, deadline);
-    } else {
-        rc = put_large(queue, message, size, deadline);
-    }
-    kin__untouch(outer);
-    return rc;
-}
-
-int kin_queue_reserve(kin_queue *queue, void **message, size_t size)
-{
-    struct kin__message *made = NULL;
-    int rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
-    if (message == NULL) return -EINVAL;
-    if (atomic_load(&queue->ended) != 0) return KIN_ECLOSED;
-    rc = kin__message_make(&made, size);
-    if (rc == 0) *message = kin__message_bytes(made);
-    return rc;
-}
-
-int kin_queue_commit(kin_queue *queue, void *message, kin_deadline deadline)
-{
-    struct kin__message *found = NULL;
-    int rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
-    if (message == NULL) return -EINVAL;
-    rc = kin__message_find(message, &found);
-    if (rc < 0) return rc == KIN_EFOREIGN ? -EINVAL : rc;
-    void *outer = kin__touch(queue);
-    rc = put_message(queue, found, deadline);
-    kin__untouch(outer);
-    return rc;
-}
-
-int kin_queue_release(void *message)
-{
-    struct kin__message *found = NULL;
-    if (message == NULL) return 0;
-    int rc = kin__enter();
-    if (rc == 0) rc = kin__message_find(message, &found);
-    return rc < 0 ? rc : kin__message_free(found);
-}
-
-/* ---- getting -------------------------------------------------------------------------------- */
-
-static bool may_get(kin_queue *queue)
-{
-    uint64_t head = atomic_load_explicit(&queue->stream.head.position, memory_order_relaxed);
-    uint64_t tail = atomic_load(&queue->stream.tail.position);
-    return ((head ^ tail) & KIN__POSITION_MASK) != 0 || atomic_load(&queue->ended) != 0;
-}
-
-/* Waits until there may be a message: 0, or KIN_EMPTY at the deadline. */
-static int wait_for_item(kin_queue *queue, kin_deadline deadline)
-{
-    if (deadline <= 0) return KIN_EMPTY;
-    struct kin__watch watch = kin__watch_begin();
-    do {
-        if (may_get(queue)) {
-            kin__watch_end(&watch, true);
-            unsigned lag = kin__linger();
-            if (lag > 0) kin__linger_learn(lag, kin__stream_items(&queue->stream));
-            return 0;
-        }
-    } while (kin__watch_more(&watch));
-    kin__watch_end(&watch, false);
-    uint32_t seen = kin__event_prepare(&queue->items);
-    int rc = may_get(queue) ? 0 : kin__event_sleep(&queue->items, seen, deadline);
-    bool item = may_get(queue);
-    if (rc == 1 && item) kin__rescued(&queue->items.point, seen);
-    kin__event_done(&queue->items);
-    if (rc == -ETIMEDOUT) rc = KIN_EMPTY;
-    return rc < 0 && !item ? rc : 0;
-}
-
-/* What a consumer wants to be done with the oldest message. */
-struct taker {
-    void *buffer; /* copy there, */
-    size_t capacity;
-    bool in_place;                /* or hand over the block: */
-    struct kin__message *message; /* in: one that an inline message fits in; out: what was taken */
-    kin__queue_claim *claim;
-    void *context;
-};
-
-enum taken { TAKEN, DROPPED, WANTS_BLOCK };
-
-/* Under the head's latch, for a record that lies in the stream. */
-static long take_inline(kin_queue *queue, const struct kin__record *record, struct taker *taker)
-{
-    if (taker->in_place) {
-        if (taker->message == NULL || taker->message->size < record->size) return WANTS_BLOCK;
-        memcpy(kin__message_bytes(taker->message), record->bytes, record->size);
-        taker->message->size = record->size;
-    } else {
-        if (record->size > taker->capacity) return KIN_ETOOSMALL;
-        if (taker->claim != NULL && !taker->claim(record->bytes, record->size, taker->context)) {
-            kin__stream_consume(&queue->stream, record);
-            return DROPPED;
-        }
-        if (record->size > 0) memcpy(taker->buffer, record->bytes, record->size);
-    }
-    kin__queue_take_task(queue);
-    kin__stream_consume(&queue->stream, record);
-    return TAKEN;
-}
-
-/* Under the head's latch, for a message in a block: makes it ours. */
-static long take_block(kin_queue *queue, const struct kin__record *record, struct taker *taker)
-{
-    if (!taker->in_place && record->size > taker->capacity) return KIN_ETOOSMALL;
-    if (taker->claim != NULL &&
-        !taker->claim(kin__message_bytes(record->message), record->size, taker->context))
-        return KIN_EFOREIGN; /* only queues of records have claims that refuse, and those are small */
-    int rc = kin__message_hold(record->message);
-    if (rc < 0) return rc;
-    kin__queue_take_task(queue);
-    kin__stream_consume(&queue->stream, record);
-    taker->message = record->message;
-    return TAKEN;
-}
-
-/* One attempt: a value of enum taken, or an error; KIN_EMPTY and KIN_ECLOSED among them. */
-static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_deadline deadline)
-{
-    struct kin__record record;
-    struct kin__message *spare = taker->message;
-    long rc = kin__stream_lock_head(&queue->stream, deadline);
-    if (rc < 0) return rc;
-    if (!kin__stream_peek(&queue->stream, &record)) {
-        rc = atomic_load(&queue->ended) != 0 ? KIN_ECLOSED : KIN_EMPTY;
-    } else {
-        *size = record.size;
-        rc = record.kind == KIN__RECORD_INLINE ? take_inline(queue, &record, taker)
-                                               : take_block(queue, &record, taker);
-    }
-    kin__latch_release(&queue->stream.head.latch);
-    if (rc == TAKEN || rc == DROPPED) notify_space(queue);
-    if (rc == TAKEN && spare != NULL && taker->message != spare) kin__message_free(spare);
-    return rc;
-}
-
-static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
-{
-    size_t size = 0;
-    for (;;) {
-        long rc = try_take(queue, taker, &size, deadline);
-        if (rc == TAKEN) return (long)size;
-        if (rc == KIN_EMPTY) {
-            rc = wait_for_item(queue, deadline);
-        } else if (rc == WANTS_BLOCK) {
-            if (taker->message != NULL) kin__message_free(taker->message);
-            taker->message = NULL;
-            rc = kin__message_make(&taker->message, size);
-        } else if (rc == KIN_ETOOSMALL) {
-            kin__needed_size_set(size);
-        }
-        if (rc < 0) {
-            if (taker->message != NULL) kin__message_free(taker->message);
-            /* We may have been woken for a message that we did not take: others wait for it. */
-            if (rc != KIN_EMPTY && rc != KIN_ECLOSED) notify_items(queue);
-            return rc;
-        }
-    }
-}
-
-long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline,
-                          kin__queue_claim *claim, void *context)
-{
-    struct taker taker = {.buffer = buffer, .capacity = capacity, .claim = claim, .context = context};
-    long rc = kin__queue_enter(queue);
-    if (__builtin_expect(rc < 0, 0)) return rc;
-    if (buffer == NULL && capacity > 0) return -EINVAL;
-    void *outer = kin__touch(queue);
-    rc = take(queue, &taker, deadline);
-    if (rc >= 0 && taker.message != NULL) {
-        memcpy(buffer, kin__message_bytes(taker.message), (size_t)rc);
-        kin__message_free(taker.message);
-    }
-    kin__untouch(outer);
-    return rc;
-}
-
-long kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline)
-{
-    return kin__queue_get_claim(queue, buffer, capacity, deadline, NULL, NULL);
-}
-
-long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
-{
-    struct taker taker = {.in_place = true};
-    long rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
-    if (message == NULL) return -EINVAL;
-    void *outer = kin__touch(queue);
-    rc = take(queue, &taker, deadline);
-    if (rc >= 0) *message = kin__message_bytes(taker.message);
-    kin__untouch(outer);
-    return rc;
-}
-
 /* ---- ending and closing ------------------------------------------------------------------------ */
 
 static int end(kin_queue *queue)
@@ -408,7 +86,7 @@ static int end(kin_queue *queue)
     int rc = kin__stream_lock_tail(&queue->stream, KIN_FOREVER);
     if (rc < 0) return rc;
     atomic_store(&queue->ended, 1);
-    kin__latch_release(&queue->stream.tail.latch);
+    kin__latch_release(&queue->stream.ends.tail.latch);
     wake_all(queue);
     return 0;
 }
@@ -426,15 +104,17 @@ static bool drain_one(kin_queue *queue)
 {
     struct kin__record record;
     if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return false;
-    bool found = kin__stream_peek(&queue->stream, &record);
+    struct kin__cursor cursor = kin__cursor_at(&queue->stream.ends.head);
+    bool found = kin__stream_peek(&queue->stream, &cursor, &record);
     if (found && record.message != NULL) {
         /* Nobody's: who put it, and died before it let go, does not free it any more. */
         atomic_store(&record.message->owner, 0);
         atomic_store(&queue->draining, record.message);
     }
     /* CRASH: before it the message is named by both, and destroy drops the name. */
-    if (found) kin__stream_consume(&queue->stream, &record);
-    kin__latch_release(&queue->stream.head.latch);
+    if (found) kin__stream_pass(&queue->stream, &cursor, &record);
+    kin__cursor_commit(&queue->stream.ends.head, &cursor);
+    kin__latch_release(&queue->stream.ends.head.latch);
     void *message = atomic_load(&queue->draining);
     if (message != NULL) kin__free(message, &queue->draining);
     return found;
@@ -482,7 +162,7 @@ int kin_queue_close(kin_queue *queue)
 long kin_queue_qsize(kin_queue *queue)
 {
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : (long)kin__stream_items(&queue->stream);
+    return rc < 0 ? rc : (long)kin__ends_items(&queue->stream.ends);
 }
 
 int kin_queue_empty(kin_queue *queue)
@@ -496,7 +176,7 @@ int kin_queue_full(kin_queue *queue)
     struct kin__record byte = {.kind = KIN__RECORD_INLINE, .size = 1};
     bool by_bytes;
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : !kin__stream_has_room(&queue->stream, kin__record_charge(&byte), &by_bytes);
+    return rc < 0 ? rc : !kin__ends_have_room(&queue->stream.ends, kin__record_charge(&byte), &by_bytes);
 }
 
 /* ---- after a death ----------------------------------------------------------------------------------- */
@@ -538,7 +218,7 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
         if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return false;
         bool in_queue = kin__stream_names(&queue->stream, message);
         bool ours = atomic_load(&message->owner) == identity;
-        kin__latch_release(&queue->stream.head.latch);
+        kin__latch_release(&queue->stream.ends.head.latch);
         if (in_queue || !ours) return true;
     }
     kin__free(message, entry);
@@ -558,7 +238,7 @@ static int look(const kin_waitable *item)
 {
     kin_queue *queue = (kin_queue *)(uintptr_t)item->object;
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : may_get(queue);
+    return rc < 0 ? rc : kin__queue_may_get(queue);
 }
 
 static struct kin__event *event_of(const kin_waitable *item)

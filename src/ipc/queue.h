@@ -62,7 +62,28 @@ void kin__queue_forget_tasks(kin_queue *queue);
 /* Of a process that has ended (struct kin__reap_hooks). */
 void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead);
 
-/* ---- queue.c ------------------------------------------------------------------------------------ */
+/* ---- telling each other ---------------------------------------------------------------------- */
+
+/* After a commit and the release of the latch, which is the full barrier in between. */
+static inline void kin__queue_tell_items(kin_queue *queue)
+{
+    kin__event_notify(&queue->items, 1);
+}
+static inline void kin__queue_tell_space(kin_queue *queue)
+{
+    bool all = atomic_load_explicit(&queue->by_bytes, memory_order_relaxed) != 0;
+    kin__event_notify(&queue->space, all ? INT32_MAX : 1);
+}
+
+/* Without a latch: is there a message, or none to come? */
+static inline bool kin__queue_may_get(kin_queue *queue)
+{
+    uint64_t head = atomic_load_explicit(&queue->stream.ends.head.position, memory_order_relaxed);
+    uint64_t tail = atomic_load(&queue->stream.ends.tail.position);
+    return ((head ^ tail) & KIN__POSITION_MASK) != 0 || atomic_load(&queue->ended) != 0;
+}
+
+/* ---- queue_get.c -------------------------------------------------------------------------------- */
 
 /* Called under the queue's latch with the message that is about to be taken, before it is: it
  * notes whose it becomes, and returns false for a message that is to be dropped.  May be

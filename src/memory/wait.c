@@ -358,8 +358,21 @@ void kin__watch_end(const struct kin__watch *watch, bool success)
         kin__self.yields = yields / 2 < YIELDS_LEAST ? 0 : yields / 2;
 }
 
-static int sleep_until_ready(struct kin__event *event, kin__event_ready *ready, void *context,
-                             kin_deadline deadline)
+bool kin__watch_for(kin__event_ready *ready, void *context)
+{
+    struct kin__watch watch = kin__watch_begin();
+    do {
+        if (ready(context)) {
+            kin__watch_end(&watch, true);
+            return true;
+        }
+    } while (kin__watch_more(&watch));
+    kin__watch_end(&watch, false);
+    return false;
+}
+
+int kin__event_sleep_for(struct kin__event *event, kin__event_ready *ready, void *context,
+                         kin_deadline deadline)
 {
     for (;;) {
         uint32_t seen = kin__event_prepare(event);
@@ -376,15 +389,7 @@ int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *co
 {
     if (ready(context)) return 0;
     if (deadline <= 0) return -ETIMEDOUT;
-    struct kin__watch watch = kin__watch_begin();
-    do {
-        if (ready(context)) {
-            kin__watch_end(&watch, true);
-            return 0;
-        }
-    } while (kin__watch_more(&watch));
-    kin__watch_end(&watch, false);
-    return sleep_until_ready(event, ready, context, deadline);
+    return kin__watch_for(ready, context) ? 0 : kin__event_sleep_for(event, ready, context, deadline);
 }
 
 #define LINGER_TRY   64

@@ -149,6 +149,11 @@ static inline void kin__event_notify(struct kin__event *event, int count)
  * again.  The calling thread has joined the family. */
 typedef bool kin__event_ready(void *context);
 int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *context, kin_deadline deadline);
+/* Its two parts: kin__watch_for watches for a while, and says whether it holds; kin__event_sleep_for
+ * sleeps until it does. */
+bool kin__watch_for(kin__event_ready *ready, void *context);
+int kin__event_sleep_for(struct kin__event *event, kin__event_ready *ready, void *context,
+                         kin_deadline deadline);
 
 /* A sleep ended well only because its slice did: if nobody has woken anybody on this point, and
  * nobody does in the next moment, a wake-up was missing, and is counted.  `seen` is what the

@@ -1,0 +1,168 @@
+/* queue_get.c: getting messages out of a queue: waiting for one, copying and taking.
+ *
+ * Invariants:
+ *  - A thread inside a queue says so (kin__touch): see queue_put.c.
+ *  - Who was woken for a message and does not take it wakes another.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "base/error.h"
+#include "ipc/message.h"
+#include "ipc/queue.h"
+#include "memory/region.h"
+
+static bool may_get(void *queue)
+{
+    return kin__queue_may_get(queue);
+}
+
+/* Waits until there may be a message: 0, or KIN_EMPTY at the deadline. */
+static int wait_for_item(kin_queue *queue, kin_deadline deadline)
+{
+    if (deadline <= 0) return KIN_EMPTY;
+    if (kin__watch_for(may_get, queue)) {
+        unsigned lag = kin__linger();
+        if (lag > 0) kin__linger_learn(lag, kin__ends_items(&queue->stream.ends));
+        return 0;
+    }
+    int rc = kin__event_sleep_for(&queue->items, may_get, queue, deadline);
+    return rc == -ETIMEDOUT ? KIN_EMPTY : rc;
+}
+
+/* What a consumer wants to be done with the oldest message. */
+struct taker {
+    void *buffer; /* copy there, */
+    size_t capacity;
+    bool in_place;                /* or hand over the block: */
+    struct kin__message *message; /* in: one that an inline message fits in; out: what was taken */
+    kin__queue_claim *claim;
+    void *context;
+};
+
+enum taken { TAKEN, DROPPED, WANTS_BLOCK };
+
+/* Under the head's latch: commits that the record just peeked is gone. */
+static void consume(kin_queue *queue, const struct kin__record *record)
+{
+    struct kin__cursor cursor = kin__cursor_at(&queue->stream.ends.head);
+    kin__stream_pass(&queue->stream, &cursor, record);
+    kin__cursor_commit(&queue->stream.ends.head, &cursor);
+}
+
+/* Under the head's latch, for a record that lies in the stream. */
+static long take_inline(kin_queue *queue, const struct kin__record *record, struct taker *taker)
+{
+    if (taker->in_place) {
+        if (taker->message == NULL || taker->message->size < record->size) return WANTS_BLOCK;
+        memcpy(kin__message_bytes(taker->message), record->bytes, record->size);
+        taker->message->size = record->size;
+    } else {
+        if (record->size > taker->capacity) return KIN_ETOOSMALL;
+        if (taker->claim != NULL && !taker->claim(record->bytes, record->size, taker->context)) {
+            consume(queue, record);
+            return DROPPED;
+        }
+        if (record->size > 0) memcpy(taker->buffer, record->bytes, record->size);
+    }
+    kin__queue_take_task(queue);
+    consume(queue, record);
+    return TAKEN;
+}
+
+/* Under the head's latch, for a message in a block: makes it ours. */
+static long take_block(kin_queue *queue, const struct kin__record *record, struct taker *taker)
+{
+    if (!taker->in_place && record->size > taker->capacity) return KIN_ETOOSMALL;
+    if (taker->claim != NULL &&
+        !taker->claim(kin__message_bytes(record->message), record->size, taker->context))
+        return KIN_EFOREIGN; /* only queues of records have claims that refuse, and those are small */
+    int rc = kin__message_hold(record->message);
+    if (rc < 0) return rc;
+    kin__queue_take_task(queue);
+    consume(queue, record);
+    taker->message = record->message;
+    return TAKEN;
+}
+
+/* One attempt: a value of enum taken, or an error; KIN_EMPTY and KIN_ECLOSED among them. */
+static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_deadline deadline)
+{
+    struct kin__record record;
+    struct kin__message *spare = taker->message;
+    long rc = kin__stream_lock_head(&queue->stream, deadline);
+    if (rc < 0) return rc;
+    struct kin__cursor cursor = kin__cursor_at(&queue->stream.ends.head);
+    if (!kin__stream_peek(&queue->stream, &cursor, &record)) {
+        rc = atomic_load(&queue->ended) != 0 ? KIN_ECLOSED : KIN_EMPTY;
+    } else {
+        *size = record.size;
+        rc = record.kind == KIN__RECORD_INLINE ? take_inline(queue, &record, taker)
+                                               : take_block(queue, &record, taker);
+    }
+    kin__latch_release(&queue->stream.ends.head.latch);
+    if (rc == TAKEN || rc == DROPPED) kin__queue_tell_space(queue);
+    if (rc == TAKEN && spare != NULL && taker->message != spare) kin__message_free(spare);
+    return rc;
+}
+
+static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
+{
+    size_t size = 0;
+    for (;;) {
+        long rc = try_take(queue, taker, &size, deadline);
+        if (rc == TAKEN) return (long)size;
+        if (rc == KIN_EMPTY) {
+            rc = wait_for_item(queue, deadline);
+        } else if (rc == WANTS_BLOCK) {
+            if (taker->message != NULL) kin__message_free(taker->message);
+            taker->message = NULL;
+            rc = kin__message_make(&taker->message, size);
+        } else if (rc == KIN_ETOOSMALL) {
+            kin__needed_size_set(size);
+        }
+        if (rc < 0) {
+            if (taker->message != NULL) kin__message_free(taker->message);
+            /* We may have been woken for a message that we did not take: others wait for it. */
+            if (rc != KIN_EMPTY && rc != KIN_ECLOSED) kin__queue_tell_items(queue);
+            return rc;
+        }
+    }
+}
+
+long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline,
+                          kin__queue_claim *claim, void *context)
+{
+    struct taker taker = {.buffer = buffer, .capacity = capacity, .claim = claim, .context = context};
+    long rc = kin__queue_enter(queue);
+    if (__builtin_expect(rc < 0, 0)) return rc;
+    if (buffer == NULL && capacity > 0) return -EINVAL;
+    void *outer = kin__touch(queue);
+    rc = take(queue, &taker, deadline);
+    if (rc >= 0 && taker.message != NULL) {
+        memcpy(buffer, kin__message_bytes(taker.message), (size_t)rc);
+        kin__message_free(taker.message);
+    }
+    kin__untouch(outer);
+    return rc;
+}
+
+long kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline)
+{
+    return kin__queue_get_claim(queue, buffer, capacity, deadline, NULL, NULL);
+}
+
+long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
+{
+    struct taker taker = {.in_place = true};
+    long rc = kin__queue_enter(queue);
+    if (rc < 0) return rc;
+    if (message == NULL) return -EINVAL;
+    void *outer = kin__touch(queue);
+    rc = take(queue, &taker, deadline);
+    if (rc >= 0) *message = kin__message_bytes(taker.message);
+    kin__untouch(outer);
+    return rc;
+}
