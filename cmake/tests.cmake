@@ -15,6 +15,8 @@ target_link_options(kin-test PRIVATE -fno-sanitize=all)
 add_library(kin-test-support OBJECT ${KIN_SUPPORT_SOURCES})
 target_include_directories(kin-test-support PUBLIC tests src include)
 target_link_libraries(kin-test-support PUBLIC Threads::Threads)
+set_source_files_properties(tests/support/test.c PROPERTIES
+    COMPILE_DEFINITIONS KIN_SOURCE_DIRECTORY="${PROJECT_SOURCE_DIR}")
 
 function(kin_test_program source directory)
     get_filename_component(name ${source} NAME_WE)

@@ -5,17 +5,14 @@
 /* Compiles functions/behave.c, which lies beside this file, into ./behave.so. */
 static void build_library(void)
 {
-    char source[4096];
     char include[4200];
     if (system("cc --version >compiler 2>&1") != 0) {
         unlink("compiler");
         SKIP("there is no C compiler");
     }
     CHECK_EQ(unlink("compiler"), 0);
-    snprintf(source, sizeof source, "%s", __FILE__);
-    *strrchr(source, '/') = '\0';
-    snprintf(include, sizeof include, "-I%s/../../include", source);
-    strcat(source, "/functions/behave.c");
+    const char *source = test_source("tests/cli/functions/behave.c");
+    snprintf(include, sizeof include, "-I%s", test_source("include"));
     pid_t compiler = fork();
     if (compiler == 0) {
         execlp("cc", "cc", "-shared", "-fPIC", include, "-o", "behave.so", source, NULL);

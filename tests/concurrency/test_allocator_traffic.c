@@ -60,7 +60,7 @@ static void free_block(struct block *block)
 static struct work *make_work(int rounds, size_t size_most)
 {
     struct work *work = test_shared(sizeof *work);
-    work->rounds = test_sanitized() ? rounds / 10 : rounds;
+    work->rounds = test_sanitized() ? rounds / 30 : rounds;
     work->size_most = size_most;
     return work;
 }

@@ -97,27 +97,23 @@ static inline const char *program_example(const char *name)
     return program_built(path);
 }
 
-/* A file beside this one, whose name may be relative to where it was built. */
-static inline const char *program_script(const char *name)
-{
-    static char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", __FILE__[0] == '/' ? __FILE__ : program_built(__FILE__));
-    snprintf(strrchr(path, '/') + 1, 256, "%s", name);
-    return path;
-}
-
-/* The Python interpreters there are: the machine's, and those that pyenv has made. */
+/* The Python interpreters there are: the machine's, then those that pyenv has made. A sanitizer sees
+ * nothing of which version is at the other end: one is enough for it. */
 static inline size_t program_pythons(const char *found[], size_t most)
 {
     static glob_t globbed;
     char pattern[PATH_MAX];
     size_t count = 0;
-    const char *home = getenv("PYENV_ROOT") != NULL ? getenv("PYENV_ROOT") : "/root/.pyenv";
+    const char *root = getenv("PYENV_ROOT"), *home = getenv("HOME");
     if (access("/usr/bin/python3", X_OK) == 0) found[count++] = "/usr/bin/python3";
-    snprintf(pattern, sizeof pattern, "%s/versions/3.*/bin/python3", home);
+    snprintf(pattern, sizeof pattern, "%s%s/versions/3.*/bin/python3",
+             root   ? root
+             : home ? home
+                    : "",
+             root ? "" : "/.pyenv");
     if (glob(pattern, 0, NULL, &globbed) != 0) return count;
     for (size_t i = 0; i < globbed.gl_pathc && count < most; i++) found[count++] = globbed.gl_pathv[i];
-    return count;
+    return test_sanitized() && count > 1 ? 1 : count;
 }
 
 #endif

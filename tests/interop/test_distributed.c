@@ -69,7 +69,8 @@ TEST(a_master_in_c_and_workers_in_python)
         test_context("with %s", pythons[i]);
         struct program master = start_c_master(address);
         CHECK_EQ(sscanf(address, "tcp://127.0.0.1:%7s", port), 1);
-        struct program worker = program_run(pythons[i], program_script("worker.py"), "127.0.0.1", port);
+        struct program worker =
+            program_run(pythons[i], test_source("tests/interop/worker.py"), "127.0.0.1", port);
         await_results(&master);
         program_reap(&worker);
     }
@@ -83,7 +84,7 @@ TEST(a_master_in_python_and_workers_in_c)
     for (size_t i = 0; i < count; i++) {
         char address[64];
         test_context("with %s", pythons[i]);
-        struct program master = program_run(pythons[i], program_script("master.py"));
+        struct program master = program_run(pythons[i], test_source("tests/interop/master.py"));
         const char *line = program_line(&master);
         CHECK(line != NULL && sscanf(line, "%63s", address) == 1);
         struct program worker = program_run(program_example("d02_worker"), address);

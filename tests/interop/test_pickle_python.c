@@ -1,10 +1,9 @@
 /* test_pickle_python.c: values between kin and the Python interpreters of this machine, both ways,
  * made by generators whose seed is printed.  pickle_peer.py is the other side. */
 #define _GNU_SOURCE
-#include "support/test.h"
+#include "program.h"
 
 #include <fcntl.h>
-#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +24,6 @@ struct peer {
     FILE *to, *from;
 };
 
-static const char *script(void)
-{
-    static char path[4096];
-    const char *slash = strrchr(__FILE__, '/');
-    snprintf(path, sizeof path, "%.*s/pickle_peer.py", (int)(slash - __FILE__), __FILE__);
-    return path;
-}
-
 static struct peer start(const char *python, const char *what, const char *seed, const char *count)
 {
     int to[2], from[2];
@@ -44,7 +35,7 @@ static struct peer start(const char *python, const char *what, const char *seed,
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(to[0], 0);
         dup2(from[1], 1);
-        execlp(python, python, "-B", script(), what, seed, count, NULL);
+        execlp(python, python, "-B", test_source("tests/interop/pickle_peer.py"), what, seed, count, NULL);
         _exit(127);
     }
     close(to[0]);
@@ -237,42 +228,36 @@ static void write_to(const char *python, int count)
 
 /* ---- the cases ------------------------------------------------------------------------------- */
 
-static bool runs(const char *python)
+#define PYTHONS 16
+
+static const char *pythons[PYTHONS];
+
+static size_t find_pythons(void)
 {
-    char command[4200];
-    snprintf(command, sizeof command,
-             "'%s' -c 'import sys; sys.exit(sys.version_info < (3, 6))' >/dev/null 2>&1", python);
-    return system(command) == 0;
+    size_t count = program_pythons(pythons, PYTHONS);
+    if (count == 0) SKIP("there is no /usr/bin/python3");
+    return count;
 }
 
 TEST(values_of_python)
 {
-    if (!runs("python3")) SKIP("there is no python3");
-    read_from("python3", test_sanitized() ? 60 : 200);
+    find_pythons();
+    read_from(pythons[0], test_sanitized() ? 60 : 200);
 }
 
 TEST(values_for_python)
 {
-    if (!runs("python3")) SKIP("there is no python3");
-    write_to("python3", test_sanitized() ? 100 : 400);
+    find_pythons();
+    write_to(pythons[0], test_sanitized() ? 100 : 400);
 }
 
-/* Every other one that pyenv has, which all write other pickles. */
+/* Every other one there is, which all write other pickles. */
 TEST(values_of_other_versions)
 {
-    glob_t found;
-    char pattern[4096];
-    const char *root = getenv("PYENV_ROOT"), *home = getenv("HOME");
-    snprintf(pattern, sizeof pattern, "%s%s/versions/*/bin/python3",
-             root   ? root
-             : home ? home
-                    : "",
-             root ? "" : "/.pyenv");
-    if (glob(pattern, 0, NULL, &found) != 0) SKIP("pyenv has no other python3");
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        if (!runs(found.gl_pathv[i])) continue;
-        read_from(found.gl_pathv[i], 20);
-        write_to(found.gl_pathv[i], 40);
+    size_t count = find_pythons();
+    if (count == 1) SKIP("there is no other python3");
+    for (size_t i = 1; i < count; i++) {
+        read_from(pythons[i], 20);
+        write_to(pythons[i], 40);
     }
-    globfree(&found);
 }

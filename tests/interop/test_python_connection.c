@@ -2,11 +2,10 @@
  * listener, its Listener with our client, over TCP and Unix sockets, with and without a key, with
  * large messages, and a descriptor that is passed. */
 #define _GNU_SOURCE
-#include "support/test.h"
+#include "program.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,11 +37,7 @@ static int python_count;
 
 static void find_pythons(void)
 {
-    static glob_t others;
-    if (access("/usr/bin/python3", X_OK) == 0) pythons[python_count++] = "/usr/bin/python3";
-    if (glob("~/.pyenv/versions/3.*/bin/python3", GLOB_TILDE, NULL, &others) == 0)
-        for (size_t i = 0; i < others.gl_pathc && python_count < PYTHONS_MOST; i++)
-            pythons[python_count++] = others.gl_pathv[i];
+    python_count = (int)program_pythons(pythons, PYTHONS_MOST);
     if (python_count == 0) SKIP("there is no /usr/bin/python3");
 }
 

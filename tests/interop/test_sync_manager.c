@@ -64,7 +64,8 @@ TEST(python_programs_over_tcp)
     /* Two at a time, so that they disturb each other. */
     for (size_t i = 0; i < count; i += 2) {
         for (size_t k = i; k < i + 2 && k < count; k++)
-            programs[k] = program_run(pythons[k], program_script("sync_manager.py"), "127.0.0.1", port);
+            programs[k] =
+                program_run(pythons[k], test_source("tests/interop/sync_manager.py"), "127.0.0.1", port);
         for (size_t k = i; k < i + 2 && k < count; k++) {
             test_context("with %s", pythons[k]);
             expect_well(&programs[k]);
@@ -81,7 +82,7 @@ TEST(a_python_program_over_a_unix_socket)
     snprintf(address, sizeof address, "unix:%s/manager.sock", test_directory());
     kin_manager *manager = start(address);
     struct program program =
-        program_run(pythons[0], program_script("sync_manager.py"), address + strlen("unix:"));
+        program_run(pythons[0], test_source("tests/interop/sync_manager.py"), address + strlen("unix:"));
     expect_well(&program);
     CHECK_OK(kin_manager_close(manager));
 }
@@ -91,6 +92,6 @@ TEST(pythons_own_manager_passes_the_same_checks)
 {
     const char *pythons[PYTHONS];
     if (program_pythons(pythons, PYTHONS) == 0) SKIP("there is no python3");
-    struct program program = program_run(pythons[0], program_script("sync_manager.py"));
+    struct program program = program_run(pythons[0], test_source("tests/interop/sync_manager.py"));
     expect_well(&program);
 }

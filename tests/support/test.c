@@ -71,6 +71,13 @@ const char *test_directory(void)
     return directory ? directory : "/tmp";
 }
 
+const char *test_source(const char *name)
+{
+    char *path = NULL;
+    CHECK_GT(asprintf(&path, "%s/%s", KIN_SOURCE_DIRECTORY, name), 0);
+    return path;
+}
+
 void *test_shared(size_t size)
 {
     void *memory =

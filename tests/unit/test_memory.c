@@ -91,7 +91,7 @@ static const size_t sizes[] = {1,     15,    16,    63,     64,     65,      100
 TEST(blocks_are_zeroed_and_aligned)
 {
     struct books books = books_open();
-    for (int round = 0; round < 3; round++) {
+    for (int round = test_sanitized() ? 2 : 0; round < 3; round++) {
         unsigned char *block[SIZES];
         for (size_t i = 0; i < SIZES; i++) {
             test_context("round %d, %zu bytes", round, sizes[i]);

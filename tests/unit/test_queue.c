@@ -90,7 +90,7 @@ TEST(messages_come_out_as_they_went_in)
     struct books books = books_open();
     kin_queue *queue = NULL;
     CHECK_RC(kin_queue_open(&queue, NULL), 0);
-    for (int round = 0; round < 20; round++) {
+    for (int round = test_sanitized() ? 17 : 0; round < 20; round++) {
         for (size_t i = 0; i < SIZES; i++) put_message(queue, sizes[(i * 5 + (size_t)round) % SIZES]);
         CHECK_EQ(kin_queue_qsize(queue), SIZES);
         for (size_t i = 0; i < SIZES; i++) get_message(queue, sizes[(i * 5 + (size_t)round) % SIZES]);
