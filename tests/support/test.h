@@ -80,7 +80,7 @@ bool test_sanitized(void);
 double test_time_scale(void);
 /* The case's own directory, $TMPDIR. */
 const char *test_directory(void);
-/* The path of a file of the sources, as "tests/interop/worker.py"; it stays as long as the process. */
+/* The path of a file of the sources, as "tests/interop/worker.py"; it stays until the fourth call after. */
 const char *test_source(const char *name);
 /* A line printed with the next check that fails in this process; NULL for none. */
 void test_context(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -115,7 +115,8 @@ TEST(sleepers_wake_in_order_of_their_deadlines)
 static int start_more(void *depth)
 {
     if (depth == NULL) return 0;
-    for (int i = 0; i < 3; i++) CHECK_OK(kin_coroutine_start(NULL, start_more, (char *)depth - 1, NULL));
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kin_coroutine_start(NULL, start_more, (void *)((uintptr_t)depth - 1), NULL));
     tell('.');
     return 0;
 }
