@@ -199,6 +199,9 @@ TEST(job_log)
     ran = MAP("", "--joblog", "no/where", "echo", ":::", "0");
     CHECK_EQ(ran.code, 255);
     CHECK_STR(ran.err, "kin map: cannot open no/where: no such file or directory\n");
+    ran = MAP("", "--joblog", "/dev/full", "echo", ":::", "0");
+    CHECK_EQ(ran.code, 255);
+    CHECK_STR(ran.err, "kin map: cannot write /dev/full: no space left on device\n");
 }
 
 TEST(verbose)

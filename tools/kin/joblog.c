@@ -13,6 +13,12 @@
 static FILE *file;
 static const char *name;
 static double wall_offset; /* wall clock minus monotonic clock */
+static int fault;          /* of the first write that failed: errno does not keep it until the end */
+
+static void note_fault(void)
+{
+    if (fault == 0 && ferror(file)) fault = errno;
+}
 
 bool joblog_open(const char *path)
 {
@@ -27,6 +33,7 @@ bool joblog_open(const char *path)
     clock_gettime(CLOCK_REALTIME, &now);
     wall_offset = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - (double)kin_clock() / 1e9;
     fputs("Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n", file);
+    note_fault();
     return true;
 }
 
@@ -50,14 +57,14 @@ void joblog_add(const struct job *job, const char *command)
         }
     }
     fputc('\n', file);
+    note_fault();
 }
 
 bool joblog_close(void)
 {
     if (file == NULL) return true;
-    bool good = !ferror(file);
-    good = fclose(file) == 0 && good;
+    if (fclose(file) != 0 && fault == 0) fault = errno;
     file = NULL;
-    if (!good) say("cannot write %s: %s", name, error_words(errno));
-    return good;
+    if (fault != 0) say("cannot write %s: %s", name, error_words(fault));
+    return fault == 0;
 }
