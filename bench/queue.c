@@ -1,6 +1,7 @@
 /* queue.c: messages per second through a queue between processes.
  *
  * Copied: the sender has the message in a buffer of its own and the receiver gets it in one.
+ * In batches: the same, 64 messages to a call; the ring has no batches.
  * In place: the sender writes every byte and the receiver reads every byte, once, where the
  * queue keeps it.  Blocks: a megabyte changes hands and nobody touches it. */
 #include "queue.h"
@@ -56,6 +57,7 @@ static double mpi_run(const struct bench_case *test, long count)
 /* ---- the cases ------------------------------------------------------------------------------- */
 
 #define MPMC "raw MPMC ring, futex"
+#define SPSC "raw SPSC ring, futex"
 
 #define PEERS \
     {BENCH_PEER, "Open MPI, shared memory", mpi_run, "libopenmpi-dev openmpi-bin"}, \
@@ -75,7 +77,7 @@ static double mpi_run(const struct bench_case *test, long count)
 
 static const struct bench_contender pair[] = {
     {BENCH_LIMIT, MPMC, queue_raw_mpmc, NULL},
-    {BENCH_LIMIT, "raw SPSC ring, futex", queue_raw_spsc, NULL},
+    {BENCH_LIMIT, SPSC, queue_raw_spsc, NULL},
     {BENCH_LIMIT, "raw SPSC ring, spinning", queue_raw_spsc_spinning, NULL},
     KIN_COPIED,
     PEERS,
@@ -86,6 +88,12 @@ static const struct bench_contender crowd[] = {
     {BENCH_LIMIT, MPMC, queue_raw_mpmc, NULL},
     KIN_COPIED,
     PEERS,
+    {0},
+};
+
+static const struct bench_contender batches[] = {
+    {BENCH_LIMIT, SPSC, queue_raw_spsc, NULL},
+    {BENCH_KIN, "kin_queue, put_many and get_many", bench_kin_queue_batches, "built without libkin"},
     {0},
 };
 
@@ -108,6 +116,7 @@ static const struct bench_target small[] = {
 static const struct bench_target middle[] = {{MPMC, 0.7}, {0}};
 static const struct bench_target large[] = {{MPMC, 0.95}, {0}};
 static const struct bench_target many[] = {{MPMC, 0.7}, {BENCH_EVERY_PEER, 1.0}, {0}};
+static const struct bench_target in_batches[] = {{SPSC, 1.0}, {0}};
 static const struct bench_target without_copy[] = {{MPMC, 1.5}, {0}};
 static const struct bench_target untouched[] = {{NULL, 2e6}, {0}};
 
@@ -128,6 +137,9 @@ static const struct bench_case cases[] = {
     QUEUE_CASE("1 KiB, 4 to 4, copied", 1024, 4, 4, crowd, many),
     QUEUE_CASE("64 KiB, 4 to 4, copied", 65536, 4, 4, crowd, many),
     QUEUE_CASE("1 MiB, 4 to 4, copied", 1 << 20, 4, 4, crowd, many),
+    QUEUE_CASE("8 B, 1 to 1, batches of 64", 8, 1, 1, batches, in_batches),
+    QUEUE_CASE("64 B, 1 to 1, batches of 64", 64, 1, 1, batches, in_batches),
+    QUEUE_CASE("1 KiB, 1 to 1, batches of 64", 1024, 1, 1, batches, in_batches),
     QUEUE_CASE("64 KiB, 1 to 1, in place, every byte written and read", 65536, 1, 1, in_place, without_copy),
     QUEUE_CASE("1 MiB, 1 to 1, in place, every byte written and read", 1 << 20, 1, 1, in_place, without_copy),
     QUEUE_CASE("1 MiB, 1 to 1, block handed over untouched", 1 << 20, 1, 1, blocks, untouched),

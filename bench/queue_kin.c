@@ -30,6 +30,56 @@ double bench_kin_queue(const struct bench_case *test, long count)
     return measure(test, count, copied_work);
 }
 
+/* ---- in batches ------------------------------------------------------------------------------ */
+
+enum { BATCH = 64 };
+
+static int send_batches(struct queue_traffic *traffic)
+{
+    char *bytes = queue_buffer(BATCH * traffic->size);
+    kin_message messages[BATCH];
+    for (size_t i = 0; i < BATCH; i++) messages[i] = (kin_message){bytes + i * traffic->size, traffic->size};
+    for (long sent = 0; sent < traffic->messages; sent += BATCH) {
+        long count = traffic->messages - sent < BATCH ? traffic->messages - sent : BATCH;
+        for (long i = 0; i < count; i++) {
+            long number = sent + i;
+            memcpy(bytes + (size_t)i * traffic->size, &number, sizeof number);
+        }
+        if (kin_queue_put_many(traffic->transport, messages, (size_t)count, KIN_FOREVER) != count) return -1;
+    }
+    return 0;
+}
+
+static int receive_batches(struct queue_traffic *traffic)
+{
+    char *bytes = queue_buffer(BATCH * traffic->size);
+    kin_message messages[BATCH];
+    struct queue_tally tally = {0, traffic->messages, 0};
+    for (long received = 0; received < traffic->messages;) {
+        long count = kin_queue_get_many(traffic->transport, messages, BATCH, bytes, BATCH * traffic->size,
+                                        KIN_FOREVER);
+        if (count < 0) return -1;
+        for (long i = 0; i < count; i++) {
+            uint64_t number;
+            memcpy(&number, messages[i].data, sizeof number);
+            tally.sum += number;
+        }
+        received += count;
+    }
+    traffic->tallies[0] = tally;
+    return 0;
+}
+
+static int batches_work(int index, void *context)
+{
+    return index == 0 ? send_batches(context) : receive_batches(context);
+}
+
+double bench_kin_queue_batches(const struct bench_case *test, long count)
+{
+    return measure(test, count, batches_work);
+}
+
 /* ---- in place -------------------------------------------------------------------------------- */
 
 static int send_in_place(struct queue_traffic *traffic, bool touch)

@@ -114,6 +114,31 @@ KIN_API int kin_queue_task_done(kin_queue *queue);
  * KIN_ESLOTS. */
 KIN_API int kin_queue_join(kin_queue *queue, kin_deadline deadline);
 
+/* A message of a batch. */
+typedef struct kin_message {
+    const void *data;
+    size_t size;
+} kin_message;
+
+/* kin_queue_put_many copies `count` messages into the queue, in their order, and returns how many it
+ * has put: all of them, or fewer when `deadline` passed while the queue was full, when the queue was
+ * ended, or when an error came after the first of them.  Each message is whole and as if it were put
+ * by itself; messages of others may come between them.  A process that dies meanwhile has put the
+ * first so many.  Safe like kin_queue_put.
+ * Errors, after which no message was put: those of kin_queue_put. */
+KIN_API long kin_queue_put_many(kin_queue *queue, const kin_message *messages, size_t count,
+                                kin_deadline deadline);
+
+/* kin_queue_get_many takes up to `count` messages, the oldest first, and returns how many: it waits
+ * until `deadline` for the first, and takes with it what else is there.  They are copied to `buffer`,
+ * each at the next multiple of 8 bytes, as long as the next one fits; `messages` says where each
+ * begins and its size.  Each is taken as if by itself; a process that dies meanwhile has taken the
+ * first so many.  Safe like kin_queue_put.
+ * Errors, after which no message was taken: those of kin_queue_get; KIN_ETOOSMALL says that the first
+ * one is larger than `capacity`. */
+KIN_API long kin_queue_get_many(kin_queue *queue, kin_message *messages, size_t count, void *buffer,
+                                size_t capacity, kin_deadline deadline);
+
 /* kin_queue_qsize returns how many messages the queue holds, exact at the moment of reading;
  * kin_queue_empty and kin_queue_full return 1 or 0.  Full means that a message of one byte
  * would have to wait.  Do not block.

@@ -46,10 +46,10 @@ void kin__queue_forget_tasks(kin_queue *queue)
     if (block != NULL) kin__free(block, &queue->taken);
 }
 
-void kin__queue_note_task(kin_queue *queue)
+void kin__queue_note_tasks(kin_queue *queue, uint32_t count)
 {
     /* CRASH: counted and still in the queue: the reaper drops the count, the message stays. */
-    atomic_fetch_add(&counts_of(queue)[own_slot()], 1);
+    atomic_fetch_add(&counts_of(queue)[own_slot()], count);
 }
 
 /* Under the head's latch: a process that has a task, other things being equal this one; the number of

@@ -51,28 +51,31 @@ static inline bool kin__queue_is_joinable(kin_queue *queue)
 }
 
 int kin__queue_make_joinable(kin_queue *queue);
-void kin__queue_note_task(kin_queue *queue);
-/* Under the head's latch: the message that is about to be taken is a task of this process. */
-static inline void kin__queue_take_task(kin_queue *queue)
+void kin__queue_note_tasks(kin_queue *queue, uint32_t count);
+/* Under the head's latch: the messages that are about to be taken are tasks of this process. */
+static inline void kin__queue_take_tasks(kin_queue *queue, uint32_t count)
 {
-    if (__builtin_expect(kin__queue_is_joinable(queue), 0)) kin__queue_note_task(queue);
+    if (__builtin_expect(kin__queue_is_joinable(queue), 0)) kin__queue_note_tasks(queue, count);
 }
 /* When the queue is closed. */
 void kin__queue_forget_tasks(kin_queue *queue);
 /* Of a process that has ended (struct kin__reap_hooks). */
 void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead);
 
+/* About so many bytes of a batch are copied while an end's latch is held. */
+#define KIN__RUN_BYTES KIN__SEGMENT_SIZE
+
 /* ---- telling each other ---------------------------------------------------------------------- */
 
 /* After a commit and the release of the latch, which is the full barrier in between. */
-static inline void kin__queue_tell_items(kin_queue *queue)
+static inline void kin__queue_tell_items(kin_queue *queue, size_t count)
 {
-    kin__event_notify(&queue->items, 1);
+    kin__event_notify(&queue->items, count < INT32_MAX ? (int)count : INT32_MAX);
 }
-static inline void kin__queue_tell_space(kin_queue *queue)
+static inline void kin__queue_tell_space(kin_queue *queue, size_t count)
 {
-    bool all = atomic_load_explicit(&queue->by_bytes, memory_order_relaxed) != 0;
-    kin__event_notify(&queue->space, all ? INT32_MAX : 1);
+    bool all = count > INT32_MAX || atomic_load_explicit(&queue->by_bytes, memory_order_relaxed) != 0;
+    kin__event_notify(&queue->space, all ? INT32_MAX : (int)count);
 }
 
 /* Without a latch: is there a message, or none to come? */

@@ -42,7 +42,7 @@ struct taker {
     void *context;
 };
 
-enum taken { TAKEN, DROPPED, WANTS_BLOCK };
+enum taken { TAKEN, DROPPED, WANTS_BLOCK, RUN_ENDS };
 
 /* Under the head's latch: commits that the record just peeked is gone. */
 static void consume(kin_queue *queue, const struct kin__record *record)
@@ -67,7 +67,7 @@ static long take_inline(kin_queue *queue, const struct kin__record *record, stru
         }
         if (record->size > 0) memcpy(taker->buffer, record->bytes, record->size);
     }
-    kin__queue_take_task(queue);
+    kin__queue_take_tasks(queue, 1);
     consume(queue, record);
     return TAKEN;
 }
@@ -81,7 +81,7 @@ static long take_block(kin_queue *queue, const struct kin__record *record, struc
         return KIN_EFOREIGN; /* only queues of records have claims that refuse, and those are small */
     int rc = kin__message_hold(record->message);
     if (rc < 0) return rc;
-    kin__queue_take_task(queue);
+    kin__queue_take_tasks(queue, 1);
     consume(queue, record);
     taker->message = record->message;
     return TAKEN;
@@ -103,7 +103,7 @@ static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_de
                                                : take_block(queue, &record, taker);
     }
     kin__latch_release(&queue->stream.ends.head.latch);
-    if (rc == TAKEN || rc == DROPPED) kin__queue_tell_space(queue);
+    if (rc == TAKEN || rc == DROPPED) kin__queue_tell_space(queue, 1);
     if (rc == TAKEN && spare != NULL && taker->message != spare) kin__message_free(spare);
     return rc;
 }
@@ -126,10 +126,21 @@ static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
         if (rc < 0) {
             if (taker->message != NULL) kin__message_free(taker->message);
             /* We may have been woken for a message that we did not take: others wait for it. */
-            if (rc != KIN_EMPTY && rc != KIN_ECLOSED) kin__queue_tell_items(queue);
+            if (rc != KIN_EMPTY && rc != KIN_ECLOSED) kin__queue_tell_items(queue, 1);
             return rc;
         }
     }
+}
+
+/* As take, and copies also what was in a block. */
+static long take_copy(kin_queue *queue, struct taker *taker, kin_deadline deadline)
+{
+    long rc = take(queue, taker, deadline);
+    if (rc >= 0 && taker->message != NULL) {
+        memcpy(taker->buffer, kin__message_bytes(taker->message), (size_t)rc);
+        kin__message_free(taker->message);
+    }
+    return rc;
 }
 
 long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline,
@@ -140,11 +151,7 @@ long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_d
     if (__builtin_expect(rc < 0, 0)) return rc;
     if (buffer == NULL && capacity > 0) return -EINVAL;
     void *outer = kin__touch(queue);
-    rc = take(queue, &taker, deadline);
-    if (rc >= 0 && taker.message != NULL) {
-        memcpy(buffer, kin__message_bytes(taker.message), (size_t)rc);
-        kin__message_free(taker.message);
-    }
+    rc = take_copy(queue, &taker, deadline);
     kin__untouch(outer);
     return rc;
 }
@@ -165,4 +172,103 @@ long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
     if (rc >= 0) *message = kin__message_bytes(taker.message);
     kin__untouch(outer);
     return rc;
+}
+
+/* ---- batches -------------------------------------------------------------------------------- */
+
+/* Where the messages of a batch go: into one buffer, one behind the other. */
+struct basket {
+    kin_message *messages;
+    size_t limit;
+    size_t count;
+    char *buffer;
+    size_t capacity;
+    size_t used; /* rounded up to 8 */
+};
+
+static size_t room_in(const struct basket *basket)
+{
+    return basket->used < basket->capacity ? basket->capacity - basket->used : 0;
+}
+
+static char *place_in(const struct basket *basket)
+{
+    return basket->buffer != NULL ? basket->buffer + (basket->capacity - room_in(basket)) : NULL;
+}
+
+static void add_to(struct basket *basket, size_t size)
+{
+    basket->messages[basket->count++] = (kin_message){place_in(basket), size};
+    basket->used += (size + 7) & ~(size_t)7;
+}
+
+/* Under the head's latch: takes the messages that lie in the stream as far as they fit, and not so
+ * many that others wait long.  TAKEN: there may be more; RUN_ENDS: the next one is not for this. */
+static long take_run(kin_queue *queue, struct basket *basket)
+{
+    struct kin__end *head = &queue->stream.ends.head;
+    struct kin__cursor cursor = kin__cursor_at(head);
+    struct kin__record record;
+    uint64_t enough = cursor.bytes + KIN__RUN_BYTES;
+    size_t before = basket->count;
+    long rc = TAKEN;
+    while (basket->count < basket->limit && cursor.bytes < enough) {
+        if (!kin__stream_peek(&queue->stream, &cursor, &record))
+            rc = atomic_load(&queue->ended) != 0 ? KIN_ECLOSED : KIN_EMPTY;
+        else if (record.kind != KIN__RECORD_INLINE || record.size > room_in(basket))
+            rc = RUN_ENDS;
+        if (rc != TAKEN) break;
+        if (record.size > 0) memcpy(place_in(basket), record.bytes, record.size);
+        kin__stream_pass(&queue->stream, &cursor, &record);
+        add_to(basket, record.size);
+    }
+    if (basket->count > before) kin__queue_take_tasks(queue, (uint32_t)(basket->count - before));
+    kin__cursor_commit(head, &cursor);
+    return rc;
+}
+
+static long try_take_run(kin_queue *queue, struct basket *basket, kin_deadline deadline)
+{
+    size_t before = basket->count;
+    long rc = kin__stream_lock_head(&queue->stream, deadline);
+    if (rc < 0) return rc;
+    rc = take_run(queue, basket);
+    kin__latch_release(&queue->stream.ends.head.latch);
+    if (basket->count > before) kin__queue_tell_space(queue, basket->count - before);
+    return rc;
+}
+
+/* What no run takes: a block, or a message that is too large. */
+static long take_single(kin_queue *queue, struct basket *basket, kin_deadline deadline)
+{
+    struct taker taker = {.buffer = place_in(basket), .capacity = room_in(basket)};
+    long rc = take_copy(queue, &taker, deadline);
+    if (rc >= 0) add_to(basket, (size_t)rc);
+    return rc;
+}
+
+static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline deadline)
+{
+    long rc = 0;
+    while (rc >= 0 && basket->count < basket->limit) {
+        rc = try_take_run(queue, basket, deadline);
+        if (rc == KIN_EMPTY && basket->count == 0)
+            rc = wait_for_item(queue, deadline);
+        else if (rc == RUN_ENDS)
+            rc = take_single(queue, basket, basket->count > 0 ? KIN_NOW : deadline);
+    }
+    return rc;
+}
+
+long kin_queue_get_many(kin_queue *queue, kin_message *messages, size_t count, void *buffer, size_t capacity,
+                        kin_deadline deadline)
+{
+    struct basket basket = {.messages = messages, .limit = count, .buffer = buffer, .capacity = capacity};
+    long rc = kin__queue_enter(queue);
+    if (rc < 0) return rc;
+    if ((messages == NULL && count > 0) || (buffer == NULL && capacity > 0)) return -EINVAL;
+    void *outer = kin__touch(queue);
+    rc = fill_basket(queue, &basket, deadline);
+    kin__untouch(outer);
+    return basket.count > 0 || rc >= 0 ? (long)basket.count : rc;
 }

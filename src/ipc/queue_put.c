@@ -54,36 +54,67 @@ static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadlin
 
 /* ---- putting -------------------------------------------------------------------------------- */
 
-/* One attempt under the tail's latch; `*spare` says whether a segment has been allocated. */
-static int try_append(kin_queue *queue, const struct kin__record *record, bool *spare, kin_deadline deadline)
+/* What is to be put: a block, or so many messages that are copied; and how many of them have been. */
+struct load {
+    struct kin__message *block;
+    const kin_message *messages;
+    size_t count;
+    size_t done;
+};
+
+static struct kin__record record_of(const struct load *load, size_t number)
+{
+    if (load->block != NULL)
+        return (struct kin__record){
+            .kind = KIN__RECORD_MESSAGE, .size = load->block->size, .message = load->block};
+    const kin_message *message = &load->messages[number];
+    return (struct kin__record){.kind = KIN__RECORD_INLINE, .bytes = message->data, .size = message->size};
+}
+
+/* Under the tail's latch: puts as many as there is room for, and not so many that others wait long. */
+static enum kin__append write_load(kin_queue *queue, struct load *load, bool *spare)
+{
+    struct kin__end *tail = &queue->stream.ends.tail;
+    struct kin__cursor cursor = kin__cursor_at(tail);
+    uint64_t enough = cursor.bytes + KIN__RUN_BYTES;
+    enum kin__append appended;
+    size_t done = load->done;
+    do {
+        struct kin__record record = record_of(load, done);
+        appended = kin__stream_write(&queue->stream, &cursor, &record, queue);
+        if (appended == KIN__NO_SEGMENT && *spare) {
+            *spare = !kin__stream_install(&queue->stream);
+            appended = kin__stream_write(&queue->stream, &cursor, &record, queue);
+        }
+    } while (appended == KIN__APPENDED && ++done < load->count && cursor.bytes < enough);
+    kin__cursor_commit(tail, &cursor);
+    load->done = done;
+    return appended;
+}
+
+/* One attempt; `*spare` says whether a segment has been allocated. */
+static int try_append(kin_queue *queue, struct load *load, bool *spare, kin_deadline deadline)
 {
     int rc = kin__stream_lock_tail(&queue->stream, deadline);
     if (rc < 0) return rc;
-    enum kin__append appended = KIN__NO_ROOM;
-    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) != 0) {
+    size_t before = load->done;
+    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) != 0)
         rc = KIN_ECLOSED;
-    } else {
-        struct kin__end *tail = &queue->stream.ends.tail;
-        struct kin__cursor cursor = kin__cursor_at(tail);
-        rc = 0;
-        appended = kin__stream_write(&queue->stream, &cursor, record, queue);
-        if (appended == KIN__NO_SEGMENT && *spare) {
-            *spare = !kin__stream_install(&queue->stream);
-            appended = kin__stream_write(&queue->stream, &cursor, record, queue);
-        }
-        kin__cursor_commit(tail, &cursor);
-    }
+    else
+        rc = (int)write_load(queue, load, spare);
     kin__latch_release(&queue->stream.ends.tail.latch);
-    return rc < 0 ? rc : (int)appended;
+    if (load->done > before) kin__queue_tell_items(queue, load->done - before);
+    return rc;
 }
 
-static int append(kin_queue *queue, const struct kin__record *record, kin_deadline deadline)
+static int append(kin_queue *queue, struct load *load, kin_deadline deadline)
 {
     bool spare = false;
     int rc;
     for (;;) {
-        rc = try_append(queue, record, &spare, deadline);
-        if (rc <= KIN__APPENDED) break;
+        rc = try_append(queue, load, &spare, deadline);
+        if (rc < 0 || load->done == load->count) break;
+        if (rc == KIN__APPENDED) continue;
         if (rc == KIN__NO_SEGMENT && !spare) {
             spare = kin__allocate(KIN__SEGMENT_SIZE, &rc) != NULL;
             if (!spare) break;
@@ -92,22 +123,21 @@ static int append(kin_queue *queue, const struct kin__record *record, kin_deadli
         /* Meanwhile this thread may allocate other things. */
         if (spare) kin__allocate_cancel();
         spare = false;
-        rc = wait_for_room(queue, kin__record_charge(record), deadline);
+        struct kin__record next = record_of(load, load->done);
+        rc = wait_for_room(queue, kin__record_charge(&next), deadline);
         if (rc < 0) break;
     }
     if (spare) kin__allocate_cancel();
-    if (rc == 0)
-        kin__queue_tell_items(queue);
-    else if (rc != KIN_FULL && rc != KIN_ECLOSED)
-        kin__queue_tell_space(queue); /* we may have been woken for room that we did not use */
+    /* We may have been woken for room that we did not use. */
+    if (rc < 0 && rc != KIN_FULL && rc != KIN_ECLOSED) kin__queue_tell_space(queue, 1);
     return rc;
 }
 
 static int put_message(kin_queue *queue, struct kin__message *message, kin_deadline deadline)
 {
-    struct kin__record record = {.kind = KIN__RECORD_MESSAGE, .size = message->size, .message = message};
+    struct load load = {.block = message, .count = 1};
     uint32_t held = message->held;
-    int rc = append(queue, &record, deadline);
+    int rc = append(queue, &load, deadline);
     /* CRASH: in the queue and in our table: the reaper finds it in the queue. */
     if (rc == 0) kin__message_let_go(held);
     return rc;
@@ -131,13 +161,43 @@ int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadli
     if (message == NULL && size > 0) return -EINVAL;
     void *outer = kin__touch(queue);
     if (size <= KIN__INLINE_MOST) {
-        struct kin__record record = {.kind = KIN__RECORD_INLINE, .bytes = message, .size = size};
-        rc = append(queue, &record, deadline);
+        struct load load = {.messages = &(kin_message){message, size}, .count = 1};
+        rc = append(queue, &load, deadline);
     } else {
         rc = put_large(queue, message, size, deadline);
     }
     kin__untouch(outer);
     return rc;
+}
+
+/* How many of the messages lie in the stream, up to the first that does not. */
+static size_t count_small(const kin_message *messages, size_t count)
+{
+    size_t small = 0;
+    while (small < count && messages[small].size <= KIN__INLINE_MOST) small++;
+    return small;
+}
+
+long kin_queue_put_many(kin_queue *queue, const kin_message *messages, size_t count, kin_deadline deadline)
+{
+    int rc = kin__queue_enter(queue);
+    if (rc < 0) return rc;
+    if (messages == NULL && count > 0) return -EINVAL;
+    for (size_t i = 0; i < count; i++)
+        if (messages[i].data == NULL && messages[i].size > 0) return -EINVAL;
+    void *outer = kin__touch(queue);
+    size_t put = 0;
+    while (rc == 0 && put < count) {
+        const kin_message *next = &messages[put];
+        struct load load = {.messages = next, .count = count_small(next, count - put)};
+        if (load.count > 0)
+            rc = append(queue, &load, deadline);
+        else if ((rc = put_large(queue, next->data, next->size, deadline)) == 0)
+            load.done = 1;
+        put += load.done;
+    }
+    kin__untouch(outer);
+    return put > 0 || rc == 0 ? (long)put : rc;
 }
 
 int kin_queue_reserve(kin_queue *queue, void **message, size_t size)

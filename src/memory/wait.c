@@ -415,7 +415,7 @@ void kin__linger_learn(unsigned lag, uint64_t available)
 
 void kin__event_wake(struct kin__event *event, int count)
 {
-    if (count == 1) {
+    if (count == 1 || kin__waiters_count(atomic_load(&event->point.waiters)) == 1) {
         kin__wake_one(&event->point);
         return;
     }

@@ -1,5 +1,5 @@
 /* test_queue_traffic.c: producers and consumers at once: every message once, whole, and in the
- * order of its producer, through queues of all bounds and by both ways of putting and getting. */
+ * order of its producer, through queues of all bounds and by all ways of putting and getting. */
 #define _GNU_SOURCE
 #include "support/books.h"
 #include "support/chaos.h"
@@ -51,11 +51,38 @@ static void write_letter(struct letter *letter, uint64_t producer, uint64_t numb
     for (size_t i = 0; i < size - sizeof *letter; i++) letter->bytes[i] = pattern(letter, i);
 }
 
+enum { BATCH = 6 };
+
+/* A batch of small letters; returns how many. */
+static uint64_t produce_batch(struct traffic *traffic, unsigned index, uint64_t *random, uint64_t most)
+{
+    unsigned char bytes[BATCH][sizeof(struct letter) + 100] __attribute__((aligned(8)));
+    kin_message messages[BATCH];
+    uint64_t first = 0, count = 1 + chaos_random(random) % BATCH;
+    if (count > most) count = most;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t number = ledger_issue(traffic->ledger, index);
+        size_t size = sizeof(struct letter) +
+                      chaos_random(random) % (traffic->size_most < 90 ? traffic->size_most : 90);
+        if (i == 0) first = number;
+        write_letter((struct letter *)bytes[i], index, number, size);
+        messages[i] = (kin_message){bytes[i], size};
+        traffic->bytes_put += size;
+    }
+    CHECK_RC(kin_queue_put_many(traffic->queue, messages, count, KIN_FOREVER), (long)count);
+    for (uint64_t i = 0; i < count; i++) ledger_acknowledge(traffic->ledger, index, first + i);
+    return count;
+}
+
 static void produce(struct traffic *traffic, unsigned index)
 {
     uint64_t random = 1234567 + index;
     struct letter *letter = malloc(sizeof *letter + traffic->size_most);
     for (uint64_t n = 0; n < traffic->messages; n++) {
+        if (n % 5 == 1) {
+            n += produce_batch(traffic, index, &random, traffic->messages - n) - 1;
+            continue;
+        }
         uint64_t number = ledger_issue(traffic->ledger, index);
         size_t size = choose_size(&random, traffic->size_most);
         if (number % 3 == 0) {
@@ -93,6 +120,18 @@ static void read_letter(struct reader *reader, const struct letter *letter, size
     reader->traffic->bytes_got += size;
 }
 
+static long consume_batch(struct reader *reader)
+{
+    kin_message messages[BATCH];
+    size_t room = sizeof *reader->letter + 200;
+    long count = kin_queue_get_many(
+        reader->traffic->queue, messages, BATCH, reader->letter,
+        reader->traffic->size_most < 200 ? sizeof *reader->letter + reader->traffic->size_most : room,
+        KIN_FOREVER);
+    for (long i = 0; i < count; i++) read_letter(reader, messages[i].data, messages[i].size);
+    return count;
+}
+
 static void consume(struct traffic *traffic)
 {
     struct reader reader = {.traffic = traffic, .letter = malloc(sizeof *reader.letter + traffic->size_most)};
@@ -103,6 +142,8 @@ static void consume(struct traffic *traffic)
             size = kin_queue_take(traffic->queue, &message, KIN_FOREVER);
             if (size >= 0) read_letter(&reader, message, (size_t)size);
             CHECK_OK(kin_queue_release(message));
+        } else if (round % 4 == 2) {
+            size = consume_batch(&reader);
         } else {
             size_t room = sizeof *reader.letter + (round % 4 == 1 ? 50 : traffic->size_most);
             size = kin_queue_get(traffic->queue, reader.letter, room, KIN_FOREVER);

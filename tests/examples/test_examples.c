@@ -551,3 +551,9 @@ TEST(d04_bad_days)
                    "a worker has taken task 1 and is killed",
                    "4 tasks are done, the sum of their squares is 30", "without a master: an error at once");
 }
+
+TEST(c11_batches)
+{
+    example_run("c11_batches");
+    example_expect("100000 numbers, sum 4999950000, at most 64 at once: yes", "then: closed", "put 2 of 3");
+}
