@@ -6,21 +6,17 @@
 #include "serve.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <kin/log.h>
 #include <kin/manager.h>
 
+#include "key.h"
 #include "say.h"
-
-#define KEY_MOST ((size_t)4096)
 
 static const char help[] =
     "Usage: kin serve [OPTION]... ADDRESS [NAME=TYPE]...\n"
@@ -41,46 +37,13 @@ struct given {
     kin_manager_options options;
     const char *key_file;
     bool quiet;
-    uint8_t key[KEY_MOST + 1];
+    struct key key;
 };
 
 static int refuse(const char *what, const char *word)
 {
     say("%s: %s; see kin serve --help", what, word);
     return EXIT_OTHER;
-}
-
-/* ---- the key ---------------------------------------------------------------------------------------- */
-
-static int read_all(int descriptor, struct given *given)
-{
-    size_t size = 0;
-    ssize_t got;
-    while (size <= KEY_MOST && (got = read(descriptor, given->key + size, KEY_MOST + 1 - size)) != 0) {
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return errno;
-        size += (size_t)got;
-    }
-    if (size > KEY_MOST) return EFBIG;
-    if (size > 0 && given->key[size - 1] == '\n') size--;
-    given->options.key = given->key;
-    given->options.key_size = size;
-    return 0;
-}
-
-static bool read_key(struct given *given)
-{
-    bool standard = strcmp(given->key_file, "-") == 0;
-    int descriptor = standard ? STDIN_FILENO : open(given->key_file, O_RDONLY | O_CLOEXEC);
-    int error = descriptor < 0 ? errno : read_all(descriptor, given);
-    struct stat about;
-    if (error == 0 && !standard && !given->quiet && fstat(descriptor, &about) == 0 &&
-        (about.st_mode & 077) != 0)
-        say("others than its owner can read %s", given->key_file);
-    if (descriptor >= 0 && !standard) close(descriptor);
-    if (error == 0 && given->options.key_size > 0) return true;
-    say("cannot read the key from %s: %s", given->key_file, error != 0 ? error_words(error) : "it is empty");
-    return false;
 }
 
 /* ---- the words of the command line -------------------------------------------------------------------- */
@@ -164,7 +127,9 @@ static int serve(struct given *given, int count, char **words)
     kin_manager_type types[count];
     memset(types, 0, sizeof types);
     if (!read_types(count - 1, words + 1, types)) return EXIT_OTHER;
-    if (!read_key(given)) return EXIT_OTHER;
+    if (!key_read(&given->key, given->key_file, !given->quiet)) return EXIT_OTHER;
+    given->options.key = given->key.bytes;
+    given->options.key_size = given->key.size;
     if (!given->quiet) kin_log_set(log_line, KIN_LOG_WARNING, NULL);
     given->options.address = words[0];
     given->options.types = types;
