@@ -34,6 +34,7 @@ KIN_BEGIN
     X(KIN_ESTARTED, -1018, "the family's memory is already in use; too late for options") \
     X(KIN_ENOTCHILD, -1019, "only the process that started a process may do this") \
     X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it") \
+    X(KIN_EOVER, -1021, "too late: the task is over") \
     X(KIN_EKIND, -1034, "a value of another kind") \
     X(KIN_EPICKLE, -1035, "not a pickle, or cut short; the fault tells where") \
     X(KIN_EREFUSED, -1036, "holds what kin does not read; the fault tells what") \

@@ -17,13 +17,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <kin/result.h>
 #include <kin/time.h>
 
 KIN_BEGIN
 
-/* A pool and a result live in family memory: any process of the family may use them. */
+/* A pool lives in family memory, as its results do: any process of the family may use them. */
 typedef struct kin_pool kin_pool;
-typedef struct kin_result kin_result;
 
 /* Where a task of bytes leaves what it returns. */
 typedef struct kin_reply kin_reply;
@@ -72,6 +72,11 @@ typedef struct kin_pool_options {
     int (*initializer)(void *context); /* run in each worker first; not 0: the open fails */
     void *context;                     /* as it is in the calling process when the pool is opened */
     const char *name;                  /* copied, 63 bytes at most; NULL: "pool" */
+    struct kin_failure *failure;       /* filled when the open fails because of a worker */
+    unsigned retries_error;            /* how often a task that returned an error is run again; 0: not */
+    int64_t backoff_ns;                /* pause before the first repetition, twice as long each time */
+    int64_t interval_ns;               /* as kin_pool_limit_rate; 0: no limit */
+    uint64_t memory_per_worker;        /* bytes of its own after which it is replaced; 0: no limit */
 } kin_pool_options;
 
 /* kin_pool_open starts a supervisor and its workers, and stores the pool in `*pool`.  Workers
@@ -88,17 +93,29 @@ static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options
 }
 
 typedef struct kin_task_options {
-    int64_t timeout_ns; /* the worker is killed when the task runs longer; 0: no limit */
-    int retries;        /* 0: as the pool; -1: none; else how often */
+    int64_t timeout_ns;       /* the worker is killed when the task runs longer; 0: no limit */
+    int retries;              /* after a death of its worker.  0: as the pool; -1: none; else how often */
+    int retries_error;        /* after it returned an error; likewise */
+    int64_t backoff_ns;       /* before the first repetition, twice as long each time; 0: as the pool */
+    int priority;             /* from -8 to 7: the higher the sooner; below 0: when nothing else waits */
+    unsigned weight;          /* so many workers' room it takes, of those that the pool has; 0: one */
+    bool exclusive;           /* it takes all: no other task runs meanwhile */
+    uint64_t affinity;        /* tasks of one key run on the same worker, in order; 0: on any */
+    kin_result *const *needs; /* results of this pool that have to be there before it is begun */
+    size_t needs_count;
 } kin_task_options;
 
 /* kin_pool_submit hands `function(argument)` to the pool and stores in `*result` what will
  * hold its outcome.  `size` bytes of the argument are copied; for a KIN_MAP function size is
  * that of its input type.  Waits until `deadline` while max_queued tasks are waiting.
- * Safe for threads and from tasks of the pool itself.
+ * A task whose need fails is not run: it fails with KIN_CAUSE_NEED; kin_result_failure_chain
+ * tells why.  What is needed may be closed; it is kept until those that need it are closed.
+ * Safe for threads and from tasks of the pool itself: a worker that waits on its own pool is
+ * replaced meanwhile.
  * Errors: -ETIMEDOUT (queue full), KIN_ECLOSED (closed or terminated), KIN_EBROKEN,
- * KIN_ENOTCODE, -EINVAL (NULL, size does not fit the function), -EMSGSIZE, -ENOMEM,
- * KIN_EFOREIGN. */
+ * KIN_ENOTCODE, -EINVAL (NULL, size does not fit the function, an option out of its range, a need of
+ * another pool), -EMSGSIZE, -ENOMEM, KIN_EFOREIGN, -EDEADLK (a task of the pool would have to wait,
+ * and too many do). */
 KIN_API int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_function *function,
                                   const void *argument, size_t argument_size, kin_deadline deadline,
                                   const kin_task_options *options, size_t size);
@@ -168,6 +185,26 @@ KIN_API int kin_pool_join(kin_pool *pool, kin_deadline deadline);
  * Errors: KIN_EFOREIGN, KIN_ECLOSED (freed before), -EPERM (another process opened it). */
 KIN_API int kin_pool_free(kin_pool *pool);
 
+/* kin_pool_pause lets no more tasks begin, those that run go on; kin_pool_resume lets them begin
+ * again, and so does kin_pool_close.  Do not wait.  Errors: KIN_ECLOSED, KIN_EBROKEN, -EINVAL (NULL),
+ * KIN_EFOREIGN. */
+KIN_API int kin_pool_pause(kin_pool *pool);
+KIN_API int kin_pool_resume(kin_pool *pool);
+
+/* kin_pool_limit_rate lets a task begin every `interval_ns` at most, on the average; 0: no limit.  A
+ * part of a map counts as one.  Does not wait.  Errors: those of kin_pool_pause; -EINVAL (negative). */
+KIN_API int kin_pool_limit_rate(kin_pool *pool, int64_t interval_ns);
+
+/* kin_pool_resize changes how many workers the pool has: new ones are started, and those that are too
+ * many end after what they run.  Does not wait.  Errors: those of kin_pool_pause; -EINVAL (0, or
+ * more than 1024). */
+KIN_API int kin_pool_resize(kin_pool *pool, unsigned workers);
+
+/* kin_pool_drain waits until every task that was handed in is over, or until `deadline`.  The pool
+ * stays open.  Errors: -ETIMEDOUT, KIN_EBROKEN, -EDEADLK (called by a task of the pool), -EINVAL
+ * (NULL), KIN_EFOREIGN. */
+KIN_API int kin_pool_drain(kin_pool *pool, kin_deadline deadline);
+
 typedef struct kin_pool_status {
     unsigned workers; /* how many there should be */
     unsigned alive;   /* how many there are */
@@ -175,8 +212,12 @@ typedef struct kin_pool_status {
     uint64_t submitted; /* tasks, and parts of maps */
     uint64_t done;
     uint64_t failed;
-    uint64_t deaths; /* of workers, not counting those that were replaced on purpose */
-    size_t queued;   /* tasks that wait for a worker */
+    uint64_t deaths;  /* of workers, not counting those that were replaced on purpose */
+    size_t queued;    /* tasks that wait for a worker */
+    unsigned running; /* workers that are on a task */
+    unsigned blocked; /* of them, those that wait on the pool itself */
+    uint64_t retried; /* repetitions after an error */
+    bool paused;
 } kin_pool_status;
 
 /* kin_pool_stats fills `*status` with the pool's state at one moment; kin_pool_workers fills
@@ -189,73 +230,19 @@ static inline int kin_pool_stats(kin_pool *pool, kin_pool_status *status)
 }
 KIN_API long kin_pool_workers(kin_pool *pool, int *pids, size_t limit);
 
-/* kin_result_wait waits until the task is done, well or not, or until `deadline`.
- * Errors: -ETIMEDOUT, KIN_EBROKEN (the supervisor died), -EINVAL (NULL), KIN_EFOREIGN,
- * KIN_ECLOSED (the result was closed). */
-KIN_API int kin_result_wait(kin_result *result, kin_deadline deadline);
+/* In a worker: kin_worker_set_state keeps an address, for its initializer to set up what its tasks
+ * share; kin_worker_state returns it, NULL before; kin_worker_pool returns the pool, to hand it further
+ * tasks, and kin_worker_number the number of the worker, from 0.  In any other process they return
+ * NULL and -1.  Do not block. */
+KIN_API void kin_worker_set_state(void *state);
+KIN_API void *kin_worker_state(void);
+KIN_API kin_pool *kin_worker_pool(void);
+KIN_API int kin_worker_number(void);
 
-/* kin_result_get waits like kin_result_wait, copies what the task returned to `out` and
- * returns its size in bytes.  It may be called again.
- * Errors: KIN_EFAILED (kin_result_failure tells how), KIN_ETOOSMALL (kin_needed_size tells
- * the size), and those of kin_result_wait. */
-KIN_API long kin_result_get(kin_result *result, void *out, size_t capacity, kin_deadline deadline);
-
-/* kin_result_view stores in `*out` the address of what the task returned, in family memory
- * and valid until the result is closed, and returns its size.  Does not wait.
- * Errors: KIN_ENOTREADY, KIN_EFAILED, KIN_EBROKEN, -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
-KIN_API long kin_result_view(kin_result *result, const void **out);
-
-/* kin_result_ready returns 1 when the task is done, well or not; kin_result_successful
- * returns 1 when it was done well.  Do not wait.
- * Errors: KIN_ENOTREADY (successful only), KIN_EBROKEN, -EINVAL (NULL), KIN_EFOREIGN,
- * KIN_ECLOSED. */
-KIN_API int kin_result_ready(kin_result *result);
-KIN_API int kin_result_successful(kin_result *result);
-
-/* kin_result_close frees the result.  A task that is not done goes on, its outcome is
- * dropped.  NULL is allowed.  Errors: KIN_EFOREIGN, KIN_ECLOSED (closed before). */
-KIN_API int kin_result_close(kin_result *result);
-
-enum kin_cause {
-    KIN_CAUSE_NONE = 0,
-    KIN_CAUSE_RETURNED = 1,      /* the function returned `code` */
-    KIN_CAUSE_EXITED = 2,        /* the worker exited with `code` in the middle of the task */
-    KIN_CAUSE_SIGNALED = 3,      /* the worker was killed by `signal` */
-    KIN_CAUSE_TIMEOUT = 4,       /* it ran longer than its timeout */
-    KIN_CAUSE_TERMINATED = 5,    /* the pool was terminated */
-    KIN_CAUSE_OUT_OF_MEMORY = 6, /* the worker was killed by the kernel for want of memory */
-    KIN_CAUSE_FUNCTION = 7,      /* the worker has no such function: its library was loaded later */
-    KIN_CAUSE_SUPERVISOR = 8     /* the supervisor died */
-};
-
-typedef struct kin_failure {
-    enum kin_cause cause;
-    int code;
-    int signal;
-    uint64_t task;     /* number of the task; of a map: index of the item */
-    char function[64]; /* its name */
-    unsigned worker;   /* number of the worker, from 0 */
-    int worker_pid;
-    unsigned attempt;  /* which attempt this was, from 1 */
-    unsigned attempts; /* how many it could have had */
-    int64_t user_ns;   /* of the worker that died: processor time and memory */
-    int64_t system_ns;
-    int64_t max_rss;
-} kin_failure;
-
-/* kin_result_failure fills `*failure` with how the task failed.  Does not wait.
- * Errors: KIN_ENOTREADY, -EINVAL (NULL, or the task was done well), KIN_EFOREIGN,
- * KIN_ECLOSED. */
-KIN_API int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t size);
-static inline int kin_result_failure(kin_result *result, kin_failure *failure)
-{
-    return kin_result_failure_sized(result, failure, sizeof(kin_failure));
-}
-
-/* kin_failure_text writes a failure as one line, such as "task 17 (resize) on worker 3 (pid
- * 4711): killed by SIGSEGV, attempt 2 of 2, 41 MB", and returns the length it would have, like
- * snprintf.  Does not block.  Errors: -EINVAL (NULL). */
-KIN_API int kin_failure_text(const kin_failure *failure, char *text, size_t size);
+/* kin_task_need stores in `*out` the address of what the need `index` of the calling task returned,
+ * in family memory and valid while the task runs, and returns its size.
+ * Errors: KIN_EINDEX, -EINVAL (NULL, or not in a task). */
+KIN_API long kin_task_need(size_t index, const void **out);
 
 /* kin_reply_write appends `size` bytes to what the task returns; kin_reply_printf formats
  * like printf.  Only inside a kin_bytes_function, by the thread that runs it.

@@ -88,13 +88,26 @@ static inline bool kin__queue_may_get(kin_queue *queue)
 
 /* ---- queue_get.c -------------------------------------------------------------------------------- */
 
-/* Called under the queue's latch with the message that is about to be taken, before it is: it
- * notes whose it becomes, and returns false for a message that is to be dropped.  May be
- * called again for the same message, by another thread, if the first one dies. */
-typedef bool kin__queue_claim(const void *message, size_t size, void *context);
+/* A claim is asked under the queue's latch about the message that is about to be taken, before it is:
+ * it notes whose the message becomes (TAKE), or says that it is to be dropped, or left where it is:
+ * then the call returns -EINTR.  It may be asked again about the same message, by another thread, if
+ * the first one dies.
+ *   interrupt   while it is not 0, nothing is waited for: -EINTR.  Who sets it calls kin__queue_wake. */
+enum kin__claim { KIN__CLAIM_TAKE, KIN__CLAIM_DROP, KIN__CLAIM_LEAVE };
+struct kin__queue_claim {
+    enum kin__claim (*claim)(const void *message, size_t size, void *context);
+    void *context;
+    const _Atomic uint32_t *interrupt;
+};
 
 /* As kin_queue_get, with a claim on the way. */
 long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline,
-                          kin__queue_claim *claim, void *context);
+                          const struct kin__queue_claim *claim);
+
+/* Wakes `count` of those who wait for a message: they look at their interrupts. */
+static inline void kin__queue_wake(kin_queue *queue, int count)
+{
+    kin__event_notify(&queue->items, count);
+}
 
 #endif

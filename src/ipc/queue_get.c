@@ -14,21 +14,34 @@
 #include "ipc/queue.h"
 #include "memory/region.h"
 
-static bool may_get(void *queue)
+/* What is waited for: a message, the end, or an interrupt. */
+struct waiting {
+    kin_queue *queue;
+    const _Atomic uint32_t *interrupt; /* NULL: none */
+};
+
+static bool is_interrupted(const struct waiting *waiting)
 {
-    return kin__queue_may_get(queue);
+    return waiting->interrupt != NULL && atomic_load(waiting->interrupt) != 0;
 }
 
-/* Waits until there may be a message: 0, or KIN_EMPTY at the deadline. */
-static int wait_for_item(kin_queue *queue, kin_deadline deadline)
+static bool may_get(void *context)
 {
+    const struct waiting *waiting = context;
+    return kin__queue_may_get(waiting->queue) || is_interrupted(waiting);
+}
+
+/* Waits until there may be a message: 0, KIN_EMPTY at the deadline, or -EINTR. */
+static int wait_for_item(struct waiting waiting, kin_deadline deadline)
+{
+    if (is_interrupted(&waiting)) return -EINTR;
     if (deadline <= 0) return KIN_EMPTY;
-    if (kin__watch_for(may_get, queue)) {
+    if (kin__watch_for(may_get, &waiting)) {
         unsigned lag = kin__linger();
-        if (lag > 0) kin__linger_learn(lag, kin__ends_items(&queue->stream.ends));
+        if (lag > 0) kin__linger_learn(lag, kin__ends_items(&waiting.queue->stream.ends));
         return 0;
     }
-    int rc = kin__event_sleep_for(&queue->items, may_get, queue, deadline);
+    int rc = kin__event_sleep_for(&waiting.queue->items, may_get, &waiting, deadline);
     return rc == -ETIMEDOUT ? KIN_EMPTY : rc;
 }
 
@@ -36,10 +49,9 @@ static int wait_for_item(kin_queue *queue, kin_deadline deadline)
 struct taker {
     void *buffer; /* copy there, */
     size_t capacity;
-    bool in_place;                /* or hand over the block: */
-    struct kin__message *message; /* in: one that an inline message fits in; out: what was taken */
-    kin__queue_claim *claim;
-    void *context;
+    bool in_place;                        /* or hand over the block: */
+    struct kin__message *message;         /* in: one that an inline message fits in; out: what was taken */
+    const struct kin__queue_claim *claim; /* NULL: none */
 };
 
 enum taken { TAKEN, DROPPED, WANTS_BLOCK, RUN_ENDS };
@@ -61,7 +73,11 @@ static long take_inline(kin_queue *queue, const struct kin__record *record, stru
         taker->message->size = record->size;
     } else {
         if (record->size > taker->capacity) return KIN_ETOOSMALL;
-        if (taker->claim != NULL && !taker->claim(record->bytes, record->size, taker->context)) {
+        const struct kin__queue_claim *by = taker->claim;
+        enum kin__claim wanted =
+            by != NULL ? by->claim(record->bytes, record->size, by->context) : KIN__CLAIM_TAKE;
+        if (wanted == KIN__CLAIM_LEAVE) return -EINTR;
+        if (wanted == KIN__CLAIM_DROP) {
             consume(queue, record);
             return DROPPED;
         }
@@ -76,8 +92,9 @@ static long take_inline(kin_queue *queue, const struct kin__record *record, stru
 static long take_block(kin_queue *queue, const struct kin__record *record, struct taker *taker)
 {
     if (!taker->in_place && record->size > taker->capacity) return KIN_ETOOSMALL;
-    if (taker->claim != NULL &&
-        !taker->claim(kin__message_bytes(record->message), record->size, taker->context))
+    const struct kin__queue_claim *by = taker->claim;
+    if (by != NULL &&
+        by->claim(kin__message_bytes(record->message), record->size, by->context) != KIN__CLAIM_TAKE)
         return KIN_EFOREIGN; /* only queues of records have claims that refuse, and those are small */
     int rc = kin__message_hold(record->message);
     if (rc < 0) return rc;
@@ -115,7 +132,8 @@ static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
         long rc = try_take(queue, taker, &size, deadline);
         if (rc == TAKEN) return (long)size;
         if (rc == KIN_EMPTY) {
-            rc = wait_for_item(queue, deadline);
+            const _Atomic uint32_t *interrupt = taker->claim != NULL ? taker->claim->interrupt : NULL;
+            rc = wait_for_item((struct waiting){queue, interrupt}, deadline);
         } else if (rc == WANTS_BLOCK) {
             if (taker->message != NULL) kin__message_free(taker->message);
             taker->message = NULL;
@@ -144,9 +162,9 @@ static long take_copy(kin_queue *queue, struct taker *taker, kin_deadline deadli
 }
 
 long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline,
-                          kin__queue_claim *claim, void *context)
+                          const struct kin__queue_claim *claim)
 {
-    struct taker taker = {.buffer = buffer, .capacity = capacity, .claim = claim, .context = context};
+    struct taker taker = {.buffer = buffer, .capacity = capacity, .claim = claim};
     long rc = kin__queue_enter(queue);
     if (__builtin_expect(rc < 0, 0)) return rc;
     if (buffer == NULL && capacity > 0) return -EINVAL;
@@ -158,7 +176,7 @@ long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_d
 
 long kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline)
 {
-    return kin__queue_get_claim(queue, buffer, capacity, deadline, NULL, NULL);
+    return kin__queue_get_claim(queue, buffer, capacity, deadline, NULL);
 }
 
 long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
@@ -253,7 +271,7 @@ static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline de
     while (rc >= 0 && basket->count < basket->limit) {
         rc = try_take_run(queue, basket, deadline);
         if (rc == KIN_EMPTY && basket->count == 0)
-            rc = wait_for_item(queue, deadline);
+            rc = wait_for_item((struct waiting){queue, NULL}, deadline);
         else if (rc == RUN_ENDS)
             rc = take_single(queue, basket, basket->count > 0 ? KIN_NOW : deadline);
     }

@@ -192,6 +192,15 @@ uint64_t kin__os_limit_address_space(void)
     return used < limit.rlim_cur ? limit.rlim_cur - used : 0;
 }
 
+uint64_t kin__os_memory_resident(void)
+{
+    char text[128], *next = text;
+    if (kin__os_read_text("/proc/self/statm", text, sizeof text) <= 0) return 0;
+    strtoull(text, &next, 10);
+    uint64_t resident = strtoull(next, &next, 10), shared = strtoull(next, NULL, 10);
+    return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 uint64_t kin__os_limit_file_size(void)
 {
     struct rlimit limit;

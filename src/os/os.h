@@ -48,6 +48,8 @@ int kin__os_memory_create(const char *name, uint64_t size);
 /* Maps `size` bytes of it, shared and without reserving memory, at exactly `address`, or
  * fails with -EEXIST where something is mapped. */
 int kin__os_memory_map(int descriptor, void *address, uint64_t size);
+uint64_t kin__os_memory_resident(
+    void); /* of this process, what it shares with others not counted; 0: not known */
 int kin__os_memory_unmap(void *address, uint64_t size);
 /* Puts memory behind [offset, offset + size), so that touching it can never end in SIGBUS:
  * -ENOMEM or -ENOSPC when there is none. `address` is where that range is mapped: it serves

@@ -58,7 +58,7 @@ struct kin__map {
     uint64_t count, unit, chunk;
     bool keep_going;
     unsigned attempts;
-    uint32_t parts;
+    uint32_t parts, parts_most;
     kin_result **part;
     _Atomic uint32_t cancel;
     struct kin__latch latch;
@@ -279,6 +279,14 @@ static bool stopped(const kin_result *part, struct span span)
     return atomic_load(&map->cancel) != 0 && part->progress[span.parity] < items;
 }
 
+/* The time of the next items begins.  A worker that is condemned for the last ones is killed before
+ * it begins them, or the supervisor sees that it is too late. */
+static void begin_time(struct kin__worker *worker)
+{
+    atomic_store(&worker->started, kin__os_clock());
+    while (atomic_load(&worker->condemned) != NULL) kin__os_sleep_until(kin__os_clock() + 100000);
+}
+
 void kin__map_run(kin_result *part, struct kin__worker *worker)
 {
     struct kin__map *map = part->map;
@@ -287,7 +295,7 @@ void kin__map_run(kin_result *part, struct kin__worker *worker)
     struct span span = unpack(atomic_load(&part->span));
     do {
         do {
-            if (part->timeout_ns != 0) atomic_store(&worker->started, kin__os_clock());
+            if (part->timeout_ns != 0) begin_time(worker);
             if (span.busy > 0) run_busy(part, span, worker);
             if (stopped(part, span)) return;
         } while (move_on(part, &span));
@@ -391,7 +399,8 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
         plan->options.max_failures > FAILURES_KEPT ? plan->options.max_failures : FAILURES_KEPT;
     size_t in_bytes = plan->copy_in ? plan->count * plan->function->in_size : 0;
     size_t out_bytes = plan->copy_out ? plan->count * plan->function->out_size : 0;
-    size_t head = round_up(sizeof(struct kin__map)), parts = round_up(pool->workers * sizeof(kin_result *));
+    uint32_t most = kin__pool_size(pool);
+    size_t head = round_up(sizeof(struct kin__map)), parts = round_up(most * sizeof(kin_result *));
     size_t noted = round_up(failures * sizeof(kin_failure));
     int rc = kin__record_make(pool, job);
     if (rc < 0) return rc;
@@ -405,6 +414,7 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
     memset(block + head + parts + noted + round_up(in_bytes), 0, out_bytes);
     struct kin__map *map = (struct kin__map *)block;
     map->job = *job;
+    map->parts_most = most;
     map->range = plan->function->range;
     map->in_size = plan->function->in_size;
     map->out_size = plan->function->out_size;
@@ -431,7 +441,7 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
 static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
 {
     uint64_t units = (map->count + map->unit - 1) / map->unit;
-    uint64_t parts = pool->workers < units ? pool->workers : units;
+    uint64_t parts = map->parts_most < units ? map->parts_most : units;
     for (uint32_t i = 0; i < parts; i++) {
         int rc = kin__record_make(pool, &map->part[i]);
         if (rc < 0) return rc;
@@ -460,11 +470,14 @@ static int wait_for_parts(kin_pool *pool, struct kin__map *map, kin_deadline dea
     struct kin__event *done = &map->job->done;
     while (!all_over(map)) {
         if (atomic_load(&pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
+        int rc = kin__own_wait_begin(pool);
+        if (rc < 0) return rc;
         uint32_t seen = kin__event_prepare(done);
         bool over = all_over(map);
-        int rc = over ? 0 : kin__event_sleep(done, seen, deadline);
+        rc = over ? 0 : kin__event_sleep(done, seen, deadline);
         if (rc == 1 && all_over(map)) kin__rescued(&done->point, seen);
         kin__event_done(done);
+        kin__own_wait_end(pool);
         if (rc < 0 && !all_over(map)) return rc;
     }
     return 0;

@@ -14,7 +14,7 @@
 #include "ipc/handle.h"
 #include "memory/reap.h"
 #include "os/os.h"
-#include "pool/pool.h"
+#include "pool/schedule.h"
 #include "process/fork.h"
 
 #define QUEUED_DEFAULT 4096
@@ -51,7 +51,9 @@ void kin__supervisor_wake(kin_pool *pool)
 
 static int check_options(const kin_pool_options *options)
 {
-    if (options->workers > KIN__WORKERS_MOST) return -EINVAL;
+    if (options->workers > KIN__WORKERS_MOST || options->retries > UINT16_MAX ||
+        options->retries_error > UINT16_MAX || options->backoff_ns < 0 || options->interval_ns < 0)
+        return -EINVAL;
     if (options->name != NULL && strlen(options->name) >= sizeof((kin_pool *)0)->name) return -EINVAL;
     if (options->initializer != NULL && kin__os_is_code((const void *)options->initializer) != 1)
         return KIN_ENOTCODE;
@@ -60,9 +62,16 @@ static int check_options(const kin_pool_options *options)
 
 static void fill(kin_pool *pool, const kin_pool_options *options)
 {
-    pool->workers = options->workers != 0 ? options->workers : (unsigned)kin__os_cpu_count();
+    atomic_store(&pool->workers, options->workers != 0 ? options->workers : (unsigned)kin__os_cpu_count());
+    atomic_store(&pool->slots, 0);
+    memset(pool->worker_blocks, 0, sizeof pool->worker_blocks);
     pool->retries = options->retries;
+    pool->retries_error = options->retries_error;
+    pool->backoff_ns = options->backoff_ns;
     pool->tasks_per_worker = options->tasks_per_worker;
+    pool->memory_per_worker = options->memory_per_worker;
+    size_t listed = options->max_queued != 0 ? options->max_queued : QUEUED_DEFAULT;
+    pool->listed_most = listed < UINT32_MAX ? (uint32_t)listed : UINT32_MAX;
     pool->initializer = options->initializer;
     pool->context = options->context;
     snprintf(pool->name, sizeof pool->name, "%s", options->name != NULL ? options->name : "pool");
@@ -74,6 +83,14 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     atomic_store(&pool->timed, 0);
     atomic_store(&pool->closer, NULL);
     kin__event_init(&pool->changed);
+    kin__event_init(&pool->completed);
+    kin__event_init(&pool->room);
+    atomic_store(&pool->attention, options->interval_ns > 0 ? KIN__ATTENTION_RATE : 0);
+    atomic_store(&pool->drainers, 0);
+    atomic_store(&pool->untidy, 0);
+    atomic_store(&pool->listed, 0);
+    memset(&pool->schedule, 0, sizeof pool->schedule);
+    pool->schedule.interval_ns = options->interval_ns;
     atomic_store(&pool->supervisor, NULL);
     atomic_store(&pool->supervisor_pid, 0);
     memset(&pool->open_failure, 0, sizeof pool->open_failure);
@@ -96,10 +113,22 @@ static int allocate_zeroed(_Atomic(void *) *destination, size_t size)
     return 0;
 }
 
+int kin__pool_add_slot(kin_pool *pool)
+{
+    unsigned slots = kin__pool_slots(pool);
+    _Atomic(void *) *block = &pool->worker_blocks[slots / KIN__WORKER_BLOCK];
+    int rc = 0;
+    if (atomic_load(block) == NULL)
+        rc = allocate_zeroed(block, KIN__WORKER_BLOCK * sizeof(struct kin__worker));
+    if (rc == 0) atomic_store_explicit(&pool->slots, slots + 1, memory_order_release);
+    return rc;
+}
+
 static int equip(kin_pool *pool, const kin_pool_options *options)
 {
     size_t queued = options->max_queued != 0 ? options->max_queued : QUEUED_DEFAULT;
-    int rc = allocate_zeroed(&pool->worker_block, pool->workers * sizeof(struct kin__worker));
+    int rc = 0;
+    for (unsigned i = 0; i < kin__pool_size(pool) && rc == 0; i++) rc = kin__pool_add_slot(pool);
     if (rc == 0) rc = allocate_zeroed(&pool->segments_block, KIN__RECORD_SEGMENTS * sizeof(void *));
     if (rc == 0) rc = kin_queue_open(&pool->tasks, &(kin_queue_options){.max_items = queued});
     if (rc == 0) {
@@ -132,7 +161,7 @@ static bool supervisor_ended(kin_pool *pool)
 
 bool kin__pool_all_ready(kin_pool *pool)
 {
-    for (unsigned i = 0; i < pool->workers; i++)
+    for (unsigned i = 0; i < kin__pool_size(pool); i++)
         if (atomic_load(&kin__pool_worker(pool, i)->state) != KIN__WORKER_READY) return false;
     return true;
 }
@@ -187,6 +216,7 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
     if (rc == 0) rc = start(made);
     if (rc == 0) rc = wait_until_open(made);
     if (rc < 0) {
+        if (given.failure != NULL) *given.failure = made->open_failure;
         release(made);
         return rc;
     }
@@ -202,6 +232,7 @@ int kin_pool_close(kin_pool *pool)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     kin__pool_raise(pool, KIN__POOL_CLOSED);
+    kin__schedule_pause(pool, false); /* what is in is run */
     return kin_queue_end(pool->tasks);
 }
 
@@ -211,6 +242,7 @@ int kin_pool_terminate(kin_pool *pool)
     if (rc < 0) return rc;
     kin__pool_raise(pool, KIN__POOL_TERMINATED);
     kin_queue_end(pool->tasks);
+    kin__waiters_wake_all(&pool->room.point);
     kin__supervisor_wake(pool);
     return 0;
 }
@@ -254,8 +286,11 @@ static void free_parts(kin_pool *pool)
     if (pool->tasks != NULL) kin_queue_close(pool->tasks);
     pool->tasks = NULL;
     kin__records_close(pool);
-    void *workers = atomic_load(&pool->worker_block);
-    if (workers != NULL) kin__free(workers, &pool->worker_block);
+    atomic_store(&pool->slots, 0);
+    for (unsigned i = 0; i < KIN__WORKER_BLOCKS; i++) {
+        void *workers = atomic_load(&pool->worker_blocks[i]);
+        if (workers != NULL) kin__free(workers, &pool->worker_blocks[i]);
+    }
 }
 
 static bool gone(int pid, int64_t since)
@@ -267,7 +302,7 @@ static bool gone(int pid, int64_t since)
  * is to be freed. */
 static void wait_for_orphans(kin_pool *pool)
 {
-    for (unsigned i = 0; atomic_load(&pool->worker_block) != NULL && i < pool->workers; i++) {
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
         struct kin__worker *worker = kin__pool_worker(pool, i);
         int pid;
         while (!gone(pid = atomic_load(&worker->pid), worker->since)) {
@@ -313,43 +348,6 @@ int kin_pool_free(kin_pool *pool)
     return 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
-
-int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
-{
-    int rc = kin__pool_check(pool);
-    if (rc < 0) return rc;
-    if (status == NULL) return -EINVAL;
-    kin_pool_status now = {
-        .workers = pool->workers,
-        .alive = (unsigned)kin_pool_workers(pool, NULL, 0),
-        .supervisor_pid = atomic_load(&pool->supervisor_pid),
-        .submitted = atomic_load(&pool->submitted),
-        .done = atomic_load(&pool->done),
-        .failed = atomic_load(&pool->failed),
-        .deaths = atomic_load(&pool->deaths),
-        .queued = (size_t)kin_queue_qsize(pool->tasks),
-    };
-    memcpy(status, &now, size < sizeof now ? size : sizeof now);
-    return 0;
-}
-
-long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)
-{
-    int rc = kin__pool_check(pool);
-    if (rc < 0) return rc;
-    if (pids == NULL && limit > 0) return -EINVAL;
-    long count = 0;
-    for (unsigned i = 0; i < pool->workers; i++) {
-        struct kin__worker *worker = kin__pool_worker(pool, i);
-        int pid = atomic_load(&worker->pid);
-        if (pid == 0) continue;
-        if ((size_t)count < limit) pids[count] = pid;
-        count++;
-    }
-    return count;
-}
-
 /* ---- after a death --------------------------------------------------------------------------------------- */
 
 /* Wakes everybody who waits for a result of a pool that broke. */
@@ -357,6 +355,8 @@ static void wake_results(kin_pool *pool)
 {
     for (uint32_t i = 0; i < kin__pool_record_count(pool); i++)
         kin__waiters_wake_all(&kin__pool_record(pool, i)->done.point);
+    kin__waiters_wake_all(&pool->completed.point);
+    kin__waiters_wake_all(&pool->room.point);
 }
 
 static void announce(void *object, struct kin__member *dead)
@@ -374,7 +374,7 @@ static bool settle(void *object, _Atomic(void *) *entry, uint64_t identity)
     kin_pool *pool = object;
     (void)identity;
     if (!gone(atomic_load(&pool->supervisor_pid), pool->supervisor_since)) return false;
-    for (unsigned i = 0; atomic_load(&pool->worker_block) != NULL && i < pool->workers; i++) {
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
         struct kin__worker *worker = kin__pool_worker(pool, i);
         if (!gone(atomic_load(&worker->pid), worker->since)) return false;
     }

@@ -18,6 +18,7 @@
 #include <kin/pool.h>
 #include <kin/queue.h>
 
+#include "base/links.h"
 #include "memory/latch.h"
 #include "memory/region.h"
 
@@ -25,6 +26,8 @@
 #define KIN__MAGIC_RESULT 0x6c75736572006b01ull
 
 #define KIN__WORKERS_MOST    1024
+#define KIN__WORKER_BLOCK    16 /* slots that are allocated at once */
+#define KIN__WORKER_BLOCKS   (KIN__WORKERS_MOST / KIN__WORKER_BLOCK)
 #define KIN__SEGMENT_RECORDS 128
 #define KIN__RECORD_SEGMENTS 8192
 #define KIN__ARGUMENT_INLINE 128
@@ -41,18 +44,30 @@ enum kin__task_state {
     KIN__TASK_FAILED = 5
 };
 
-/* A record's state word: state in the low 8 bits, then two flags, the attempt (16 … 31) and the
- * worker (32 … 47).
+/* A record's state word: state in the low 8 bits, then flags, the attempt (16 … 31) and the
+ * worker (32 … 47).  A flag that is set stays; all are set by CAS.
  *   DROPPED   nobody wants the outcome: the worker that finishes the task frees the record.
  *   CLOSING   it is over and being freed, by its owner, or, when it was dropped, by that worker;
- *             set once, by CAS.  CRASH: the supervisor goes on for either. */
+ *             set once.  CRASH: the supervisor goes on for either.
+ *   CANCELLED whatever comes of it, it ends as FAILED; the supervisor kills the worker it is on.
+ *   NEEDED    other tasks need it: who finishes it settles them, and the supervisor frees it.
+ *   WATCHED   somebody waits for it together with others: its end is told to the pool, too. */
 #define KIN__TASK_DROPPED       ((uint64_t)0x100)
 #define KIN__TASK_CLOSING       ((uint64_t)0x200)
+#define KIN__TASK_CANCELLED     ((uint64_t)0x400)
+#define KIN__TASK_NEEDED        ((uint64_t)0x800)
+#define KIN__TASK_WATCHED       ((uint64_t)0x1000)
+#define KIN__TASK_FLAGS         ((uint64_t)0xff00)
 #define KIN__TASK_STATE(word)   ((enum kin__task_state)((word)&0xff))
 #define KIN__TASK_ATTEMPT(word) ((unsigned)((word) >> 16) & 0xffff)
 #define KIN__TASK_WORKER(word)  ((unsigned)((word) >> 32) & 0xffff)
 
+/* Where a record that is QUEUED is found: by a message in the task queue, or in the lists of
+ * schedule.c, and then a message about it is a stale one. */
+enum kin__place { KIN__PLACE_QUEUE = 0, KIN__PLACE_LIST = 1 };
+
 struct kin__map;
+struct kin__edge;
 
 /* SHARED.  A task, and at the same time the result that its submitter holds.
  *   magic, pool, index   constant once the record exists (magic changes with open and close).
@@ -64,7 +79,12 @@ struct kin__map;
  *   function … timeout_ns, argument   by the submitter before QUEUED.
  *   reply, failure   by the worker or the supervisor before DONE or FAILED.
  *   owner      identity of the submitting process.
- *   map, job, span, progress, crash_item, crashes   of a part of a map; see map.c.
+ *   place … not_before   by the submitter before QUEUED, or by who has it CLAIMED.
+ *   link       under the schedule's latch.
+ *   needs      what it needs, a block; by the submitter before QUEUED.
+ *   unmet, dependents   under the schedule's latch; see needs.c.
+ *   crashes    how many workers died on it (of a map: on crash_item); by the supervisor.
+ *   map, job, span, progress, crash_item   of a part of a map; see map.c.
  *   next_free  under the pool's `records` latch. */
 struct kin_result {
     uint64_t magic;
@@ -83,6 +103,19 @@ struct kin_result {
     int64_t timeout_ns;
     uint32_t attempts; /* how many it may have */
     uint32_t next_free;
+
+    _Atomic uint32_t place;
+    int16_t priority;
+    uint16_t weight;        /* 0: 1 */
+    uint16_t retries;       /* after a death */
+    uint16_t retries_error; /* after an error */
+    uint32_t unmet;
+    uint64_t affinity;  /* 0: none */
+    int64_t not_before; /* 0: at once */
+    int64_t backoff_ns;
+    struct kin__links link;
+    _Atomic(void *) needs;
+    struct kin__edge *dependents;
 
     uint64_t reply_size;
     _Atomic(void *) reply_block; /* NULL: reply_inline */
@@ -114,9 +147,17 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *   pid, since, state  by the supervisor (the boot clock after the fork); pid and since also,
  *               and STARTING → READY, by the worker.
  *   current     the record the worker is on: by the worker; by the supervisor while there is
- *               no worker, to give the next one a task to begin with.
+ *               no worker, to give the next one a task to begin with.  Seq_cst: who reserves room
+ *               for a heavy task (schedule.c) sees it, or this worker sees `attention`.
  *   started     when the worker began what it is on (monotonic, ns); by the worker.
- *   tasks       how many it has done; by the worker, zeroed by the supervisor. */
+ *   tasks       how many it has done; by the worker, zeroed by the supervisor.
+ *   condemned   the record for which the supervisor is about to kill it.  Seq_cst, as the record's
+ *               state: the supervisor sees that it is over, or the worker begins nothing after it.
+ *   intent      under the schedule's latch it was allowed to take a task from the queue; by the worker.
+ *   retire      it is to end after what it is on; by the supervisor.
+ *   blocked     threads of it that wait on the pool itself; by the worker's process, zeroed by
+ *               the supervisor.
+ *   done, failed, retried   of all workers that were in this slot; only grow. */
 struct kin__worker {
     _Atomic int pid;
     _Atomic uint32_t state;
@@ -124,6 +165,13 @@ struct kin__worker {
     _Atomic(kin_result *) current;
     _Atomic int64_t started;
     _Atomic uint64_t tasks;
+    _Atomic(kin_result *) condemned;
+    _Atomic uint32_t intent;
+    _Atomic uint32_t retire;
+    _Atomic uint64_t done;
+    _Atomic uint64_t failed;
+    _Atomic uint64_t retried;
+    _Atomic uint32_t blocked;
 } __attribute__((aligned(64)));
 
 /* ---- the pool ------------------------------------------------------------------------------------- */
@@ -137,10 +185,47 @@ enum kin__pool_state {
     KIN__POOL_BROKEN = 5 /* the supervisor died */
 };
 
+#define KIN__PRIORITY_MOST 8 /* from -8 to 7 */
+#define KIN__PRIORITIES    (2 * KIN__PRIORITY_MOST)
+
+/* Why a worker has to ask schedule.c before it begins anything: bits of `attention`. */
+enum {
+    KIN__ATTENTION_LISTED = 1, /* tasks in lists can be begun, now or at some time */
+    KIN__ATTENTION_HEAVY = 2,  /* a task of more than one slot runs, or is the next to be begun */
+    KIN__ATTENTION_PAUSED = 4,
+    KIN__ATTENTION_RATE = 8,
+    KIN__ATTENTION_RETIRE = 16
+};
+
+/* SHARED.  Tasks that are not simply the next; see schedule.c.
+ *   all        under `latch`; the lists and counts are caches of the records' states, made anew after
+ *              a death inside. */
+struct kin__schedule {
+    struct kin__latch latch;
+    bool prepared; /* the lists have been made */
+    bool sealed;   /* nothing comes in any more */
+    bool paused;
+    bool held; /* a heavy task waits for room */
+    uint32_t ready_count;
+    struct kin__links ready[KIN__PRIORITIES]; /* by priority, the highest last */
+    struct kin__links delayed;
+    struct kin__links waiting; /* for what they need */
+    struct kin__links failing; /* something that they need has failed */
+    int64_t interval_ns;       /* between the beginnings of tasks; 0: as fast as they can */
+    int64_t next_start;
+};
+
 /* SHARED.  What is in the first paragraph is constant from the opening on.
  *   state        only ever upwards, by CAS.
+ *   workers      how many there are to be; by kin_pool_resize.
+ *   slots        so many slots of workers exist; only grows, by the opener and the supervisor.
  *   closer       who frees the pool.
- *   changed      event: state, or a worker became ready.
+ *   changed      event: state, a worker became ready, or (while there are `drainers`) a task is over.
+ *   completed    event: a task with WATCHED is over.
+ *   room         event: a task left the lists.
+ *   attention    bits; changed under the schedule's latch; seq_cst, see struct kin__worker.
+ *   listed       how many tasks are in the lists; likewise.
+ *   untidy       the supervisor is to look at all records: something was dropped, or somebody died.
  *   supervisor   the supervisor's member slot, set by it; BROKEN when that member died.
  *   records …    latch of the free list, a cache of the records' states, made anew after a death
  *                inside.
@@ -148,9 +233,12 @@ enum kin__pool_state {
  *   segment      each is freed with the pool. */
 struct kin_pool {
     uint64_t magic;
-    unsigned workers;
     unsigned retries;
+    unsigned retries_error;
     unsigned tasks_per_worker;
+    uint64_t memory_per_worker;
+    int64_t backoff_ns;
+    uint32_t listed_most;
     int (*initializer)(void *context);
     void *context;
     char name[64];
@@ -161,13 +249,21 @@ struct kin_pool {
     int64_t supervisor_since;  /* boot clock after its fork */
     int supervisor_descriptor; /* in the owner */
     int wake_descriptor;       /* an eventfd, in the owner, the supervisor and the workers */
-    _Atomic(void *) worker_block;
+    _Atomic(void *) worker_blocks[KIN__WORKER_BLOCKS];
     _Atomic(void *) segments_block;
 
     _Atomic uint32_t state __attribute__((aligned(64)));
     _Atomic uint32_t timed; /* some task has a timeout: the supervisor looks more often */
+    _Atomic uint32_t workers;
+    _Atomic uint32_t slots;
+    _Atomic uint32_t attention;
+    _Atomic uint32_t drainers;
+    _Atomic uint32_t untidy;
+    _Atomic uint32_t listed;
     _Atomic(struct kin__member *) closer;
     struct kin__event changed;
+    struct kin__event completed;
+    struct kin__event room;
     _Atomic(struct kin__member *) supervisor;
     _Atomic int supervisor_pid;
     kin_failure open_failure;
@@ -177,15 +273,29 @@ struct kin_pool {
     _Atomic uint32_t segment_count;
     _Atomic uint64_t number;
 
+    struct kin__schedule schedule __attribute__((aligned(64)));
+
     _Atomic uint64_t submitted __attribute__((aligned(64)));
-    _Atomic uint64_t done;
+    _Atomic uint64_t done; /* not by workers, whose counts are in their slots */
     _Atomic uint64_t failed;
     _Atomic uint64_t deaths;
 };
 
 static inline struct kin__worker *kin__pool_worker(kin_pool *pool, unsigned index)
 {
-    return (struct kin__worker *)atomic_load_explicit(&pool->worker_block, memory_order_relaxed) + index;
+    void *block = atomic_load_explicit(&pool->worker_blocks[index / KIN__WORKER_BLOCK], memory_order_acquire);
+    return (struct kin__worker *)block + index % KIN__WORKER_BLOCK;
+}
+
+/* How many slots of workers there are; most of those above `workers` are empty. */
+static inline unsigned kin__pool_slots(kin_pool *pool)
+{
+    return atomic_load_explicit(&pool->slots, memory_order_acquire);
+}
+
+static inline unsigned kin__pool_size(kin_pool *pool)
+{
+    return atomic_load_explicit(&pool->workers, memory_order_relaxed);
 }
 
 static inline _Atomic(void *) *kin__pool_segments(kin_pool *pool)
@@ -211,6 +321,22 @@ static inline bool kin__task_over(uint64_t word)
     return KIN__TASK_STATE(word) >= KIN__TASK_DONE;
 }
 
+/* The word of a QUEUED record that a worker claims: its next attempt. */
+static inline uint64_t kin__claimed_word(uint64_t word, unsigned worker)
+{
+    uint64_t attempt = (uint64_t)KIN__TASK_ATTEMPT(word) + 1;
+    return (word & KIN__TASK_FLAGS) | (uint64_t)worker << 32 | attempt << 16 | KIN__TASK_CLAIMED;
+}
+
+/* The word of a record that gets over, from what its word was. */
+static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state, bool part)
+{
+    const uint64_t fate = word & (KIN__TASK_DROPPED | KIN__TASK_NEEDED);
+    uint64_t closing = fate == KIN__TASK_DROPPED && !part ? KIN__TASK_CLOSING : 0;
+    if ((word & KIN__TASK_CANCELLED) != 0) state = KIN__TASK_FAILED;
+    return (word & ~(uint64_t)0xff) | state | closing;
+}
+
 /* ---- record.c: records ------------------------------------------------------------------------------ */
 
 /* A record in state NEW that belongs to the calling process. */
@@ -219,15 +345,18 @@ int kin__record_make(kin_pool *pool, kin_result **record);
 void kin__record_free(kin_result *record);
 /* Tells who waits for a record that is over, or for the map it is a part of. */
 void kin__record_tell(kin_result *record, kin_result *job);
-/* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected`; wakes who waits, frees
- * what nobody wants.  False: it was not. */
+/* After a record has got the word `over`: counts it, and does the rest of kin__record_finish. */
+void kin__record_after(kin_result *record, kin_result *job, uint64_t over);
+/* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected` but for its flags; wakes who
+ * waits, frees what nobody wants.  False: it was not. */
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state);
 /* Fills in the failure of a record from its state word. */
 void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, int code, int signal);
 /* Stores `size` bytes in the inline room or in a block of family memory. */
 int kin__record_store(_Atomic(void *) *block, void *room, size_t room_size, const void *bytes, size_t size);
-/* For the supervisor: results whose process died are nobody's any more.  False to be called again. */
-bool kin__records_drop_orphans(kin_pool *pool);
+/* For the supervisor: results whose process died are nobody's any more, and what nobody wants and
+ * others needed is freed.  False to be called again. */
+bool kin__records_tidy(kin_pool *pool);
 /* Frees all segments; nobody uses the pool. */
 void kin__records_close(kin_pool *pool);
 static inline void *kin__record_argument(kin_result *record)
@@ -240,6 +369,17 @@ static inline void *kin__record_reply(kin_result *record)
     void *block = atomic_load_explicit(&record->reply_block, memory_order_relaxed);
     return block != NULL ? block : record->reply_inline;
 }
+
+/* ---- own.c: workers that wait on their own pool ----------------------------------------------------- */
+
+/* Is this process a worker of the pool?  Its slot, or NULL. */
+struct kin__worker *kin__worker_here(const kin_pool *pool);
+/* Around every sleep on something that only workers of the pool bring about: while a worker is
+ * there, another takes its place.  begin: 0, or -EDEADLK when there can be no more. */
+int kin__own_wait_begin(kin_pool *pool);
+void kin__own_wait_end(kin_pool *pool);
+/* How many workers there may be at most, those included that wait. */
+unsigned kin__own_limit(kin_pool *pool);
 
 /* ---- worker.c, supervisor.c -------------------------------------------------------------------------- */
 
@@ -260,6 +400,8 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline);
 int kin__function_fill(kin_result *record, const kin_function *function);
 bool kin__function_known(const kin_result *record);
 bool kin__pool_all_ready(kin_pool *pool);
+/* One more slot for a worker, for the opener and the supervisor. */
+int kin__pool_add_slot(kin_pool *pool);
 /* Raises the pool's state to `state` if it is below; true if this call did it. */
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
 

@@ -9,7 +9,7 @@
 #include <kin/error.h>
 
 #include "os/os.h"
-#include "pool/pool.h"
+#include "pool/schedule.h"
 
 /* ---- the free list (under the `records` latch) --------------------------------------------------- */
 
@@ -82,6 +82,7 @@ static void prepare(kin_pool *pool, kin_result *record)
     record->map = NULL;
     record->job = NULL;
     record->timeout_ns = 0;
+    record->crashes = 0;
     atomic_store_explicit(&record->killed, 0, memory_order_relaxed);
     record->number = atomic_fetch_add_explicit(&pool->number, 1, memory_order_relaxed);
     __atomic_store_n(&record->magic, KIN__MAGIC_RESULT, __ATOMIC_RELEASE);
@@ -119,10 +120,25 @@ static void free_block(_Atomic(void *) *block)
     if (memory != NULL) kin__free(memory, block);
 }
 
+/* What most records never had. */
+static void forget_schedule(kin_result *record)
+{
+    kin__needs_release(record);
+    free_block(&record->needs);
+    record->priority = 0;
+    record->weight = 0;
+    record->affinity = 0;
+    record->not_before = 0;
+    record->unmet = 0;
+    atomic_store_explicit(&record->place, KIN__PLACE_QUEUE, memory_order_relaxed);
+}
+
 void kin__record_free(kin_result *record)
 {
     kin_pool *pool = record->pool;
     __atomic_store_n(&record->magic, KIN__MAGIC_CLOSED, __ATOMIC_RELEASE);
+    if (atomic_load_explicit(&record->place, memory_order_relaxed) != KIN__PLACE_QUEUE)
+        forget_schedule(record);
     /* CRASH: a job whose map may be gone is no job any more, only a record to be freed. */
     record->map = NULL;
     atomic_signal_fence(memory_order_seq_cst);
@@ -145,25 +161,49 @@ void kin__record_tell(kin_result *record, kin_result *job)
     kin__event_notify(job != NULL ? &job->done : &record->done, INT32_MAX);
 }
 
-bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state)
+static void count(kin_pool *pool, enum kin__task_state state)
+{
+    struct kin__worker *here = kin__worker_here(pool);
+    _Atomic uint64_t *done = here != NULL ? &here->done : &pool->done;
+    _Atomic uint64_t *failed = here != NULL ? &here->failed : &pool->failed;
+    /* Seq_cst: pairs with the look of who drains the pool. */
+    atomic_fetch_add(state == KIN__TASK_DONE ? done : failed, 1);
+    if (atomic_load(&pool->drainers) != 0) kin__event_notify(&pool->changed, INT32_MAX);
+}
+
+void kin__record_after(kin_result *record, kin_result *job, uint64_t over)
 {
     kin_pool *pool = record->pool;
+    count(pool, KIN__TASK_STATE(over));
+    if ((over & KIN__TASK_CLOSING) != 0) {
+        kin__record_free(record);
+        return;
+    }
+    kin__record_tell(record, job);
+    if ((over & KIN__TASK_WATCHED) != 0) kin__event_notify(&pool->completed, INT32_MAX);
+    if ((over & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
+}
+
+static bool in_lists(const kin_result *record, uint64_t word)
+{
+    return KIN__TASK_STATE(word) == KIN__TASK_QUEUED &&
+           atomic_load_explicit(&record->place, memory_order_relaxed) != KIN__PLACE_QUEUE;
+}
+
+bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state)
+{
     kin_result *job = record->job;
-    uint64_t dropped = expected & KIN__TASK_DROPPED;
-    for (;;) {
-        bool free_it = dropped != 0 && job == NULL;
-        uint64_t over = (expected & ~(uint64_t)0xff) | state | (free_it ? KIN__TASK_CLOSING : 0);
+    uint64_t over;
+    for (uint64_t seen = expected;;) {
+        over = kin__over_word(seen, state, job != NULL);
         /* Release: pairs with the acquire of who reads the outcome.  CRASH: after it the
          * outcome counts; who waits is woken by the supervisor (or by the end of its slice). */
-        if (atomic_compare_exchange_strong(&record->state, &expected, over)) break;
-        if ((expected ^ over) >> 16 != 0 || kin__task_over(expected)) return false;
-        dropped = expected & KIN__TASK_DROPPED;
+        bool done = in_lists(record, seen) ? kin__schedule_finish(record, &seen, over)
+                                           : atomic_compare_exchange_strong(&record->state, &seen, over);
+        if (done) break;
+        if (((seen ^ expected) & ~KIN__TASK_FLAGS) != 0) return false;
     }
-    atomic_fetch_add_explicit(state == KIN__TASK_DONE ? &pool->done : &pool->failed, 1, memory_order_relaxed);
-    if (dropped != 0 && job == NULL)
-        kin__record_free(record);
-    else
-        kin__record_tell(record, job);
+    kin__record_after(record, job, over);
     return true;
 }
 
@@ -213,7 +253,7 @@ static bool process_lives(uint64_t identity)
  * in the queue: then it is put now; a second message does no harm. */
 static bool drop(kin_pool *pool, kin_result *record, uint64_t word)
 {
-    if (KIN__TASK_STATE(word) == KIN__TASK_QUEUED &&
+    if (KIN__TASK_STATE(word) == KIN__TASK_QUEUED && !in_lists(record, word) &&
         kin_queue_put(pool->tasks, &record, sizeof record, KIN_NOW) == KIN_FULL)
         return false;
     while (!kin__task_over(word))
@@ -222,24 +262,58 @@ static bool drop(kin_pool *pool, kin_result *record, uint64_t word)
     return true;
 }
 
-bool kin__records_drop_orphans(kin_pool *pool)
+/* The process that submitted it is dead.  False to be called again. */
+static bool drop_orphan(kin_pool *pool, kin_result *record)
 {
-    bool all = true;
+    uint64_t word = atomic_load(&record->state);
+    if (KIN__TASK_STATE(word) == KIN__TASK_FREE || (word & KIN__TASK_DROPPED) != 0) return true;
+    if (record->map != NULL) return kin__map_orphan(record);
+    if ((word & KIN__TASK_NEEDED) != 0) {
+        atomic_fetch_or(&record->state, KIN__TASK_DROPPED);
+        return false;
+    }
+    if (KIN__TASK_STATE(word) == KIN__TASK_NEW || kin__task_over(word)) {
+        kin__record_free(record);
+        return true;
+    }
+    return drop(pool, record, word);
+}
+
+/* Was needed by others, and is wanted by nobody any more. */
+static bool is_garbage(const kin_result *record)
+{
+    const uint64_t fate = KIN__TASK_DROPPED | KIN__TASK_NEEDED;
+    uint64_t word = atomic_load(&record->state);
+    return kin__task_over(word) && (word & fate) == fate && record->dependents == NULL;
+}
+
+static bool free_garbage(kin_pool *pool, kin_result *record)
+{
+    if (!is_garbage(record) || kin__schedule_lock(pool) < 0) return false;
+    bool garbage = is_garbage(record);
+    kin__schedule_unlock(pool);
+    /* Nobody can come to need it: it is closed. */
+    if (garbage) kin__record_free(record);
+    return garbage;
+}
+
+bool kin__records_tidy(kin_pool *pool)
+{
+    bool all = true, freed = true;
     for (uint32_t i = 0; i < kin__pool_record_count(pool); i++) {
         kin_result *record = kin__pool_record(pool, i);
+        uint64_t word = atomic_load(&record->state);
+        /* Again, for one who died before it had. */
+        if (kin__task_over(word) && (word & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
         /* The owner first: while it is one that is dead, nobody else frees the record. */
         uint64_t owner = atomic_load(&record->owner);
         if (owner == 0 || process_lives(owner)) continue;
-        uint64_t word = atomic_load(&record->state);
-        if (KIN__TASK_STATE(word) == KIN__TASK_FREE || (word & KIN__TASK_DROPPED) != 0) continue;
-        if (record->map != NULL) {
-            all = kin__map_orphan(record) && all;
-            continue;
-        }
-        if (KIN__TASK_STATE(word) == KIN__TASK_NEW || kin__task_over(word))
-            kin__record_free(record);
-        else
-            all = drop(pool, record, word) && all;
+        all = drop_orphan(pool, record) && all;
+    }
+    while (freed) {
+        freed = false;
+        for (uint32_t i = 0; i < kin__pool_record_count(pool); i++)
+            freed = free_garbage(pool, kin__pool_record(pool, i)) || freed;
     }
     return all;
 }
@@ -257,6 +331,7 @@ void kin__records_close(kin_pool *pool)
                 __atomic_store_n(&record->magic, KIN__MAGIC_CLOSED, __ATOMIC_RELEASE);
                 free_block(&record->argument_block);
                 free_block(&record->reply_block);
+                free_block(&record->needs);
             }
         }
         kin__free(segment, &segments[i]);

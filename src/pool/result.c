@@ -46,12 +46,13 @@ static int wait(kin_result *result, kin_deadline deadline)
         }
     } while (kin__watch_more(&watch));
     kin__watch_end(&watch, false);
-    while (!over(result)) {
-        if (atomic_load(&result->pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
-        int rc = sleep_on(result, deadline);
-        if (rc < 0) return rc;
-    }
-    return 0;
+    kin_pool *pool = result->pool;
+    int rc = kin__own_wait_begin(pool);
+    if (rc < 0) return rc;
+    while (rc == 0 && !over(result))
+        rc = atomic_load(&pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : sleep_on(result, deadline);
+    kin__own_wait_end(pool);
+    return rc;
 }
 
 int kin_result_wait(kin_result *result, kin_deadline deadline)
@@ -120,15 +121,50 @@ int kin_result_close(kin_result *result)
     for (;;) {
         bool closed = (word & (KIN__TASK_DROPPED | KIN__TASK_CLOSING)) != 0;
         if (closed || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
-        bool over = kin__task_over(word);
-        uint64_t flag = over ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
+        bool free_it = kin__task_over(word) && (word & KIN__TASK_NEEDED) == 0;
+        uint64_t flag = free_it ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
         if (!atomic_compare_exchange_strong(&result->state, &word, word | flag)) continue;
-        if (over) kin__record_free(result);
+        if (free_it)
+            kin__record_free(result);
+        else if ((word & KIN__TASK_NEEDED) != 0)
+            atomic_store(&result->pool->untidy, 1);
         return 0;
     }
 }
 
+int kin_result_cancel(kin_result *result)
+{
+    int rc = check(result);
+    if (rc < 0) return rc;
+    kin_pool *pool = result->pool;
+    uint64_t word = atomic_load(&result->state);
+    do {
+        if (kin__task_over(word)) return (word & KIN__TASK_CANCELLED) != 0 ? 0 : KIN_EOVER;
+        if (atomic_load(&pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
+    } while (!atomic_compare_exchange_strong(&result->state, &word, word | KIN__TASK_CANCELLED));
+    word |= KIN__TASK_CANCELLED;
+    /* CRASH: with the flag, and not over: the worker that claims it, or the supervisor, ends it. */
+    if (KIN__TASK_STATE(word) == KIN__TASK_QUEUED && kin__record_finish(result, word, KIN__TASK_FAILED))
+        return 0;
+    kin__supervisor_wake(pool);
+    return 0;
+}
+
 /* ---- failures --------------------------------------------------------------------------------------- */
+
+/* The failure of a task that was cancelled before it died of it. */
+static kin_failure cancelled(const kin_result *result, uint64_t word)
+{
+    kin_failure failure = {
+        .cause = KIN_CAUSE_CANCELLED,
+        .task = result->number,
+        .worker = KIN__TASK_WORKER(word),
+        .attempt = KIN__TASK_ATTEMPT(word),
+        .attempts = result->attempts,
+    };
+    memcpy(failure.function, result->function, sizeof result->function);
+    return failure;
+}
 
 int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t size)
 {
@@ -140,6 +176,8 @@ int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t si
     if (rc == 0) {
         if (KIN__TASK_STATE(word) != KIN__TASK_FAILED) return -EINVAL;
         told = result->failure;
+        if ((word & KIN__TASK_CANCELLED) != 0 && told.cause != KIN_CAUSE_CANCELLED)
+            told = cancelled(result, word);
     }
     memcpy(failure, &told, size < sizeof told ? size : sizeof told);
     return 0;
@@ -158,6 +196,8 @@ static int cause_text(const kin_failure *failure, char *text, size_t size)
     case KIN_CAUSE_TERMINATED: return snprintf(text, size, "the pool was terminated");
     case KIN_CAUSE_OUT_OF_MEMORY: return snprintf(text, size, "killed by the kernel: out of memory");
     case KIN_CAUSE_FUNCTION: return snprintf(text, size, "its library was loaded after the pool was opened");
+    case KIN_CAUSE_CANCELLED: return snprintf(text, size, "cancelled");
+    case KIN_CAUSE_NEED: return snprintf(text, size, "a task that it needs has failed");
     case KIN_CAUSE_SUPERVISOR: return snprintf(text, size, "the pool's supervisor died");
     default: return snprintf(text, size, "no failure");
     }

@@ -10,7 +10,8 @@
 #include <kin/error.h>
 
 #include "os/os.h"
-#include "pool/pool.h"
+#include "pool/schedule.h"
+#include "pool/worker.h"
 
 /* ---- functions ------------------------------------------------------------------------------------ */
 
@@ -66,12 +67,23 @@ int kin__pool_accepts(kin_pool *pool)
     return state == KIN__POOL_RUNNING ? 0 : KIN_ECLOSED;
 }
 
+/* While a worker of the pool waits for room, another makes it. */
+static int queue_from_worker(kin_pool *pool, kin_result *record, kin_deadline deadline)
+{
+    int rc = kin__own_wait_begin(pool);
+    if (rc < 0) return rc;
+    rc = kin_queue_put(pool->tasks, &record, sizeof record, deadline);
+    kin__own_wait_end(pool);
+    return rc;
+}
+
 int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
 {
     uint64_t word = KIN__TASK_QUEUED;
     atomic_store(&record->state, word);
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
-    int rc = kin_queue_put(pool->tasks, &record, sizeof record, deadline);
+    int rc = kin_queue_put(pool->tasks, &record, sizeof record, kin__own_pool() == pool ? KIN_NOW : deadline);
+    if (rc == KIN_FULL && kin__own_pool() == pool) rc = queue_from_worker(pool, record, deadline);
     if (rc == 0) return 0;
     /* A worker may have found it all the same, by an old message of an earlier task in this
      * record; or the supervisor of an ending pool has failed it.  Then it is submitted. */
@@ -90,12 +102,26 @@ static int check_function(const kin_function *function, const void *argument, si
     return function->in_size > UINT32_MAX || function->out_size > UINT32_MAX ? -EMSGSIZE : 0;
 }
 
+static unsigned times(int asked, unsigned usual)
+{
+    unsigned given = asked > 0 ? (unsigned)asked : asked < 0 ? 0 : usual;
+    return given < UINT16_MAX ? given : UINT16_MAX;
+}
+
+/* Does it want more than to be the next in turn? */
+static bool is_special(const kin_task_options *options)
+{
+    return options->priority != 0 || options->weight > 1 || options->exclusive || options->affinity != 0 ||
+           options->needs_count != 0;
+}
+
 static int fill(kin_pool *pool, kin_result *record, const kin_function *function, const void *argument,
                 size_t size, const kin_task_options *options)
 {
-    int retries = options->retries != 0 ? options->retries : (int)pool->retries;
-    record->attempts = retries < 0 ? 1 : (unsigned)retries + 1;
-    if (record->attempts > UINT16_MAX) record->attempts = UINT16_MAX;
+    record->retries = (uint16_t)times(options->retries, pool->retries);
+    record->retries_error = (uint16_t)times(options->retries_error, pool->retries_error);
+    record->attempts = 1u + record->retries + record->retries_error;
+    record->backoff_ns = options->backoff_ns != 0 ? options->backoff_ns : pool->backoff_ns;
     record->timeout_ns = options->timeout_ns;
     if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
     record->argument_size = size;
@@ -104,6 +130,24 @@ static int fill(kin_pool *pool, kin_result *record, const kin_function *function
         rc = kin__record_store(&record->argument_block, record->argument_inline,
                                sizeof record->argument_inline, argument, size);
     return rc;
+}
+
+static int fill_special(kin_result *record, const kin_task_options *options)
+{
+    atomic_store_explicit(&record->place, KIN__PLACE_LIST, memory_order_relaxed);
+    record->priority = (int16_t)options->priority;
+    record->weight =
+        options->exclusive || options->weight > UINT16_MAX ? UINT16_MAX : (uint16_t)options->weight;
+    record->affinity = options->affinity;
+    return options->needs_count != 0 ? kin__needs_note(record, options->needs, options->needs_count) : 0;
+}
+
+static int check_options(const kin_task_options *options)
+{
+    if (options->timeout_ns < 0 || options->backoff_ns < 0) return -EINVAL;
+    if (options->priority < -KIN__PRIORITY_MOST || options->priority >= KIN__PRIORITY_MOST) return -EINVAL;
+    if (options->needs_count > 0 && options->needs == NULL) return -EINVAL;
+    return options->needs_count > UINT16_MAX ? -EMSGSIZE : 0;
 }
 
 int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_function *function,
@@ -117,11 +161,16 @@ int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_functio
     if (rc == 0) rc = kin__pool_accepts(pool);
     if (rc < 0) return rc;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    if (given.timeout_ns < 0) return -EINVAL;
-    rc = kin__record_make(pool, &record);
+    rc = check_options(&given);
+    if (rc == 0) rc = kin__record_make(pool, &record);
     if (rc < 0) return rc;
     rc = fill(pool, record, function, argument, argument_size, &given);
-    if (rc == 0) rc = kin__pool_queue(pool, record, deadline);
+    if (rc == 0 && is_special(&given)) {
+        rc = fill_special(record, &given);
+        if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
+    } else if (rc == 0) {
+        rc = kin__pool_queue(pool, record, deadline);
+    }
     if (rc == 0)
         *result = record;
     else

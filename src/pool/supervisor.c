@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "memory/reap.h"
 #include "os/os.h"
-#include "pool/pool.h"
+#include "pool/schedule.h"
 #include "pool/worker.h"
 #include "process/fork.h"
 
@@ -34,8 +34,9 @@ struct supervisor {
     struct child *child;
     struct kin__poll *poll;
     uint64_t deaths_seen;
-    int64_t oom_kills;       /* as last read */
-    kin_deadline fork_again; /* after a failed fork: not before */
+    int64_t oom_kills;        /* as last read */
+    kin_deadline fork_again;  /* after a failed fork: not before */
+    kin_deadline spare_since; /* there have been more workers than needed; KIN_FOREVER: there are not */
     unsigned early_deaths;
     kin_failure last;
 };
@@ -45,6 +46,7 @@ struct supervisor {
 #define FORK_PAUSE_NS     (20 * 1000000LL)
 #define LOOK_NS           (100 * 1000000LL)
 #define LOOK_TIMED_NS     (5 * 1000000LL)
+#define SPARE_NS          (50 * 1000000LL)
 
 static enum kin__pool_state state_of(kin_pool *pool)
 {
@@ -60,6 +62,9 @@ static int start_worker(struct supervisor *s, unsigned index)
     atomic_store(&worker->state, KIN__WORKER_STARTING);
     atomic_store(&worker->started, 0);
     atomic_store(&worker->tasks, 0);
+    atomic_store(&worker->condemned, NULL);
+    atomic_store(&worker->intent, 0);
+    atomic_store(&worker->blocked, 0);
     s->child[index].killed_for = KIN_CAUSE_NONE;
     s->child[index].oom_kills = s->oom_kills;
     int pid = kin__child_fork(&s->child[index].descriptor);
@@ -75,18 +80,90 @@ static int start_worker(struct supervisor *s, unsigned index)
     return 0;
 }
 
+static bool is_alive(const struct supervisor *s, unsigned index)
+{
+    return s->child[index].descriptor >= 0;
+}
+
+/* Has a dead worker left something for its successor? */
+static bool has_heir(struct supervisor *s, unsigned index)
+{
+    return atomic_load(&kin__pool_worker(s->pool, index)->current) != NULL;
+}
+
+struct crew {
+    unsigned alive;   /* that are to stay */
+    unsigned blocked; /* of them, on the pool itself */
+};
+
+static struct crew crew_of(struct supervisor *s)
+{
+    struct crew crew = {0};
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
+        struct kin__worker *worker = kin__pool_worker(s->pool, i);
+        if (!is_alive(s, i) || atomic_load(&worker->retire) != 0) continue;
+        crew.alive++;
+        crew.blocked += atomic_load(&worker->blocked) != 0;
+    }
+    return crew;
+}
+
+/* A slot without a worker, a new one if need be; those that a task waits in come first. */
+static int free_slot(struct supervisor *s, unsigned *index)
+{
+    unsigned slots = kin__pool_slots(s->pool);
+    for (unsigned i = 0; i < slots; i++) {
+        *index = i;
+        if (!is_alive(s, i)) return 0;
+    }
+    *index = slots;
+    return slots < KIN__WORKERS_MOST ? kin__pool_add_slot(s->pool) : -EAGAIN;
+}
+
 /* Starts whoever is missing; 0 or the error of a fork. */
 static int start_missing(struct supervisor *s)
 {
     int rc = 0;
-    for (unsigned i = 0; i < s->pool->workers && rc == 0; i++)
-        if (s->child[i].descriptor < 0) rc = start_worker(s, i);
+    unsigned index;
+    for (unsigned i = 0; i < kin__pool_slots(s->pool) && rc == 0; i++)
+        if (!is_alive(s, i) && has_heir(s, i)) rc = start_worker(s, i);
+    struct crew crew = crew_of(s);
+    unsigned most = kin__own_limit(s->pool), wanted = kin__pool_size(s->pool) + crew.blocked;
+    if (wanted > most) wanted = most;
+    for (unsigned alive = crew.alive; alive < wanted && rc == 0; alive++) {
+        rc = free_slot(s, &index);
+        if (rc == 0) rc = start_worker(s, index);
+    }
     /* Only now: while it is read, the workers get ready. */
     if (s->oom_kills == OOM_UNKNOWN) {
         s->oom_kills = kin__os_oom_kills();
-        for (unsigned i = 0; i < s->pool->workers; i++) s->child[i].oom_kills = s->oom_kills;
+        for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) s->child[i].oom_kills = s->oom_kills;
     }
     return rc;
+}
+
+/* Lets those go that are more than are wanted: idle ones first, the last slots first. */
+static void retire_spare(struct supervisor *s)
+{
+    struct crew crew = crew_of(s);
+    unsigned wanted = kin__pool_size(s->pool) + crew.blocked;
+    if (crew.alive <= wanted) {
+        s->spare_since = KIN_FOREVER;
+        return;
+    }
+    kin_deadline now = kin__os_clock();
+    if (s->spare_since == KIN_FOREVER) s->spare_since = now;
+    if (now - s->spare_since < SPARE_NS) return;
+    unsigned spare = crew.alive - wanted;
+    for (unsigned i = kin__pool_slots(s->pool); i-- > 0 && spare > 0;) {
+        struct kin__worker *worker = kin__pool_worker(s->pool, i);
+        if (!is_alive(s, i) || atomic_load(&worker->retire) != 0 || atomic_load(&worker->blocked) != 0)
+            continue;
+        atomic_store(&worker->retire, 1);
+        spare--;
+    }
+    s->spare_since = KIN_FOREVER;
+    kin__schedule_refresh(s->pool);
 }
 
 /* ---- after a death ------------------------------------------------------------------------------------- */
@@ -152,11 +229,14 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
         if (!go_on) kin__record_finish(record, word, KIN__TASK_DONE);
         return go_on;
     }
-    if (!ending && KIN__TASK_ATTEMPT(word) < record->attempts) {
-        uint64_t again = word + ((uint64_t)1 << 16);
-        if (atomic_compare_exchange_strong(&record->state, &word, again)) return true;
-        /* Only "nobody wants it" can have come between. */
-        return atomic_compare_exchange_strong(&record->state, &word, word + ((uint64_t)1 << 16));
+    record->crashes++;
+    if (!ending && record->crashes <= record->retries && (word & KIN__TASK_CANCELLED) == 0) {
+        record->not_before = kin__retry_time(record, record->crashes);
+        if (record->not_before != 0 && kin__schedule_again(record, word)) return false;
+        /* Only flags can come between. */
+        while (KIN__TASK_STATE(word) == KIN__TASK_CLAIMED)
+            if (atomic_compare_exchange_strong(&record->state, &word, word + ((uint64_t)1 << 16)))
+                return true;
     }
     if (ending && failure->cause == KIN_CAUSE_SIGNALED) failure->cause = KIN_CAUSE_TERMINATED;
     fail_record(record, word, *failure);
@@ -187,15 +267,21 @@ static void bury(struct supervisor *s, unsigned index)
     if (!on_purpose(&status, idle) && failure.cause != KIN_CAUSE_TERMINATED)
         atomic_fetch_add(&pool->deaths, 1);
     if (!kin__worker_charge(pool, index, &failure)) atomic_store(&worker->current, NULL);
+    bool retired = atomic_exchange(&worker->retire, 0) != 0;
+    /* Others may wait for the room it took, or to be told that it need not go any more. */
+    if (retired || atomic_load(&pool->attention) != 0) kin__schedule_refresh(pool);
     s->last = failure;
     s->early_deaths = was_ready ? 0 : s->early_deaths + 1;
+    /* One that cannot begin is not started again and again without a pause. */
+    if (!was_ready)
+        s->fork_again = kin__os_clock() + (FORK_PAUSE_NS << (s->early_deaths < 6 ? s->early_deaths : 6));
 }
 
 /* ---- the end of the pool ---------------------------------------------------------------------------------- */
 
 static void kill_workers(struct supervisor *s, enum kin_cause cause)
 {
-    for (unsigned i = 0; i < s->pool->workers; i++) {
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
         if (s->child[i].descriptor < 0) continue;
         s->child[i].killed_for = cause;
         kin__os_process_signal(s->child[i].descriptor, SIGKILL);
@@ -223,6 +309,7 @@ static void end_pool(struct supervisor *s, enum kin_cause cause)
     if (cause != KIN_CAUSE_NONE || failure.cause == KIN_CAUSE_NONE)
         failure = (kin_failure){.cause = cause != KIN_CAUSE_NONE ? cause : KIN_CAUSE_TERMINATED};
     kin_queue_end(pool->tasks);
+    kin__schedule_seal(pool);
     fail_rest(pool, failure);
     kin__pool_raise(pool, KIN__POOL_ENDED);
 }
@@ -240,48 +327,83 @@ static bool hopeless(struct supervisor *s)
 static unsigned living(const struct supervisor *s)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < s->pool->workers; i++) count += s->child[i].descriptor >= 0;
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) count += s->child[i].descriptor >= 0;
     return count;
 }
 
-static void enforce_timeouts(struct supervisor *s)
+/* What the worker is on is to be ended with it. */
+static enum kin_cause sentence(struct kin__worker *worker, kin_result *record, unsigned index,
+                               int64_t started)
 {
-    kin_deadline now = kin__os_clock();
-    for (unsigned i = 0; i < s->pool->workers; i++) {
+    uint64_t word = atomic_load(&record->state);
+    if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED || KIN__TASK_WORKER(word) != index) return KIN_CAUSE_NONE;
+    if ((word & KIN__TASK_CANCELLED) != 0) return KIN_CAUSE_CANCELLED;
+    if (atomic_load(&record->killed) != 0) return KIN_CAUSE_TIMEOUT;
+    bool late = record->timeout_ns != 0 && started != 0 && kin__os_clock() - started > record->timeout_ns;
+    return late && atomic_load(&worker->started) == started ? KIN_CAUSE_TIMEOUT : KIN_CAUSE_NONE;
+}
+
+/* Kills the worker if it is still on what it is condemned for.  It looks at `condemned` after it has
+ * finished something and before it begins the next: so it cannot be killed on another task. */
+static void condemn(struct supervisor *s, unsigned index, kin_result *record, int64_t started)
+{
+    struct kin__worker *worker = kin__pool_worker(s->pool, index);
+    atomic_store(&worker->condemned, record);
+    enum kin_cause cause = sentence(worker, record, index, started);
+    if (cause == KIN_CAUSE_NONE || atomic_load(&worker->current) != record) {
+        atomic_store(&worker->condemned, NULL);
+        return;
+    }
+    s->child[index].killed_for = cause;
+    kin__os_process_signal(s->child[index].descriptor, SIGKILL);
+}
+
+static void enforce(struct supervisor *s)
+{
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
         struct kin__worker *worker = kin__pool_worker(s->pool, i);
         kin_result *record = atomic_load(&worker->current);
-        if (record == NULL || s->child[i].descriptor < 0) continue;
-        uint64_t word = atomic_load(&record->state);
-        if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED || KIN__TASK_WORKER(word) != i) continue;
+        if (record == NULL || !is_alive(s, i) || atomic_load(&worker->condemned) != NULL) continue;
         int64_t started = atomic_load(&worker->started);
-        bool late = record->timeout_ns != 0 && started != 0 && now - started > record->timeout_ns;
-        if (late || atomic_load(&record->killed) != 0) {
-            s->child[i].killed_for = KIN_CAUSE_TIMEOUT;
-            kin__os_process_signal(s->child[i].descriptor, SIGKILL);
-        }
+        if (sentence(worker, record, i, started) != KIN_CAUSE_NONE) condemn(s, i, record, started);
     }
+}
+
+static int64_t look_time(struct supervisor *s)
+{
+    if (s->spare_since != KIN_FOREVER) return SPARE_NS;
+    if (atomic_load(&s->pool->timed) != 0) return LOOK_TIMED_NS;
+    bool missing = living(s) < kin__pool_size(s->pool);
+    return missing && state_of(s->pool) <= KIN__POOL_RUNNING ? FORK_PAUSE_NS : LOOK_NS;
 }
 
 static void wait_for_news(struct supervisor *s)
 {
-    unsigned count = s->pool->workers;
+    unsigned count = kin__pool_slots(s->pool);
     for (unsigned i = 0; i < count; i++) s->poll[i].descriptor = s->child[i].descriptor;
     s->poll[count].descriptor = s->pool->wake_descriptor;
-    int64_t look = atomic_load(&s->pool->timed) != 0 ? LOOK_TIMED_NS : LOOK_NS;
-    if (living(s) < count && state_of(s->pool) <= KIN__POOL_RUNNING) look = FORK_PAUSE_NS;
-    kin__os_poll(s->poll, count + 1, kin__os_clock() + look);
+    kin__os_poll(s->poll, count + 1, kin__os_clock() + look_time(s));
     if (s->poll[count].ready) kin__os_event_clear(s->pool->wake_descriptor);
     for (unsigned i = 0; i < count; i++)
         if (s->poll[i].ready && s->child[i].descriptor >= 0) bury(s, i);
 }
 
-/* True while a closed pool has tasks that need a worker. */
-static bool work_left(struct supervisor *s)
+/* True while a closed pool has tasks that need a worker to begin with them. */
+static bool work_waits(struct supervisor *s)
 {
-    if (!kin_queue_empty(s->pool->tasks)) return true;
-    for (unsigned i = 0; i < s->pool->workers; i++)
-        if (atomic_load(&kin__pool_worker(s->pool, i)->current) != NULL) return true;
+    if (!kin_queue_empty(s->pool->tasks) || atomic_load(&s->pool->listed) != 0) return true;
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++)
+        if (!is_alive(s, i) && has_heir(s, i)) return true;
     return false;
+}
+
+static void tidy(struct supervisor *s)
+{
+    kin_pool *pool = s->pool;
+    uint64_t deaths = atomic_load(&kin__family.header->deaths);
+    bool untidy = atomic_exchange(&pool->untidy, 0) != 0;
+    if ((deaths != s->deaths_seen || untidy) && kin__records_tidy(pool)) s->deaths_seen = deaths;
+    if (atomic_load(&pool->listed) != 0) kin__needs_fail(pool);
 }
 
 /* One round; false when the pool has ended. */
@@ -289,8 +411,7 @@ static bool supervise(struct supervisor *s)
 {
     kin_pool *pool = s->pool;
     wait_for_news(s);
-    uint64_t deaths = atomic_load(&kin__family.header->deaths);
-    if (deaths != s->deaths_seen && kin__records_drop_orphans(pool)) s->deaths_seen = deaths;
+    tidy(s);
     if (state_of(pool) == KIN__POOL_TERMINATED || hopeless(s)) {
         bool broken = state_of(pool) != KIN__POOL_TERMINATED;
         kill_workers(s, KIN_CAUSE_TERMINATED);
@@ -298,28 +419,27 @@ static bool supervise(struct supervisor *s)
         end_pool(s, broken ? KIN_CAUSE_NONE : KIN_CAUSE_TERMINATED);
         return false;
     }
-    enforce_timeouts(s);
-    if (state_of(pool) == KIN__POOL_CLOSED && !work_left(s)) {
-        if (living(s) == 0) {
-            end_pool(s, KIN_CAUSE_TERMINATED);
-            return false;
-        }
-        return true;
+    enforce(s);
+    retire_spare(s);
+    bool closed = state_of(pool) == KIN__POOL_CLOSED;
+    if (closed && living(s) == 0 && !work_waits(s)) {
+        end_pool(s, KIN_CAUSE_TERMINATED);
+        return false;
     }
-    if (kin__os_clock() >= s->fork_again) start_missing(s);
+    if ((!closed || work_waits(s)) && kin__os_clock() >= s->fork_again) start_missing(s);
     return true;
 }
 
 int kin__supervisor_main(kin_pool *pool)
 {
-    struct supervisor s = {.pool = pool, .oom_kills = OOM_UNKNOWN};
+    struct supervisor s = {.pool = pool, .oom_kills = OOM_UNKNOWN, .spare_since = KIN_FOREVER};
     kin__os_interrupt_ignore();
     kin__os_standard_input_empty();
     if (kin__enter() < 0) return 1;
-    s.child = kin__os_calloc(pool->workers, sizeof *s.child);
-    s.poll = kin__os_calloc(pool->workers + 1, sizeof *s.poll);
+    s.child = kin__os_calloc(KIN__WORKERS_MOST, sizeof *s.child);
+    s.poll = kin__os_calloc(KIN__WORKERS_MOST + 1, sizeof *s.poll);
     if (s.child == NULL || s.poll == NULL) return 1;
-    for (unsigned i = 0; i < pool->workers; i++) s.child[i].descriptor = -1;
+    for (unsigned i = 0; i < KIN__WORKERS_MOST; i++) s.child[i].descriptor = -1;
     /* From here on our death breaks the pool, and is told (announce in pool.c). */
     kin__touch(pool);
     atomic_store(&pool->supervisor, kin__self.member);

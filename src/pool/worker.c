@@ -13,7 +13,7 @@
 
 #include "ipc/queue.h"
 #include "os/os.h"
-#include "pool/pool.h"
+#include "pool/schedule.h"
 #include "pool/worker.h"
 
 /* ---- replies -------------------------------------------------------------------------------------- */
@@ -68,17 +68,11 @@ struct claimant {
     kin_pool *pool;
     struct kin__worker *worker;
     unsigned index;
-    uint64_t word; /* out: the state word of the claimed record */
+    bool admitted; /* schedule.c has allowed it */
 };
 
-static uint64_t claimed_word(uint64_t word, unsigned worker)
-{
-    uint64_t attempt = (uint64_t)KIN__TASK_ATTEMPT(word) + 1;
-    return (word & KIN__TASK_DROPPED) | (uint64_t)worker << 32 | attempt << 16 | KIN__TASK_CLAIMED;
-}
-
 /* Under the queue's latch: makes the record of this message ours. */
-static bool claim(const void *message, size_t size, void *context)
+static enum kin__claim claim(const void *message, size_t size, void *context)
 {
     struct claimant *claimant = context;
     kin_result *record;
@@ -87,19 +81,36 @@ static bool claim(const void *message, size_t size, void *context)
     uint64_t word = atomic_load(&record->state);
     /* CRASH: named and not claimed: the supervisor sees that the word does not name us. */
     atomic_store(&claimant->worker->current, record);
-    atomic_store_explicit(&claimant->worker->started, record->timeout_ns != 0 ? kin__os_clock() : 0,
-                          memory_order_relaxed);
-    while (KIN__TASK_STATE(word) == KIN__TASK_QUEUED) {
-        claimant->word = claimed_word(word, claimant->index);
-        /* CRASH: claimed and still in the queue: the next consumer drops the message. */
-        if (atomic_compare_exchange_strong(&record->state, &word, claimant->word)) return true;
+    /* Seq_cst, after that store: pairs with who makes room for a heavy task (schedule.c). */
+    bool leave = atomic_load(&claimant->pool->attention) != 0 && !claimant->admitted;
+    if (!leave && atomic_load_explicit(&record->place, memory_order_relaxed) == KIN__PLACE_QUEUE) {
+        atomic_store_explicit(&claimant->worker->started, record->timeout_ns != 0 ? kin__os_clock() : 0,
+                              memory_order_relaxed);
+        while (KIN__TASK_STATE(word) == KIN__TASK_QUEUED)
+            /* CRASH: claimed and still in the queue: the next consumer drops the message. */
+            if (atomic_compare_exchange_strong(&record->state, &word,
+                                               kin__claimed_word(word, claimant->index)))
+                return KIN__CLAIM_TAKE;
     }
     atomic_store(&claimant->worker->current, NULL);
-    return false;
+    return leave ? KIN__CLAIM_LEAVE : KIN__CLAIM_DROP;
+}
+
+/* The function has returned an error: may it be run again? */
+static bool again(kin_result *record, uint64_t word)
+{
+    unsigned errors = KIN__TASK_ATTEMPT(word) - record->crashes;
+    if (errors > record->retries_error || (word & KIN__TASK_CANCELLED) != 0) return false;
+    record->not_before = kin__retry_time(record, errors);
+    if (!kin__schedule_again(record, word)) return false;
+    struct kin__worker *here = kin__worker_here(record->pool);
+    if (here != NULL) atomic_fetch_add_explicit(&here->retried, 1, memory_order_relaxed);
+    return true;
 }
 
 static void finish(kin_result *record, uint64_t word, int rc)
 {
+    if (rc != 0 && record->retries_error != 0 && again(record, word)) return;
     if (rc != 0) kin__record_fail(record, word, KIN_CAUSE_RETURNED, rc, 0);
     kin__record_finish(record, word, rc == 0 ? KIN__TASK_DONE : KIN__TASK_FAILED);
 }
@@ -129,9 +140,14 @@ static int run_item(kin_result *record)
     return record->range(kin__record_argument(record), out, 1, &progress);
 }
 
-static void run(kin_result *record, uint64_t word, struct kin__worker *worker, kin_reply *reply)
+static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply)
 {
-    if (!kin__function_known(record)) {
+    uint64_t word = atomic_load_explicit(&record->state, memory_order_relaxed);
+    kin_pool *pool = record->pool;
+    bool heavy = record->weight > 1;
+    if ((word & KIN__TASK_CANCELLED) != 0) {
+        kin__record_finish(record, word, KIN__TASK_FAILED);
+    } else if (!kin__function_known(record)) {
         kin__record_fail(record, word, KIN_CAUSE_FUNCTION, 0, 0);
         if (record->map != NULL) kin__map_refuse(record);
         kin__record_finish(record, word, record->map != NULL ? KIN__TASK_DONE : KIN__TASK_FAILED);
@@ -144,6 +160,18 @@ static void run(kin_result *record, uint64_t word, struct kin__worker *worker, k
     atomic_store_explicit(&worker->tasks, atomic_load_explicit(&worker->tasks, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     atomic_store(&worker->current, NULL);
+    if (heavy) kin__schedule_refresh(pool);
+}
+
+long kin_task_need(size_t index, const void **out)
+{
+    kin_pool *pool = kin__own_pool();
+    if (out == NULL || pool == NULL) return -EINVAL;
+    kin_result *record = atomic_load(&kin__worker_here(pool)->current);
+    struct kin__needs *needs = record != NULL ? kin__needs_of(record) : NULL;
+    if (needs == NULL || index >= needs->count) return KIN_EINDEX;
+    *out = kin__record_reply(needs->edge[index].need);
+    return (long)needs->edge[index].need->reply_size;
 }
 
 /* The supervisor may have left a task of our predecessor for us to begin with; it is claimed. */
@@ -152,41 +180,94 @@ static void run_inherited(struct kin__worker *worker, kin_reply *reply)
     kin_result *record = atomic_load(&worker->current);
     if (record == NULL) return;
     if (record->timeout_ns != 0) atomic_store(&worker->started, kin__os_clock());
-    run(record, atomic_load(&record->state), worker, reply);
+    run(record, worker, reply);
+}
+
+/* ---- what comes next ------------------------------------------------------------------------------- */
+
+/* One round by schedule.c: takes a task, or sleeps.  1: *record is claimed; 0: look again; or
+ * an error of kin_queue_get. */
+static long take_scheduled(struct claimant *claimant, struct kin__queue_claim *by, kin_result **record)
+{
+    kin_pool *pool = claimant->pool;
+    kin_deadline until;
+    long rc = KIN_EMPTY;
+    uint32_t seen = kin__event_prepare(&pool->tasks->items);
+    enum kin__pick pick = kin__schedule_pick(pool, claimant->index, record, &until);
+    if (pick == KIN__PICK_QUEUE) {
+        const struct kin__queue_claim now = {.claim = by->claim, .context = by->context};
+        claimant->admitted = true;
+        rc = kin__queue_get_claim(pool->tasks, record, sizeof *record, KIN_NOW, &now);
+        claimant->admitted = false;
+        kin__schedule_took(pool, claimant->index, rc >= 0);
+        if (rc == KIN_ECLOSED && atomic_load(&pool->listed) != 0) rc = KIN_EMPTY;
+    }
+    if (pick != KIN__PICK_TASK && rc == KIN_EMPTY && atomic_load(&claimant->worker->retire) == 0)
+        kin__event_sleep(&pool->tasks->items, seen, until);
+    kin__event_done(&pool->tasks->items);
+    if (pick == KIN__PICK_TASK || rc >= 0) return 1;
+    return rc == KIN_EMPTY ? 0 : rc;
+}
+
+/* 1: *record is claimed; 0: look again; or an error of kin_queue_get. */
+static long take(struct claimant *claimant, struct kin__queue_claim *by, kin_result **record)
+{
+    if (atomic_load_explicit(by->interrupt, memory_order_relaxed) != 0)
+        return take_scheduled(claimant, by, record);
+    long rc = kin__queue_get_claim(claimant->pool->tasks, record, sizeof *record, KIN_FOREVER, by);
+    if (rc >= 0) return 1;
+    if (rc == KIN_ECLOSED && atomic_load(&claimant->pool->listed) != 0)
+        return take_scheduled(claimant, by, record);
+    return rc == -EINTR ? 0 : rc;
+}
+
+/* Is this worker to begin nothing any more? */
+static bool must_end(kin_pool *pool, struct kin__worker *worker)
+{
+    /* Seq_cst, after the end of the last task: pairs with condemn in supervisor.c. */
+    if (atomic_load(&worker->condemned) != NULL) return true;
+    if (atomic_load_explicit(&worker->retire, memory_order_relaxed) != 0) return true;
+    if (pool->tasks_per_worker != 0 && atomic_load(&worker->tasks) >= pool->tasks_per_worker) return true;
+    return pool->memory_per_worker != 0 && kin__os_memory_resident() > pool->memory_per_worker;
+}
+
+static int initialize(kin_pool *pool)
+{
+    int rc = pool->initializer != NULL ? pool->initializer(pool->context) : 0;
+    if (rc == 0) return 0;
+    pool->open_failure.cause = KIN_CAUSE_RETURNED;
+    pool->open_failure.code = rc;
+    return KIN__WORKER_INITIALIZER;
 }
 
 int kin__worker_main(kin_pool *pool, unsigned index)
 {
     struct kin__worker *worker = kin__pool_worker(pool, index);
     struct claimant claimant = {.pool = pool, .worker = worker, .index = index};
+    struct kin__queue_claim by = {.claim = claim, .context = &claimant, .interrupt = &pool->attention};
     kin_reply reply = {0};
     kin_result *record;
     kin__os_interrupt_ignore();
     if (kin__enter() < 0) return KIN__WORKER_NO_FAMILY;
+    kin__own_set(pool, index);
     /* The supervisor writes them too, but may not have come to it yet, or die before. */
     worker->since = kin__os_boot_clock();
     atomic_store(&worker->pid, kin__os_pid());
-    if (pool->initializer != NULL) {
-        int rc = pool->initializer(pool->context);
-        if (rc != 0) {
-            pool->open_failure.cause = KIN_CAUSE_RETURNED;
-            pool->open_failure.code = rc;
-            return KIN__WORKER_INITIALIZER;
-        }
-    }
+    int rc = initialize(pool);
+    if (rc != 0) return rc;
     atomic_store(&worker->state, KIN__WORKER_READY);
     if (kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
     run_inherited(worker, &reply);
     /* Nothing says yet that a task comes soon, and the others who start want the processor. */
     kin__watch_expect(false);
     bool first = true;
-    for (;;) {
-        if (pool->tasks_per_worker != 0 && atomic_load(&worker->tasks) >= pool->tasks_per_worker)
-            return KIN__WORKER_RECYCLE;
-        long rc = kin__queue_get_claim(pool->tasks, &record, sizeof record, KIN_FOREVER, claim, &claimant);
-        if (rc < 0) return rc == KIN_ECLOSED ? 0 : KIN__WORKER_NO_QUEUE;
+    while (!must_end(pool, worker)) {
+        long taken = take(&claimant, &by, &record);
+        if (taken < 0) return taken == KIN_ECLOSED ? 0 : KIN__WORKER_NO_QUEUE;
+        if (taken == 0) continue;
         if (first) kin__watch_expect(true);
         first = false;
-        run(record, claimant.word, worker, &reply);
+        run(record, worker, &reply);
     }
+    return KIN__WORKER_RECYCLE;
 }

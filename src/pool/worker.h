@@ -1,4 +1,6 @@
-/* worker.h: how a worker process says why it ends.  Any other exit is the task's doing. */
+/* worker.h: what is known of the worker that this process may be.
+ *
+ * How it says why it ends: any other exit is the task's doing. */
 #ifndef KIN_POOL_WORKER_H
 #define KIN_POOL_WORKER_H
 
@@ -8,5 +10,12 @@ enum {
     KIN__WORKER_NO_FAMILY = 242, /* it could not join: no memory, no slot */
     KIN__WORKER_NO_QUEUE = 243
 };
+
+struct kin_pool;
+
+/* From here on this process is that worker; own.c. */
+void kin__own_set(struct kin_pool *pool, unsigned index);
+/* The pool whose worker this process is, or NULL. */
+struct kin_pool *kin__own_pool(void);
 
 #endif

@@ -74,19 +74,20 @@ static void produce(void *context, unsigned index)
 }
 
 /* Inside the queue, before the message counts as taken: the account is exact. */
-static bool see(const void *bytes, size_t size, void *context)
+static enum kin__claim see(const void *bytes, size_t size, void *context)
 {
     struct world *world = context;
     const struct message *message = bytes;
     CHECK_EQ(size, 16 + message->size);
     ledger_see(world->ledger, message->producer, message->number, true);
-    return true;
+    return KIN__CLAIM_TAKE;
 }
 
 static bool get_one(struct world *world, kin_deadline deadline)
 {
     static struct message message;
-    long size = kin__queue_get_claim(world->queue, &message, sizeof message, deadline, see, world);
+    const struct kin__queue_claim by = {.claim = see, .context = world};
+    long size = kin__queue_get_claim(world->queue, &message, sizeof message, deadline, &by);
     if (size == KIN_EMPTY) return false;
     CHECK_EQ(size, 16 + message.size);
     for (uint32_t i = 0; i < message.size; i++) CHECK_EQ(message.bytes[i], pattern(message.number, i));

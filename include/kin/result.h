@@ -1,0 +1,111 @@
+/* kin/result.h: what becomes of a task: waiting for it, what it returned, how it failed.
+ *
+ *     kin_result *result;
+ *     kin_pool_submit(pool, &result, KIN_FN(square), &in, sizeof in, KIN_FOREVER, NULL);
+ *     …
+ *     if (kin_result_get(result, &out, sizeof out, kin_in_s(5)) == KIN_EFAILED) …
+ *     kin_result_close(result);
+ */
+#ifndef KIN_RESULT_H
+#define KIN_RESULT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kin/time.h>
+
+KIN_BEGIN
+
+/* In family memory: any process of the family may use it. */
+typedef struct kin_result kin_result;
+
+/* kin_result_wait waits until the task is done, well or not, or until `deadline`.
+ * Errors: -ETIMEDOUT, KIN_EBROKEN (the supervisor died), -EINVAL (NULL), KIN_EFOREIGN,
+ * KIN_ECLOSED (the result was closed), -EDEADLK (called by a task of the pool, and too many of them
+ * wait). */
+KIN_API int kin_result_wait(kin_result *result, kin_deadline deadline);
+
+/* kin_result_get waits like kin_result_wait, copies what the task returned to `out` and
+ * returns its size in bytes.  It may be called again.
+ * Errors: KIN_EFAILED (kin_result_failure tells how), KIN_ETOOSMALL (kin_needed_size tells
+ * the size), and those of kin_result_wait. */
+KIN_API long kin_result_get(kin_result *result, void *out, size_t capacity, kin_deadline deadline);
+
+/* kin_result_view stores in `*out` the address of what the task returned, in family memory
+ * and valid until the result is closed, and returns its size.  Does not wait.
+ * Errors: KIN_ENOTREADY, KIN_EFAILED, KIN_EBROKEN, -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+KIN_API long kin_result_view(kin_result *result, const void **out);
+
+/* kin_result_ready returns 1 when the task is done, well or not; kin_result_successful
+ * returns 1 when it was done well.  Do not wait.
+ * Errors: KIN_ENOTREADY (successful only), KIN_EBROKEN, -EINVAL (NULL), KIN_EFOREIGN,
+ * KIN_ECLOSED. */
+KIN_API int kin_result_ready(kin_result *result);
+KIN_API int kin_result_successful(kin_result *result);
+
+/* kin_result_cancel ends a task: one that was not begun is not run, one that runs ends with its
+ * worker, which is replaced.  The result completes with the failure KIN_CAUSE_CANCELLED, at once or
+ * when the worker has ended; no other task notices.  Cancelling again does nothing.  Does not wait.
+ * Errors: KIN_EOVER (the task was over before), KIN_EBROKEN, -EINVAL (NULL), KIN_EFOREIGN,
+ * KIN_ECLOSED. */
+KIN_API int kin_result_cancel(kin_result *result);
+
+/* kin_result_close frees the result.  A task that is not done goes on, its outcome is
+ * dropped.  NULL is allowed.  Errors: KIN_EFOREIGN, KIN_ECLOSED (closed before). */
+KIN_API int kin_result_close(kin_result *result);
+
+enum kin_cause {
+    KIN_CAUSE_NONE = 0,
+    KIN_CAUSE_RETURNED = 1,      /* the function returned `code` */
+    KIN_CAUSE_EXITED = 2,        /* the worker exited with `code` in the middle of the task */
+    KIN_CAUSE_SIGNALED = 3,      /* the worker was killed by `signal` */
+    KIN_CAUSE_TIMEOUT = 4,       /* it ran longer than its timeout */
+    KIN_CAUSE_TERMINATED = 5,    /* the pool was terminated */
+    KIN_CAUSE_OUT_OF_MEMORY = 6, /* the worker was killed by the kernel for want of memory */
+    KIN_CAUSE_FUNCTION = 7,      /* the worker has no such function: its library was loaded later */
+    KIN_CAUSE_SUPERVISOR = 8,    /* the supervisor died */
+    KIN_CAUSE_CANCELLED = 9,     /* kin_result_cancel */
+    KIN_CAUSE_NEED = 10          /* a task that it needs has failed */
+};
+
+typedef struct kin_failure {
+    enum kin_cause cause;
+    int code;
+    int signal;
+    uint64_t task;     /* number of the task; of a map: index of the item */
+    char function[64]; /* its name */
+    unsigned worker;   /* number of the worker, from 0 */
+    int worker_pid;
+    unsigned attempt;  /* which attempt this was, from 1 */
+    unsigned attempts; /* how many it could have had */
+    int64_t user_ns;   /* of the worker that died: processor time and memory */
+    int64_t system_ns;
+    int64_t max_rss;
+} kin_failure;
+
+/* kin_result_failure fills `*failure` with how the task failed.  Does not wait.
+ * Errors: KIN_ENOTREADY, -EINVAL (NULL, or the task was done well), KIN_EFOREIGN,
+ * KIN_ECLOSED. */
+KIN_API int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t size);
+static inline int kin_result_failure(kin_result *result, kin_failure *failure)
+{
+    return kin_result_failure_sized(result, failure, sizeof(kin_failure));
+}
+
+/* kin_result_failure_chain fills `chain` with how the task failed, then how what it needed failed, and
+ * so on, at most `limit` of them, and returns how many there are.  Does not wait.
+ * Errors: those of kin_result_failure. */
+KIN_API long kin_result_failure_chain_sized(kin_result *result, kin_failure *chain, size_t limit,
+                                            size_t size);
+static inline long kin_result_failure_chain(kin_result *result, kin_failure *chain, size_t limit)
+{
+    return kin_result_failure_chain_sized(result, chain, limit, sizeof(kin_failure));
+}
+
+/* kin_failure_text writes a failure as one line, such as "task 17 (resize) on worker 3 (pid
+ * 4711): killed by SIGSEGV, attempt 2 of 2, 41 MB", and returns the length it would have, like
+ * snprintf.  Does not block.  Errors: -EINVAL (NULL). */
+KIN_API int kin_failure_text(const kin_failure *failure, char *text, size_t size);
+
+KIN_END
+#endif

@@ -1,0 +1,133 @@
+/* control.c: a pool that runs is paused, slowed down, resized, drained and looked at. */
+#include <errno.h>
+#include <string.h>
+
+#include <kin/error.h>
+
+#include "ipc/queue.h"
+#include "os/os.h"
+#include "pool/schedule.h"
+
+static int check_running(kin_pool *pool)
+{
+    int rc = kin__pool_check(pool);
+    return rc < 0 ? rc : kin__pool_accepts(pool);
+}
+
+int kin_pool_pause(kin_pool *pool)
+{
+    int rc = check_running(pool);
+    if (rc == 0) kin__schedule_pause(pool, true);
+    return rc;
+}
+
+int kin_pool_resume(kin_pool *pool)
+{
+    int rc = check_running(pool);
+    if (rc == 0) kin__schedule_pause(pool, false);
+    return rc;
+}
+
+int kin_pool_limit_rate(kin_pool *pool, int64_t interval_ns)
+{
+    int rc = check_running(pool);
+    if (rc == 0 && interval_ns < 0) rc = -EINVAL;
+    if (rc == 0) kin__schedule_rate(pool, interval_ns);
+    return rc;
+}
+
+int kin_pool_resize(kin_pool *pool, unsigned workers)
+{
+    int rc = check_running(pool);
+    if (rc < 0) return rc;
+    if (workers == 0 || workers > KIN__WORKERS_MOST) return -EINVAL;
+    /* CRASH: this one store is all; the supervisor looks within a tenth of a second. */
+    atomic_store(&pool->workers, workers);
+    kin__supervisor_wake(pool);
+    kin__queue_wake(pool->tasks, INT32_MAX); /* a task may have another home, a heavy one have room */
+    return 0;
+}
+
+/* ---- draining --------------------------------------------------------------------------------------- */
+
+struct counts {
+    uint64_t done, failed, retried;
+    unsigned alive, running, blocked;
+};
+
+static struct counts count(kin_pool *pool)
+{
+    struct counts counts = {.done = atomic_load(&pool->done), .failed = atomic_load(&pool->failed)};
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
+        struct kin__worker *worker = kin__pool_worker(pool, i);
+        counts.done += atomic_load(&worker->done);
+        counts.failed += atomic_load(&worker->failed);
+        counts.retried += atomic_load(&worker->retried);
+        if (atomic_load(&worker->pid) == 0) continue;
+        counts.alive++;
+        counts.running += atomic_load(&worker->current) != NULL;
+        counts.blocked += atomic_load(&worker->blocked) != 0;
+    }
+    return counts;
+}
+
+static bool is_drained(void *context)
+{
+    kin_pool *pool = context;
+    uint64_t submitted = atomic_load(&pool->submitted);
+    struct counts counts = count(pool);
+    return counts.done + counts.failed >= submitted || atomic_load(&pool->state) >= KIN__POOL_ENDED;
+}
+
+int kin_pool_drain(kin_pool *pool, kin_deadline deadline)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (kin__worker_here(pool) != NULL) return -EDEADLK;
+    /* CRASH: counted for ever: then the end of a task looks for sleepers that there are not. */
+    atomic_fetch_add(&pool->drainers, 1);
+    rc = kin__event_await(&pool->changed, is_drained, pool, deadline);
+    atomic_fetch_sub(&pool->drainers, 1);
+    return rc == 0 && atomic_load(&pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : rc;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------ */
+
+int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (status == NULL) return -EINVAL;
+    struct counts counts = count(pool);
+    kin_pool_status now = {
+        .workers = kin__pool_size(pool),
+        .alive = counts.alive,
+        .supervisor_pid = atomic_load(&pool->supervisor_pid),
+        .submitted = atomic_load(&pool->submitted),
+        .done = counts.done,
+        .failed = counts.failed,
+        .deaths = atomic_load(&pool->deaths),
+        .queued = (size_t)kin_queue_qsize(pool->tasks) + atomic_load(&pool->listed),
+        .running = counts.running,
+        .blocked = counts.blocked,
+        .retried = counts.retried,
+        .paused = (atomic_load(&pool->attention) & KIN__ATTENTION_PAUSED) != 0,
+    };
+    memcpy(status, &now, size < sizeof now ? size : sizeof now);
+    return 0;
+}
+
+long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (pids == NULL && limit > 0) return -EINVAL;
+    long count = 0;
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
+        int pid = atomic_load(&kin__pool_worker(pool, i)->pid);
+        if (pid == 0) continue;
+        if ((size_t)count < limit) pids[count] = pid;
+        count++;
+    }
+    return count;
+}

@@ -1,0 +1,183 @@
+/* test_pool_repeat.c: repetition after errors and deaths, tasks that wait for tasks of their own pool,
+ * and what a worker keeps. */
+#define _GNU_SOURCE
+#include "pool_board.h"
+
+/* ---- repetition --------------------------------------------------------------------------------------------- */
+
+static int fail_at_first(const struct order *order, int *out)
+{
+    *out = ++order->board->count;
+    if (*out == 2) kill(getpid(), SIGKILL);
+    return *out < order->number ? 7 : 0;
+}
+KIN_MAP(fail_at_first, struct order, int)
+
+TEST(errors_and_deaths_are_counted_apart)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(1);
+    struct board *board = make_board();
+    /* Error, death, error, success. */
+    kin_task_options options = {.retries = 1, .retries_error = 2, .backoff_ns = 3000000};
+    double start = test_seconds();
+    CHECK_EQ(value(submit(pool, KIN_FN(fail_at_first), board, 4, &options)), 4);
+    CHECK_GE(test_seconds() - start, 0.012);
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(pool, &status));
+    CHECK_EQ(status.retried, 2);
+    CHECK_EQ(status.deaths, 1);
+    board->count = 0;
+    options.retries = -1;
+    kin_result *result = submit(pool, KIN_FN(fail_at_first), board, 4, &options);
+    CHECK_EQ(failure_of(result).cause, KIN_CAUSE_SIGNALED);
+    CHECK_OK(kin_result_close(result));
+    board->count = 2;
+    options.retries_error = 1;
+    result = submit(pool, KIN_FN(fail_at_first), board, 9, &options);
+    kin_failure failure = failure_of(result);
+    CHECK_EQ(failure.cause, KIN_CAUSE_RETURNED);
+    CHECK_EQ(failure.attempt, 2);
+    CHECK_OK(kin_result_close(result));
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+/* ---- tasks of the pool that use it ------------------------------------------------------------------------- */
+
+static int fibonacci(const struct order *order, int *out)
+{
+    *out = order->number;
+    if (order->number < 2) return 0;
+    kin_result *part[2];
+    for (int i = 0; i < 2; i++) {
+        struct order smaller = {order->board, order->number - 1 - i};
+        extern const kin_function *const fibonacci_function;
+        int rc = kin_pool_submit(kin_worker_pool(), &part[i], fibonacci_function, &smaller, sizeof smaller,
+                                 kin_in_s(30), NULL);
+        if (rc < 0) return rc;
+    }
+    *out = 0;
+    for (int i = 0; i < 2; i++) {
+        int number = 0;
+        long rc = kin_result_get(part[i], &number, sizeof number, kin_in_s(30));
+        if (rc < 0) return (int)rc;
+        kin_result_close(part[i]);
+        *out += number;
+    }
+    return 0;
+}
+KIN_MAP(fibonacci, struct order, int)
+extern const kin_function *const fibonacci_function;
+const kin_function *const fibonacci_function = KIN_FN(fibonacci);
+
+TEST(tasks_may_wait_for_tasks_of_their_pool)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(1);
+    struct board *board = make_board();
+    CHECK_EQ(value(submit(pool, KIN_FN(fibonacci), board, 7, NULL)), 13);
+    kin_pool_status status;
+    test_until(kin_pool_stats(pool, &status) == 0 && status.alive == 1);
+    CHECK_EQ(status.deaths, 0);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+static int without_end(const struct order *order, int *out)
+{
+    extern const kin_function *const without_end_function;
+    kin_result *next = NULL;
+    int rc = kin_pool_submit(kin_worker_pool(), &next, without_end_function, order, sizeof *order,
+                             KIN_FOREVER, NULL);
+    if (rc == 0) rc = kin_result_wait(next, KIN_FOREVER);
+    if (rc == -EDEADLK) order->board->count++;
+    *out = rc;
+    return 0;
+}
+KIN_MAP(without_end, struct order, int)
+extern const kin_function *const without_end_function;
+const kin_function *const without_end_function = KIN_FN(without_end);
+
+TEST(a_fork_bomb_of_tasks_is_stopped)
+{
+    kin_pool *pool = open_pool(1);
+    struct board *board = make_board();
+    CHECK_OK(kin_result_wait(submit(pool, KIN_FN(without_end), board, 0, NULL), kin_in_s(60)));
+    CHECK_GE(board->count, 1);
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_free(board));
+}
+
+/* ---- workers ---------------------------------------------------------------------------------------------------- */
+
+static int set_up(void *context)
+{
+    static int state;
+    state = *(int *)context * 2;
+    kin_worker_set_state(&state);
+    return state == 0 ? 3 : 0;
+}
+
+static int use_state(const struct order *order, int *out)
+{
+    *out = *(int *)kin_worker_state() + order->number + kin_worker_number();
+    return kin_worker_pool() == order->board->pool ? 0 : 1;
+}
+KIN_MAP(use_state, struct order, int)
+
+TEST(a_worker_has_state_of_its_own)
+{
+    int context = 50;
+    kin_pool *pool = NULL;
+    struct board *board = make_board();
+    kin_pool_options options = {.workers = 1, .initializer = set_up, .context = &context};
+    CHECK_OK(kin_pool_open(&pool, &options));
+    board->pool = pool;
+    CHECK_EQ(value(submit(pool, KIN_FN(use_state), board, 1, NULL)), 101);
+    CHECK(kin_worker_state() == NULL);
+    CHECK(kin_worker_pool() == NULL);
+    CHECK_RC(kin_worker_number(), -1);
+    const void *out;
+    CHECK_RC(kin_task_need(0, &out), -EINVAL);
+    end_pool(pool);
+    /* Its failure fails the opening, and says how. */
+    kin_failure failure = {0};
+    context = 0;
+    options.failure = &failure;
+    CHECK_RC(kin_pool_open(&pool, &options), KIN_EINITIALIZER);
+    CHECK_EQ(failure.cause, KIN_CAUSE_RETURNED);
+    CHECK_EQ(failure.code, 3);
+    CHECK_OK(kin_free(board));
+}
+
+static int leak(const struct order *order, int *out)
+{
+    char *memory = malloc(8 << 20);
+    if (memory != NULL) memset(memory, order->number, 8 << 20);
+    *out = getpid();
+    return memory == NULL || memory[12345] != (char)order->number;
+}
+KIN_MAP(leak, struct order, int)
+
+TEST(a_worker_that_grows_is_replaced)
+{
+    kin_pool *pool = NULL;
+    struct board *board = make_board();
+    kin_pool_options options = {.workers = 1, .memory_per_worker = 512u << 20};
+    CHECK_OK(kin_pool_open(&pool, &options));
+    int first = value(submit(pool, KIN_FN(leak), board, 1, NULL));
+    CHECK_EQ(value(submit(pool, KIN_FN(leak), board, 1, NULL)), first);
+    end_pool(pool);
+    options.memory_per_worker = 8 << 20;
+    CHECK_OK(kin_pool_open(&pool, &options));
+    first = value(submit(pool, KIN_FN(leak), board, 1, NULL));
+    CHECK_NE(value(submit(pool, KIN_FN(leak), board, 1, NULL)), first);
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(pool, &status));
+    CHECK_EQ(status.deaths, 0);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+}
