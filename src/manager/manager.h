@@ -2,9 +2,44 @@
 #ifndef KIN_MANAGER_MANAGER_H
 #define KIN_MANAGER_MANAGER_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include <kin/manager.h>
+#include <kin/process.h>
 
 #include "manager/client.h"
+#include "manager/turn.h"
+#include "manager/wire.h"
+#include "os/network.h"
+
+struct kin__line {
+    struct kin__client client;
+    int pid; /* whose it is */
+    _Atomic bool used;
+    struct kin__line *next;
+};
+
+struct kin_manager {
+    char address[ADDRESS_SIZE];
+    uint8_t *key;
+    size_t key_size;
+    _Atomic bool kin;                   /* the server is kin's */
+    kin_process *server;                /* NULL: not started by this handle */
+    int starter;                        /* the process that started it */
+    struct kin__address socket_address; /* of that server */
+    uint64_t socket_file;               /* see kin__os_socket_file; 0: none */
+    pthread_key_t thread;
+    _Atomic(struct kin__line *) lines; /* of threads; grows only, those that are not used are used again */
+    struct kin__line control;
+    struct kin__turn control_turn; /* for one short call at a time */
+};
+
+/* A handle that is not connected; connecting its control line; freeing it, whatever became of its
+ * server. */
+int kin__manager_make(kin_manager **made, const char *address, const void *key, size_t key_size);
+int kin__manager_connect(kin_manager *manager, kin_deadline deadline);
+void kin__manager_free(kin_manager *manager);
 
 /* A call of an object, over the calling thread's connection; a call of the server.  `arguments` are
  * used up; `result` is None after an error.  Errors: see kin_proxy_call. */

@@ -28,6 +28,7 @@
 
 #include "base/links.h"
 #include "manager/buffer.h"
+#include "manager/wire.h"
 #include "os/network.h"
 
 struct kin__server;
@@ -157,8 +158,7 @@ struct kin__call {
 
 /* ---- the server -------------------------------------------------------------------------------- */
 
-#define KIN__ADDRESS_SIZE 256
-#define KIN__SCRATCH      ((size_t)64 * 1024)
+#define KIN__SCRATCH ((size_t)64 * 1024)
 
 struct kin__server {
     uv_loop_t loop;

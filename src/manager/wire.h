@@ -10,6 +10,9 @@
 
 #include "manager/buffer.h"
 
+/* Room for an address as text. */
+#define KIN__ADDRESS_SIZE 256
+
 /* The kinds of answers. */
 #define KIN__ANSWER_RETURN         "#RETURN"
 #define KIN__ANSWER_ERROR          "#ERROR"

@@ -1,0 +1,126 @@
+/* start.c: servers that a program starts: in a child, or in itself; and their ends. */
+#include <errno.h>
+#include <string.h>
+
+#include <kin/process.h>
+
+#include "manager/manager.h"
+#include "manager/server.h"
+#include "os/os.h"
+
+#define KEY_SIZE 32
+
+/* How long a server may take that has just been started, or is to end at once. */
+#define START_SECONDS 10
+#define END_SECONDS   1
+
+/* ---- starting ------------------------------------------------------------------------------------------ */
+
+static int serve(void *of_server)
+{
+    struct kin__server *server = of_server;
+    /* Ctrl-C at the terminal is for the program that started it. */
+    kin__os_interrupt_ignore();
+    int rc = kin__server_run(server);
+    kin__server_close(server, true);
+    return rc < 0;
+}
+
+static int start_server(kin_manager *manager, struct kin__server *server)
+{
+    int rc = kin_process_start(&manager->server, serve, server,
+                               &(kin_process_options){.name = "Manager", .daemon = true});
+    if (rc < 0) return rc;
+    manager->starter = kin__os_pid();
+    manager->socket_address = server->socket_address;
+    manager->socket_file = server->socket_file;
+    return kin__manager_connect(manager, kin_in_s(START_SECONDS));
+}
+
+/* Waits for the server that this process has started, and ends it at the deadline. */
+static int await_server(kin_manager *manager, kin_deadline deadline)
+{
+    int rc = kin_process_join(manager->server, deadline);
+    if (rc < 0) {
+        kin_process_kill(manager->server);
+        /* Not by waiting for its descriptor: that may be what has failed. */
+        while (kin_process_is_alive(manager->server) == 1) kin__os_sleep_until(kin_in_ms(1));
+    }
+    /* A server that was killed leaves the file of its socket behind. */
+    if (manager->socket_file != 0) kin__os_socket_file_remove(&manager->socket_address, manager->socket_file);
+    kin_process_close(manager->server);
+    manager->server = NULL;
+    return rc;
+}
+
+static void complete(kin_manager_options *given, const kin_manager_options *options, size_t size)
+{
+    *given = (kin_manager_options){0};
+    if (options != NULL) memcpy(given, options, size < sizeof *given ? size : sizeof *given);
+}
+
+int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size)
+{
+    kin_manager_options given;
+    struct kin__server *server;
+    kin_manager *made;
+    uint8_t key[KEY_SIZE];
+    int rc = manager != NULL ? 0 : -EINVAL;
+    complete(&given, options, size);
+    if (rc == 0 && given.key == NULL && given.key_size == 0) {
+        rc = kin__os_random(key, sizeof key);
+        given.key = key;
+        given.key_size = sizeof key;
+    }
+    given.end_by_signal = true;
+    given.ready = NULL;
+    if (rc == 0) rc = kin__server_open(&server, &given);
+    if (rc < 0) return rc;
+    rc = kin__manager_make(&made, kin__server_address(server), given.key, given.key_size);
+    if (rc == 0) {
+        rc = start_server(made, server);
+        if (rc < 0) {
+            /* Whatever it does, nobody can reach it. */
+            if (made->server != NULL) await_server(made, KIN_NOW);
+            kin__manager_free(made);
+        }
+    }
+    /* This process's copy; one that has started does not remove the file of the other's socket. */
+    kin__server_close(server, rc < 0);
+    if (rc == 0) *manager = made;
+    return rc;
+}
+
+int kin_manager_serve_sized(const kin_manager_options *options, size_t size)
+{
+    kin_manager_options given;
+    struct kin__server *server;
+    complete(&given, options, size);
+    int rc = kin__server_open(&server, &given);
+    if (rc < 0) return rc;
+    rc = kin__server_run(server);
+    kin__server_close(server, true);
+    return rc;
+}
+
+/* ---- ending -------------------------------------------------------------------------------------------- */
+
+int kin_manager_shutdown(kin_manager *manager, kin_deadline deadline)
+{
+    kin_value result;
+    if (manager == NULL) return -EINVAL;
+    int rc = kin__manager_server_call(manager, "shutdown", (struct kin__arguments){0}, &result, deadline);
+    kin_value_clear(&result);
+    if (manager->server == NULL || manager->starter != kin__os_pid()) return rc;
+    return await_server(manager, deadline);
+}
+
+int kin_manager_close(kin_manager *manager)
+{
+    if (manager == NULL) return 0;
+    int rc = 0;
+    if (manager->server != NULL && manager->starter == kin__os_pid())
+        rc = kin_manager_shutdown(manager, kin_in_s(END_SECONDS));
+    kin__manager_free(manager);
+    return rc == -ETIMEDOUT ? 0 : rc;
+}
