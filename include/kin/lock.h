@@ -28,6 +28,11 @@ typedef struct kin_lock_options {
      * kin_lock_mark_repaired before it releases it.  If it does not, the lock is unusable, and
      * acquiring it fails with KIN_EUNREPAIRED for all that follow. */
     bool strict;
+    /* A lock of a manager (kin/manager.h) instead: where that listens. */
+    const char *address;
+    const void *key; /* what the manager wants its clients to know */
+    size_t key_size;
+    const char *name; /* what the manager calls the lock; NULL: "Lock", a new one */
 } kin_lock_options;
 
 /* kin_lock_open makes a lock that nobody holds and stores it in `*lock`.  Whoever opened it,
@@ -35,7 +40,10 @@ typedef struct kin_lock_options {
  * Errors: -EINVAL (NULL), -ENOMEM, and those of kin_family_open. */
 KIN_API int kin_lock_open(kin_lock **lock);
 
-/* kin_lock_open_with is kin_lock_open with options, which may be NULL. */
+/* kin_lock_open_with is kin_lock_open with options, which may be NULL.  With an address it is a lock of a
+ * manager, and used by the same calls, but kin_lock_owner, kin_lock_last_death and
+ * kin_lock_mark_repaired, which fail with -EOPNOTSUPP.  Errors, besides those: of kin_manager_connect,
+ * KIN_EREMOTE (the manager has no such type or name); and in every call those of kin_proxy_call. */
 KIN_API int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, size_t size);
 static inline int kin_lock_open_with(kin_lock **lock, const kin_lock_options *options)
 {

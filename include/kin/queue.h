@@ -30,12 +30,22 @@ typedef struct kin_queue_options {
         max_bytes; /* bytes it holds at most; 0: 64 MiB.  A message counts its size, rounded up to 8, and 8 to
                          16 more.  One larger than all is let in when the queue is empty. */
     int joinable;  /* not 0: messages are tasks; see kin_queue_task_done */
+    /* A queue of a manager (kin/manager.h) instead: where that listens.  The options above are that
+     * queue's own then. */
+    const char *address;
+    const void *key; /* what the manager wants its clients to know */
+    size_t key_size;
+    const char *name; /* what the manager calls the queue; NULL: "Queue", a new one */
 } kin_queue_options;
 
 /* kin_queue_open makes an empty queue and stores it in `*queue`; `options` may be NULL.  Any
  * one process closes it.  Blocks and is safe like kin_alloc.
+ * With an address it is a queue of a manager, and used by the same calls, except kin_wait: its messages
+ * are what Python programs see as bytes.  One of another kind fails with KIN_EKIND, and is got next, by
+ * kin_queue_get_value.  Closing it leaves the manager's queue as it is.
  * Errors: -EINVAL (NULL, or a max_bytes beyond the region), -ENOMEM, KIN_EHELD, and those of
- * kin_family_open. */
+ * kin_family_open.  With an address: those of kin_manager_connect, KIN_EREMOTE (the manager has no such
+ * type or name); and in every call those of kin_proxy_call. */
 KIN_API int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size);
 static inline int kin_queue_open(kin_queue **queue, const kin_queue_options *options)
 {

@@ -14,6 +14,7 @@
 
 #include "ipc/queue.h"
 #include "memory/allocator.h"
+#include "memory/remote.h"
 
 /* SHARED, in a block of its own, one for each process slot.  Written under the head's latch, by the
  * process or by the reaper; read under it. */
@@ -81,7 +82,7 @@ static int enter(kin_queue *queue)
 int kin_queue_task_done(kin_queue *queue)
 {
     int rc = enter(queue);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_task_done(queue) : rc;
     void *outer = kin__touch(queue);
     rc = kin__stream_lock_head(&queue->stream, KIN_FOREVER);
     if (rc >= 0) {
@@ -120,7 +121,10 @@ static bool is_over(void *context)
 int kin_queue_join(kin_queue *queue, kin_deadline deadline)
 {
     struct joining joining = {.queue = queue, .deadline = deadline};
-    if (is_over(&joining)) return joining.rc < 0 ? joining.rc : 0;
+    if (is_over(&joining)) {
+        if (joining.rc < 0 && kin__is_remote(queue)) return kin__remote_join(queue, deadline);
+        return joining.rc < 0 ? joining.rc : 0;
+    }
     /* Without watching before: each look takes the latch that the workers want. */
     int rc = kin__event_sleep_for(&queue->finished, is_over, &joining, deadline);
     return rc < 0 || joining.rc > 0 ? rc : joining.rc;

@@ -16,6 +16,7 @@
 #include "ipc/stream.h"
 #include "memory/reap.h"
 #include "memory/region.h"
+#include "memory/remote.h"
 #include "memory/waitable.h"
 
 #define BYTES_DEFAULT ((uint64_t)64 << 20)
@@ -57,6 +58,9 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     int rc = kin__enter();
     if (rc < 0) return rc;
+    if (given.address != NULL)
+        return kin__remote_open((void **)queue, given.address, given.key, given.key_size,
+                                given.name != NULL ? given.name : "Queue");
     if (given.max_bytes > kin__family.size) return -EINVAL;
     kin_queue *made = kin__allocate_object(KIN__OBJECT_QUEUE, sizeof *made, &rc);
     if (made == NULL) return rc;
@@ -94,7 +98,8 @@ static int end(kin_queue *queue)
 int kin_queue_end(kin_queue *queue)
 {
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : end(queue);
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_end(queue) : rc;
+    return end(queue);
 }
 
 /* Takes the oldest message out and says in `draining` which block is to be freed; false when
@@ -144,7 +149,7 @@ int kin_queue_close(kin_queue *queue)
     struct kin__member *nobody = NULL;
     if (queue == NULL) return 0;
     int rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_close(queue) : rc;
     void *outer = kin__touch(queue);
     /* CRASH: from here the reaper goes on where we died (announce). */
     if (atomic_compare_exchange_strong(&queue->closer, &nobody, kin__self.member)) {
@@ -162,7 +167,8 @@ int kin_queue_close(kin_queue *queue)
 long kin_queue_qsize(kin_queue *queue)
 {
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : (long)kin__ends_items(&queue->stream.ends);
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_qsize(queue) : rc;
+    return (long)kin__ends_items(&queue->stream.ends);
 }
 
 int kin_queue_empty(kin_queue *queue)
@@ -176,7 +182,8 @@ int kin_queue_full(kin_queue *queue)
     struct kin__record byte = {.kind = KIN__RECORD_INLINE, .size = 1};
     bool by_bytes;
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : !kin__ends_have_room(&queue->stream.ends, kin__record_charge(&byte), &by_bytes);
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_full(queue) : rc;
+    return !kin__ends_have_room(&queue->stream.ends, kin__record_charge(&byte), &by_bytes);
 }
 
 /* ---- after a death ----------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "ipc/message.h"
 #include "ipc/queue.h"
 #include "memory/region.h"
+#include "memory/remote.h"
 
 /* What is waited for: a message, the end, or an interrupt. */
 struct waiting {
@@ -166,7 +167,8 @@ long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_d
 {
     struct taker taker = {.buffer = buffer, .capacity = capacity, .claim = claim};
     long rc = kin__queue_enter(queue);
-    if (__builtin_expect(rc < 0, 0)) return rc;
+    if (__builtin_expect(rc < 0, 0))
+        return kin__is_remote(queue) ? kin__remote_get(queue, buffer, capacity, deadline) : rc;
     if (buffer == NULL && capacity > 0) return -EINVAL;
     void *outer = kin__touch(queue);
     rc = take_copy(queue, &taker, deadline);
@@ -183,7 +185,7 @@ long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
 {
     struct taker taker = {.in_place = true};
     long rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_take(queue, message, deadline) : rc;
     if (message == NULL) return -EINVAL;
     void *outer = kin__touch(queue);
     rc = take(queue, &taker, deadline);

@@ -15,6 +15,7 @@
 #include "ipc/queue.h"
 #include "memory/allocator.h"
 #include "memory/region.h"
+#include "memory/remote.h"
 
 /* ---- waiting for room ------------------------------------------------------------------------ */
 
@@ -157,7 +158,8 @@ static int put_large(kin_queue *queue, const void *bytes, size_t size, kin_deadl
 int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadline deadline)
 {
     int rc = kin__queue_enter(queue);
-    if (__builtin_expect(rc < 0, 0)) return rc;
+    if (__builtin_expect(rc < 0, 0))
+        return kin__is_remote(queue) ? kin__remote_put(queue, message, size, deadline) : rc;
     if (message == NULL && size > 0) return -EINVAL;
     void *outer = kin__touch(queue);
     if (size <= KIN__INLINE_MOST) {
@@ -204,7 +206,7 @@ int kin_queue_reserve(kin_queue *queue, void **message, size_t size)
 {
     struct kin__message *made = NULL;
     int rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_reserve(queue, message, size) : rc;
     if (message == NULL) return -EINVAL;
     if (atomic_load(&queue->ended) != 0) return KIN_ECLOSED;
     rc = kin__message_make(&made, size);
@@ -216,7 +218,7 @@ int kin_queue_commit(kin_queue *queue, void *message, kin_deadline deadline)
 {
     struct kin__message *found = NULL;
     int rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_commit(queue, message, deadline) : rc;
     if (message == NULL) return -EINVAL;
     rc = kin__message_find(message, &found);
     if (rc < 0) return rc == KIN_EFOREIGN ? -EINVAL : rc;

@@ -21,7 +21,7 @@ struct kin__line {
 };
 
 struct kin_manager {
-    char address[ADDRESS_SIZE];
+    char address[KIN__ADDRESS_SIZE];
     uint8_t *key;
     size_t key_size;
     _Atomic bool kin;                   /* the server is kin's */
@@ -47,5 +47,14 @@ int kin__manager_call(kin_manager *manager, const char *ident, const char *metho
                       struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
 int kin__manager_server_call(kin_manager *manager, const char *method, struct kin__arguments arguments,
                              kin_value *result, kin_deadline deadline);
+
+/* Is the server kin's? */
+static inline bool kin__manager_is_kin(const kin_manager *manager)
+{
+    return atomic_load_explicit(&manager->kin, memory_order_relaxed);
+}
+
+/* As kin_queue_join. */
+int kin__proxy_join(kin_proxy *queue, kin_deadline deadline);
 
 #endif

@@ -232,3 +232,16 @@ int kin_proxy_release(kin_proxy *lock)
 {
     return kin_proxy_call(lock, "release", kin_value_none(), NULL, answer_by(KIN_NOW));
 }
+
+int kin__proxy_join(kin_proxy *queue, kin_deadline deadline)
+{
+    kin_value result, arguments = kin_value_none();
+    double seconds = seconds_left(deadline);
+    bool done = true;
+    /* Python's has no time-out: there the deadline costs the connection. */
+    if (seconds >= 0 && kin__manager_is_kin(queue->manager)) arguments = kin_value_build("(d)", seconds);
+    int rc = kin_proxy_call(queue, "join", arguments, &result, answer_by(deadline));
+    if (rc == 0 && kin_value_kind(&result) == KIN_VALUE_BOOL) done = kin_value_is_true(&result) == 1;
+    kin_value_clear(&result);
+    return rc < 0 ? rc : done ? 0 : -ETIMEDOUT;
+}

@@ -273,11 +273,20 @@ static enum kin__outcome queue_task_done(struct kin__call *call)
     return kin__return_none(call);
 }
 
+static void on_join_deadline(struct kin__session *session)
+{
+    kin__session_return(session, kin_value_bool(false));
+}
+
+/* With a time-out, which Python's has not, it returns False then. */
 static enum kin__outcome queue_join(struct kin__call *call)
 {
     struct queue *queue = queue_of(call->object);
+    double seconds;
+    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
     if (queue->unfinished == 0) return kin__return_none(call);
-    return kin__session_park(call, call->object, &queue->joiners, -1, NULL);
+    if (seconds == 0) return kin__return(call, kin_value_bool(false));
+    return kin__session_park(call, call->object, &queue->joiners, seconds, on_join_deadline);
 }
 
 static void raise_to_all(struct kin__links *list, const char *name)
@@ -332,7 +341,7 @@ static const struct kin__method methods[] = {
     {"full", queue_full, "", 0},
     {"get", queue_get, "block timeout", 0},
     {"get_nowait", queue_get_nowait, "", 0},
-    {"join", queue_join, "", 0},
+    {"join", queue_join, "timeout", 0},
     {"put", queue_put, "item block timeout", 1},
     {"put_nowait", queue_put_nowait, "item", 1},
     {"qsize", queue_qsize, "", 0},

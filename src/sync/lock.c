@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "memory/remote.h"
 #include "sync/mutex.h"
 
 #define MAGIC_LOCK 0x6b636f6c6e696b01ull
@@ -26,6 +27,9 @@ int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, s
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     int rc = kin__enter();
     if (rc < 0) return rc;
+    if (given.address != NULL)
+        return kin__remote_open((void **)lock, given.address, given.key, given.key_size,
+                                given.name != NULL ? given.name : "Lock");
     kin_lock *made = kin__allocate_object(KIN__OBJECT_LOCK, sizeof *made, &rc);
     if (made == NULL) return rc;
     kin__mutex_init(&made->mutex, (struct kin__mutex_plan){.strict = given.strict}, MAGIC_LOCK);
@@ -43,6 +47,7 @@ int kin_lock_close(kin_lock *lock)
 {
     if (lock == NULL) return 0;
     int rc = kin__mutex_enter(lock, MAGIC_LOCK);
+    if (rc < 0 && kin__is_remote(lock)) return kin__remote_close(lock);
     /* One inside another object is closed with that. */
     if (rc == 0 && kin__object_kind_of(lock) != KIN__OBJECT_LOCK) rc = -EPERM;
     if (rc == 0) rc = kin__mutex_shut(&lock->mutex, MAGIC_LOCK);
@@ -52,35 +57,41 @@ int kin_lock_close(kin_lock *lock)
 int kin_lock_acquire(kin_lock *lock, kin_deadline deadline)
 {
     int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    return __builtin_expect(rc < 0, 0) ? rc : kin__mutex_acquire(&lock->mutex, MAGIC_LOCK, deadline);
+    if (__builtin_expect(rc < 0, 0)) return kin__is_remote(lock) ? kin__remote_acquire(lock, deadline) : rc;
+    return kin__mutex_acquire(&lock->mutex, MAGIC_LOCK, deadline);
 }
 
 int kin_lock_release(kin_lock *lock)
 {
     int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    return __builtin_expect(rc < 0, 0) ? rc : kin__mutex_release(&lock->mutex);
+    if (__builtin_expect(rc < 0, 0)) return kin__is_remote(lock) ? kin__remote_release(lock) : rc;
+    return kin__mutex_release(&lock->mutex);
 }
 
 int kin_lock_locked(kin_lock *lock)
 {
     int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    return rc < 0 ? rc : (atomic_load(&lock->mutex.robust.point.word) & KIN__WORD_OWNER) != 0;
+    if (rc < 0) return kin__is_remote(lock) ? kin__remote_locked(lock) : rc;
+    return (atomic_load(&lock->mutex.robust.point.word) & KIN__WORD_OWNER) != 0;
 }
 
 int kin_lock_owner_sized(kin_lock *lock, kin_owner *owner, size_t size)
 {
     int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    return rc < 0 ? rc : kin__mutex_tell(&lock->mutex, kin__mutex_owner, owner, size);
+    if (rc < 0) return kin__is_remote(lock) ? -EOPNOTSUPP : rc;
+    return kin__mutex_tell(&lock->mutex, kin__mutex_owner, owner, size);
 }
 
 int kin_lock_last_death_sized(kin_lock *lock, kin_owner *dead, size_t size)
 {
     int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    return rc < 0 ? rc : kin__mutex_tell(&lock->mutex, kin__mutex_last_death, dead, size);
+    if (rc < 0) return kin__is_remote(lock) ? -EOPNOTSUPP : rc;
+    return kin__mutex_tell(&lock->mutex, kin__mutex_last_death, dead, size);
 }
 
 int kin_lock_mark_repaired(kin_lock *lock)
 {
     int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    return rc < 0 ? rc : kin__mutex_mark_repaired(&lock->mutex);
+    if (rc < 0) return kin__is_remote(lock) ? -EOPNOTSUPP : rc;
+    return kin__mutex_mark_repaired(&lock->mutex);
 }

@@ -1,0 +1,490 @@
+/* remote.c: queues and locks of a manager through the calls of local ones (memory/remote.h).
+ *
+ * What all processes share of such an object is where it is.  Each process has connections, proxies and
+ * what it took and could not use, in a list of its own: an entry for each object it has used, found by
+ * the place and the serial number of the object.  Objects of one manager share a handle of it.
+ *
+ * A queue's messages are bytes there too, which Python programs see as `bytes`; a str that one of them
+ * put is the bytes of its UTF-8.  An item of another kind, or one larger than the buffer, stays in the
+ * entry, and is what this process gets next.
+ */
+#include "memory/remote.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/lock.h>
+#include <kin/memory.h>
+#include <kin/object.h>
+
+#include "base/error.h"
+#include "ipc/message.h"
+#include "manager/manager.h"
+
+#define NAME_SIZE 96
+
+/* For connecting, and for calls that are answered at once. */
+#define CALL_SECONDS 10
+
+/* SHARED.  Constant once it is open, but for the magic word, which whoever closes it overwrites. */
+struct kin__remote {
+    uint64_t magic;
+    uint64_t serial; /* random: this one, not another that was at its place */
+    char address[KIN__ADDRESS_SIZE];
+    char type[NAME_SIZE];
+    char ident[NAME_SIZE]; /* its name on the wire */
+    size_t key_size;
+    uint8_t key[];
+};
+
+/* A manager that this process is connected to. */
+struct peer {
+    kin_manager *manager;
+    unsigned users; /* entries */
+    struct peer *next;
+};
+
+struct held {
+    kin_value item;
+    struct held *next;
+};
+
+struct entry {
+    const void *object;
+    uint64_t serial;
+    struct peer *peer;
+    kin_proxy *proxy;
+    struct held *held; /* oldest first */
+    struct entry *next;
+};
+
+/* Of this process, or copied by a fork: then proxies and managers see to it (manager.h). */
+static struct kin__turn turn;
+static struct entry *entries;
+static struct peer *peers;
+
+static kin_deadline soon(void)
+{
+    return kin_in_s(CALL_SECONDS);
+}
+
+/* ---- this process's side ------------------------------------------------------------------------ */
+
+static struct peer *find_peer(const char *address, const void *key, size_t key_size)
+{
+    for (struct peer *peer = peers; peer != NULL; peer = peer->next) {
+        const kin_manager *manager = peer->manager;
+        if (strcmp(manager->address, address) == 0 && manager->key_size == key_size &&
+            memcmp(manager->key, key, key_size) == 0)
+            return peer;
+    }
+    return NULL;
+}
+
+/* A manager's handle, in use once more.  It connects with its first call. */
+static int use_peer(struct peer **used, const char *address, const void *key, size_t key_size)
+{
+    kin__turn_take(&turn, KIN_FOREVER);
+    struct peer *peer = find_peer(address, key, key_size);
+    int rc = 0;
+    if (peer == NULL) {
+        peer = kin__os_calloc(1, sizeof *peer);
+        rc = peer == NULL ? -ENOMEM : kin__manager_make(&peer->manager, address, key, key_size);
+        if (rc == 0) {
+            peer->next = peers;
+            peers = peer;
+        } else {
+            kin__os_free(peer);
+        }
+    }
+    if (rc == 0) peer->users++;
+    kin__turn_end(&turn);
+    if (rc == 0) *used = peer;
+    return rc;
+}
+
+static void leave_peer(struct peer *peer)
+{
+    kin__turn_take(&turn, KIN_FOREVER);
+    bool last = --peer->users == 0;
+    if (last) {
+        struct peer **at = &peers;
+        while (*at != peer) at = &(*at)->next;
+        *at = peer->next;
+    }
+    kin__turn_end(&turn);
+    if (!last) return;
+    kin__manager_free(peer->manager);
+    kin__os_free(peer);
+}
+
+static void free_entry(struct entry *entry)
+{
+    struct held *next;
+    for (struct held *held = entry->held; held != NULL; held = next) {
+        next = held->next;
+        kin_value_clear(&held->item);
+        kin__os_free(held);
+    }
+    kin_proxy_close(entry->proxy);
+    leave_peer(entry->peer);
+    kin__os_free(entry);
+}
+
+/* By whoever has the turn. */
+static struct entry **place_of(const void *object)
+{
+    struct entry **at = &entries;
+    while (*at != NULL && (*at)->object != object) at = &(*at)->next;
+    return at;
+}
+
+/* Takes the entry of an object out of the list. */
+static struct entry *remove_entry(const void *object)
+{
+    kin__turn_take(&turn, KIN_FOREVER);
+    struct entry **at = place_of(object), *entry = *at;
+    if (entry != NULL) *at = entry->next;
+    kin__turn_end(&turn);
+    return entry;
+}
+
+/* Puts an entry into the list, and returns what has to be freed for that: one of another object that was
+ * at the place before, or the new one, if another thread was faster. */
+static struct entry *insert_entry(struct entry *entry)
+{
+    kin__turn_take(&turn, KIN_FOREVER);
+    struct entry **at = place_of(entry->object), *old = *at;
+    if (old != NULL && old->serial == entry->serial) {
+        old = entry;
+    } else {
+        if (old != NULL) *at = old->next;
+        entry->next = entries;
+        entries = entry;
+    }
+    kin__turn_end(&turn);
+    return old;
+}
+
+static struct entry *find_entry(const struct kin__remote *remote)
+{
+    kin__turn_take(&turn, KIN_FOREVER);
+    struct entry *entry = entries;
+    while (entry != NULL && (entry->object != remote || entry->serial != remote->serial)) entry = entry->next;
+    kin__turn_end(&turn);
+    return entry;
+}
+
+/* An entry that has a proxy already, which it takes over; after a failure it does not. */
+static int add_entry(const struct kin__remote *remote, struct peer *peer, kin_proxy *proxy)
+{
+    struct entry *entry = kin__os_calloc(1, sizeof *entry), *old;
+    if (entry == NULL) return -ENOMEM;
+    *entry = (struct entry){.object = remote, .serial = remote->serial, .peer = peer, .proxy = proxy};
+    old = insert_entry(entry);
+    if (old != NULL) free_entry(old);
+    return 0;
+}
+
+/* Connects this process to an object that another one has opened. */
+static int join(const struct kin__remote *remote)
+{
+    struct peer *peer = NULL;
+    kin_proxy *proxy = NULL;
+    int rc = use_peer(&peer, remote->address, remote->key, remote->key_size);
+    if (rc < 0) return rc;
+    kin_value token = kin_value_token(remote->type, kin_value_none(), remote->ident);
+    rc = kin_value_error_code(&token);
+    if (rc == 0) rc = kin__manager_connect(peer->manager, soon());
+    if (rc == 0) rc = kin_manager_proxy(peer->manager, &proxy, &token, soon());
+    kin_value_clear(&token);
+    if (rc == 0) rc = add_entry(remote, peer, proxy);
+    if (rc == 0) return 0;
+    kin_proxy_close(proxy);
+    leave_peer(peer);
+    return rc;
+}
+
+/* The calling process's entry. */
+static int entry_of(const void *object, struct entry **entry)
+{
+    const struct kin__remote *remote = object;
+    *entry = find_entry(remote);
+    if (__builtin_expect(*entry != NULL, 1)) return 0;
+    int rc = join(remote);
+    if (rc == 0) *entry = find_entry(remote);
+    return rc;
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------ */
+
+static int make_note(struct kin__remote **made, struct peer *peer, kin_proxy *proxy)
+{
+    const kin_manager *manager = peer->manager;
+    kin_value token = kin_proxy_value(proxy);
+    const char *type = kin_value_token_type(&token), *ident = kin_value_token_id(&token);
+    struct kin__remote *remote = NULL;
+    int rc = type == NULL || ident == NULL ? KIN_EPROTOCOL : 0;
+    if (rc == 0 && (strlen(type) >= NAME_SIZE || strlen(ident) >= NAME_SIZE)) rc = KIN_EPROTOCOL;
+    if (rc == 0) remote = kin_alloc(sizeof *remote + manager->key_size);
+    if (rc == 0 && remote == NULL) rc = -ENOMEM;
+    if (rc == 0) rc = kin__os_random(&remote->serial, sizeof remote->serial);
+    if (rc == 0) {
+        strcpy(remote->address, manager->address);
+        strcpy(remote->type, type);
+        strcpy(remote->ident, ident);
+        remote->key_size = manager->key_size;
+        memcpy(remote->key, manager->key, manager->key_size);
+        *made = remote;
+    } else {
+        kin_free(remote);
+    }
+    kin_value_clear(&token);
+    return rc;
+}
+
+int kin__remote_open(void **object, const char *address, const void *key, size_t key_size, const char *name)
+{
+    struct peer *peer = NULL;
+    kin_proxy *proxy = NULL;
+    struct kin__remote *remote = NULL;
+    if (key == NULL && key_size > 0) return -EINVAL;
+    int rc = use_peer(&peer, address, key, key_size);
+    if (rc < 0) return rc;
+    rc = kin__manager_connect(peer->manager, soon());
+    if (rc == 0) rc = kin_manager_create(peer->manager, &proxy, name, kin_value_none(), soon());
+    if (rc == 0) rc = make_note(&remote, peer, proxy);
+    if (rc == 0) rc = add_entry(remote, peer, proxy);
+    if (rc < 0) {
+        kin_free(remote);
+        kin_proxy_close(proxy);
+        leave_peer(peer);
+        return rc;
+    }
+    /* Release: who gets the pointer finds the note whole. */
+    __atomic_store_n(&remote->magic, KIN__MAGIC_REMOTE, __ATOMIC_RELEASE);
+    *object = remote;
+    return 0;
+}
+
+int kin__remote_close(void *object)
+{
+    struct kin__remote *remote = object;
+    uint64_t magic = KIN__MAGIC_REMOTE;
+    if (!__atomic_compare_exchange_n(&remote->magic, &magic, KIN__MAGIC_CLOSED, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST))
+        return KIN_ECLOSED;
+    struct entry *entry = remove_entry(remote);
+    if (entry != NULL) free_entry(entry);
+    memset(remote->key, 0, remote->key_size);
+    return kin_free(remote);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------------- */
+
+/* Calls a method without arguments that returns an int or a bool, or None (0). */
+static long call_number(const void *object, const char *method)
+{
+    struct entry *entry;
+    kin_value result;
+    int64_t number = 0;
+    int rc = entry_of(object, &entry);
+    if (rc < 0) return rc;
+    rc = kin_proxy_call(entry->proxy, method, kin_value_none(), &result, soon());
+    if (rc == 0 && kin_value_kind(&result) != KIN_VALUE_NONE) rc = kin_value_get_int(&result, &number);
+    kin_value_clear(&result);
+    return rc < 0 ? rc : (long)number;
+}
+
+/* The exception that the last call raised is one of Python's that a code of kin's stands for. */
+static bool has_raised(const void *object, const char *class)
+{
+    struct entry *entry = find_entry(object);
+    const kin_value *error = entry != NULL ? kin_manager_error(entry->peer->manager) : NULL;
+    const char *name = error != NULL ? kin_value_class_name(error) : NULL;
+    return name != NULL && strcmp(name, class) == 0;
+}
+
+/* ---- queues: putting ---------------------------------------------------------------------------- */
+
+static int put(void *queue, kin_value item, kin_deadline deadline)
+{
+    struct entry *entry;
+    int rc = kin_value_error_code(&item);
+    if (rc == 0) rc = entry_of(queue, &entry);
+    if (rc == 0) return kin_proxy_put(entry->proxy, item, deadline);
+    kin_value_clear(&item);
+    return rc;
+}
+
+int kin__remote_put(void *queue, const void *message, size_t size, kin_deadline deadline)
+{
+    if (message == NULL && size > 0) return -EINVAL;
+    return put(queue, kin_value_bytes_in_place(message != NULL ? message : "", size), deadline);
+}
+
+int kin__remote_put_value(void *queue, const kin_value *value, kin_deadline deadline)
+{
+    return value == NULL ? -EINVAL : put(queue, kin_value_ref(value), deadline);
+}
+
+int kin__remote_reserve(void *queue, void **message, size_t size)
+{
+    struct kin__message *made = NULL;
+    (void)queue;
+    if (message == NULL) return -EINVAL;
+    int rc = kin__message_make(&made, size);
+    if (rc == 0) *message = kin__message_bytes(made);
+    return rc;
+}
+
+int kin__remote_commit(void *queue, void *message, kin_deadline deadline)
+{
+    struct kin__message *found = NULL;
+    if (message == NULL) return -EINVAL;
+    int rc = kin__message_find(message, &found);
+    if (rc < 0) return rc == KIN_EFOREIGN ? -EINVAL : rc;
+    rc = kin__remote_put(queue, message, found->size, deadline);
+    if (rc == 0) kin__message_free(found);
+    return rc;
+}
+
+/* ---- queues: getting ---------------------------------------------------------------------------- */
+
+/* Keeps an item that was taken for this process's next get; used up. */
+static int keep(struct entry *entry, kin_value item, int rc)
+{
+    struct held *held = kin__os_calloc(1, sizeof *held);
+    if (held == NULL) {
+        /* Nothing is lost but its place in the line. */
+        kin_proxy_put(entry->proxy, item, soon());
+        return rc;
+    }
+    held->item = item;
+    kin__turn_take(&turn, KIN_FOREVER);
+    held->next = entry->held;
+    entry->held = held;
+    kin__turn_end(&turn);
+    return rc;
+}
+
+static int get(void *queue, struct entry **entry, kin_value *item, kin_deadline deadline)
+{
+    int rc = entry_of(queue, entry);
+    if (rc < 0) return rc;
+    kin__turn_take(&turn, KIN_FOREVER);
+    struct held *held = (*entry)->held;
+    if (held != NULL) (*entry)->held = held->next;
+    kin__turn_end(&turn);
+    if (held == NULL) return kin_proxy_get((*entry)->proxy, item, deadline);
+    *item = held->item;
+    kin__os_free(held);
+    return 0;
+}
+
+/* The bytes of an item, or KIN_EKIND. */
+static int bytes_of(const kin_value *item, const void **bytes, size_t *size)
+{
+    *bytes = kin_value_kind(item) == KIN_VALUE_STR ? (const void *)kin_value_get_str(item, size)
+                                                   : kin_value_get_bytes(item, size);
+    return *bytes != NULL ? 0 : KIN_EKIND;
+}
+
+long kin__remote_get(void *queue, void *buffer, size_t capacity, kin_deadline deadline)
+{
+    struct entry *entry;
+    kin_value item = kin_value_none();
+    const void *bytes;
+    size_t size = 0;
+    if (buffer == NULL && capacity > 0) return -EINVAL;
+    int rc = get(queue, &entry, &item, deadline);
+    if (rc < 0) return rc;
+    rc = bytes_of(&item, &bytes, &size);
+    if (rc == 0 && size > capacity) {
+        kin__needed_size_set(size);
+        rc = KIN_ETOOSMALL;
+    }
+    if (rc < 0) return keep(entry, item, rc);
+    if (size > 0) memcpy(buffer, bytes, size);
+    kin_value_clear(&item);
+    return (long)size;
+}
+
+long kin__remote_take(void *queue, void **message, kin_deadline deadline)
+{
+    struct entry *entry;
+    struct kin__message *made = NULL;
+    kin_value item = kin_value_none();
+    const void *bytes;
+    size_t size = 0;
+    if (message == NULL) return -EINVAL;
+    int rc = get(queue, &entry, &item, deadline);
+    if (rc < 0) return rc;
+    rc = bytes_of(&item, &bytes, &size);
+    if (rc == 0) rc = kin__message_make(&made, size);
+    if (rc < 0) return keep(entry, item, rc);
+    if (size > 0) memcpy(kin__message_bytes(made), bytes, size);
+    *message = kin__message_bytes(made);
+    kin_value_clear(&item);
+    return (long)size;
+}
+
+int kin__remote_get_value(void *queue, kin_value *value, kin_deadline deadline)
+{
+    struct entry *entry;
+    return get(queue, &entry, value, deadline);
+}
+
+/* ---- queues: the rest ---------------------------------------------------------------------------- */
+
+int kin__remote_end(void *queue)
+{
+    return (int)call_number(queue, "shutdown");
+}
+
+long kin__remote_qsize(void *queue)
+{
+    return call_number(queue, "qsize");
+}
+
+int kin__remote_full(void *queue)
+{
+    return (int)call_number(queue, "full");
+}
+
+int kin__remote_task_done(void *queue)
+{
+    int rc = (int)call_number(queue, "task_done");
+    return rc == KIN_EREMOTE && has_raised(queue, "ValueError") ? KIN_ENOTASK : rc;
+}
+
+int kin__remote_join(void *queue, kin_deadline deadline)
+{
+    struct entry *entry;
+    int rc = entry_of(queue, &entry);
+    return rc < 0 ? rc : kin__proxy_join(entry->proxy, deadline);
+}
+
+/* ---- locks ------------------------------------------------------------------------------------------ */
+
+int kin__remote_acquire(void *lock, kin_deadline deadline)
+{
+    struct entry *entry;
+    int rc = entry_of(lock, &entry);
+    return rc < 0 ? rc : kin_proxy_acquire(entry->proxy, deadline);
+}
+
+int kin__remote_release(void *lock)
+{
+    struct entry *entry;
+    int rc = entry_of(lock, &entry);
+    if (rc == 0) rc = kin_proxy_release(entry->proxy);
+    return rc == KIN_EREMOTE && has_raised(lock, "RuntimeError") ? -EPERM : rc;
+}
+
+int kin__remote_locked(void *lock)
+{
+    return (int)call_number(lock, "locked");
+}

@@ -1,0 +1,210 @@
+/* test_remote.c: queues and locks of a manager, used through the calls of local ones by several
+ * processes of a family.
+ */
+#include "support/test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/lock.h>
+#include <kin/manager.h>
+#include <kin/memory.h>
+#include <kin/object.h>
+#include <kin/queue.h>
+#include <kin/queue_value.h>
+#include <kin/thread.h>
+
+#define SOON kin_in_s(20)
+
+static const kin_manager_type types[] = {{.name = "jobs", .shared = "TaskQueue"},
+                                         {.name = "two", .shared = "Queue"},
+                                         {.name = "door", .shared = "Lock"}};
+
+static kin_manager *manager;
+
+static void start(void)
+{
+    CHECK_OK(kin_manager_start(
+        &manager, &(kin_manager_options){.address = "tcp://127.0.0.1:0", .types = types, .type_count = 3}));
+}
+
+static kin_queue *open_queue(const char *name)
+{
+    kin_queue *queue = NULL;
+    kin_queue_options options = {.address = kin_manager_address(manager), .name = name};
+    options.key = kin_manager_key(manager, &options.key_size);
+    CHECK_OK(kin_queue_open(&queue, &options));
+    return queue;
+}
+
+static kin_lock *open_lock(const char *name)
+{
+    kin_lock *lock = NULL;
+    kin_lock_options options = {.address = kin_manager_address(manager), .name = name};
+    options.key = kin_manager_key(manager, &options.key_size);
+    CHECK_OK(kin_lock_open_with(&lock, &options));
+    return lock;
+}
+
+TEST(bytes_go_through_a_queue_of_a_manager)
+{
+    char buffer[16];
+    start();
+    kin_queue *queue = open_queue("jobs");
+    CHECK_EQ(kin_queue_empty(queue), 1);
+    CHECK_OK(kin_queue_put(queue, "one", 3, SOON));
+    CHECK_OK(kin_queue_put(queue, "", 0, SOON));
+    CHECK_EQ(kin_queue_qsize(queue), 2);
+    CHECK_EQ(kin_queue_full(queue), 0);
+    CHECK_EQ(kin_queue_get(queue, buffer, sizeof buffer, SOON), 3);
+    CHECK_MEM(buffer, "one", 3);
+    CHECK_EQ(kin_queue_get(queue, buffer, sizeof buffer, SOON), 0);
+    CHECK_RC(kin_queue_get(queue, buffer, sizeof buffer, KIN_NOW), KIN_EMPTY);
+    CHECK_RC(kin_queue_get(queue, buffer, sizeof buffer, kin_in_ms(5)), KIN_EMPTY);
+    CHECK_RC(kin_queue_join(queue, kin_in_ms(5)), -ETIMEDOUT);
+    CHECK_OK(kin_queue_task_done(queue));
+    CHECK_OK(kin_queue_task_done(queue));
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_join(queue, SOON));
+    CHECK_OK(kin_queue_end(queue));
+    CHECK_RC(kin_queue_put(queue, "x", 1, SOON), KIN_ECLOSED);
+    CHECK_RC(kin_queue_get(queue, buffer, sizeof buffer, SOON), KIN_ECLOSED);
+    CHECK_OK(kin_queue_close(queue));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* What does not fit is not lost, and neither is what is no bytes. */
+TEST(what_cannot_be_copied_is_got_next)
+{
+    char buffer[16];
+    kin_value item;
+    start();
+    kin_queue *queue = open_queue("two");
+    CHECK_OK(kin_queue_put(queue, "long enough", 11, SOON));
+    CHECK_RC(kin_queue_get(queue, buffer, 4, SOON), KIN_ETOOSMALL);
+    CHECK_EQ(kin_needed_size(), 11u);
+    CHECK_EQ(kin_queue_get(queue, buffer, sizeof buffer, SOON), 11);
+    item = kin_value_build("(is)", 7, "seven");
+    CHECK_OK(kin_queue_put_value(queue, &item, SOON));
+    kin_value_clear(&item);
+    CHECK_RC(kin_queue_get(queue, buffer, sizeof buffer, SOON), KIN_EKIND);
+    CHECK_OK(kin_queue_get_value(queue, &item, SOON));
+    CHECK_EQ(kin_value_len(&item), 2);
+    kin_value_clear(&item);
+    item = kin_value_str("text");
+    CHECK_OK(kin_queue_put_value(queue, &item, SOON));
+    kin_value_clear(&item);
+    CHECK_EQ(kin_queue_get(queue, buffer, sizeof buffer, SOON), 4);
+    CHECK_OK(kin_queue_close(queue));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+TEST(messages_in_place)
+{
+    void *message = NULL;
+    start();
+    kin_queue *queue = open_queue(NULL);
+    CHECK_OK(kin_queue_reserve(queue, &message, 5));
+    memcpy(message, "place", 5);
+    CHECK_OK(kin_queue_commit(queue, message, SOON));
+    CHECK_EQ(kin_queue_take(queue, &message, SOON), 5);
+    CHECK_MEM(message, "place", 5);
+    CHECK_OK(kin_queue_release(message));
+    CHECK_OK(kin_queue_close(queue));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* A pointer to the queue is all that another process needs. */
+static void answer(void *of_pointer)
+{
+    kin_queue **queues = of_pointer;
+    int number;
+    while (kin_queue_get(queues[0], &number, sizeof number, SOON) == sizeof number) {
+        number *= 2;
+        CHECK_OK(kin_queue_put(queues[1], &number, sizeof number, SOON));
+        CHECK_OK(kin_queue_task_done(queues[0]));
+    }
+}
+
+TEST(other_processes_use_the_pointer)
+{
+    start();
+    kin_queue **queues = kin_alloc(2 * sizeof *queues);
+    CHECK(queues != NULL);
+    /* Before there are any: these know of the queues by the pointers alone. */
+    queues[0] = open_queue("jobs");
+    queues[1] = open_queue("two");
+    pid_t children[3];
+    for (int i = 0; i < 3; i++) children[i] = test_child(answer, queues);
+    long sum = 0;
+    for (int i = 0; i < 100; i++) CHECK_OK(kin_queue_put(queues[0], &i, sizeof i, SOON));
+    CHECK_OK(kin_queue_join(queues[0], SOON));
+    CHECK_OK(kin_queue_end(queues[0]));
+    for (int i = 0; i < 100; i++) {
+        int got;
+        CHECK_EQ(kin_queue_get(queues[1], &got, sizeof got, SOON), (long)sizeof got);
+        sum += got;
+    }
+    CHECK_EQ(sum, 9900);
+    for (int i = 0; i < 3; i++) CHECK_EQ(test_collect(children[i]), 0);
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_queue_close(queues[i]));
+    kin_free(queues);
+    CHECK_OK(kin_manager_close(manager));
+}
+
+static void die_with_lock(void *lock)
+{
+    CHECK_OK(kin_lock_acquire(lock, SOON));
+    _exit(0);
+}
+
+static int try_lock(void *lock)
+{
+    return kin_lock_acquire(lock, KIN_NOW) == -ETIMEDOUT ? 0 : 1;
+}
+
+TEST(a_lock_of_a_manager)
+{
+    kin_thread *thread = NULL;
+    int result = 1;
+    start();
+    kin_lock *lock = open_lock("door"), *same = open_lock("door");
+    CHECK_EQ(kin_lock_locked(lock), 0);
+    CHECK_OK(kin_lock_acquire(lock, SOON));
+    CHECK_EQ(kin_lock_locked(same), 1);
+    CHECK_OK(kin_thread_start(&thread, try_lock, same, NULL));
+    CHECK_OK(kin_thread_join(thread, SOON));
+    CHECK_OK(kin_thread_result(thread, &result));
+    CHECK_EQ(result, 0);
+    CHECK_OK(kin_thread_close(thread));
+    CHECK_OK(kin_lock_release(same));
+    CHECK_RC(kin_lock_release(lock), -EPERM);
+    CHECK_EQ(test_collect(test_child(die_with_lock, lock)), 0);
+    CHECK_RC(kin_lock_acquire(lock, SOON), KIN_OWNER_DIED);
+    CHECK_OK(kin_lock_release(lock));
+    CHECK_RC(kin_lock_mark_repaired(lock), -EOPNOTSUPP);
+    CHECK_OK(kin_lock_close(lock));
+    CHECK_OK(kin_lock_close(same));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+TEST(what_cannot_be_opened_is_said)
+{
+    kin_queue *queue = NULL;
+    kin_queue_options options = {.name = "jobs", .key = "x", .key_size = 1};
+    start();
+    options.address = kin_manager_address(manager);
+    CHECK_RC(kin_queue_open(&queue, &options), KIN_EAUTHENTICATION);
+    options.key = kin_manager_key(manager, &options.key_size);
+    options.name = "unknown";
+    CHECK_RC(kin_queue_open(&queue, &options), KIN_EREMOTE);
+    options.address = "nonsense";
+    CHECK_RC(kin_queue_open(&queue, &options), KIN_EADDRESS);
+    CHECK_OK(kin_manager_close(manager));
+    options.address = "unix:@kin-test-nobody-listens-here";
+    CHECK_RC(kin_queue_open(&queue, &options), -ECONNREFUSED);
+}
