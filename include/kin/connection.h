@@ -12,6 +12,9 @@
  * stream (kin/listener.h), which carry each message as Python's multiprocessing does.  The calls
  * are the same.
  *
+ * A connection over TLS (tls://) belongs to the process that opened it: in a child, given or not, its calls fail
+ * with KIN_EPRIVATE, because two processes cannot go on with the same keys.
+ *
  * A handle is private memory of its process.  A child that kin_process_start makes gets the
  * connections that it is given, as its argument or in the options, and no others: so an end of file
  * comes when the last process that really uses the other end is gone.
@@ -106,6 +109,12 @@ KIN_API int kin_connection_recv_descriptor(kin_connection *connection, kin_deadl
  * KIN_ETOOSMALL or -ENOMSG has left over: that is there at once).  Does not block; safe everywhere.
  * Errors: -EINVAL (NULL), KIN_ENOTGIVEN. */
 KIN_API int kin_connection_fileno(const kin_connection *connection);
+
+/* kin_tls_text writes why the calling thread's last call that failed with KIN_ETLS, KIN_ECERTIFICATE, or over TLS with
+ * KIN_EAUTHENTICATION or KIN_ETRUNCATED did so, such as "tls://db:5000: certificate verify failed: self-signed
+ * certificate", and returns the length it would have, like snprintf; 0 when there was none.  Does not block.
+ * Errors: -EINVAL (NULL). */
+KIN_API int kin_tls_text(char *text, size_t size);
 
 KIN_END
 #endif

@@ -44,8 +44,12 @@ KIN_BEGIN
     X(KIN_ELIBRARY, -1042, "OpenSSL (libcrypto, libssl; Debian: libssl3) is not installed") \
     X(KIN_ETRUNCATED, -1043, "the message ends in its middle: its sender ended") \
     X(KIN_ENOTGIVEN, -1044, "not given to this process: name it in kin_process_options") \
-    X(KIN_EADDRESS, -1045, "no address: tcp://HOST:PORT, unix:/PATH or unix:@NAME is expected") \
+    X(KIN_EADDRESS, -1045, \
+      "no address: tcp://HOST:PORT, tls://HOST:PORT, unix:/PATH or unix:@NAME is expected") \
     X(KIN_EHOST, -1046, "the host is not known, or no name server answers") \
+    X(KIN_ETLS, -1047, "TLS failed; kin_tls_text tells how") \
+    X(KIN_ECERTIFICATE, -1048, "a certificate was refused; kin_tls_text tells why") \
+    X(KIN_EPRIVATE, -1049, "a TLS connection belongs to the process that opened it") \
     X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
     X(KIN_EINDEX, -1061, "the index is beyond the end of the array") \
     X(KIN_ETYPE, -1062, "of another type than the items of the array") \

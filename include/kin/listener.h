@@ -9,11 +9,15 @@
  *     kin_listener_accept(listener, &here, kin_in_s(60));
  *
  * An address is "tcp://HOST:PORT" (a host may be a name or a number, [::1] for one of IPv6, * for all
- * of this machine; port 0 takes a free one), "unix:/PATH", or "unix:@NAME", which is no file.
+ * of this machine; port 0 takes a free one), "tls://HOST:PORT", "unix:/PATH", or "unix:@NAME", which is no
+ * file.
  *
  * Bytes and authentication are those of Python's multiprocessing.connection, in every version
  * from 3.6 on: either side may be a Python program.  Authentication shows that both sides know
- * the key; it does not hide or sign what follows. */
+ * the key; it does not hide or sign what follows.  TLS does both (version 1.3, by OpenSSL), in one of two ways:
+ * with a certificate of the listener, and perhaps of the client, and then a key as above if there is one; or, without
+ * certificates, with the key alone.  Frames are the same inside.  A key for that is random and long, since
+ * who has heard the beginning of a connection, and pretends to be a listener, can try out short ones. */
 #ifndef KIN_LISTENER_H
 #define KIN_LISTENER_H
 
@@ -35,13 +39,19 @@ typedef struct kin_listener_options {
     int64_t handshake_ms; /* how long one may take over it; 0: 10,000 */
     int backlog;          /* connections that wait in the kernel, at most; 0: 128 */
     bool refuse_md5;      /* let no peer in that knows HMAC-MD5 alone (Python 3.11 and before) */
+    /* Of TLS alone, PEM files: */
+    const char *certificate; /* the listener's, and those up to an authority's; NULL: both have the key */
+    const char *private_key; /* NULL: it is in the file of the certificate */
+    const char *authorities; /* clients show a certificate that one of these has signed; NULL: none */
 } kin_listener_options;
 
 /* kin_listener_open listens at `address` and stores the listener in `*listener`; `options` may be
  * NULL.  A socket file that a killed program left behind is replaced.  Waits only for name servers.
  * Safe for threads.
  * Errors: KIN_EADDRESS, KIN_EHOST, -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOENT (no such
- * directory), -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOMEM, -EINVAL (NULL, absurd options). */
+ * directory), -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOMEM, -EINVAL (NULL, absurd options: also files of TLS for
+ * another address, and tls:// with neither certificate nor key), KIN_ETLS (a file is not what it should be:
+ * kin_tls_text), -ENOENT and -EACCES (a file), KIN_ELIBRARY. */
 KIN_API int kin_listener_open_sized(kin_listener **listener, const char *address,
                                     const kin_listener_options *options, size_t size);
 static inline int kin_listener_open(kin_listener **listener, const char *address,
@@ -77,6 +87,12 @@ typedef struct kin_client_options {
     const void *key; /* NULL: no authentication */
     size_t key_size;
     bool refuse_md5; /* connect to no listener that knows HMAC-MD5 alone */
+    /* Of TLS alone, PEM files: */
+    const char *certificate; /* to be shown to a listener that demands one; NULL: none */
+    const char *private_key; /* NULL: it is in the file of the certificate */
+    const char *authorities; /* whose certificates are believed */
+    bool system_authorities; /* and those this system believes: alone if there is nothing else, nor a key */
+    const char *server_name; /* whom the listener's certificate has to name; NULL: the host of the address */
 } kin_client_options;
 
 /* kin_client_open connects to the listener at `address`, authenticates both ways if there is a key,
@@ -85,7 +101,9 @@ typedef struct kin_client_options {
  * Errors: KIN_EADDRESS, KIN_EHOST, -ECONNREFUSED (nobody listens), -ENOENT (no socket file),
  * KIN_EAUTHENTICATION (another key), -ETIMEDOUT (also when the listener has no key), KIN_EPROTOCOL,
  * KIN_ECLOSED (the listener went away, or dropped us), -EOPNOTSUPP (this system forbids the digest),
- * KIN_ELIBRARY, -EMFILE, -ENFILE, -ENOMEM, others of the network, -EINVAL (NULL). */
+ * KIN_ELIBRARY, -EMFILE, -ENFILE, -ENOMEM, others of the network, -EINVAL (NULL, absurd options), KIN_ECERTIFICATE and
+ * KIN_ETLS (kin_tls_text tells why).  That a listener has refused the client's certificate is perhaps told only by
+ * the first kin_connection_recv: TLS 1.3 lets a client talk before the listener has looked at it. */
 KIN_API int kin_client_open_sized(kin_connection **connection, const char *address,
                                   const kin_client_options *options, size_t size, kin_deadline deadline);
 static inline int kin_client_open(kin_connection **connection, const char *address,

@@ -5,7 +5,6 @@
 
 #include <kin/error.h>
 
-#define HOST_SIZE 256
 #define PORT_SIZE 6
 
 static bool is_port(const char *text)
@@ -17,10 +16,9 @@ static bool is_port(const char *text)
     return value <= 65535;
 }
 
-/* "HOST:PORT", the host perhaps in brackets, which those of IPv6 need. */
-static int parse_network(const char *text, bool listens, struct kin__address *addresses)
+/* "HOST:PORT", the host perhaps in brackets, which those of IPv6 need; `*port` is where that begins. */
+static int split(const char *text, char host[KIN__HOST_SIZE], const char **port)
 {
-    char host[HOST_SIZE];
     const char *colon = strrchr(text, ':'), *begin = text;
     if (colon == NULL || !is_port(colon + 1)) return KIN_EADDRESS;
     size_t length = (size_t)(colon - text);
@@ -29,18 +27,38 @@ static int parse_network(const char *text, bool listens, struct kin__address *ad
         begin++;
         length -= 2;
     }
-    if (length == 0 || length >= HOST_SIZE || (!brackets && memchr(begin, ':', length) != NULL))
+    if (length == 0 || length >= KIN__HOST_SIZE || (!brackets && memchr(begin, ':', length) != NULL))
         return KIN_EADDRESS;
     memcpy(host, begin, length);
     host[length] = '\0';
-    bool all = strcmp(host, "*") == 0;
-    if (all && !listens) return KIN_EADDRESS;
-    return kin__os_address_lookup(all ? NULL : host, colon + 1, listens, addresses, KIN__ADDRESSES_MOST);
+    *port = colon + 1;
+    return 0;
 }
 
-int kin__address_parse(const char *text, bool listens, struct kin__address addresses[KIN__ADDRESSES_MOST])
+static int parse_network(const char *text, bool listens, struct kin__address *addresses)
 {
-    if (strncmp(text, "tcp://", 6) == 0) return parse_network(text + 6, listens, addresses);
+    char host[KIN__HOST_SIZE];
+    const char *port;
+    int rc = split(text, host, &port);
+    if (rc < 0) return rc;
+    bool all = strcmp(host, "*") == 0;
+    if (all && !listens) return KIN_EADDRESS;
+    return kin__os_address_lookup(all ? NULL : host, port, listens, addresses, KIN__ADDRESSES_MOST);
+}
+
+int kin__address_host(const char *text, char host[KIN__HOST_SIZE])
+{
+    const char *begin = strstr(text, "://"), *port;
+    return begin != NULL ? split(begin + 3, host, &port) : KIN_EADDRESS;
+}
+
+int kin__address_parse(const char *text, bool listens, struct kin__address addresses[KIN__ADDRESSES_MOST],
+                       bool *tls)
+{
+    bool asks = strncmp(text, "tls://", 6) == 0;
+    if (asks && tls == NULL) return KIN_EADDRESS;
+    if (tls != NULL) *tls = asks;
+    if (asks || strncmp(text, "tcp://", 6) == 0) return parse_network(text + 6, listens, addresses);
     if (strncmp(text, "unix:", 5) != 0 || text[5] == '\0') return KIN_EADDRESS;
     bool abstract = text[5] == '@';
     const char *name = text + (abstract ? 6 : 5);

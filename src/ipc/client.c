@@ -9,13 +9,14 @@
 #include "ipc/address.h"
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
+#include "ipc/secure.h"
 #include "os/os.h"
 
 /* The addresses are tried in turn; the error is that of the last. */
-static int connect_to(const char *text, kin_deadline deadline)
+static int connect_to(const char *text, bool *tls, kin_deadline deadline)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
-    int count = kin__address_parse(text, false, addresses), rc = count;
+    int count = kin__address_parse(text, false, addresses, tls), rc = count;
     for (int i = 0; i < count; i++) {
         rc = kin__os_connect(&addresses[i], deadline);
         if (rc >= 0) break;
@@ -44,22 +45,70 @@ static int authenticate(kin_connection *connection, const kin_client_options *op
     return rc < 0 ? rc : 0;
 }
 
+static int make_secure(struct kin__secure **secure, const char *address, const kin_client_options *options)
+{
+    const struct kin__tls_options given = {.certificate = options->certificate,
+                                           .private_key = options->private_key,
+                                           .authorities = options->authorities,
+                                           .system_authorities = options->system_authorities,
+                                           .key = options->key,
+                                           .key_size = options->key_size};
+    struct kin__tls_context *context = NULL;
+    char why[KIN__TLS_WHY], host[KIN__HOST_SIZE];
+    int rc = kin__tls_context_make(&context, &given, why);
+    if (rc < 0) kin__tls_text_set(address, why);
+    if (rc == 0) rc = kin__address_host(address, host);
+    if (rc == 0)
+        rc = kin__secure_make(secure, context, options->server_name != NULL ? options->server_name : host,
+                              address);
+    if (rc == 0 && kin__tls_by_key(context)) rc = 1;
+    kin__tls_context_free(context);
+    return rc;
+}
+
+/* TLS on a connected socket: 1 if both sides have proved by it that they know the key, else 0. */
+static int secure_with(struct kin__secure **secure, int descriptor, const char *address,
+                       const kin_client_options *options, kin_deadline deadline)
+{
+    int by_key = make_secure(secure, address, options);
+    int rc = by_key < 0 ? by_key : kin__secure_handshake(*secure, descriptor, deadline);
+    return rc < 0 ? rc : by_key;
+}
+
+static bool is_absurd(const kin_client_options *options)
+{
+    return (options->key == NULL && options->key_size > 0) ||
+           (options->private_key != NULL && options->certificate == NULL);
+}
+
+/* Who gives what only TLS uses must not find that nothing is encrypted. */
+static bool wants_tls(const kin_client_options *options)
+{
+    return options->certificate != NULL || options->authorities != NULL || options->system_authorities ||
+           options->server_name != NULL;
+}
+
 int kin_client_open_sized(kin_connection **connection, const char *address, const kin_client_options *options,
                           size_t size, kin_deadline deadline)
 {
     kin_client_options given = {0};
     kin_connection *made = NULL;
+    struct kin__secure *secure = NULL;
+    bool tls = false;
     if (connection == NULL || address == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    if (given.key == NULL && given.key_size > 0) return -EINVAL;
-    int descriptor = connect_to(address, deadline);
+    if (is_absurd(&given)) return -EINVAL;
+    if (strncmp(address, "tls:", 4) != 0 && wants_tls(&given)) return -EINVAL;
+    int descriptor = connect_to(address, &tls, deadline), proved = 0;
     if (descriptor < 0) return descriptor;
-    int rc = kin_connection_open(&made, descriptor);
+    if (tls) proved = secure_with(&secure, descriptor, address, &given, deadline);
+    int rc = proved < 0 ? proved : kin__connection_take(&made, descriptor, secure);
     if (rc < 0) {
+        kin__secure_free(secure);
         kin__os_close(descriptor);
         return rc;
     }
-    if (given.key != NULL) rc = authenticate(made, &given, deadline);
+    if (given.key != NULL && proved == 0) rc = authenticate(made, &given, deadline);
     if (rc < 0) {
         kin_connection_close(made);
         return rc;

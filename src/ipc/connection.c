@@ -12,25 +12,30 @@
 
 #include <kin/error.h>
 
+#include "ipc/secure.h"
 #include "memory/waitable.h"
 #include "os/os.h"
 
 static int check(const kin_connection *connection)
 {
     if (connection == NULL) return -EINVAL;
-    return connection->handle.withheld ? KIN_ENOTGIVEN : 0;
+    if (!connection->handle.withheld) return 0;
+    return connection->secure != NULL ? KIN_EPRIVATE : KIN_ENOTGIVEN;
 }
 
-int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor)
+int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor,
+                         struct kin__secure *secure)
 {
     kin_connection *connection = kin__os_calloc(1, sizeof *connection);
     if (connection == NULL) return -ENOMEM;
     connection->kind = kind;
+    connection->secure = secure;
     connection->receives = connection->sends = true;
     connection->local = kind == KIN__CONNECTION_PACKETS;
     pthread_mutex_init(&connection->receiving, NULL);
     pthread_mutex_init(&connection->sending, NULL);
-    kin__handle_add(&connection->handle, descriptor, false);
+    /* Two processes would use the same keys for different bytes: no child gets a copy. */
+    kin__handle_add(&connection->handle, descriptor, secure != NULL);
     *made = connection;
     return 0;
 }
@@ -45,8 +50,8 @@ int kin_pipe_open_sized(kin_connection **first, kin_connection **second, const k
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     int rc = kin__os_socket_pair(KIN__SOCKET_PACKETS, ends);
     if (rc < 0) return rc;
-    rc = kin__connection_make(&made[0], KIN__CONNECTION_PACKETS, ends[0]);
-    if (rc == 0) rc = kin__connection_make(&made[1], KIN__CONNECTION_PACKETS, ends[1]);
+    rc = kin__connection_make(&made[0], KIN__CONNECTION_PACKETS, ends[0], NULL);
+    if (rc == 0) rc = kin__connection_make(&made[1], KIN__CONNECTION_PACKETS, ends[1], NULL);
     if (rc == 0 && given.simplex) {
         made[0]->sends = made[1]->receives = false;
         rc = kin__os_socket_end_sending(ends[0]);
@@ -63,22 +68,31 @@ int kin_pipe_open_sized(kin_connection **first, kin_connection **second, const k
     return 0;
 }
 
-int kin_connection_open(kin_connection **connection, int descriptor)
+int kin__connection_take(kin_connection **connection, int descriptor, struct kin__secure *secure)
 {
     bool stream = false, local = false;
-    if (connection == NULL) return -EINVAL;
     int rc = kin__os_socket_describe(descriptor, &stream, &local);
     if (rc == 0 && !stream) rc = -EPROTOTYPE;
     if (rc == 0) rc = kin__os_set_inherit(descriptor, false);
-    if (rc == 0) rc = kin__connection_make(connection, KIN__CONNECTION_FRAMED, descriptor);
-    if (rc == 0) (*connection)->local = local;
-    return rc;
+    if (rc == 0) rc = kin__connection_make(connection, KIN__CONNECTION_FRAMED, descriptor, secure);
+    if (rc < 0) return rc;
+    (*connection)->local = local;
+    (*connection)->left_over = secure != NULL && kin__secure_readable(secure);
+    return 0;
+}
+
+int kin_connection_open(kin_connection **connection, int descriptor)
+{
+    return connection != NULL ? kin__connection_take(connection, descriptor, NULL) : -EINVAL;
 }
 
 int kin_connection_close(kin_connection *connection)
 {
     if (connection == NULL) return 0;
+    if (connection->secure != NULL && !connection->handle.withheld && !connection->torn)
+        kin__secure_end(connection->secure, connection->handle.descriptor);
     kin__handle_close(&connection->handle);
+    kin__secure_free(connection->secure);
     kin__packet_forget(connection);
     kin__os_free(connection->partial);
     pthread_mutex_destroy(&connection->receiving);

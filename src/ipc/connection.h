@@ -15,6 +15,8 @@
 #include "ipc/handle.h"
 #include "os/socket.h"
 
+struct kin__secure;
+
 enum kin__connection_kind { KIN__CONNECTION_PACKETS, KIN__CONNECTION_FRAMED };
 
 /* A packet that this process has received and nobody has taken yet; see packet.c.  In the list of
@@ -29,6 +31,7 @@ struct kin__packet {
 };
 
 /* Private memory.
+ *   secure      framed: what goes through is encrypted by it; NULL: it is not.
  *   receiving   held by the thread that receives a message from a stream, until it has the whole or
  *               its deadline comes; for packets only around `kept` and `spare`.
  *   sending     held by the thread that sends on a stream, likewise.
@@ -43,6 +46,7 @@ struct kin__packet {
 struct kin_connection {
     struct kin__handle handle;
     enum kin__connection_kind kind;
+    struct kin__secure *secure;
     bool receives;
     bool sends;
     bool local; /* descriptors can be passed */
@@ -58,8 +62,13 @@ struct kin_connection {
     bool torn;
 };
 
-/* Makes a handle of `descriptor`, which is its from then on.  -ENOMEM. */
-int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor);
+/* Makes a handle of `descriptor`, and of `secure` if that is not NULL, which are its from then on.  -ENOMEM. */
+int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor,
+                         struct kin__secure *secure);
+
+/* Makes a connection of a stream, and of `secure` if that is not NULL, likewise; what that holds already
+ * can be received.  Errors as kin_connection_open. */
+int kin__connection_take(kin_connection **made, int descriptor, struct kin__secure *secure);
 
 /* Takes a lock of this process: 0, or -ETIMEDOUT. */
 int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline);

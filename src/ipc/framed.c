@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "ipc/connection.h"
+#include "ipc/secure.h"
 #include "os/os.h"
 
 /* What Python sends along with one descriptor: how many they are. */
@@ -21,12 +22,21 @@
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
+static long send_some(kin_connection *connection, const struct kin__part *parts, size_t count, int descriptor,
+                      kin_deadline deadline)
+{
+    int socket = connection->handle.descriptor;
+    return connection->secure != NULL ? kin__secure_send(connection->secure, socket, parts, count, deadline)
+                                      : kin__send_until(socket, parts, count, descriptor, deadline);
+}
+
 static int send_all(kin_connection *connection, struct kin__part *parts, size_t count, int descriptor,
                     kin_deadline deadline)
 {
-    bool begun = false;
+    /* What was encrypted has to be sent: the other side counts. */
+    bool begun = connection->secure != NULL;
     while (count > 0) {
-        long sent = kin__send_until(connection->handle.descriptor, parts, count, descriptor, deadline);
+        long sent = send_some(connection, parts, count, descriptor, deadline);
         if (sent < 0) {
             /* CRASH: a sender killed here leaves a message cut off, and the stream ends with it. */
             if (begun) {
@@ -82,14 +92,22 @@ static int end(kin_connection *connection, int rc)
     return rc;
 }
 
+static long receive_some(kin_connection *connection, void *bytes, size_t size, kin_deadline deadline)
+{
+    struct kin__part part = {bytes, size};
+    int socket = connection->handle.descriptor;
+    if (connection->secure == NULL) return kin__receive_until(socket, &part, 1, NULL, deadline);
+    long got = kin__secure_receive(connection->secure, socket, bytes, size, deadline);
+    return got < 0 && got != -ETIMEDOUT ? end(connection, (int)got) : got;
+}
+
 static int receive_header(kin_connection *connection, kin_deadline deadline)
 {
     struct kin__frame *frame = &connection->frame;
     size_t missing;
     while ((missing = kin__frame_missing(frame)) > 0) {
         uint8_t bytes[KIN__FRAME_HEADER_MOST];
-        struct kin__part part = {bytes, missing};
-        long got = kin__receive_until(connection->handle.descriptor, &part, 1, NULL, deadline);
+        long got = receive_some(connection, bytes, missing, deadline);
         /* It has closed without reading everything: said once, before the end. */
         if (got == -ECONNRESET && connection->local) continue;
         if (got < 0) return (int)got;
@@ -118,8 +136,7 @@ static int receive_body(kin_connection *connection, uint8_t *buffer, kin_deadlin
     uint64_t got = connection->got, size = connection->frame.size;
     if (got > 0) memcpy(buffer, connection->partial, got);
     while (got < size) {
-        struct kin__part part = {buffer + got, size - got};
-        long more = kin__receive_until(connection->handle.descriptor, &part, 1, NULL, deadline);
+        long more = receive_some(connection, buffer + got, size - got, deadline);
         if (more == -ETIMEDOUT) return keep(connection, buffer, got);
         if (more == -ECONNRESET && connection->local) continue;
         if (more == 0) return end(connection, KIN_ETRUNCATED);
@@ -149,7 +166,8 @@ static long receive(kin_connection *connection, void *buffer, size_t capacity, k
 
 static void note_left_over(kin_connection *connection)
 {
-    bool left_over = connection->ended || connection->frame.got > 0;
+    bool left_over = connection->ended || connection->frame.got > 0 ||
+                     (connection->secure != NULL && kin__secure_readable(connection->secure));
     __atomic_store_n(&connection->left_over, left_over, __ATOMIC_RELAXED);
 }
 

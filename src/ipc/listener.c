@@ -19,6 +19,7 @@
 #include "ipc/address.h"
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
+#include "ipc/secure.h"
 #include "memory/waitable.h"
 #include "os/epoll.h"
 #include "os/network.h"
@@ -38,7 +39,9 @@ struct pending {
     struct kin__handle handle;
     struct pending *next;
     bool welcome; /* it has authenticated, or need not */
+    bool secured; /* the handshake of TLS is done, or there is none */
     kin_deadline expires;
+    struct kin__secure *secure; /* NULL: without TLS */
     struct kin__challenge challenge;
     struct kin__frame frame;
     size_t got;
@@ -49,6 +52,8 @@ struct pending {
  *   handle     what listens.
  *   owner      the process that opened it, and removes the socket file.
  *   set        a set of descriptors: what listens and all that are pending; the process's own.
+ *   context    how TLS is spoken; NULL: it is not.
+ *   authenticates   there is a key that TLS does not prove.
  *   first      the pending, in the order in which they came; under `lock`. */
 struct kin_listener {
     struct kin__handle handle;
@@ -59,6 +64,7 @@ struct kin_listener {
     unsigned pending;
     unsigned max_pending;
     int64_t handshake_ns;
+    struct kin__tls_context *context;
     bool authenticates;
     bool refuse_md5;
     struct kin__address bound;
@@ -83,10 +89,11 @@ static int make_set(kin_listener *listener)
     return 0;
 }
 
-static int listen_at(const char *text, const kin_listener_options *options, struct kin__address *bound)
+static int listen_at(const char *text, const kin_listener_options *options, struct kin__address *bound,
+                     bool *tls)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
-    int count = kin__address_parse(text, true, addresses), rc = count;
+    int count = kin__address_parse(text, true, addresses, tls), rc = count;
     for (int i = 0; i < count; i++) {
         rc = kin__os_listen(&addresses[i], options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT);
         if (rc >= 0) break;
@@ -95,6 +102,25 @@ static int listen_at(const char *text, const kin_listener_options *options, stru
     int named = kin__os_address_of(rc, bound);
     if (named < 0) kin__os_close(rc);
     return named < 0 ? named : rc;
+}
+
+/* Gets ready to speak TLS, if the address asks for it. */
+static int make_context(kin_listener *listener, const char *address, const kin_listener_options *options,
+                        bool tls)
+{
+    char why[KIN__TLS_WHY];
+    const struct kin__tls_options given = {.accepts = true,
+                                           .certificate = options->certificate,
+                                           .private_key = options->private_key,
+                                           .authorities = options->authorities,
+                                           .key = options->key,
+                                           .key_size = options->key_size};
+    /* Who gives a certificate must not find that nothing is encrypted. */
+    if (!tls) return options->certificate != NULL || options->authorities != NULL ? -EINVAL : 0;
+    int rc = kin__tls_context_make(&listener->context, &given, why);
+    if (rc < 0) kin__tls_text_set(address, why);
+    if (rc == 0 && kin__tls_by_key(listener->context)) listener->authenticates = false;
+    return rc;
 }
 
 static void fill(kin_listener *listener, const kin_listener_options *options)
@@ -112,7 +138,8 @@ static void fill(kin_listener *listener, const kin_listener_options *options)
 static bool is_absurd(const kin_listener_options *options)
 {
     return (options->key == NULL && options->key_size > 0) || options->key_size > INT32_MAX ||
-           options->max_pending > PENDING_MOST || options->handshake_ms < 0 ||
+           options->max_pending > PENDING_MOST ||
+           (options->private_key != NULL && options->certificate == NULL) || options->handshake_ms < 0 ||
            options->handshake_ms > INT64_MAX / 1000000 || options->backlog < 0;
 }
 
@@ -126,7 +153,8 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
     kin_listener *made = kin__os_calloc(1, sizeof *made + given.key_size);
     if (made == NULL) return -ENOMEM;
     fill(made, &given);
-    int rc = listen_at(address, &given, &made->bound);
+    bool tls = false;
+    int rc = listen_at(address, &given, &made->bound, &tls);
     if (rc < 0) {
         kin__os_free(made);
         return rc;
@@ -135,7 +163,9 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
     made->owner = kin__os_pid();
     made->file = kin__os_socket_file(&made->bound);
     rc = make_set(made);
+    if (rc == 0) rc = make_context(made, address, &given, tls);
     if (rc == 0) rc = kin__os_address_text(&made->bound, made->address, sizeof made->address);
+    if (rc == 0 && tls) memcpy(made->address, "tls", strlen("tls"));
     if (rc < 0) {
         kin_listener_close(made);
         return rc;
@@ -160,6 +190,7 @@ static void forget(kin_listener *listener, struct pending *pending)
     if (!listener->set.withheld && pending->handle.descriptor >= 0)
         kin__os_epoll_remove(listener->set.descriptor, pending->handle.descriptor);
     kin__handle_close(&pending->handle);
+    kin__secure_free(pending->secure);
     kin__os_free(pending);
 }
 
@@ -170,8 +201,19 @@ static int send_reply(struct pending *pending, const struct kin__challenge_messa
                                  {(void *)(uintptr_t)reply->bytes, reply->size}};
     if (reply->size == 0) return 0;
     /* So little always fits into what the kernel keeps for a peer that reads. */
-    long sent = kin__os_send(pending->handle.descriptor, parts, 2, -1, false);
+    int socket = pending->handle.descriptor;
+    long sent = pending->secure != NULL ? kin__secure_send(pending->secure, socket, parts, 2, KIN_NOW)
+                                        : kin__os_send(socket, parts, 2, -1, false);
     return sent == (long)(parts[0].size + parts[1].size) ? 0 : -EPIPE;
+}
+
+/* Bytes that are there, 0 at the end, -EAGAIN if there are none. */
+static long receive_some(struct pending *pending, const struct kin__part *part)
+{
+    int socket = pending->handle.descriptor;
+    if (pending->secure == NULL) return kin__os_receive(socket, part, 1, NULL, false);
+    long got = kin__secure_receive(pending->secure, socket, part->bytes, part->size, KIN_NOW);
+    return got == -ETIMEDOUT ? -EAGAIN : got;
 }
 
 /* 0: there is a whole message; -EAGAIN: not yet. */
@@ -187,7 +229,7 @@ static int receive_message(struct pending *pending)
             if (pending->got == frame->size) return 0;
             part = (struct kin__part){pending->message + pending->got, frame->size - pending->got};
         }
-        long got = kin__os_receive(pending->handle.descriptor, &part, 1, NULL, false);
+        long got = receive_some(pending, &part);
         if (got == 0) return KIN_ECLOSED;
         if (got < 0) return (int)got;
         if (missing == 0)
@@ -214,18 +256,7 @@ static int talk(struct pending *pending)
     return rc;
 }
 
-static int go_on(kin_listener *listener, struct pending *pending)
-{
-    int rc = talk(pending);
-    if (rc == -EAGAIN) return 0;
-    pending->welcome = rc == 1;
-    if (rc == 1) return 0;
-    kin__log(KIN_LOG_WARNING, "%s: a client was refused: %s", listener->address, kin_strerror(rc));
-    forget(listener, pending);
-    /* What is wrong on our side the caller has to know. */
-    return rc == KIN_ELIBRARY || rc == -ENOMEM ? rc : 0;
-}
-
+/* Poses the challenge, once that can be done. */
 static int challenge(kin_listener *listener, struct pending *pending)
 {
     struct kin__challenge_message reply;
@@ -235,13 +266,50 @@ static int challenge(kin_listener *listener, struct pending *pending)
                                                  .refuse_md5 = listener->refuse_md5};
     int rc = kin__os_random(pending->challenge.nonce, sizeof pending->challenge.nonce);
     if (rc == 0) rc = kin__challenge_begin(&pending->challenge, &reply);
-    if (rc == 0)
-        rc = kin__os_epoll_add(listener->set.descriptor, pending->handle.descriptor, KIN__READABLE,
-                               (uintptr_t)pending);
     kin__os_acknowledge(pending->handle.descriptor);
     /* A peer that is gone already is found gone when it is read. */
     if (rc == 0) send_reply(pending, &reply);
     return rc;
+}
+
+/* The handshake of TLS as far as it can be done: -EAGAIN, or 1. */
+static int secure(kin_listener *listener, struct pending *pending)
+{
+    int rc = kin__secure_handshake(pending->secure, pending->handle.descriptor, KIN_NOW);
+    kin__os_acknowledge(pending->handle.descriptor);
+    if (rc < 0) return rc == -ETIMEDOUT ? -EAGAIN : rc;
+    pending->secured = true;
+    if (!listener->authenticates) return 1;
+    rc = challenge(listener, pending);
+    /* What came with the last bytes of the handshake the set does not show. */
+    return rc < 0 ? rc : talk(pending);
+}
+
+static int go_on(kin_listener *listener, struct pending *pending)
+{
+    int rc = pending->secured ? talk(pending) : secure(listener, pending);
+    if (rc == -EAGAIN) return 0;
+    pending->welcome = rc == 1;
+    if (rc == 1) return 0;
+    kin__log(KIN_LOG_WARNING, "%s: a client was refused: %s", listener->address,
+             rc == KIN_ETLS || rc == KIN_ECERTIFICATE ? kin__tls_why(pending->secure->tls)
+                                                      : kin_strerror(rc));
+    forget(listener, pending);
+    /* What is wrong on our side the caller has to know. */
+    return rc == KIN_ELIBRARY || rc == -ENOMEM ? rc : 0;
+}
+
+/* Begins to talk with somebody who has just come. */
+static int greet(kin_listener *listener, struct pending *pending)
+{
+    pending->secured = listener->context == NULL;
+    pending->welcome = pending->secured && !listener->authenticates;
+    if (pending->welcome) return 0;
+    int rc = kin__os_epoll_add(listener->set.descriptor, pending->handle.descriptor, KIN__READABLE,
+                               (uintptr_t)pending);
+    if (rc < 0) return rc;
+    return pending->secured ? challenge(listener, pending)
+                            : kin__secure_make(&pending->secure, listener->context, NULL, listener->address);
 }
 
 /* Takes one connection from the kernel: 1, 0 if there is none, or an error. */
@@ -260,8 +328,7 @@ static int take_one(kin_listener *listener)
     while (*last != NULL) last = &(*last)->next;
     *last = pending;
     listener->pending++;
-    pending->welcome = !listener->authenticates;
-    int rc = pending->welcome ? 0 : challenge(listener, pending);
+    int rc = greet(listener, pending);
     if (rc < 0) forget(listener, pending);
     return rc < 0 ? rc : 1;
 }
@@ -331,9 +398,13 @@ static int look_around(kin_listener *listener, kin_deadline deadline)
 static int hand_out(kin_listener *listener, struct pending *pending, kin_connection **connection)
 {
     int descriptor = pending->handle.descriptor;
-    if (listener->authenticates) kin__os_epoll_remove(listener->set.descriptor, descriptor);
-    int rc = kin_connection_open(connection, descriptor);
-    if (rc == 0) pending->handle.descriptor = -1;
+    if (listener->authenticates || pending->secure != NULL)
+        kin__os_epoll_remove(listener->set.descriptor, descriptor);
+    int rc = kin__connection_take(connection, descriptor, pending->secure);
+    if (rc == 0) {
+        pending->handle.descriptor = -1;
+        pending->secure = NULL;
+    }
     forget(listener, pending);
     return rc;
 }
@@ -386,6 +457,7 @@ int kin_listener_close(kin_listener *listener)
         kin__os_socket_file_remove(&listener->bound, listener->file);
     kin__handle_close(&listener->set);
     kin__handle_close(&listener->handle);
+    kin__tls_context_free(listener->context);
     pthread_mutex_destroy(&listener->lock);
     kin__os_free(listener);
     return 0;

@@ -183,7 +183,8 @@ static int listen_at(struct kin__server *server, const char *text)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     int rc = text == NULL ? invent_address(server->address) : 0;
-    int count = rc < 0 ? rc : kin__address_parse(text != NULL ? text : server->address, true, addresses);
+    int count =
+        rc < 0 ? rc : kin__address_parse(text != NULL ? text : server->address, true, addresses, NULL);
     rc = count;
     for (int i = 0; i < count; i++) {
         rc = kin__os_listen(&addresses[i], BACKLOG);
