@@ -58,6 +58,7 @@ typedef struct kin_manager_type {
     size_t method_count;
     int (*make)(void **object, const kin_value *arguments, const kin_value *keywords, kin_value *exception);
     void (*drop)(void *object);
+    const char *reads; /* of its methods those that change nothing, with spaces between; for permissions */
 } kin_manager_type;
 
 /* A function that clients may have run by a Pool, by its name in place of the function: pool.apply("name",
@@ -70,6 +71,32 @@ typedef struct kin_manager_task {
     const char *name;
     kin_manager_task_function *call;
 } kin_manager_task;
+
+/* ---- keys that may not do everything ------------------------------------------------------------- */
+
+enum kin_manager_right {
+    KIN_MAY_NOTHING,
+    KIN_MAY_READ, /* use what is there, by methods that do not change it */
+    KIN_MAY_WRITE /* make objects, and call every method */
+};
+
+/* What a key may do with the objects that clients create by `name`, in which * and ? stand for others, as
+ * in names of files.  The calls "shutdown" (to be written), "debug_info" and "number_of_objects" (to be
+ * read) of the server have names too. */
+typedef struct kin_manager_permission {
+    const char *name;
+    enum kin_manager_right right;
+} kin_manager_permission;
+
+/* A key besides the one of the options.  The first permission whose name fits decides; where none does,
+ * the key may do nothing. */
+typedef struct kin_manager_credential {
+    const char *name; /* for messages; NULL: none */
+    const void *key;
+    size_t key_size;
+    const kin_manager_permission *permissions; /* NULL: everything */
+    size_t permission_count;
+} kin_manager_credential;
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
@@ -91,6 +118,14 @@ typedef struct kin_manager_options {
     size_t task_count;
     unsigned workers; /* processes that run them, for all pools together; 0: one per usable processor */
     unsigned retries; /* how often a task whose worker died is run again */
+    const kin_manager_credential *credentials; /* further keys; they stay where they are while it serves */
+    size_t credential_count;
+    size_t client_requests; /* of a connection, in a second: more are read later; 0: no limit */
+    size_t client_bytes;    /* of requests of a connection, in a second; 0: no limit */
+    size_t client_objects;  /* that a client of kin's has proxies of at a time; 0: no limit */
+    size_t max_objects;     /* at a time; 0: no limit */
+    unsigned silence_s;     /* a client whose system does not answer for so many seconds, or that does not
+                               read its answers, is given up; 0: 60 */
 } kin_manager_options;
 
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients

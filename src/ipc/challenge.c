@@ -98,10 +98,24 @@ static int is_right(const struct kin__challenge *challenge, const uint8_t *answe
     return size == (size_t)length && same_secret(answer, expected, size);
 }
 
+/* The same for any of the keys that the accepting side has; the one that fits is that of the connection. */
+static int is_right_for_any(struct kin__challenge *challenge, const uint8_t *answer, size_t size)
+{
+    if (challenge->keys == NULL) return is_right(challenge, answer, size);
+    int right = 0;
+    for (size_t i = 0; right == 0 && i < challenge->key_count; i++) {
+        challenge->key = challenge->keys[i].key;
+        challenge->key_size = challenge->keys[i].size;
+        challenge->found = i;
+        right = is_right(challenge, answer, size);
+    }
+    return right;
+}
+
 static int take_answer(struct kin__challenge *challenge, const uint8_t *answer, size_t size,
                        struct kin__challenge_message *reply)
 {
-    int right = is_right(challenge, answer, size);
+    int right = is_right_for_any(challenge, answer, size);
     if (right <= 0) {
         say(reply, FAILURE);
         return refuse(challenge, right < 0 ? right : KIN_EAUTHENTICATION);

@@ -41,13 +41,21 @@ enum kin__challenge_state {
     KIN__CHALLENGE_REFUSED
 };
 
+struct kin__challenge_key {
+    const void *key;
+    size_t size;
+};
+
 /* The first part is the caller's to fill in; the rest is all zero to begin with. */
 struct kin__challenge {
     enum kin__challenge_role role;
     const void *key; /* not copied; NULL if key_size is 0 */
     size_t key_size;
-    bool refuse_md5;                     /* no peer of Python 3.11 or before */
-    uint8_t nonce[KIN__CHALLENGE_NONCE]; /* random, for this connection alone */
+    bool refuse_md5;                       /* no peer of Python 3.11 or before */
+    uint8_t nonce[KIN__CHALLENGE_NONCE];   /* random, for this connection alone */
+    const struct kin__challenge_key *keys; /* the accepting side: any of these, in place of `key`; or NULL */
+    size_t key_count;
+    size_t found; /* out: which of them the other side knows */
 
     enum kin__challenge_state state;
 };

@@ -285,7 +285,10 @@ long kin_queue_get_many(kin_queue *queue, kin_message *messages, size_t count, v
 {
     struct basket basket = {.messages = messages, .limit = count, .buffer = buffer, .capacity = capacity};
     long rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
+    if (rc < 0)
+        return kin__is_remote(queue)
+                   ? kin__remote_get_many(queue, messages, count, buffer, capacity, deadline)
+                   : rc;
     if ((messages == NULL && count > 0) || (buffer == NULL && capacity > 0)) return -EINVAL;
     void *outer = kin__touch(queue);
     rc = fill_basket(queue, &basket, deadline);

@@ -183,7 +183,7 @@ static size_t count_small(const kin_message *messages, size_t count)
 long kin_queue_put_many(kin_queue *queue, const kin_message *messages, size_t count, kin_deadline deadline)
 {
     int rc = kin__queue_enter(queue);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_put_many(queue, messages, count, deadline) : rc;
     if (messages == NULL && count > 0) return -EINVAL;
     for (size_t i = 0; i < count; i++)
         if (messages[i].data == NULL && messages[i].size > 0) return -EINVAL;

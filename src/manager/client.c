@@ -11,9 +11,13 @@
 #include <kin/pickle.h>
 
 #include "manager/wire.h"
+#include "os/network.h"
 
 /* What a connection keeps for the next message, and reads into at first. */
 #define KEPT ((size_t)16 * 1024)
+
+/* A manager whose system does not answer for so long is gone. */
+#define SILENCE_S 60
 
 void kin__client_close(struct kin__client *client)
 {
@@ -30,6 +34,7 @@ int kin__client_connect(struct kin__client *client, const char *address, const v
     kin_client_options options = {.key = key, .key_size = key_size};
     kin__client_close(client);
     int rc = kin_client_open(&client->connection, address, &options, deadline);
+    if (rc == 0) kin__os_notice_silence(kin_connection_fileno(client->connection), SILENCE_S);
     /* Whoever lets us connect and says nothing more has no use for us. */
     return rc == KIN_ECLOSED ? -ECONNRESET : rc;
 }
@@ -51,6 +56,8 @@ int kin__client_accept(struct kin__client *client, kin_deadline deadline)
 static int code_of(const kin_value *exception)
 {
     const char *name = kin_value_class_name(exception), *module = kin_value_class_module(exception);
+    /* It is shutting down. */
+    if (name != NULL && strcmp(name, "EOFError") == 0) return -ECONNRESET;
     if (name == NULL || module == NULL || (strcmp(module, "queue") != 0 && strcmp(module, "_queue") != 0))
         return KIN_EREMOTE;
     if (strcmp(name, "Empty") == 0) return KIN_EMPTY;

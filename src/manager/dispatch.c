@@ -15,6 +15,7 @@
 #include <kin/pickle.h>
 
 #include "manager/object.h"
+#include "manager/permission.h"
 #include "manager/session.h"
 #include "manager/types.h"
 #include "manager/wire.h"
@@ -175,6 +176,8 @@ static enum kin__outcome create(struct kin__call *call, const struct kin__type *
         call->created = kin__managed_incref(*shared);
         return KIN__RETURN;
     }
+    if (server->object_most != 0 && server->registry.count >= server->object_most)
+        return kin__raisef(call, "MemoryError", "this manager has as many objects as it may");
     call->object = kin__managed_make(server, type);
     if (call->object == NULL) return kin__raise_code(call, -ENOMEM);
     enum kin__outcome outcome = invoke(call, &type->make);
@@ -214,13 +217,29 @@ static enum kin__outcome call_dummy(struct kin__call *call)
     return kin__return_none(call);
 }
 
+/* To make an object is to write; what is there already, and shared, may be read. */
+static bool may_create(struct kin__call *call, const char *name)
+{
+    const struct kin__session *session = call->session;
+    const struct kin__type *type = kin__types_find(call->server, name);
+    bool shared = type != NULL && kin__types_shared(call->server, type) != NULL;
+    size_t most = call->server->reference_most;
+    if (!kin__may(session, name, shared ? KIN_MAY_READ : KIN_MAY_WRITE)) {
+        kin__raise(call, kin__may_not(session, name, "create"));
+        return false;
+    }
+    if (most == 0 || session->objects < most) return true;
+    kin__raisef(call, "MemoryError", "this client has as many objects as it may");
+    return false;
+}
+
 static enum kin__outcome call_create(struct kin__call *call)
 {
     char ident[KIN__IDENT_SIZE];
     const char *name = kin_value_get_str(kin_value_at(call->arguments, 0), NULL);
     if (name == NULL) return kin__raisef(call, "TypeError", "create() is missing its argument 'typeid'");
     call->skip = 1;
-    if (kin__create(call, name) == KIN__RAISE) return KIN__RAISE;
+    if (!may_create(call, name) || kin__create(call, name) == KIN__RAISE) return KIN__RAISE;
     kin__managed_ident(call->created, ident);
     kin_value exposed = kin__exposed(call->created->type);
     if (!give_reference(call, call->created)) return kin__raise_code(call, -ENOMEM);
@@ -237,6 +256,8 @@ static enum kin__outcome call_incref(struct kin__call *call)
 {
     struct kin__managed *object = kin__managed_named(call->server, call->argument[0]);
     if (object == NULL) return no_such_object(call, call->argument[0]);
+    if (!kin__may_call(call->session, object, NULL))
+        return kin__raise(call, kin__may_not(call->session, kin__permission_name(object->type), "use"));
     if (!give_reference(call, kin__managed_incref(object))) return kin__raise_code(call, -ENOMEM);
     return kin__return_none(call);
 }
@@ -272,18 +293,28 @@ static enum kin__outcome call_get_methods(struct kin__call *call)
     return kin__return(call, kin__exposed(object->type));
 }
 
+static bool may_ask(struct kin__call *call, enum kin_manager_right right)
+{
+    if (kin__may(call->session, call->method->name, right)) return true;
+    kin__raise(call, kin__may_not(call->session, call->method->name, "call"));
+    return false;
+}
+
 static enum kin__outcome call_number_of_objects(struct kin__call *call)
 {
+    if (!may_ask(call, KIN_MAY_READ)) return KIN__RAISE;
     return kin__return(call, kin_value_uint(call->server->registry.count));
 }
 
 static enum kin__outcome call_debug_info(struct kin__call *call)
 {
+    if (!may_ask(call, KIN_MAY_READ)) return KIN__RAISE;
     return kin__return(call, kin__registry_describe(call->server));
 }
 
 static enum kin__outcome call_shutdown(struct kin__call *call)
 {
+    if (!may_ask(call, KIN_MAY_WRITE)) return KIN__RAISE;
     /* Python's server answers this one twice. */
     kin__session_answer(call->session, KIN__ANSWER_RETURN, kin_value_none());
     call->server->stopping = true;
@@ -403,6 +434,10 @@ static void object_call(struct kin__call *call, const kin_value *ident, const ch
         return;
     }
     const struct kin__method *method = find_method(call->object->type->methods, name);
+    if (!kin__may_call(session, call->object, method)) {
+        kin__session_raise(session, kin__may_not(session, kin__permission_name(call->object->type), name));
+        return;
+    }
     if (method == NULL) {
         fallback(call, name);
         return;

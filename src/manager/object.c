@@ -284,6 +284,7 @@ int kin__reference_add(struct kin__session *session, struct kin__managed *object
     if (reference == NULL) return -ENOMEM;
     reference->object = kin__managed_incref(object);
     reference->lent = lent;
+    if (!lent) session->objects++;
     kin__links_append(&session->references, &reference->link);
     return 0;
 }
@@ -291,6 +292,7 @@ int kin__reference_add(struct kin__session *session, struct kin__managed *object
 static void remove_reference(struct kin__session *session, struct kin__reference *reference)
 {
     kin__links_remove(&reference->link);
+    if (!reference->lent) session->objects--;
     kin__managed_decref(session->server, reference->object);
     kin__os_free(reference);
 }

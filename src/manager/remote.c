@@ -351,6 +351,18 @@ int kin__remote_commit(void *queue, void *message, kin_deadline deadline)
     return rc;
 }
 
+long kin__remote_put_many(void *queue, const kin_message *messages, size_t count, kin_deadline deadline)
+{
+    int rc = 0;
+    size_t done = 0;
+    if (messages == NULL && count > 0) return -EINVAL;
+    while (done < count && rc == 0) {
+        rc = kin__remote_put(queue, messages[done].data, messages[done].size, deadline);
+        if (rc == 0) done++;
+    }
+    return done > 0 || rc == 0 ? (long)done : rc;
+}
+
 /* ---- queues: getting ---------------------------------------------------------------------------- */
 
 /* Keeps an item that was taken for this process's next get; used up. */
@@ -429,6 +441,22 @@ long kin__remote_take(void *queue, void **message, kin_deadline deadline)
     *message = kin__message_bytes(made);
     kin_value_clear(&item);
     return (long)size;
+}
+
+long kin__remote_get_many(void *queue, kin_message *messages, size_t count, void *buffer, size_t capacity,
+                          kin_deadline deadline)
+{
+    long rc = 0;
+    size_t done = 0, used = 0;
+    if ((messages == NULL && count > 0) || (buffer == NULL && capacity > 0)) return -EINVAL;
+    while (done < count && used <= capacity) {
+        char *place = (char *)buffer + used;
+        rc = kin__remote_get(queue, place, capacity - used, done == 0 ? deadline : KIN_NOW);
+        if (rc < 0) break;
+        messages[done++] = (kin_message){place, (size_t)rc};
+        used = (used + (size_t)rc + 7) & ~(size_t)7;
+    }
+    return done > 0 || rc >= 0 ? (long)done : (long)rc;
 }
 
 int kin__remote_get_value(void *queue, kin_value *value, kin_deadline deadline)

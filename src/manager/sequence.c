@@ -307,4 +307,5 @@ const struct kin__type kin__type_iterator = {
     .make = {"Iterator", iterator_make, NULL, 0},
     .drop = iterator_drop,
     .methods = iterator_methods,
+    .unnamed = true,
 };

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "ipc/address.h"
 #include "manager/object.h"
+#include "manager/permission.h"
 #include "manager/session.h"
 #include "manager/tasks.h"
 #include "manager/types.h"
@@ -17,6 +18,10 @@
 
 #define SESSIONS_DEFAULT 10000
 #define MESSAGE_DEFAULT  ((uint64_t)256 * 1024 * 1024)
+#define SILENCE_DEFAULT  60
+
+/* What is left to be answered at the end has so long to get out. */
+#define FAREWELL_MS 1000
 
 /* So many may be authenticating at a time; then each new one ends the oldest, so that silent ones do
  * not keep others out. */
@@ -133,10 +138,47 @@ static void end_all(struct kin__links *sessions)
         kin__session_end(kin__links_entry(sessions->next, struct kin__session, link));
 }
 
+static bool has_unsent(const struct kin__server *server)
+{
+    for (struct kin__links *link = server->sessions.next; link != &server->sessions; link = link->next) {
+        if (kin__buffer_size(&kin__links_entry(link, struct kin__session, link)->output) > 0) return true;
+    }
+    return false;
+}
+
+static void on_farewell(uv_timer_t *timer)
+{
+    timer->data = NULL;
+}
+
+/* Everybody who waits is told that there is nothing to wait for, and gets what was answered before. */
+static void say_farewell(struct kin__server *server)
+{
+    struct kin__links told;
+    kin__links_init(&told);
+    /* An answer may end any session: whatever list it is in then. */
+    while (!kin__links_empty(&server->sessions)) {
+        struct kin__links *link = server->sessions.next;
+        kin__links_remove(link);
+        kin__links_append(&told, link);
+        kin__session_dismiss(kin__links_entry(link, struct kin__session, link));
+    }
+    kin__sessions_settle(server);
+    while (!kin__links_empty(&told)) {
+        struct kin__links *link = told.next;
+        kin__links_remove(link);
+        kin__links_append(&server->sessions, link);
+    }
+    uv_timer_start(&server->stop, on_farewell, FAREWELL_MS, 0);
+    while (server->stop.data != NULL && has_unsent(server)) uv_run(&server->loop, UV_RUN_ONCE);
+}
+
 static void finish(struct kin__server *server)
 {
     server->stopping = true;
+    set_accepting(server, false);
     end_all(&server->strangers);
+    say_farewell(server);
     end_all(&server->sessions);
     kin__tasks_stop(server);
     uv_close((uv_handle_t *)&server->listener, NULL);
@@ -202,6 +244,11 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
 {
     server->session_most = options->max_clients != 0 ? options->max_clients : SESSIONS_DEFAULT;
     server->message_most = options->max_message != 0 ? options->max_message : MESSAGE_DEFAULT;
+    server->request_most = options->client_requests;
+    server->byte_most = options->client_bytes;
+    server->reference_most = options->client_objects;
+    server->object_most = options->max_objects;
+    server->silence_s = options->silence_s != 0 ? options->silence_s : SILENCE_DEFAULT;
     server->stop_at = options->stop;
     server->end_by_signal = options->end_by_signal;
     server->ready = options->ready;
@@ -210,15 +257,12 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     kin__links_init(&server->sessions);
     kin__links_init(&server->resumed);
     server->descriptor = -1;
-    server->key_size = options->key_size;
-    server->key = kin__os_malloc(options->key_size + 1);
-    if (server->key == NULL) return -ENOMEM;
-    memcpy(server->key, options->key, options->key_size);
     server->functions = options->tasks;
     server->task_count = options->task_count;
     server->workers = options->workers;
     server->retries = options->retries;
-    int rc = kin__types_check_tasks(options->tasks, options->task_count);
+    int rc = kin__keys_open(server, options);
+    if (rc == 0) rc = kin__types_check_tasks(options->tasks, options->task_count);
     if (rc == 0) rc = kin__types_register(server, options->types, options->type_count);
     if (rc < 0) return rc;
     return listen_at(server, options->address);
@@ -231,7 +275,6 @@ const char *kin__server_address(const struct kin__server *server)
 
 int kin__server_open(struct kin__server **server, const kin_manager_options *options)
 {
-    if (options->key == NULL) return -EINVAL;
     struct kin__server *made = kin__os_calloc(1, sizeof *made);
     if (made == NULL) return -ENOMEM;
     int rc = set_up(made, options);
@@ -250,6 +293,6 @@ void kin__server_close(struct kin__server *server, bool remove)
         kin__os_socket_file_remove(&server->socket_address, server->socket_file);
     kin__types_drop(server);
     kin__buffer_free(&server->out);
-    kin__os_free(server->key);
+    kin__keys_close(server);
     kin__os_free(server);
 }

@@ -36,6 +36,7 @@ struct kin__session;
 struct kin__managed;
 struct kin__call;
 struct kin__challenge;
+struct kin__challenge_key;
 struct kin__tasks;
 
 /* ---- types and objects ------------------------------------------------------------------- */
@@ -72,6 +73,8 @@ struct kin__type {
     kin_value (*copy)(struct kin__call *call); /* what #GETVALUE returns; NULL: it cannot be copied */
     kin_value (*text)(struct kin__call *call); /* what it prints as; NULL: as its copy */
     const struct kin__method *methods;         /* the last one has no name */
+    const char *reads; /* those that change nothing, with spaces between; NULL: none */
+    bool unnamed;      /* made by methods, not by clients */
     const kin_manager_type *user;
 };
 
@@ -93,6 +96,7 @@ struct kin__registry {
 
 enum kin__stage {
     KIN__AUTHENTICATING, /* nothing but the handshake is looked at */
+    KIN__REFUSED,        /* has another key: is told so after a while */
     KIN__FIRST,          /* the next request is a server call, and the last */
     KIN__CALLS,          /* object calls */
     KIN__ENDED           /* in no list any more; its memory goes with the loop's last callback */
@@ -133,7 +137,13 @@ struct kin__session {
     int descriptor;
     int events; /* that are polled for */
     enum kin__stage stage;
-    bool ending;                      /* ends when all answers are sent */
+    bool ending;     /* ends when all answers are sent */
+    bool paused;     /* has asked for as much as it may in this second */
+    size_t key;      /* which it has shown */
+    uint64_t second; /* the loop's time at which the counts below began */
+    size_t requests;
+    size_t bytes;
+    size_t objects;                   /* references of a client of kin's */
     bool kin;                         /* a client of kin's: it makes server calls over this connection too */
     struct kin__challenge *challenge; /* while authenticating */
     struct kin__buffer input;         /* what has come and could not be worked on yet */
@@ -175,11 +185,13 @@ struct kin__server {
     struct kin__address socket_address;
     uint64_t socket_file; /* see kin__os_socket_file; 0: none */
     char address[KIN__ADDRESS_SIZE];
-    uint8_t *key;
-    size_t key_size;
-    kin_deadline stop_at;         /* 0: never */
-    struct kin__type *types;      /* the user's */
-    struct kin__managed **shared; /* for each of these, the one object, or NULL */
+    struct kin__challenge_key *keys;
+    size_t key_count;
+    bool has_own_key;                          /* the first key is the one without restrictions */
+    const kin_manager_credential *credentials; /* of the others */
+    kin_deadline stop_at;                      /* 0: never */
+    struct kin__type *types;                   /* the user's */
+    struct kin__managed **shared;              /* for each of these, the one object, or NULL */
     size_t type_count;
     const kin_manager_task *functions; /* the user's, for Pool */
     size_t task_count;
@@ -193,9 +205,17 @@ struct kin__server {
     size_t session_count;        /* of both kinds */
     size_t session_most;
     size_t stranger_count;
-    uint64_t message_most;  /* bytes */
-    size_t kept_proxies;    /* in values that objects hold */
-    struct kin__buffer out; /* answers for out_owner that are not sent yet */
+    uint64_t message_most; /* bytes */
+    size_t request_most;   /* of a session in a second; 0: no limit */
+    size_t byte_most;
+    size_t reference_most; /* of a session at a time; 0: no limit */
+    size_t object_most;    /* at a time; 0: no limit */
+    unsigned silence_s;
+    uint64_t refusal_second; /* the loop's time at which the counts below began */
+    unsigned refusals;       /* that were logged since */
+    unsigned long unlogged;  /* … and that were not */
+    size_t kept_proxies;     /* in values that objects hold */
+    struct kin__buffer out;  /* answers for out_owner that are not sent yet */
     struct kin__session *out_owner;
     uint8_t scratch[KIN__SCRATCH]; /* what has just come */
 };

@@ -31,11 +31,18 @@
 /* A client that has not proved by then that it knows the key is turned away. */
 #define HANDSHAKE_SECONDS 10
 
+/* A client that has another key learns it after so long, so that it cannot try many. */
+#define REFUSAL_S 0.5
+
+/* So many of these are logged in a second. */
+#define REFUSALS_LOGGED 5
+
 /* An answer this large is sent before the next one is made. */
 #define OUT_MOST (256 * 1024)
 
 static void look_at(struct kin__session *session);
 static void watch(struct kin__session *session);
+static void set_timer(struct kin__session *session, double seconds);
 
 static bool is_parked(const struct kin__session *session)
 {
@@ -196,26 +203,70 @@ void kin__session_raise(struct kin__session *session, kin_value exception)
     kin__session_answer(session, KIN__ANSWER_ERROR, exception);
 }
 
+void kin__session_dismiss(struct kin__session *session)
+{
+    if (is_parked(session))
+        kin__session_raise(session, kin_value_errorf("EOFError", "the manager is shutting down"));
+}
+
 /* ---- requests come in ---------------------------------------------------------------------------- */
 
 static bool is_free(const struct kin__session *session)
 {
-    return session->stage != KIN__ENDED && !session->ending && !is_parked(session) &&
-           kin__buffer_size(&session->output) == 0;
+    return session->stage != KIN__ENDED && session->stage != KIN__REFUSED && !session->ending &&
+           !session->paused && !is_parked(session) && kin__buffer_size(&session->output) == 0 &&
+           !session->server->stopping;
+}
+
+static void log_refusal(struct kin__session *session, int rc)
+{
+    struct kin__server *server = session->server;
+    struct kin__address address;
+    char text[KIN__ADDRESS_SIZE] = "";
+    uint64_t now = uv_now(&server->loop);
+    if (now - server->refusal_second >= 1000) {
+        if (server->unlogged > 0)
+            kin__log(KIN_LOG_WARNING, "manager: %lu more clients were refused", server->unlogged);
+        server->refusal_second = now;
+        server->refusals = 0;
+        server->unlogged = 0;
+    }
+    if (server->refusals++ >= REFUSALS_LOGGED) {
+        server->unlogged++;
+        return;
+    }
+    if (kin__os_address_of_peer(session->descriptor, &address) < 0 ||
+        kin__os_address_text(&address, text, sizeof text) < 0)
+        text[0] = '\0';
+    kin__log(KIN_LOG_WARNING, "manager: a client%s%s was refused: %s", text[0] != '\0' ? " at " : "", text,
+             kin_strerror(rc));
+}
+
+static void tell_refusal(struct kin__session *session)
+{
+    static const char failure[] = "#FAILURE#";
+    send_message(session, failure, sizeof failure - 1);
+    if (session->stage != KIN__ENDED) kin__session_end_after_answers(session);
 }
 
 static void authenticate(struct kin__session *session, const uint8_t *message, size_t size)
 {
     struct kin__challenge_message reply;
     int rc = kin__challenge_step(session->challenge, message, size, &reply);
+    if (rc < 0) log_refusal(session, rc);
+    if (rc == KIN_EAUTHENTICATION) {
+        session->stage = KIN__REFUSED;
+        set_timer(session, REFUSAL_S);
+        return;
+    }
     if (reply.size > 0) send_message(session, reply.bytes, reply.size);
     if (rc == 0 || session->stage == KIN__ENDED) return;
     uv_timer_stop(&session->timer);
+    session->key = session->challenge->found;
     kin__os_free(session->challenge);
     session->challenge = NULL;
     session->server->stranger_count--;
     if (rc < 0) {
-        kin__log(KIN_LOG_WARNING, "manager: a client was refused: %s", kin_strerror(rc));
         kin__session_end_after_answers(session);
         return;
     }
@@ -255,6 +306,29 @@ static uint64_t message_most(const struct kin__session *session)
     return session->stage == KIN__AUTHENTICATING ? KIN__CHALLENGE_MOST : session->server->message_most;
 }
 
+/* Counts a request; one more than the client may have in this second waits for the next. */
+static bool is_over_limit(struct kin__session *session, size_t size)
+{
+    const struct kin__server *server = session->server;
+    if ((server->request_most == 0 && server->byte_most == 0) || session->stage == KIN__AUTHENTICATING)
+        return false;
+    uint64_t now = uv_now(&server->loop);
+    if (now - session->second >= 1000) {
+        session->second = now;
+        session->requests = session->bytes = 0;
+    }
+    bool over = (server->request_most != 0 && session->requests >= server->request_most) ||
+                (server->byte_most != 0 && session->bytes >= server->byte_most);
+    if (over) {
+        session->paused = true;
+        set_timer(session, (double)(1000 - (now - session->second)) / 1e3);
+    } else {
+        session->requests++;
+        session->bytes += size;
+    }
+    return over;
+}
+
 /* Works on the whole messages at the start of `bytes`; returns how many bytes they were. */
 static size_t work(struct kin__session *session, const uint8_t *bytes, size_t size)
 {
@@ -272,7 +346,8 @@ static size_t work(struct kin__session *session, const uint8_t *bytes, size_t si
             break;
         }
         const uint8_t *message = bytes + used + header;
-        if ((uint64_t)(bytes + size - message) < frame.size) break;
+        if ((uint64_t)(bytes + size - message) < frame.size || is_over_limit(session, (size_t)frame.size))
+            break;
         used = (size_t)(message - bytes) + (size_t)frame.size;
         handle(session, message, (size_t)frame.size);
     }
@@ -326,6 +401,8 @@ static void on_event(uv_poll_t *poll, int status, int events)
     if (alive && (events & UV_WRITABLE) != 0) {
         alive = send_some(session, &session->output);
         bool sent = kin__buffer_size(&session->output) == 0;
+        /* It reads; what is left has its time anew (watch). */
+        if (!is_parked(session) && !session->paused) uv_timer_stop(&session->timer);
         if (alive && sent) look_at(session);
         if (sent && session->ending) alive = false;
     }
@@ -347,9 +424,13 @@ static void watch(struct kin__session *session)
 {
     int events = UV_READABLE;
     if (session->stage == KIN__ENDED) return;
-    if (kin__buffer_size(&session->output) > 0)
+    bool waits = is_parked(session) || session->paused || session->stage == KIN__REFUSED;
+    if (kin__buffer_size(&session->output) > 0) {
         events = UV_WRITABLE;
-    else if (is_parked(session) && kin__buffer_size(&session->input) >= AHEAD_MOST)
+        /* A client that reads nothing for that long has left. */
+        if (!waits && !uv_is_active((uv_handle_t *)&session->timer))
+            set_timer(session, session->server->silence_s);
+    } else if (waits && kin__buffer_size(&session->input) >= AHEAD_MOST)
         events = UV_DISCONNECT;
     if (events == session->events) return;
     session->events = events;
@@ -374,8 +455,15 @@ static void on_timer(uv_timer_t *timer)
     struct kin__server *server = session->server;
     if (is_parked(session)) {
         session->wait.timed_out(session);
+    } else if (session->paused) {
+        session->paused = false;
+        look_at(session);
+        watch(session);
+    } else if (session->stage == KIN__REFUSED && !session->ending) {
+        tell_refusal(session);
     } else {
-        kin__log(KIN_LOG_WARNING, "manager: a client did not authenticate in time");
+        kin__log(KIN_LOG_WARNING, "manager: a client did not %s in time",
+                 session->stage == KIN__AUTHENTICATING ? "authenticate" : "read its answers");
         kin__session_end(session);
     }
     kin__sessions_settle(server);
@@ -435,8 +523,8 @@ static int begin_handshake(struct kin__session *session)
     if (session->challenge == NULL) return -ENOMEM;
     server->stranger_count++;
     session->challenge->role = KIN__CHALLENGE_ACCEPTS;
-    session->challenge->key = server->key;
-    session->challenge->key_size = server->key_size;
+    session->challenge->keys = server->keys;
+    session->challenge->key_count = server->key_count;
     int rc = kin__os_random(session->challenge->nonce, sizeof session->challenge->nonce);
     if (rc == 0) rc = kin__challenge_begin(session->challenge, &first);
     if (rc < 0) return rc;
@@ -465,6 +553,7 @@ int kin__session_open(struct kin__server *server, int descriptor)
     kin__links_append(&server->strangers, &session->link);
     server->session_count++;
     kin__os_acknowledge(descriptor);
+    kin__os_notice_silence(descriptor, server->silence_s);
     int rc = begin_handshake(session);
     if (rc < 0)
         kin__session_end(session);

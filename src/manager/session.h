@@ -22,6 +22,9 @@ void kin__session_return_kept(struct kin__session *session, kin_value value);
 void kin__session_return(struct kin__session *session, kin_value value);
 void kin__session_raise(struct kin__session *session, kin_value exception);
 
+/* The server ends: one that is parked is told. */
+void kin__session_dismiss(struct kin__session *session);
+
 /* Parks the request that `call` is about in `list` of `object` until it is answered, or until
  * `seconds` have passed (negative: without limit) and `timed_out` answers. */
 enum kin__outcome kin__session_park(struct kin__call *call, struct kin__managed *object,

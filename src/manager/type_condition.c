@@ -193,6 +193,7 @@ const struct kin__type kin__type_event = {
     .size = sizeof(struct event),
     .make = {"Event", event_make, "", 0},
     .methods = event_methods,
+    .reads = "is_set wait",
 };
 
 /* ---- Barrier ---------------------------------------------------------------------------------------- */
@@ -325,4 +326,5 @@ const struct kin__type kin__type_barrier = {
     .size = sizeof(struct barrier),
     .make = {"Barrier", barrier_make, "parties action timeout", 1},
     .methods = barrier_methods,
+    .reads = "__getattribute__",
 };

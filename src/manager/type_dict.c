@@ -242,4 +242,5 @@ const struct kin__type kin__type_dict = {
     .drop = drop,
     .copy = copy,
     .methods = methods,
+    .reads = "__contains__ __getitem__ __iter__ __len__ __reversed__ copy get has_key items keys values",
 };

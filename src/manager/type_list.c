@@ -294,4 +294,5 @@ const struct kin__type kin__type_list = {
     .drop = drop,
     .copy = copy,
     .methods = methods,
+    .reads = "__add__ __contains__ __getitem__ __len__ __mul__ __reversed__ __rmul__ copy count index",
 };

@@ -239,6 +239,7 @@ static const struct kin__method semaphore_methods[] = {
         .size = sizeof(struct lock), \
         .make = {word, make, parameters, 0}, \
         .methods = table, \
+        .reads = "locked", \
     }
 
 LOCK_TYPE(kin__type_lock, "Lock", "", lock_methods);

@@ -357,6 +357,7 @@ static const struct kin__method methods[] = {
         .make = {word, make, "maxsize", 0}, \
         .drop = drop, \
         .methods = methods, \
+        .reads = "empty full qsize", \
     }
 
 QUEUE_TYPE(kin__type_queue, "Queue");

@@ -228,6 +228,7 @@ const struct kin__type kin__type_async_result = {
     .make = {"AsyncResult", cannot_make, NULL, 0},
     .drop = drop_job,
     .methods = result_methods,
+    .unnamed = true,
 };
 
 const struct kin__type kin__type_pool_iterator = {
@@ -236,4 +237,5 @@ const struct kin__type kin__type_pool_iterator = {
     .make = {"Iterator", cannot_make, NULL, 0},
     .drop = drop_job,
     .methods = iterator_methods,
+    .unnamed = true,
 };

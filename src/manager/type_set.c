@@ -390,4 +390,8 @@ const struct kin__type kin__type_set = {
     .drop = drop,
     .copy = copy,
     .methods = methods,
+    .reads =
+        "__and__ __contains__ __ge__ __gt__ __iter__ __le__ __len__ __lt__ __or__ __rand__ __ror__ __rsub__ "
+        "__rxor__ __sub__ __xor__ copy difference intersection isdisjoint issubset issuperset "
+        "symmetric_difference union",
 };

@@ -77,6 +77,7 @@ const struct kin__type kin__type_value = {
     .drop = value_drop,
     .text = value_text,
     .methods = value_methods,
+    .reads = "get",
 };
 
 /* ---- Array --------------------------------------------------------------------------------------------- */
@@ -204,6 +205,7 @@ const struct kin__type kin__type_array = {
     .drop = array_drop,
     .copy = array_copy,
     .methods = array_methods,
+    .reads = "__len__ __getitem__",
 };
 
 /* ---- Namespace -------------------------------------------------------------------------------------------- */
@@ -305,4 +307,5 @@ const struct kin__type kin__type_namespace = {
     .drop = namespace_drop,
     .text = namespace_text,
     .methods = namespace_methods,
+    .reads = "__getattribute__",
 };

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <kin/queue.h>
 #include <kin/time.h>
 
 #include "memory/region.h"
@@ -39,6 +40,9 @@ long kin__remote_get(void *queue, void *buffer, size_t capacity, kin_deadline de
 int kin__remote_reserve(void *queue, void **message, size_t size);
 int kin__remote_commit(void *queue, void *message, kin_deadline deadline);
 long kin__remote_take(void *queue, void **message, kin_deadline deadline);
+long kin__remote_put_many(void *queue, const kin_message *messages, size_t count, kin_deadline deadline);
+long kin__remote_get_many(void *queue, kin_message *messages, size_t count, void *buffer, size_t capacity,
+                          kin_deadline deadline);
 int kin__remote_end(void *queue);
 long kin__remote_qsize(void *queue);
 int kin__remote_full(void *queue);

@@ -94,6 +94,15 @@ int kin__os_address_of(int socket, struct kin__address *address)
     return 0;
 }
 
+int kin__os_address_of_peer(int socket, struct kin__address *address)
+{
+    socklen_t size = sizeof address->bytes;
+    memset(address, 0, sizeof *address);
+    if (getpeername(socket, (struct sockaddr *)address->bytes, &size) < 0) return -errno;
+    address->size = size;
+    return 0;
+}
+
 /* ---- listening -------------------------------------------------------------------------------------- */
 
 static int make_socket(const struct kin__address *address, int flags)
@@ -156,6 +165,18 @@ void kin__os_acknowledge(int socket)
 {
     const int one = 1;
     setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
+void kin__os_notice_silence(int socket, unsigned seconds)
+{
+    const int one = 1, probes = 3, idle = (int)(seconds / 2 > 0 ? seconds / 2 : 1);
+    const int between = (int)(seconds / 6 > 0 ? seconds / 6 : 1);
+    const unsigned milliseconds = seconds * 1000;
+    setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
 bool kin__os_hung_up(int socket)

@@ -25,6 +25,8 @@ int kin__os_address_unix(const char *name, size_t size, bool abstract, struct ki
 int kin__os_address_text(const struct kin__address *address, char *text, size_t size);
 /* The address that a socket is bound to. */
 int kin__os_address_of(int socket, struct kin__address *address);
+/* The address of the other side. */
+int kin__os_address_of_peer(int socket, struct kin__address *address);
 
 /* Makes a socket that listens at the address and does not block; returns it.  A socket file that
  * nobody listens at any more is replaced.  -EADDRINUSE, -EACCES and others. */
@@ -35,6 +37,9 @@ int kin__os_accept(int listener);
 int kin__os_connect(const struct kin__address *address, kin_deadline deadline);
 /* Acknowledges at once what has come: a peer that waits for that before it sends on is not kept. */
 void kin__os_acknowledge(int socket);
+/* The connection ends when the other side's system has not answered for so long, whether something was
+ * sent to it or not.  Of use over a network only. */
+void kin__os_notice_silence(int socket, unsigned seconds);
 /* Has the other side closed its end, or is it gone?  There may still be something to be read. */
 bool kin__os_hung_up(int socket);
 /* What tells the socket file of an address from another of the same name later; 0: there is none.

@@ -70,7 +70,8 @@ TEST(it_serves_until_it_is_told_to_end)
     CHECK_OK(kin_manager_close(manager));
     struct ran ran = tool_wait(running);
     CHECK_EQ(ran.code, 0);
-    CHECK(strstr(ran.err, "a client was refused: authentication failed") != NULL);
+    CHECK(strstr(ran.err, "a client at tcp://127.0.0.1:") != NULL);
+    CHECK(strstr(ran.err, " was refused: authentication failed") != NULL);
     unlink(path);
 }
 
@@ -97,6 +98,66 @@ static void refused(const char *const *words, const char *text)
     struct ran ran = tool_wait(running);
     CHECK_EQ(ran.code, 255);
     if (strstr(ran.err, text) == NULL) FAIL("it said: %s", ran.err);
+}
+
+static const char *write_file(const char *name, const char *text, mode_t mode)
+{
+    static char path[2][256];
+    static int turn;
+    char *at = path[turn++ & 1];
+    snprintf(at, sizeof path[0], "%s/%s", test_directory(), name);
+    FILE *stream = fopen(at, "w");
+    CHECK(stream != NULL);
+    fputs(text, stream);
+    fclose(stream);
+    CHECK_OK(chmod(at, mode));
+    return at;
+}
+
+TEST(further_keys_may_do_what_a_file_says)
+{
+    char text[512], address[128], main_key[256];
+    kin_manager *reader = NULL;
+    kin_proxy *board = NULL;
+    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
+    const char *key = write_file("reader.key", "abc\n", 0600);
+    snprintf(text, sizeof text, "# who may do what\nkey reader %s\n\nreader board read # only\n", key);
+    const char *rules = write_file("permissions", text, 0600);
+    const char *const words[] = {"serve",      "-k", main_key, "-p", rules, "tcp://127.0.0.1:0",
+                                 "board=list", NULL};
+    struct running running = start(words);
+    read_address(&running, address, sizeof address);
+    CHECK_OK(kin_manager_connect(&reader, address, "abc", 3, SOON));
+    CHECK_OK(kin_manager_create(reader, &board, "board", kin_value_none(), SOON));
+    CHECK_OK(kin_proxy_call(board, "__len__", kin_value_none(), NULL, SOON));
+    CHECK_RC(kin_proxy_call(board, "append", kin_value_build("(i)", 1), NULL, SOON), KIN_EREMOTE);
+    CHECK_OK(kin_proxy_close(board));
+    CHECK_OK(kin_manager_close(reader));
+    kill(running.pid, SIGTERM);
+    CHECK_EQ(tool_wait(running).code, 0);
+    unlink(main_key);
+    unlink(key);
+    unlink(rules);
+}
+
+TEST(permissions_that_are_none_are_said)
+{
+    static const char *const wrong[][2] = {
+        {"reader board read", "line 1: no key has that name"},
+        {"key reader", "line 1: a line has three words"},
+        {"key reader /nothing", "line 1: the key cannot be read"},
+    };
+    char main_key[256];
+    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        const char *rules = write_file("permissions", wrong[i][0], 0600);
+        refused((const char *const[]){"serve", "-k", main_key, "-p", rules, "unix:@x", NULL}, wrong[i][1]);
+        unlink(rules);
+    }
+    CHECK_OK(chmod(main_key, 0666));
+    refused((const char *const[]){"serve", "-k", main_key, "unix:@x", NULL},
+            "others than its user can write it");
+    unlink(main_key);
 }
 
 TEST(what_cannot_be_served_is_said)

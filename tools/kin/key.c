@@ -31,8 +31,15 @@ bool key_read(struct key *key, const char *file, bool warn)
     int descriptor = standard ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC);
     int error = descriptor < 0 ? errno : read_all(descriptor, key);
     struct stat about;
-    if (error == 0 && !standard && warn && fstat(descriptor, &about) == 0 && (about.st_mode & 077) != 0)
-        say("others than its owner can read %s", file);
+    if (error == 0 && !standard && fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
+        /* Whoever can write it says which key it is. */
+        if ((about.st_mode & 022) != 0 || (about.st_uid != geteuid() && about.st_uid != 0)) {
+            say("cannot use the key of %s: others than its user can write it", file);
+            close(descriptor);
+            return false;
+        }
+        if (warn && (about.st_mode & 077) != 0) say("others than its owner can read %s", file);
+    }
     if (descriptor >= 0 && !standard) close(descriptor);
     if (error == 0 && key->size > 0) return true;
     say("cannot read the key from %s: %s", file, error != 0 ? error_words(error) : "it is empty");

@@ -16,6 +16,7 @@
 #include <kin/manager.h>
 
 #include "key.h"
+#include "permissions.h"
 #include "say.h"
 
 static const char help[] =
@@ -28,16 +29,26 @@ static const char help[] =
     "\n"
     "  -k, --key-file FILE    what clients have to know: the bytes of FILE (- is standard input) without\n"
     "                         a newline at its end; required\n"
+    "  -p, --permissions FILE further keys and what they may do, in lines of the forms\n"
+    "                           key NAME KEY-FILE\n"
+    "                           NAME PATTERN nothing|read|write\n"
     "      --max-clients N    connections at a time (10000)\n"
     "      --max-message N    bytes of a request (268435456)\n"
+    "      --max-objects N    objects at a time (no limit)\n"
+    "      --client-objects N, --client-requests N, --client-bytes N\n"
+    "                         what a connection may have at a time, and ask for in a second (no limit)\n"
+    "      --silence SECONDS  give a client up that is silent for so long, when it must not be (60)\n"
     "  -q, --quiet            say nothing of clients that are refused\n"
     "  -h, --help             print this\n";
 
 struct given {
     kin_manager_options options;
     const char *key_file;
+    const char *permission_file;
     bool quiet;
+    size_t silence;
     struct key key;
+    struct permissions permissions;
 };
 
 static int refuse(const char *what, const char *word)
@@ -57,6 +68,22 @@ static bool read_count(const char *word, size_t *count)
     return errno == 0 && *word >= '0' && *word <= '9' && *end == '\0' && value > 0;
 }
 
+/* Where the number of an option goes, and what it is a number of. */
+static size_t *counted(struct given *given, int option, const char **what)
+{
+    *what = option == 'm' || option == 'b' ? "not a number of bytes" : "not a number";
+    switch (option) {
+    case 'c': *what = "not a number of clients"; return &given->options.max_clients;
+    case 'm': return &given->options.max_message;
+    case 'o': return &given->options.max_objects;
+    case 'O': return &given->options.client_objects;
+    case 'r': return &given->options.client_requests;
+    case 'b': return &given->options.client_bytes;
+    case 's': return &given->silence;
+    default: return NULL;
+    }
+}
+
 /* -1: go on; otherwise the exit code. */
 static int read_options(int count, char **words, struct given *given)
 {
@@ -64,26 +91,30 @@ static int read_options(int count, char **words, struct given *given)
         {"key-file", required_argument, NULL, 'k'},
         {"max-clients", required_argument, NULL, 'c'},
         {"max-message", required_argument, NULL, 'm'},
+        {"max-objects", required_argument, NULL, 'o'},
+        {"client-objects", required_argument, NULL, 'O'},
+        {"client-requests", required_argument, NULL, 'r'},
+        {"client-bytes", required_argument, NULL, 'b'},
+        {"silence", required_argument, NULL, 's'},
+        {"permissions", required_argument, NULL, 'p'},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
+    const char *what;
+    size_t *number;
     optind = 0;
     opterr = 0;
-    for (int option; (option = getopt_long(count, words, ":k:qh", names, NULL)) >= 0;) {
+    for (int option; (option = getopt_long(count, words, ":k:p:qh", names, NULL)) >= 0;) {
         switch (option) {
         case 'k': given->key_file = optarg; break;
-        case 'c':
-            if (!read_count(optarg, &given->options.max_clients))
-                return refuse("not a number of clients", optarg);
-            break;
-        case 'm':
-            if (!read_count(optarg, &given->options.max_message))
-                return refuse("not a number of bytes", optarg);
-            break;
+        case 'p': given->permission_file = optarg; break;
         case 'q': given->quiet = true; break;
         case 'h': return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? EXIT_OTHER : 0;
         default:
+            number = counted(given, option, &what);
+            if (number != NULL && !read_count(optarg, number)) return refuse(what, optarg);
+            if (number != NULL) break;
             return refuse(option == ':' ? "an option lacks its argument" : "unknown option",
                           words[optind - 1]);
         }
@@ -128,6 +159,12 @@ static int serve(struct given *given, int count, char **words)
     memset(types, 0, sizeof types);
     if (!read_types(count - 1, words + 1, types)) return EXIT_OTHER;
     if (!key_read(&given->key, given->key_file, !given->quiet)) return EXIT_OTHER;
+    if (given->permission_file != NULL &&
+        !permissions_read(&given->permissions, given->permission_file, !given->quiet))
+        return EXIT_OTHER;
+    given->options.credentials = given->permissions.credentials;
+    given->options.credential_count = given->permissions.count;
+    given->options.silence_s = given->silence > 86400 ? 86400 : (unsigned)given->silence;
     given->options.key = given->key.bytes;
     given->options.key_size = given->key.size;
     if (!given->quiet) kin_log_set(log_line, KIN_LOG_WARNING, NULL);
@@ -150,5 +187,7 @@ int serve_main(int count, char **words)
     if (code >= 0) return code;
     if (optind == count) return refuse("an argument is missing", "ADDRESS");
     if (given.key_file == NULL) return refuse("an option is missing", "--key-file");
-    return serve(&given, count - optind, words + optind);
+    code = serve(&given, count - optind, words + optind);
+    permissions_free(&given.permissions);
+    return code;
 }

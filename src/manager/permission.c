@@ -1,0 +1,114 @@
+/* permission.c: see permission.h.
+ *
+ * A client says which key it has by proving that it knows it.  What a key may do goes by the names
+ * that clients create objects by; of the rules of a key the first that fits decides, and where none
+ * does it may do nothing.  An object that a method has made (an iterator, a result) is used by who
+ * knows its number, which cannot be guessed.
+ */
+#include "manager/permission.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <string.h>
+
+#include "ipc/challenge.h"
+#include "manager/types.h"
+#include "os/os.h"
+
+/* ---- keys ------------------------------------------------------------------------------------------ */
+
+static int add_key(struct kin__server *server, const void *key, size_t size)
+{
+    uint8_t *copy = kin__os_malloc(size + 1);
+    if (copy == NULL) return -ENOMEM;
+    if (size > 0) memcpy(copy, key, size);
+    server->keys[server->key_count++] = (struct kin__challenge_key){copy, size};
+    return 0;
+}
+
+static int check(const kin_manager_credential *credential)
+{
+    if (credential->key == NULL || credential->key_size == 0) return -EINVAL;
+    if (credential->permission_count > 0 && credential->permissions == NULL) return -EINVAL;
+    for (size_t i = 0; i < credential->permission_count; i++) {
+        if (credential->permissions[i].name == NULL) return -EINVAL;
+    }
+    return 0;
+}
+
+int kin__keys_open(struct kin__server *server, const kin_manager_options *options)
+{
+    size_t count = options->credential_count;
+    if (options->key == NULL && count == 0) return -EINVAL;
+    if (count > 0 && options->credentials == NULL) return -EINVAL;
+    server->keys = kin__os_calloc(count + 1, sizeof *server->keys);
+    if (server->keys == NULL) return -ENOMEM;
+    server->credentials = options->credentials;
+    server->has_own_key = options->key != NULL;
+    int rc = server->has_own_key ? add_key(server, options->key, options->key_size) : 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const kin_manager_credential *credential = &options->credentials[i];
+        rc = check(credential);
+        if (rc == 0) rc = add_key(server, credential->key, credential->key_size);
+    }
+    return rc;
+}
+
+void kin__keys_close(struct kin__server *server)
+{
+    for (size_t i = 0; i < server->key_count; i++) kin__os_free((void *)(uintptr_t)server->keys[i].key);
+    kin__os_free(server->keys);
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------ */
+
+/* NULL: the key without restrictions. */
+static const kin_manager_credential *credential_of(const struct kin__session *session)
+{
+    const struct kin__server *server = session->server;
+    if (server->has_own_key && session->key == 0) return NULL;
+    return &server->credentials[session->key - server->has_own_key];
+}
+
+bool kin__may(const struct kin__session *session, const char *name, enum kin_manager_right right)
+{
+    const kin_manager_credential *credential = credential_of(session);
+    if (credential == NULL || credential->permissions == NULL) return true;
+    for (size_t i = 0; i < credential->permission_count; i++) {
+        const kin_manager_permission *permission = &credential->permissions[i];
+        if (fnmatch(permission->name, name, 0) == 0) return permission->right >= right;
+    }
+    return false;
+}
+
+const char *kin__permission_name(const struct kin__type *type)
+{
+    return type->user != NULL ? type->user->name : type->name;
+}
+
+/* Is the word one of a list? */
+static bool lists(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = words; at != NULL && (at = strstr(at, word)) != NULL; at += length) {
+        if ((at == words || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0')) return true;
+    }
+    return false;
+}
+
+bool kin__may_call(const struct kin__session *session, const struct kin__managed *object,
+                   const struct kin__method *method)
+{
+    const struct kin__type *type = object->type;
+    if (type->unnamed) return true;
+    const char *reads = type->user != NULL && type->user->reads != NULL ? type->user->reads : type->reads;
+    bool reads_only = method == NULL || lists(reads, method->name);
+    return kin__may(session, kin__permission_name(type), reads_only ? KIN_MAY_READ : KIN_MAY_WRITE);
+}
+
+kin_value kin__may_not(const struct kin__session *session, const char *name, const char *method)
+{
+    const kin_manager_credential *credential = credential_of(session);
+    const char *key = credential != NULL && credential->name != NULL ? credential->name : "of this client";
+    return kin_value_errorf("PermissionError", "the key %.60s may not %.60s %.60s", key, method, name);
+}

@@ -1,0 +1,22 @@
+/* permission.h: which key a client has shown, and what it may do with it. */
+#ifndef KIN_MANAGER_PERMISSION_H
+#define KIN_MANAGER_PERMISSION_H
+
+#include "manager/server.h"
+
+/* Copies the keys of the options; the first one is that without restrictions, if there is one.
+ * Errors: -EINVAL, -ENOMEM. */
+int kin__keys_open(struct kin__server *server, const kin_manager_options *options);
+void kin__keys_close(struct kin__server *server);
+
+/* Has the session's key the right to do that with what has the name? */
+bool kin__may(const struct kin__session *session, const char *name, enum kin_manager_right right);
+/* May the session call that method of the object (NULL: what every object can be asked for)? */
+bool kin__may_call(const struct kin__session *session, const struct kin__managed *object,
+                   const struct kin__method *method);
+/* The exception that says it may not. */
+kin_value kin__may_not(const struct kin__session *session, const char *name, const char *method);
+/* What an object is called in permissions. */
+const char *kin__permission_name(const struct kin__type *type);
+
+#endif
