@@ -12,6 +12,7 @@
 #include <kin/error.h>
 #include <kin/event.h>
 #include <kin/generator.h>
+#include <kin/imap.h>
 #include <kin/listener.h>
 #include <kin/local.h>
 #include <kin/lock.h>
@@ -26,6 +27,7 @@
 #include <kin/publish.h>
 #include <kin/queue.h>
 #include <kin/queue_value.h>
+#include <kin/result.h>
 #include <kin/rlock.h>
 #include <kin/rwlock.h>
 #include <kin/semaphore.h>

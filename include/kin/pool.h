@@ -34,12 +34,19 @@ typedef struct kin_reply kin_reply;
 typedef int kin_bytes_function(const void *argument, size_t size, kin_reply *reply);
 typedef int kin_range_function(const void *in, void *out, size_t count, volatile size_t *progress);
 
+typedef int kin_zip_function(const void *const *in, void *out, size_t count, volatile size_t *progress);
+
+#define KIN_INPUTS_MOST 4
+
 typedef struct kin_function {
     const char *name;
     kin_range_function *range; /* items of fixed size, or */
-    kin_bytes_function *bytes; /* bytes of any size */
+    kin_bytes_function *bytes; /* bytes of any size, or */
     size_t in_size;            /* of an item, for `range` */
     size_t out_size;
+    kin_zip_function *zip; /* items of several arrays */
+    unsigned inputs;       /* how many, for `zip` */
+    size_t in_sizes[KIN_INPUTS_MOST];
 } kin_function;
 
 /* KIN_MAP(function, in_type, out_type) makes `int function(const in_type *, out_type *)` fit
@@ -48,21 +55,69 @@ typedef struct kin_function {
  * item it is on, and stops at the first that fails. */
 #define KIN_MAP(function, in_type, out_type) \
     static int function##__kin_range(const void *kin_in, void *kin_out, size_t kin_count, \
-                                     volatile size_t *kin_progress) \
+                                     volatile size_t *kin_item) \
     { \
         int (*kin_check)(in_type const *, out_type *) = function; \
         (void)kin_check; \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
-            *kin_progress = kin_i; \
+            *kin_item = kin_i; \
             int kin_rc = function((in_type const *)kin_in + kin_i, (out_type *)kin_out + kin_i); \
             if (kin_rc != 0) return kin_rc; \
         } \
         return 0; \
     } \
-    static const kin_function function##__kin = {#function, function##__kin_range, NULL, sizeof(in_type), \
-                                                 sizeof(out_type)};
-#define KIN_BYTES(function) static const kin_function function##__kin = {#function, NULL, function, 0, 0};
-#define KIN_FN(function)    (&function##__kin)
+    static const kin_function function##__kin = { \
+        #function, function##__kin_range, NULL, sizeof(in_type), sizeof(out_type), NULL, 0, {0}};
+#define KIN_BYTES(function) \
+    static const kin_function function##__kin = {#function, NULL, function, 0, 0, NULL, 0, {0}};
+
+/* KIN_STARMAP2(function, a_type, b_type, out_type) makes `int function(const a_type *, const b_type *,
+ * out_type *)` fit for kin_pool_starmap; KIN_STARMAP3 one of three inputs. */
+#define KIN_STARMAP2(function, a_type, b_type, out_type) \
+    static int function##__kin_zip(const void *const *kin_in, void *kin_out, size_t kin_count, \
+                                   volatile size_t *kin_item) \
+    { \
+        int (*kin_check)(a_type const *, b_type const *, out_type *) = function; \
+        (void)kin_check; \
+        for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
+            *kin_item = kin_i; \
+            int kin_rc = function((a_type const *)kin_in[0] + kin_i, (b_type const *)kin_in[1] + kin_i, \
+                                  (out_type *)kin_out + kin_i); \
+            if (kin_rc != 0) return kin_rc; \
+        } \
+        return 0; \
+    } \
+    static const kin_function function##__kin = {#function, \
+                                                 NULL, \
+                                                 NULL, \
+                                                 0, \
+                                                 sizeof(out_type), \
+                                                 function##__kin_zip, \
+                                                 2, \
+                                                 {sizeof(a_type), sizeof(b_type)}};
+#define KIN_STARMAP3(function, a_type, b_type, c_type, out_type) \
+    static int function##__kin_zip(const void *const *kin_in, void *kin_out, size_t kin_count, \
+                                   volatile size_t *kin_item) \
+    { \
+        int (*kin_check)(a_type const *, b_type const *, c_type const *, out_type *) = function; \
+        (void)kin_check; \
+        for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
+            *kin_item = kin_i; \
+            int kin_rc = function((a_type const *)kin_in[0] + kin_i, (b_type const *)kin_in[1] + kin_i, \
+                                  (c_type const *)kin_in[2] + kin_i, (out_type *)kin_out + kin_i); \
+            if (kin_rc != 0) return kin_rc; \
+        } \
+        return 0; \
+    } \
+    static const kin_function function##__kin = {#function, \
+                                                 NULL, \
+                                                 NULL, \
+                                                 0, \
+                                                 sizeof(out_type), \
+                                                 function##__kin_zip, \
+                                                 3, \
+                                                 {sizeof(a_type), sizeof(b_type), sizeof(c_type)}};
+#define KIN_FN(function) (&function##__kin)
 
 typedef struct kin_pool_options {
     unsigned workers;                  /* 0: as many as processors this process may use */
@@ -76,6 +131,7 @@ typedef struct kin_pool_options {
     unsigned retries_error;            /* how often a task that returned an error is run again; 0: not */
     int64_t backoff_ns;                /* pause before the first repetition, twice as long each time */
     int64_t interval_ns;               /* as kin_pool_limit_rate; 0: no limit */
+    bool callback_thread;              /* a thread of this process calls callbacks; see kin_pool_poll */
     uint64_t memory_per_worker;        /* bytes of its own after which it is replaced; 0: no limit */
 } kin_pool_options;
 
@@ -136,14 +192,29 @@ KIN_API long kin_pool_apply(kin_pool *pool, const kin_function *function, const 
                             size_t argument_size, void *out, size_t out_capacity, kin_deadline deadline,
                             struct kin_failure *failure);
 
+/* How far something is. */
+typedef struct kin_progress {
+    uint64_t count; /* tasks, or items of a map */
+    uint64_t done;  /* of them, those that failed too */
+    uint64_t failed;
+    uint64_t running;   /* of a pool: workers that are on a task */
+    double rate;        /* done per second, since the beginning */
+    int64_t elapsed_ns; /* since the beginning */
+    int64_t left_ns;    /* estimated; -1: not known yet */
+} kin_progress;
+typedef void kin_progress_function(const kin_progress *progress, void *context);
+
 typedef struct kin_map_options {
-    size_t chunk;                 /* items a worker takes at once; 0: chosen, shrinking towards the end */
-    int retries;                  /* per item whose worker died: 0: as the pool; -1: none */
-    bool keep_going;              /* run all items although some fail */
-    int64_t timeout_ns;           /* the worker is killed when one item runs longer; 0: no limit */
-    struct kin_failure *failures; /* of failed items, in the order they failed */
-    size_t max_failures;          /* room in `failures` */
-    size_t *failed;               /* how many items failed or were not run */
+    size_t chunk;                    /* items a worker takes at once; 0: chosen, shrinking towards the end */
+    int retries;                     /* per item whose worker died: 0: as the pool; -1: none */
+    bool keep_going;                 /* run all items although some fail */
+    int64_t timeout_ns;              /* the worker is killed when one item runs longer; 0: no limit */
+    struct kin_failure *failures;    /* of failed items, in the order they failed */
+    size_t max_failures;             /* room in `failures` */
+    size_t *failed;                  /* how many items failed or were not run */
+    kin_progress_function *progress; /* called by the calling thread while it waits, and at the end */
+    void *progress_context;
+    int64_t progress_ns; /* how often; 0: every half second */
 } kin_map_options;
 
 /* kin_pool_map runs a KIN_MAP function over `count` items of `in` on all workers and leaves
@@ -166,6 +237,35 @@ static inline int kin_pool_map(kin_pool *pool, const kin_function *function, con
                                size_t count, kin_deadline deadline)
 {
     return kin_pool_map_sized(pool, function, in, out, count, deadline, NULL, 0);
+}
+
+/* kin_pool_starmap runs a KIN_STARMAP2 or KIN_STARMAP3 function over several arrays at once: item i of
+ * each is handed to it together.  `in` holds their addresses.  Otherwise it is kin_pool_map. */
+KIN_API int kin_pool_starmap_sized(kin_pool *pool, const kin_function *function, const void *const *in,
+                                   void *out, size_t count, kin_deadline deadline,
+                                   const kin_map_options *options, size_t size);
+static inline int kin_pool_starmap(kin_pool *pool, const kin_function *function, const void *const *in,
+                                   void *out, size_t count, kin_deadline deadline,
+                                   const kin_map_options *options)
+{
+    return kin_pool_starmap_sized(pool, function, in, out, count, deadline, options, sizeof(kin_map_options));
+}
+
+/* kin_pool_map_async begins a map, of any of the three kinds, and does not wait for it: `*result` is
+ * there when all is done.  `in` holds the addresses of the arrays (one, for a KIN_MAP function); those
+ * that are not family memory are copied.  The outcomes are in the result, one after the other: see
+ * kin_result_view.  It fails when an item fails, and tells of the first; cancelling or closing it ends
+ * the map.  Waits until `deadline` while max_queued tasks are waiting.
+ * Errors: those of kin_pool_submit; -EINVAL (options that tell something to the caller). */
+KIN_API int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_function *function,
+                                     const void *const *in, size_t count, kin_deadline deadline,
+                                     const kin_map_options *options, size_t size);
+static inline int kin_pool_map_async(kin_pool *pool, kin_result **result, const kin_function *function,
+                                     const void *const *in, size_t count, kin_deadline deadline,
+                                     const kin_map_options *options)
+{
+    return kin_pool_map_async_sized(pool, result, function, in, count, deadline, options,
+                                    sizeof(kin_map_options));
 }
 
 /* kin_pool_close lets no more tasks in; those that are in are run.  kin_pool_terminate kills
@@ -204,6 +304,21 @@ KIN_API int kin_pool_resize(kin_pool *pool, unsigned workers);
  * stays open.  Errors: -ETIMEDOUT, KIN_EBROKEN, -EDEADLK (called by a task of the pool), -EINVAL
  * (NULL), KIN_EFOREIGN. */
 KIN_API int kin_pool_drain(kin_pool *pool, kin_deadline deadline);
+
+/* kin_pool_poll calls the callbacks (kin_result_add_done_callback) that this process has named for
+ * results of the pool, for those that are there; it waits until there is one, until none is left, or
+ * until `deadline`, and returns how many it has called.  With callback_thread a thread does so all
+ * the time, until the pool is joined.
+ * Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+KIN_API long kin_pool_poll(kin_pool *pool, kin_deadline deadline);
+
+/* kin_pool_progress fills `*progress` with how far the tasks are that were handed in since the pool was
+ * opened.  Does not wait.  Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+KIN_API int kin_pool_progress_sized(kin_pool *pool, kin_progress *progress, size_t size);
+static inline int kin_pool_progress(kin_pool *pool, kin_progress *progress)
+{
+    return kin_pool_progress_sized(pool, progress, sizeof(kin_progress));
+}
 
 typedef struct kin_pool_status {
     unsigned workers; /* how many there should be */

@@ -43,6 +43,29 @@ KIN_API long kin_result_view(kin_result *result, const void **out);
 KIN_API int kin_result_ready(kin_result *result);
 KIN_API int kin_result_successful(kin_result *result);
 
+enum kin_results_mode { KIN_FIRST_COMPLETED = 0, KIN_FIRST_FAILED = 1, KIN_ALL_COMPLETED = 2 };
+
+/* kin_results_wait waits for `count` results, of whatever pools, until `deadline`: until one is over,
+ * until one has failed or all are over, or until all are over.  NULL in the array is passed over.  It
+ * returns how many are over.
+ * Errors: those of kin_result_wait; several pools: those of kin_wait. */
+KIN_API long kin_results_wait(kin_result *const *results, size_t count, enum kin_results_mode mode,
+                              kin_deadline deadline);
+
+/* kin_results_next waits in the same way until one is over, and returns its index: close it, put NULL in
+ * its place, and call again for the next one, as they complete.
+ * Errors: KIN_EMPTY (all are NULL), and those of kin_results_wait. */
+KIN_API long kin_results_next(kin_result *const *results, size_t count, kin_deadline deadline);
+
+/* kin_result_add_done_callback names what is to be called with the result when the task is over:
+ * `done` when it was done well, `failed` when not; either may be NULL.  It is called by this process,
+ * once, in kin_pool_poll or on the pool's thread for that, never elsewhere; it may close the result.
+ * A result that is closed before is not told of.  Does not wait.
+ * Errors: -EINVAL (NULL), -ENOMEM, KIN_EFOREIGN, KIN_ECLOSED. */
+typedef void kin_done_function(kin_result *result, void *context);
+KIN_API int kin_result_add_done_callback(kin_result *result, kin_done_function *done,
+                                         kin_done_function *failed, void *context);
+
 /* kin_result_cancel ends a task: one that was not begun is not run, one that runs ends with its
  * worker, which is replaced.  The result completes with the failure KIN_CAUSE_CANCELLED, at once or
  * when the worker has ended; no other task notices.  Cancelling again does nothing.  Does not wait.

@@ -117,6 +117,31 @@ int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
     return 0;
 }
 
+kin_progress kin__progress(uint64_t count, uint64_t done, uint64_t failed, int64_t elapsed_ns)
+{
+    kin_progress progress = {
+        .count = count, .done = done, .failed = failed, .elapsed_ns = elapsed_ns, .left_ns = -1};
+    if (elapsed_ns > 0) progress.rate = (double)done * 1e9 / (double)elapsed_ns;
+    uint64_t left = count > done ? count - done : 0;
+    if (left == 0) progress.left_ns = 0;
+    if (left > 0 && done > 0) progress.left_ns = (int64_t)((double)elapsed_ns / (double)done * (double)left);
+    return progress;
+}
+
+int kin_pool_progress_sized(kin_pool *pool, kin_progress *progress, size_t size)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (progress == NULL) return -EINVAL;
+    struct counts counts = count(pool);
+    uint64_t over = counts.done + counts.failed, submitted = atomic_load(&pool->submitted);
+    kin_progress now = kin__progress(submitted > over ? submitted : over, over, counts.failed,
+                                     kin__os_clock() - pool->opened);
+    now.running = counts.running;
+    memcpy(progress, &now, size < sizeof now ? size : sizeof now);
+    return 0;
+}
+
 long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)
 {
     int rc = kin__pool_check(pool);

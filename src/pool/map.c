@@ -18,74 +18,21 @@
 #include <kin/error.h>
 
 #include "os/os.h"
-#include "pool/pool.h"
+#include "pool/map.h"
 
-/* A span: first unit (28 bits), units on the way (7), parity (1), end (28). */
-#define UNIT_BITS  28
-#define UNITS_MOST (((uint64_t)1 << UNIT_BITS) - 1)
-#define BUSY_MOST  127
-
-struct span {
-    uint64_t first, busy, parity, end;
-};
-
-static struct span unpack(uint64_t word)
-{
-    return (struct span){
-        .first = word & UNITS_MOST,
-        .busy = word >> UNIT_BITS & BUSY_MOST,
-        .parity = word >> (UNIT_BITS + 7) & 1,
-        .end = word >> (UNIT_BITS + 8),
-    };
-}
-
-static uint64_t pack(struct span span)
-{
-    return span.first | span.busy << UNIT_BITS | span.parity << (UNIT_BITS + 7) | span.end << (UNIT_BITS + 8);
-}
-
-/* SHARED, in the argument block of the job's record, followed by the parts' addresses, the
- * failures and, where the caller's arrays are not family memory, copies of them.
- *   range … part   constant once the parts are queued.
- *   cancel     0 → 1 by the caller, a worker that saw a failure, or the supervisor.
- *   latch          of thief, victim, middle, end (the note of a theft) and of the failures. */
-struct kin__map {
-    kin_result *job;
-    kin_range_function *range;
-    const char *in;
-    char *out;
-    size_t in_size, out_size;
-    uint64_t count, unit, chunk;
-    bool keep_going;
-    unsigned attempts;
-    uint32_t parts, parts_most;
-    kin_result **part;
-    _Atomic uint32_t cancel;
-    struct kin__latch latch;
-    kin_result *thief, *victim;
-    uint64_t middle, end;
-    kin_failure *failure;
-    uint64_t failures_most, failures;
-    _Atomic uint64_t failed;
-};
-
-static uint64_t item_of(const struct kin__map *map, uint64_t unit)
-{
-    uint64_t item = unit * map->unit;
-    return item < map->count ? item : map->count;
-}
+#define BUSY_MOST 127
 
 /* ---- stealing ------------------------------------------------------------------------------------ */
 
 /* Finishes the theft of a thief that died: the victim's end tells whether it was shortened. */
 static void repair(struct kin__map *map)
 {
-    if (map->thief != NULL && unpack(atomic_load(&map->victim->span)).end == map->middle) {
-        struct span own = unpack(atomic_load(&map->thief->span));
+    if (map->thief != NULL && kin__span_unpack(atomic_load(&map->victim->span)).end == map->middle) {
+        struct kin__span own = kin__span_unpack(atomic_load(&map->thief->span));
         own.first = map->middle;
         own.busy = 0;
         own.end = map->end;
-        atomic_store(&map->thief->span, pack(own));
+        atomic_store(&map->thief->span, kin__span_pack(own));
     }
     map->thief = NULL;
     kin__latch_clean(&map->latch);
@@ -98,7 +45,7 @@ static int lock(struct kin__map *map)
     return rc < 0 ? rc : 0;
 }
 
-static uint64_t not_begun(struct span span)
+static uint64_t not_begun(struct kin__span span)
 {
     return span.end - span.first - span.busy;
 }
@@ -108,7 +55,7 @@ static kin_result *richest(struct kin__map *map)
     kin_result *found = NULL;
     uint64_t most = 0;
     for (uint32_t i = 0; i < map->parts; i++) {
-        uint64_t units = not_begun(unpack(atomic_load(&map->part[i]->span)));
+        uint64_t units = not_begun(kin__span_unpack(atomic_load(&map->part[i]->span)));
         if (units > most) {
             most = units;
             found = map->part[i];
@@ -120,7 +67,7 @@ static kin_result *richest(struct kin__map *map)
 static bool rob(struct kin__map *map, kin_result *thief, kin_result *victim)
 {
     uint64_t word = atomic_load(&victim->span);
-    struct span theirs = unpack(word), own = unpack(atomic_load(&thief->span));
+    struct kin__span theirs = kin__span_unpack(word), own = kin__span_unpack(atomic_load(&thief->span));
     uint64_t units = not_begun(theirs);
     if (units == 0) return false;
     own.end = theirs.end;
@@ -134,8 +81,8 @@ static bool rob(struct kin__map *map, kin_result *thief, kin_result *victim)
     map->thief = thief;
     atomic_signal_fence(memory_order_seq_cst);
     /* CRASH: between these two stores the units are nobody's but the note's: repair. */
-    bool taken = atomic_compare_exchange_strong(&victim->span, &word, pack(theirs));
-    if (taken) atomic_store(&thief->span, pack(own));
+    bool taken = atomic_compare_exchange_strong(&victim->span, &word, kin__span_pack(theirs));
+    if (taken) atomic_store(&thief->span, kin__span_pack(own));
     atomic_signal_fence(memory_order_seq_cst);
     map->thief = NULL;
     return taken;
@@ -147,7 +94,7 @@ static bool steal(struct kin__map *map, kin_result *part)
     bool found = false;
     if (lock(map) < 0) return false;
     while (!found) {
-        if (not_begun(unpack(atomic_load(&part->span))) > 0) {
+        if (not_begun(kin__span_unpack(atomic_load(&part->span))) > 0) {
             found = true; /* a theft of a dead predecessor was finished just now */
             break;
         }
@@ -200,18 +147,27 @@ void kin__map_refuse(kin_result *part)
 {
     struct kin__map *map = part->map;
     kin_failure failure = part->failure;
-    failure.task = item_of(map, unpack(atomic_load(&part->span)).first);
+    failure.task = kin__map_item(map, kin__span_unpack(atomic_load(&part->span)).first);
     failure.attempts = map->attempts;
     memcpy(failure.function, map->job->function, sizeof map->job->function);
     note_failure(map, &failure);
     atomic_store(&map->cancel, 1);
 }
 
+static int call(const struct kin__map *map, uint64_t first, size_t count, volatile size_t *progress)
+{
+    char *out = map->out + first * map->out_size;
+    if (map->zip == NULL) return map->range(map->in[0] + first * map->in_size[0], out, count, progress);
+    const void *in[KIN_INPUTS_MOST] = {NULL};
+    for (unsigned i = 0; i < map->inputs; i++) in[i] = map->in[i] + first * map->in_size[i];
+    return map->zip(in, out, count, progress);
+}
+
 /* Runs what is on the way, from where progress says. */
-static void run_busy(kin_result *part, struct span span, struct kin__worker *worker)
+static void run_busy(kin_result *part, struct kin__span span, struct kin__worker *worker)
 {
     struct kin__map *map = part->map;
-    uint64_t first = item_of(map, span.first), end = item_of(map, span.first + span.busy);
+    uint64_t first = kin__map_item(map, span.first), end = kin__map_item(map, span.first + span.busy);
     uint64_t base = first;
     volatile size_t *progress = &part->progress[span.parity];
     first += *progress;
@@ -221,11 +177,10 @@ static void run_busy(kin_result *part, struct span span, struct kin__worker *wor
         volatile size_t counted = 0;
         int rc;
         if (done == 0) {
-            rc = map->range(map->in + first * map->in_size, map->out + first * map->out_size,
-                            (size_t)(end - first), progress);
+            rc = call(map, first, (size_t)(end - first), progress);
             counted = *progress;
         } else {
-            rc = map->range(map->in + first * map->in_size, map->out + first * map->out_size, 1, &counted);
+            rc = call(map, first, 1, &counted);
         }
         if (rc == 0 && done == 0) {
             *progress = (size_t)(end - base);
@@ -238,7 +193,7 @@ static void run_busy(kin_result *part, struct span span, struct kin__worker *wor
     }
 }
 
-static uint64_t units_to_begin(const struct kin__map *map, struct span span)
+static uint64_t units_to_begin(const struct kin__map *map, struct kin__span span)
 {
     uint64_t left = not_begun(span), units = map->chunk;
     if (units == 0) {
@@ -250,11 +205,11 @@ static uint64_t units_to_begin(const struct kin__map *map, struct span span)
 }
 
 /* Moves on to the next units of the part's own span; false when it has none. */
-static bool move_on(kin_result *part, struct span *span)
+static bool move_on(kin_result *part, struct kin__span *span)
 {
     for (;;) {
         uint64_t word = atomic_load(&part->span);
-        struct span next = unpack(word);
+        struct kin__span next = kin__span_unpack(word);
         bool cancelled = atomic_load_explicit(&part->map->cancel, memory_order_relaxed) != 0;
         uint64_t begin = cancelled ? 0 : units_to_begin(part->map, next);
         next.first += next.busy;
@@ -263,7 +218,7 @@ static bool move_on(kin_result *part, struct span *span)
         part->progress[next.parity] = 0;
         /* Only a thief competes, for the end.  CRASH: this one word says that the last units
          * are done and the next have begun. */
-        if (atomic_compare_exchange_strong(&part->span, &word, pack(next))) {
+        if (atomic_compare_exchange_strong(&part->span, &word, kin__span_pack(next))) {
             *span = next;
             return begin > 0;
         }
@@ -272,10 +227,10 @@ static bool move_on(kin_result *part, struct span *span)
 
 /* Was the map ended while this part was on the units on the way?  Then it leaves them as they
  * are: report() sees what was not run. */
-static bool stopped(const kin_result *part, struct span span)
+static bool stopped(const kin_result *part, struct kin__span span)
 {
     const struct kin__map *map = part->map;
-    uint64_t items = item_of(map, span.first + span.busy) - item_of(map, span.first);
+    uint64_t items = kin__map_item(map, span.first + span.busy) - kin__map_item(map, span.first);
     return atomic_load(&map->cancel) != 0 && part->progress[span.parity] < items;
 }
 
@@ -292,7 +247,7 @@ void kin__map_run(kin_result *part, struct kin__worker *worker)
     struct kin__map *map = part->map;
     /* A theft that our predecessor did not finish is finished before the span moves. */
     if (lock(map) == 0) kin__latch_release(&map->latch);
-    struct span span = unpack(atomic_load(&part->span));
+    struct kin__span span = kin__span_unpack(atomic_load(&part->span));
     do {
         do {
             if (part->timeout_ns != 0) begin_time(worker);
@@ -317,7 +272,7 @@ static kin_result *part_of(struct kin__map *map, uint32_t i)
     return ours ? part : NULL;
 }
 
-static void free_records(struct kin__map *map)
+void kin__map_free(struct kin__map *map)
 {
     for (uint32_t i = 0; i < map->parts; i++) {
         kin_result *part = part_of(map, i);
@@ -327,14 +282,14 @@ static void free_records(struct kin__map *map)
 }
 
 /* Parts that no worker has begun, and that have nothing to do, need not be run. */
-static bool all_over(struct kin__map *map)
+bool kin__map_all_over(struct kin__map *map)
 {
     bool cancelled = atomic_load(&map->cancel) != 0;
     for (uint32_t i = 0; i < map->parts; i++) {
         kin_result *part = part_of(map, i);
         if (part == NULL) continue;
         uint64_t word = atomic_load(&part->state);
-        bool idle = cancelled || not_begun(unpack(atomic_load(&part->span))) == 0;
+        bool idle = cancelled || not_begun(kin__span_unpack(atomic_load(&part->span))) == 0;
         bool begun = KIN__TASK_STATE(word) != KIN__TASK_QUEUED && KIN__TASK_STATE(word) != KIN__TASK_NEW;
         if (!begun && idle) kin__record_finish(part, word, KIN__TASK_DONE);
         if (!kin__task_over(atomic_load(&part->state))) return false;
@@ -345,10 +300,10 @@ static bool all_over(struct kin__map *map)
 bool kin__map_charge(kin_result *part, kin_failure *failure)
 {
     struct kin__map *map = part->map;
-    struct span span = unpack(atomic_load(&part->span));
+    struct kin__span span = kin__span_unpack(atomic_load(&part->span));
     if (span.busy == 0) return true;
-    uint64_t item = item_of(map, span.first) + part->progress[span.parity];
-    if (item >= item_of(map, span.first + span.busy)) return true;
+    uint64_t item = kin__map_item(map, span.first) + part->progress[span.parity];
+    if (item >= kin__map_item(map, span.first + span.busy)) return true;
     part->crashes = part->crash_item == item + 1 ? part->crashes + 1 : 1;
     part->crash_item = item + 1;
     bool killed = atomic_load(&part->killed) != 0;
@@ -364,206 +319,95 @@ bool kin__map_charge(kin_result *part, kin_failure *failure)
     return !killed;
 }
 
+uint64_t kin__map_failed(const struct kin__map *map)
+{
+    uint64_t skipped = 0;
+    for (uint32_t i = 0; i < map->parts; i++) {
+        struct kin__span span = kin__span_unpack(atomic_load(&map->part[i]->span));
+        skipped += kin__map_item(map, span.end) - kin__map_item(map, span.first + span.busy);
+        uint64_t on_the_way = kin__map_item(map, span.first + span.busy) - kin__map_item(map, span.first);
+        uint64_t finished = map->part[i]->progress[span.parity];
+        skipped += finished < on_the_way ? on_the_way - finished : 0;
+    }
+    return atomic_load(&map->failed) + skipped;
+}
+
+uint64_t kin__map_done(const struct kin__map *map)
+{
+    uint64_t left = 0;
+    for (uint32_t i = 0; i < map->parts; i++) {
+        struct kin__span span = kin__span_unpack(atomic_load(&map->part[i]->span));
+        uint64_t items = kin__map_item(map, span.end) - kin__map_item(map, span.first);
+        uint64_t finished = map->part[i]->progress[span.parity];
+        left += finished < items ? items - finished : 0;
+    }
+    return map->count - left;
+}
+
+/* ---- a map that nobody waits in ------------------------------------------------------------------ */
+
+/* Its job is QUEUED with place JOB until all parts are over.  Only the supervisor frees it. */
+
+void kin__map_settle(kin_result *job)
+{
+    struct kin__map *map = job->map;
+    uint64_t word = atomic_load(&job->state);
+    if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED || !kin__map_all_over(map)) return;
+    bool failed = kin__map_failed(map) > 0;
+    /* Each who comes here finds the same. */
+    if (failed && map->failures > 0) job->failure = map->failure[0];
+    if (failed && map->failures == 0) kin__record_fail(job, 0, KIN_CAUSE_TERMINATED, 0, 0);
+    job->reply_size = map->count * map->out_size;
+    kin__record_finish(job, word, failed ? KIN__TASK_FAILED : KIN__TASK_DONE);
+}
+
+void kin__map_cancel(kin_result *job)
+{
+    struct kin__map *map = job->map;
+    atomic_store(&map->cancel, 1);
+    for (uint32_t i = 0; i < map->parts; i++) atomic_store(&map->part[i]->killed, 1);
+    kin__map_settle(job);
+}
+
+const void *kin__map_reply(const kin_result *job)
+{
+    return job->map->out;
+}
+
+int kin__map_progress(kin_result *job, uint64_t *count, uint64_t *done)
+{
+    struct kin__map *map = job->map;
+    *count = map->count;
+    *done = kin__map_done(map);
+    return 0;
+}
+
+/* May a worker still look at it, after the end of its part? */
+static bool is_looked_at(kin_pool *pool, const kin_result *job)
+{
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
+        kin_result *record = atomic_load(&kin__pool_worker(pool, i)->current);
+        if (record != NULL && record->job == job) return true;
+    }
+    return false;
+}
+
+bool kin__map_tidy(kin_result *job)
+{
+    atomic_store(&job->map->cancel, 1);
+    kin__map_settle(job);
+    if (!kin__task_over(atomic_load(&job->state)) || is_looked_at(job->pool, job)) return false;
+    kin__map_free(job->map);
+    return true;
+}
+
 bool kin__map_orphan(kin_result *record)
 {
     struct kin__map *map = record->map;
     if (record->job != record) return true; /* a part: it goes with its job */
+    if (kin__is_async(record)) return kin__map_tidy(record);
     atomic_store(&map->cancel, 1);
-    if (!all_over(map)) return false;
-    free_records(map);
+    if (!kin__map_all_over(map)) return false;
+    kin__map_free(map);
     return true;
-}
-
-/* ---- the caller's side ------------------------------------------------------------------------------------ */
-
-struct plan {
-    const kin_function *function;
-    const void *in;
-    void *out;
-    size_t count;
-    kin_map_options options;
-    bool copy_in, copy_out;
-};
-
-#define FAILURES_KEPT 64
-
-static size_t round_up(size_t size)
-{
-    return (size + 63) & ~(size_t)63;
-}
-
-/* Makes the job's record with the map in its argument block. */
-static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
-{
-    uint64_t failures =
-        plan->options.max_failures > FAILURES_KEPT ? plan->options.max_failures : FAILURES_KEPT;
-    size_t in_bytes = plan->copy_in ? plan->count * plan->function->in_size : 0;
-    size_t out_bytes = plan->copy_out ? plan->count * plan->function->out_size : 0;
-    uint32_t most = kin__pool_size(pool);
-    size_t head = round_up(sizeof(struct kin__map)), parts = round_up(most * sizeof(kin_result *));
-    size_t noted = round_up(failures * sizeof(kin_failure));
-    int rc = kin__record_make(pool, job);
-    if (rc < 0) return rc;
-    char *block = kin__allocate(head + parts + noted + round_up(in_bytes) + out_bytes, &rc);
-    if (block == NULL) {
-        kin__record_free(*job);
-        *job = NULL;
-        return rc;
-    }
-    memset(block, 0, head + parts);
-    memset(block + head + parts + noted + round_up(in_bytes), 0, out_bytes);
-    struct kin__map *map = (struct kin__map *)block;
-    map->job = *job;
-    map->parts_most = most;
-    map->range = plan->function->range;
-    map->in_size = plan->function->in_size;
-    map->out_size = plan->function->out_size;
-    map->count = plan->count;
-    map->unit = plan->count / UNITS_MOST + 1;
-    map->chunk = plan->options.chunk == 0 ? 0 : (plan->options.chunk + map->unit - 1) / map->unit;
-    map->chunk = plan->options.timeout_ns != 0 ? 1 : map->chunk;
-    map->keep_going = plan->options.keep_going;
-    int retries = plan->options.retries;
-    map->attempts = 1 + (retries > 0 ? (unsigned)retries : retries < 0 ? 0 : pool->retries);
-    map->part = (kin_result **)(block + head);
-    map->failure = (kin_failure *)(block + head + parts);
-    map->failures_most = failures;
-    map->in = plan->copy_in ? block + head + parts + noted : plan->in;
-    map->out = plan->copy_out ? block + head + parts + noted + round_up(in_bytes) : plan->out;
-    if (plan->copy_in) memcpy((char *)map->in, plan->in, in_bytes);
-    kin__allocate_publish(&(*job)->argument_block);
-    (*job)->job = *job;
-    (*job)->map = map;
-    return kin__function_fill(*job, plan->function);
-}
-
-/* Makes the parts, each with its share of the units. */
-static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
-{
-    uint64_t units = (map->count + map->unit - 1) / map->unit;
-    uint64_t parts = map->parts_most < units ? map->parts_most : units;
-    for (uint32_t i = 0; i < parts; i++) {
-        int rc = kin__record_make(pool, &map->part[i]);
-        if (rc < 0) return rc;
-        kin_result *part = map->part[i];
-        map->parts = i + 1;
-        part->job = map->job;
-        part->range = map->range;
-        part->bytes = NULL;
-        part->timeout_ns = timeout;
-        part->attempts = UINT32_MAX;
-        part->crash_item = 0;
-        part->crashes = 0;
-        part->progress[0] = 0;
-        struct span span = {.first = units * i / parts, .end = units * (i + 1) / parts};
-        atomic_store(&part->span, pack(span));
-        /* CRASH: before this store it is a record like any other, and freed as one. */
-        atomic_signal_fence(memory_order_seq_cst);
-        part->map = map;
-    }
-    return 0;
-}
-
-/* Waits until all parts are over: 0, -ETIMEDOUT, KIN_EBROKEN. */
-static int wait_for_parts(kin_pool *pool, struct kin__map *map, kin_deadline deadline)
-{
-    struct kin__event *done = &map->job->done;
-    while (!all_over(map)) {
-        if (atomic_load(&pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
-        int rc = kin__own_wait_begin(pool);
-        if (rc < 0) return rc;
-        uint32_t seen = kin__event_prepare(done);
-        bool over = all_over(map);
-        rc = over ? 0 : kin__event_sleep(done, seen, deadline);
-        if (rc == 1 && all_over(map)) kin__rescued(&done->point, seen);
-        kin__event_done(done);
-        kin__own_wait_end(pool);
-        if (rc < 0 && !all_over(map)) return rc;
-    }
-    return 0;
-}
-
-/* Ends what is on the way: with a little time, then by killing its workers. */
-static int cancel(kin_pool *pool, struct kin__map *map)
-{
-    atomic_store(&map->cancel, 1);
-    int rc = wait_for_parts(pool, map, kin_in_ms(50));
-    if (rc != -ETIMEDOUT) return rc;
-    for (uint32_t i = 0; i < map->parts; i++) atomic_store(&map->part[i]->killed, 1);
-    kin__supervisor_wake(pool);
-    return wait_for_parts(pool, map, KIN_FOREVER);
-}
-
-static int run_parts(kin_pool *pool, struct kin__map *map, kin_deadline deadline)
-{
-    int rc = 0;
-    for (uint32_t i = 0; i < map->parts && rc == 0; i++) rc = kin__pool_queue(pool, map->part[i], deadline);
-    if (rc == 0) rc = wait_for_parts(pool, map, deadline);
-    if (rc < 0 && rc != KIN_EBROKEN) {
-        int ended = cancel(pool, map);
-        rc = ended < 0 ? ended : rc;
-    }
-    return rc;
-}
-
-static void report(struct kin__map *map, const struct plan *plan, uint64_t *failed)
-{
-    uint64_t skipped = 0;
-    for (uint32_t i = 0; i < map->parts; i++) {
-        struct span span = unpack(atomic_load(&map->part[i]->span));
-        skipped += item_of(map, span.end) - item_of(map, span.first + span.busy);
-        uint64_t on_the_way = item_of(map, span.first + span.busy) - item_of(map, span.first);
-        uint64_t finished = map->part[i]->progress[span.parity];
-        skipped += finished < on_the_way ? on_the_way - finished : 0;
-    }
-    *failed = atomic_load(&map->failed) + skipped;
-    if (plan->options.failures != NULL) {
-        uint64_t known =
-            map->failures < plan->options.max_failures ? map->failures : plan->options.max_failures;
-        memcpy(plan->options.failures, map->failure, known * sizeof(kin_failure));
-    }
-    if (plan->options.failed != NULL) *plan->options.failed = (size_t)*failed;
-    if (plan->copy_out) memcpy(plan->out, map->out, plan->count * plan->function->out_size);
-}
-
-static int check_plan(const struct plan *plan)
-{
-    if (plan->function == NULL || plan->function->range == NULL ||
-        (plan->count > 0 && (plan->in == NULL || plan->out == NULL)))
-        return -EINVAL;
-    size_t most = SIZE_MAX / 2 / (plan->function->in_size + plan->function->out_size + 1);
-    return plan->count > most ? -EMSGSIZE : 0;
-}
-
-int kin_pool_map_sized(kin_pool *pool, const kin_function *function, const void *in, void *out, size_t count,
-                       kin_deadline deadline, const kin_map_options *options, size_t size)
-{
-    struct plan plan = {.function = function, .in = in, .out = out, .count = count};
-    kin_result *job = NULL;
-    int rc = kin__pool_check(pool);
-    if (rc == 0) rc = check_plan(&plan);
-    if (rc == 0) rc = kin__pool_accepts(pool);
-    if (rc < 0) return rc;
-    if (options != NULL)
-        memcpy(&plan.options, options, size < sizeof plan.options ? size : sizeof plan.options);
-    if (plan.options.timeout_ns < 0) return -EINVAL;
-    if (plan.options.failed != NULL) *plan.options.failed = 0;
-    if (count == 0) return 0;
-    plan.copy_in = !kin__in_family(in);
-    plan.copy_out = !kin__in_family(out);
-    rc = make_job(pool, &plan, &job);
-    if (job == NULL || job->map == NULL) return rc;
-    struct kin__map *map = job->map;
-    if (rc == 0) rc = make_parts(pool, map, plan.options.timeout_ns);
-    if (rc < 0) {
-        free_records(map);
-        return rc;
-    }
-    if (plan.options.timeout_ns != 0) atomic_store(&pool->timed, 1);
-    rc = run_parts(pool, map, deadline);
-    if (rc == KIN_EBROKEN) return rc; /* its workers may not be gone yet: the pool keeps the records */
-    uint64_t failed = 0;
-    report(map, &plan, &failed);
-    free_records(map);
-    return rc < 0 ? rc : failed > 0 ? KIN_EFAILED : 0;
 }

@@ -138,7 +138,7 @@ void kin__needs_fail(kin_pool *pool)
     failing = true;
     /* CRASH: failed, and who needs it not settled: the supervisor does that (kin__records_tidy). */
     while (!kin__links_empty(&pool->schedule.failing) && (over = fail_one(pool, &record)) != 0)
-        kin__record_after(record, NULL, over);
+        kin__record_after(record, NULL, false, over);
     failing = false;
 }
 

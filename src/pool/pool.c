@@ -25,6 +25,7 @@ bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
     while (seen < (uint32_t)state)
         if (atomic_compare_exchange_strong(&pool->state, &seen, (uint32_t)state)) {
             kin__waiters_wake_all(&pool->changed.point);
+            kin__waiters_wake_all(&pool->completed.point);
             return true;
         }
     return false;
@@ -78,6 +79,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->tasks = NULL;
     pool->owner = kin__self.process_identity;
     pool->owner_pid = kin__os_pid();
+    pool->opened = kin__os_clock();
     pool->supervisor_descriptor = pool->wake_descriptor = -1;
     atomic_store(&pool->state, KIN__POOL_OPENING);
     atomic_store(&pool->timed, 0);
@@ -215,6 +217,7 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
     rc = equip(made, &given);
     if (rc == 0) rc = start(made);
     if (rc == 0) rc = wait_until_open(made);
+    if (rc == 0 && given.callback_thread) rc = kin__callbacks_start(made);
     if (rc < 0) {
         if (given.failure != NULL) *given.failure = made->open_failure;
         release(made);
@@ -265,6 +268,7 @@ static int join(kin_pool *pool, kin_deadline deadline)
     while (kin__os_poll(&item, 1, deadline) != 1)
         if (kin__os_clock() >= deadline) return -ETIMEDOUT;
     kin_exit_status status;
+    kin__callbacks_finish(pool);
     kin__os_process_collect(pool->supervisor_descriptor, &status);
     kin__os_close(pool->supervisor_descriptor);
     pool->supervisor_descriptor = -1;
@@ -332,6 +336,7 @@ static void release(kin_pool *pool)
         wait_for_orphans(pool);
     }
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
+    kin__callbacks_forget(pool);
     free_parts(pool);
     kin__free(pool, &kin__self.process->held[pool->held]);
 }

@@ -64,7 +64,11 @@ enum kin__task_state {
 
 /* Where a record that is QUEUED is found: by a message in the task queue, or in the lists of
  * schedule.c, and then a message about it is a stale one. */
-enum kin__place { KIN__PLACE_QUEUE = 0, KIN__PLACE_LIST = 1 };
+enum kin__place {
+    KIN__PLACE_QUEUE = 0,
+    KIN__PLACE_LIST = 1,
+    KIN__PLACE_JOB = 2 /* in neither: a map that nobody waits in; see map.c */
+};
 
 struct kin__map;
 struct kin__edge;
@@ -96,6 +100,7 @@ struct kin_result {
 
     kin_range_function *range;
     kin_bytes_function *bytes;
+    kin_zip_function *zip; /* of a map */
     uint32_t in_size, out_size;
     char function[40];
     uint64_t argument_size;
@@ -127,6 +132,8 @@ struct kin_result {
     volatile size_t progress[2];
     uint64_t crash_item;
     uint32_t crashes;
+    uint32_t items;          /* of a task of several: progress[0] is the index of the one it is on */
+    int64_t ran_ns;          /* of such a task: how long it ran; by the worker */
     _Atomic uint32_t killed; /* its worker is to be killed: by the caller, whose time is up */
     uint32_t index;
 
@@ -246,6 +253,7 @@ struct kin_pool {
     uint64_t owner;
     int owner_pid;
     uint32_t held;             /* the owner's entry for it */
+    int64_t opened;            /* monotonic */
     int64_t supervisor_since;  /* boot clock after its fork */
     int supervisor_descriptor; /* in the owner */
     int wake_descriptor;       /* an eventfd, in the owner, the supervisor and the workers */
@@ -346,7 +354,7 @@ void kin__record_free(kin_result *record);
 /* Tells who waits for a record that is over, or for the map it is a part of. */
 void kin__record_tell(kin_result *record, kin_result *job);
 /* After a record has got the word `over`: counts it, and does the rest of kin__record_finish. */
-void kin__record_after(kin_result *record, kin_result *job, uint64_t over);
+void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over);
 /* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected` but for its flags; wakes who
  * waits, frees what nobody wants.  False: it was not. */
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state);
@@ -397,6 +405,10 @@ int kin__pool_check(kin_pool *pool);
 int kin__pool_accepts(kin_pool *pool);
 /* Puts a NEW record into the task queue. */
 int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline);
+/* As kin_pool_submit, of one task that runs its function over `items` items, one after the other. */
+int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
+                      size_t argument_size, size_t items, kin_deadline deadline,
+                      const kin_task_options *options);
 int kin__function_fill(kin_result *record, const kin_function *function);
 bool kin__function_known(const kin_result *record);
 bool kin__pool_all_ready(kin_pool *pool);
@@ -404,6 +416,16 @@ bool kin__pool_all_ready(kin_pool *pool);
 int kin__pool_add_slot(kin_pool *pool);
 /* Raises the pool's state to `state` if it is below; true if this call did it. */
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
+
+/* ---- results.c, callback.c ----------------------------------------------------------------------------- */
+
+/* From here on its end is told on the pool's `completed`. */
+void kin__result_watch(kin_result *result);
+/* Starts the thread that calls callbacks; waits until it has called all, of a pool that has ended;
+ * drops those that are left. */
+int kin__callbacks_start(kin_pool *pool);
+void kin__callbacks_finish(kin_pool *pool);
+void kin__callbacks_forget(kin_pool *pool);
 
 /* ---- map.c ----------------------------------------------------------------------------------------------- */
 
@@ -415,5 +437,20 @@ bool kin__map_charge(kin_result *part, kin_failure *failure);
 void kin__map_refuse(kin_result *part);
 /* For the supervisor: a record of a map whose caller died; false to be called again. */
 bool kin__map_orphan(kin_result *record);
+
+/* Of the job of kin_pool_map_async: makes it over when all its parts are; ends it; what it returns. */
+static inline bool kin__is_async(const kin_result *record)
+{
+    return atomic_load_explicit(&record->place, memory_order_relaxed) == KIN__PLACE_JOB;
+}
+void kin__map_settle(kin_result *job);
+void kin__map_cancel(kin_result *job);
+const void *kin__map_reply(const kin_result *job);
+/* For the supervisor: frees one that nobody wants; false to be called again. */
+bool kin__map_tidy(kin_result *job);
+int kin__map_progress(kin_result *job, uint64_t *count, uint64_t *done);
+
+/* How far `count` tasks are, of which `done` are, after that many nanoseconds. */
+kin_progress kin__progress(uint64_t count, uint64_t done, uint64_t failed, int64_t elapsed_ns);
 
 #endif

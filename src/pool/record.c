@@ -83,6 +83,9 @@ static void prepare(kin_pool *pool, kin_result *record)
     record->job = NULL;
     record->timeout_ns = 0;
     record->crashes = 0;
+    record->crash_item = 0;
+    record->progress[0] = 0;
+    record->items = 1;
     atomic_store_explicit(&record->killed, 0, memory_order_relaxed);
     record->number = atomic_fetch_add_explicit(&pool->number, 1, memory_order_relaxed);
     __atomic_store_n(&record->magic, KIN__MAGIC_RESULT, __ATOMIC_RELEASE);
@@ -171,7 +174,7 @@ static void count(kin_pool *pool, enum kin__task_state state)
     if (atomic_load(&pool->drainers) != 0) kin__event_notify(&pool->changed, INT32_MAX);
 }
 
-void kin__record_after(kin_result *record, kin_result *job, uint64_t over)
+void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over)
 {
     kin_pool *pool = record->pool;
     count(pool, KIN__TASK_STATE(over));
@@ -182,17 +185,20 @@ void kin__record_after(kin_result *record, kin_result *job, uint64_t over)
     kin__record_tell(record, job);
     if ((over & KIN__TASK_WATCHED) != 0) kin__event_notify(&pool->completed, INT32_MAX);
     if ((over & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
+    if (async) kin__map_settle(job);
 }
 
 static bool in_lists(const kin_result *record, uint64_t word)
 {
     return KIN__TASK_STATE(word) == KIN__TASK_QUEUED &&
-           atomic_load_explicit(&record->place, memory_order_relaxed) != KIN__PLACE_QUEUE;
+           atomic_load_explicit(&record->place, memory_order_relaxed) == KIN__PLACE_LIST;
 }
 
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state)
 {
     kin_result *job = record->job;
+    /* Before it is over: what comes after is the job's no more. */
+    bool async = job != NULL && job != record && kin__is_async(job);
     uint64_t over;
     for (uint64_t seen = expected;;) {
         over = kin__over_word(seen, state, job != NULL);
@@ -203,7 +209,7 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
         if (done) break;
         if (((seen ^ expected) & ~KIN__TASK_FLAGS) != 0) return false;
     }
-    kin__record_after(record, job, over);
+    kin__record_after(record, job, async, over);
     return true;
 }
 
@@ -279,6 +285,14 @@ static bool drop_orphan(kin_pool *pool, kin_result *record)
     return drop(pool, record, word);
 }
 
+/* The map that nobody waited in is wanted by nobody any more. */
+static bool drop_job(kin_result *record)
+{
+    uint64_t word = atomic_load(&record->state);
+    if (record->map == NULL || !kin__is_async(record) || (word & KIN__TASK_DROPPED) == 0) return true;
+    return KIN__TASK_STATE(word) == KIN__TASK_FREE || kin__map_tidy(record);
+}
+
 /* Was needed by others, and is wanted by nobody any more. */
 static bool is_garbage(const kin_result *record)
 {
@@ -305,6 +319,7 @@ bool kin__records_tidy(kin_pool *pool)
         uint64_t word = atomic_load(&record->state);
         /* Again, for one who died before it had. */
         if (kin__task_over(word) && (word & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
+        all = drop_job(record) && all;
         /* The owner first: while it is one that is dead, nobody else frees the record. */
         uint64_t owner = atomic_load(&record->owner);
         if (owner == 0 || process_lives(owner)) continue;

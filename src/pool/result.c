@@ -79,7 +79,7 @@ long kin_result_view(kin_result *result, const void **out)
     int rc = outcome(result, &word);
     if (rc < 0) return rc;
     if (KIN__TASK_STATE(word) == KIN__TASK_FAILED) return KIN_EFAILED;
-    *out = kin__record_reply(result);
+    *out = kin__is_async(result) ? kin__map_reply(result) : kin__record_reply(result);
     return (long)result->reply_size;
 }
 
@@ -121,13 +121,13 @@ int kin_result_close(kin_result *result)
     for (;;) {
         bool closed = (word & (KIN__TASK_DROPPED | KIN__TASK_CLOSING)) != 0;
         if (closed || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
-        bool free_it = kin__task_over(word) && (word & KIN__TASK_NEEDED) == 0;
+        bool free_it = kin__task_over(word) && (word & KIN__TASK_NEEDED) == 0 && !kin__is_async(result);
         uint64_t flag = free_it ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
         if (!atomic_compare_exchange_strong(&result->state, &word, word | flag)) continue;
         if (free_it)
             kin__record_free(result);
-        else if ((word & KIN__TASK_NEEDED) != 0)
-            atomic_store(&result->pool->untidy, 1);
+        else if ((word & KIN__TASK_NEEDED) != 0 || kin__is_async(result))
+            atomic_store(&result->pool->untidy, 1); /* the supervisor frees it */
         return 0;
     }
 }
@@ -143,6 +143,11 @@ int kin_result_cancel(kin_result *result)
         if (atomic_load(&pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
     } while (!atomic_compare_exchange_strong(&result->state, &word, word | KIN__TASK_CANCELLED));
     word |= KIN__TASK_CANCELLED;
+    if (kin__is_async(result)) {
+        kin__map_cancel(result);
+        kin__supervisor_wake(pool);
+        return 0;
+    }
     /* CRASH: with the flag, and not over: the worker that claims it, or the supervisor, ends it. */
     if (KIN__TASK_STATE(word) == KIN__TASK_QUEUED && kin__record_finish(result, word, KIN__TASK_FAILED))
         return 0;

@@ -30,6 +30,7 @@ static bool is_code(const void *function)
 
 static const void *entry_of(const kin_result *record)
 {
+    if (record->zip != NULL) return (const void *)record->zip;
     return record->bytes != NULL ? (const void *)record->bytes : (const void *)record->range;
 }
 
@@ -41,6 +42,7 @@ bool kin__function_known(const kin_result *record)
 int kin__function_fill(kin_result *record, const kin_function *function)
 {
     record->range = function->range;
+    record->zip = function->zip;
     record->bytes = function->bytes;
     record->in_size = (uint32_t)function->in_size;
     record->out_size = (uint32_t)function->out_size;
@@ -94,10 +96,10 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
 
 /* ---- the public functions ------------------------------------------------------------------------------ */
 
-static int check_function(const kin_function *function, const void *argument, size_t size)
+static int check_function(const kin_function *function, const void *argument, size_t size, size_t items)
 {
     if (function == NULL || (function->range == NULL) == (function->bytes == NULL)) return -EINVAL;
-    if ((argument == NULL && size > 0) || (function->range != NULL && size != function->in_size))
+    if ((argument == NULL && size > 0) || (function->range != NULL && size != items * function->in_size))
         return -EINVAL;
     return function->in_size > UINT32_MAX || function->out_size > UINT32_MAX ? -EMSGSIZE : 0;
 }
@@ -150,23 +152,21 @@ static int check_options(const kin_task_options *options)
     return options->needs_count > UINT16_MAX ? -EMSGSIZE : 0;
 }
 
-int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_function *function,
-                          const void *argument, size_t argument_size, kin_deadline deadline,
-                          const kin_task_options *options, size_t size)
+int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
+                      size_t argument_size, size_t items, kin_deadline deadline,
+                      const kin_task_options *options)
 {
-    kin_task_options given = {0};
     kin_result *record = NULL;
     int rc = kin__pool_check(pool);
-    if (rc == 0) rc = result == NULL ? -EINVAL : check_function(function, argument, argument_size);
+    if (rc == 0) rc = result == NULL ? -EINVAL : check_function(function, argument, argument_size, items);
     if (rc == 0) rc = kin__pool_accepts(pool);
-    if (rc < 0) return rc;
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    rc = check_options(&given);
+    if (rc == 0) rc = check_options(options);
     if (rc == 0) rc = kin__record_make(pool, &record);
     if (rc < 0) return rc;
-    rc = fill(pool, record, function, argument, argument_size, &given);
-    if (rc == 0 && is_special(&given)) {
-        rc = fill_special(record, &given);
+    record->items = (uint32_t)items;
+    rc = fill(pool, record, function, argument, argument_size, options);
+    if (rc == 0 && is_special(options)) {
+        rc = fill_special(record, options);
         if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
     } else if (rc == 0) {
         rc = kin__pool_queue(pool, record, deadline);
@@ -176,6 +176,15 @@ int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_functio
     else
         kin__record_free(record);
     return rc;
+}
+
+int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_function *function,
+                          const void *argument, size_t argument_size, kin_deadline deadline,
+                          const kin_task_options *options, size_t size)
+{
+    kin_task_options given = {0};
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    return kin__submit_items(pool, result, function, argument, argument_size, 1, deadline, &given);
 }
 
 long kin_pool_apply(kin_pool *pool, const kin_function *function, const void *argument, size_t argument_size,

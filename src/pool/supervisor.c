@@ -220,6 +220,8 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
         /* Its outcome stands; whom it should have told is told now. */
         kin_result *job = record->job;
         kin__waiters_wake_all(job != NULL ? &job->done.point : &record->done.point);
+        kin__waiters_wake_all(&pool->completed.point);
+        if (job != NULL && kin__is_async(job)) kin__map_settle(job);
         return false;
     }
     if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED || KIN__TASK_WORKER(word) != index) return false;
@@ -229,7 +231,10 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
         if (!go_on) kin__record_finish(record, word, KIN__TASK_DONE);
         return go_on;
     }
-    record->crashes++;
+    /* Of several items the one it was on is charged. */
+    uint64_t item = record->items > 1 ? record->progress[0] + 1 : 1;
+    record->crashes = record->crash_item == item ? record->crashes + 1 : 1;
+    record->crash_item = item;
     if (!ending && record->crashes <= record->retries && (word & KIN__TASK_CANCELLED) == 0) {
         record->not_before = kin__retry_time(record, record->crashes);
         if (record->not_before != 0 && kin__schedule_again(record, word)) return false;
@@ -297,7 +302,7 @@ static void fail_rest(kin_pool *pool, kin_failure failure)
         if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED && KIN__TASK_STATE(word) != KIN__TASK_CLAIMED) continue;
         if (record->map == NULL)
             fail_record(record, word, failure);
-        else
+        else if (record->job != record)
             kin__record_finish(record, word, KIN__TASK_DONE);
     }
 }
@@ -402,7 +407,11 @@ static void tidy(struct supervisor *s)
     kin_pool *pool = s->pool;
     uint64_t deaths = atomic_load(&kin__family.header->deaths);
     bool untidy = atomic_exchange(&pool->untidy, 0) != 0;
-    if ((deaths != s->deaths_seen || untidy) && kin__records_tidy(pool)) s->deaths_seen = deaths;
+    if (deaths != s->deaths_seen || untidy) {
+        bool all = kin__records_tidy(pool);
+        if (all) s->deaths_seen = deaths;
+        if (untidy && !all) atomic_store(&pool->untidy, 1);
+    }
     if (atomic_load(&pool->listed) != 0) kin__needs_fail(pool);
 }
 

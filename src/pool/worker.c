@@ -126,18 +126,45 @@ static int run_bytes(kin_result *record, kin_reply *reply)
     return rc;
 }
 
-static int run_item(kin_result *record)
+/* Room for the outcomes, which an earlier worker may have made already. */
+static void *room_for(kin_result *record, size_t size, int *rc)
+{
+    if (size <= sizeof record->reply_inline) return record->reply_inline;
+    void *out = atomic_load_explicit(&record->reply_block, memory_order_relaxed);
+    if (out != NULL) return out;
+    out = kin__allocate(size, rc);
+    if (out != NULL) kin__allocate_publish(&record->reply_block);
+    return out;
+}
+
+/* Several items: from where an earlier worker was, if there was one. */
+static int run_several(kin_result *record, const char *in, char *out)
+{
+    int64_t begin = kin__os_clock();
+    size_t item = record->progress[0];
+    int rc = 0;
+    if (item == 0) {
+        rc = record->range(in, out, record->items, &record->progress[0]);
+        item = rc == 0 ? record->items : record->progress[0];
+    }
+    for (; item < record->items && rc == 0; item += rc == 0) {
+        size_t only = 0;
+        record->progress[0] = item;
+        rc = record->range(in + item * record->in_size, out + item * record->out_size, 1, &only);
+    }
+    record->ran_ns = kin__os_clock() - begin;
+    return rc;
+}
+
+static int run_items(kin_result *record)
 {
     size_t progress = 0;
-    void *out = record->reply_inline;
     int rc = 0;
-    if (record->out_size > sizeof record->reply_inline) {
-        out = kin__allocate(record->out_size, &rc);
-        if (out == NULL) return rc;
-        kin__allocate_publish(&record->reply_block);
-    }
-    record->reply_size = record->out_size;
-    return record->range(kin__record_argument(record), out, 1, &progress);
+    record->reply_size = (size_t)record->items * record->out_size;
+    void *out = room_for(record, record->reply_size, &rc);
+    if (out == NULL) return rc;
+    const void *in = kin__record_argument(record);
+    return record->items == 1 ? record->range(in, out, 1, &progress) : run_several(record, in, out);
 }
 
 static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply)
@@ -155,7 +182,7 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
         kin__map_run(record, worker);
         kin__record_finish(record, word, KIN__TASK_DONE);
     } else {
-        finish(record, word, record->bytes != NULL ? run_bytes(record, reply) : run_item(record));
+        finish(record, word, record->bytes != NULL ? run_bytes(record, reply) : run_items(record));
     }
     atomic_store_explicit(&worker->tasks, atomic_load_explicit(&worker->tasks, memory_order_relaxed) + 1,
                           memory_order_relaxed);

@@ -1,0 +1,230 @@
+/* test_imap.c: streams of inputs: in order and as they come, without end, within their window, with
+ * failures and deaths. */
+#define _GNU_SOURCE
+#include "pool_board.h"
+
+#include <kin/imap.h>
+
+/* Numbers from 0 to `end` - 1; how far they were pulled. */
+struct numbers {
+    int end, pulled, value;
+};
+
+static long next_number(void *context, const void **input)
+{
+    struct numbers *numbers = context;
+    if (numbers->pulled == numbers->end) return KIN_EMPTY;
+    numbers->value = numbers->pulled++;
+    *input = &numbers->value;
+    return sizeof numbers->value;
+}
+
+static int twice(const int *in, long *out)
+{
+    *out = *in * 2l;
+    return 0;
+}
+KIN_MAP(twice, int, long)
+
+static int echo(const void *argument, size_t size, kin_reply *reply)
+{
+    return kin_reply_write(reply, argument, size);
+}
+KIN_BYTES(echo)
+
+static void take_all(bool unordered, const kin_function *function, size_t chunk)
+{
+    enum { COUNT = 20000 };
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    kin_imap *imap = NULL;
+    static bool seen[COUNT];
+    struct numbers numbers = {.end = COUNT};
+    memset(seen, 0, sizeof seen);
+    CHECK_OK(kin_imap_open(&imap, pool, function, next_number, &numbers,
+                           &(kin_imap_options){.unordered = unordered, .window = 500, .chunk = chunk}));
+    const void *out = NULL;
+    for (long i = 0; i < COUNT; i++) {
+        CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)),
+                 function->range != NULL ? sizeof(long) : sizeof(int));
+        long index = kin_imap_index(imap);
+        CHECK_LT(index, COUNT);
+        CHECK(!seen[index]);
+        seen[index] = true;
+        if (!unordered) CHECK_EQ(index, i);
+        if (function->range != NULL)
+            CHECK_EQ(*(const long *)out, index * 2);
+        else
+            CHECK_EQ(*(const int *)out, index);
+        CHECK_LE(numbers.pulled, i + 501);
+    }
+    CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), KIN_EMPTY);
+    CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), KIN_EMPTY);
+    CHECK_OK(kin_imap_close(imap));
+    end_pool(pool);
+    books_check(&books);
+}
+
+TEST(in_the_order_of_the_inputs)
+{
+    take_all(false, KIN_FN(twice), 0);
+}
+
+TEST(as_they_come)
+{
+    take_all(true, KIN_FN(twice), 0);
+}
+
+TEST(one_by_one)
+{
+    take_all(false, KIN_FN(twice), 1);
+}
+
+TEST(bytes_of_any_size)
+{
+    take_all(true, KIN_FN(echo), 0);
+}
+
+TEST(a_stream_without_end_is_closed)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    kin_imap *imap = NULL;
+    struct numbers numbers = {.end = -1};
+    CHECK_OK(
+        kin_imap_open(&imap, pool, KIN_FN(twice), next_number, &numbers, &(kin_imap_options){.window = 64}));
+    CHECK_EQ(numbers.pulled, 0);
+    const void *out = NULL;
+    for (long i = 0; i < 1000; i++) {
+        CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), sizeof(long));
+        CHECK_EQ(*(const long *)out, i * 2);
+    }
+    CHECK_LE(numbers.pulled, 1000 + 64);
+    CHECK_OK(kin_imap_close(imap));
+    CHECK_OK(kin_imap_close(NULL));
+    end_pool(pool);
+    books_check(&books);
+}
+
+static long next_block(void *context, const void **input)
+{
+    static char block[100000];
+    struct numbers *numbers = context;
+    if (numbers->pulled == numbers->end) return -EIO;
+    numbers->pulled++;
+    *input = block;
+    return sizeof block;
+}
+
+TEST(the_window_is_bounded_in_bytes)
+{
+    kin_pool *pool = open_pool(1);
+    kin_imap *imap = NULL;
+    struct numbers numbers = {.end = 50};
+    CHECK_OK(kin_imap_open(&imap, pool, KIN_FN(echo), next_block, &numbers,
+                           &(kin_imap_options){.max_bytes = 1000000}));
+    const void *out = NULL;
+    for (int i = 0; i < 50; i++) {
+        CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), 100000);
+        CHECK_LE(numbers.pulled, i + 11);
+    }
+    CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), -EIO);
+    CHECK_OK(kin_imap_close(imap));
+    end_pool(pool);
+}
+
+/* ---- failures --------------------------------------------------------------------------------------- */
+
+static _Atomic int *runs;
+
+static int sometimes(const int *in, long *out)
+{
+    runs[*in]++;
+    *out = *in;
+    if (*in % 50 == 7) kill(getpid(), SIGKILL);
+    return *in % 50 == 9 ? 3 : 0;
+}
+KIN_MAP(sometimes, int, long)
+
+static void take_failures(bool unordered)
+{
+    enum { COUNT = 400 };
+    struct books books = books_open();
+    runs = kin_alloc(COUNT * sizeof *runs);
+    memset((void *)runs, 0, COUNT * sizeof *runs);
+    kin_pool *pool = open_pool(2);
+    kin_imap *imap = NULL;
+    struct numbers numbers = {.end = COUNT};
+    CHECK_OK(kin_imap_open(&imap, pool, KIN_FN(sometimes), next_number, &numbers,
+                           &(kin_imap_options){.unordered = unordered, .chunk = 13, .window = 100}));
+    int failed = 0;
+    for (int i = 0; i < COUNT; i++) {
+        const void *out = NULL;
+        long rc = kin_imap_next(imap, &out, kin_in_s(30));
+        long index = kin_imap_index(imap);
+        kin_failure failure;
+        if (index % 50 == 7 || index % 50 == 9) {
+            CHECK_RC(rc, KIN_EFAILED);
+            CHECK_OK(kin_imap_failure(imap, &failure));
+            CHECK_EQ(failure.cause, index % 50 == 7 ? KIN_CAUSE_SIGNALED : KIN_CAUSE_RETURNED);
+            CHECK_EQ(failure.task, index);
+            failed++;
+        } else {
+            CHECK_RC(rc, sizeof(long));
+            CHECK_EQ(*(const long *)out, index);
+            CHECK_RC(kin_imap_failure(imap, &failure), -EINVAL);
+        }
+    }
+    CHECK_EQ(failed, COUNT / 25);
+    for (int i = 0; i < COUNT; i++) CHECK_EQ(runs[i], 1);
+    CHECK_OK(kin_imap_close(imap));
+    end_pool(pool);
+    CHECK_OK(kin_free((void *)runs));
+    books_check(&books);
+}
+
+TEST(an_item_fails_alone)
+{
+    take_failures(false);
+}
+
+TEST(an_item_fails_alone_out_of_order)
+{
+    take_failures(true);
+}
+
+TEST(a_terminated_pool_ends_its_streams)
+{
+    kin_pool *pool = open_pool(2);
+    kin_imap *imap = NULL;
+    struct numbers numbers = {.end = -1};
+    CHECK_OK(kin_imap_open(&imap, pool, KIN_FN(twice), next_number, &numbers, NULL));
+    const void *out = NULL;
+    CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), sizeof(long));
+    CHECK_OK(kin_pool_terminate(pool));
+    long rc = 0;
+    for (int i = 0; i < 5000 && rc != KIN_ECLOSED; i++) rc = kin_imap_next(imap, &out, kin_in_s(30));
+    CHECK_RC(rc, KIN_ECLOSED);
+    CHECK_OK(kin_imap_close(imap));
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_free(pool));
+    struct numbers none = {0};
+    CHECK_RC(kin_imap_open(&imap, pool, KIN_FN(twice), next_number, &none, NULL), KIN_ECLOSED);
+}
+
+TEST(an_array_is_a_stream)
+{
+    kin_pool *pool = open_pool(2);
+    kin_imap *imap = NULL;
+    int in[300];
+    for (int i = 0; i < 300; i++) in[i] = i;
+    kin_items items = {.items = in, .size = sizeof *in, .count = 300};
+    CHECK_OK(kin_imap_open(&imap, pool, KIN_FN(twice), kin_input_items, &items, NULL));
+    const void *out = NULL;
+    long sum = 0;
+    while (kin_imap_next(imap, &out, kin_in_s(30)) >= 0) sum += *(const long *)out;
+    CHECK_EQ(sum, 299 * 300);
+    CHECK_OK(kin_imap_close(imap));
+    CHECK_RC(kin_imap_open(NULL, pool, KIN_FN(twice), kin_input_items, &items, NULL), -EINVAL);
+    end_pool(pool);
+}

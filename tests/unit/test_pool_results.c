@@ -1,0 +1,318 @@
+/* test_pool_results.c: waiting for several results, callbacks, maps that nobody waits in, maps over
+ * several arrays, and progress. */
+#define _GNU_SOURCE
+#include "pool_board.h"
+
+#include <kin/thread.h>
+
+static int fail(const struct order *order, int *out)
+{
+    *out = 0;
+    return order->number;
+}
+KIN_MAP(fail, struct order, int)
+
+TEST(waiting_for_the_first)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2), *other = open_pool(1);
+    struct board *board = make_board();
+    kin_result *results[4] = {submit(pool, KIN_FN(wait_at_gate), board, 1, NULL), NULL};
+    test_until(board->inside == 1);
+    CHECK_RC(kin_results_wait(results, 4, KIN_FIRST_COMPLETED, kin_in_ms(20)), -ETIMEDOUT);
+    CHECK_RC(kin_results_next(results, 4, KIN_NOW), -ETIMEDOUT);
+    results[2] = submit(pool, KIN_FN(note), board, 2, NULL);
+    CHECK_RC(kin_results_wait(results, 4, KIN_FIRST_COMPLETED, kin_in_s(30)), 1);
+    CHECK_RC(kin_results_wait(results, 4, KIN_FIRST_FAILED, kin_in_ms(20)), -ETIMEDOUT);
+    CHECK_RC(kin_results_wait(results, 4, KIN_ALL_COMPLETED, kin_in_ms(20)), -ETIMEDOUT);
+    CHECK_RC(kin_results_next(results, 4, kin_in_s(30)), 2);
+    /* Of several pools, too. */
+    results[3] = submit(other, KIN_FN(fail), board, 9, NULL);
+    CHECK_RC(kin_results_wait(results, 4, KIN_FIRST_FAILED, kin_in_s(30)), 2);
+    board->open = 1;
+    CHECK_RC(kin_results_wait(results, 4, KIN_ALL_COMPLETED, kin_in_s(30)), 3);
+    CHECK_RC(kin_results_wait(NULL, 0, KIN_ALL_COMPLETED, KIN_NOW), 0);
+    CHECK_RC(kin_results_wait(NULL, 1, KIN_ALL_COMPLETED, KIN_NOW), -EINVAL);
+    CHECK_RC(kin_results_wait(results, 4, (enum kin_results_mode)7, KIN_NOW), -EINVAL);
+    kin_result *none[] = {NULL, NULL};
+    CHECK_RC(kin_results_next(none, 2, KIN_FOREVER), KIN_EMPTY);
+    for (int i = 0; i < 4; i++) CHECK_OK(kin_result_close(results[i]));
+    end_pool(pool);
+    end_pool(other);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+TEST(results_as_they_complete)
+{
+    enum { TASKS = 200 };
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_result *results[TASKS];
+    for (int i = 0; i < TASKS; i++) results[i] = submit(pool, KIN_FN(note), board, 0, NULL);
+    for (int i = 0; i < TASKS; i++) {
+        long index = kin_results_next(results, TASKS, kin_in_s(30));
+        CHECK_OK(index);
+        CHECK_RC(kin_result_successful(results[index]), 1);
+        CHECK_OK(kin_result_close(results[index]));
+        results[index] = NULL;
+    }
+    CHECK_RC(kin_results_next(results, TASKS, KIN_FOREVER), KIN_EMPTY);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+TEST(nobody_waits_for_a_terminated_pool)
+{
+    kin_pool *pool = open_pool(1);
+    struct board *board = make_board();
+    kin_result *results[3];
+    for (int i = 0; i < 3; i++) results[i] = submit(pool, KIN_FN(wait_at_gate), board, i, NULL);
+    test_until(board->inside == 1);
+    CHECK_OK(kin_pool_terminate(pool));
+    CHECK_RC(kin_results_wait(results, 3, KIN_ALL_COMPLETED, kin_in_s(30)), 3);
+    for (int i = 0; i < 3; i++) CHECK_EQ(failure_of(results[i]).cause, KIN_CAUSE_TERMINATED);
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_free(board));
+}
+
+/* ---- callbacks -------------------------------------------------------------------------------------- */
+
+static struct {
+    _Atomic int done, failed;
+    _Atomic int thread;
+} called;
+
+static void when_done(kin_result *result, void *context)
+{
+    int out = 0;
+    CHECK_RC(kin_result_get(result, &out, sizeof out, KIN_NOW), sizeof out);
+    CHECK_EQ(context, &called);
+    called.thread = kin_thread_id(kin_thread_current());
+    called.done++;
+    CHECK_OK(kin_result_close(result));
+}
+
+static void when_failed(kin_result *result, void *context)
+{
+    (void)context;
+    CHECK_EQ(failure_of(result).cause, KIN_CAUSE_RETURNED);
+    called.failed++;
+    CHECK_OK(kin_result_close(result));
+}
+
+static void submit_with_callbacks(kin_pool *pool, struct board *board, int count)
+{
+    for (int i = 0; i < count; i++) {
+        kin_result *result = submit(pool, i % 4 == 3 ? KIN_FN(fail) : KIN_FN(note), board, i % 4, NULL);
+        CHECK_OK(kin_result_add_done_callback(result, when_done, when_failed, &called));
+        board->count = 0;
+    }
+}
+
+TEST(callbacks_are_called_where_the_user_says)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    CHECK_RC(kin_pool_poll(pool, KIN_FOREVER), 0);
+    submit_with_callbacks(pool, board, 40);
+    CHECK_OK(kin_pool_drain(pool, kin_in_s(30)));
+    CHECK_EQ(called.done + called.failed, 0);
+    long count = 0;
+    while (count < 40) {
+        long now = kin_pool_poll(pool, kin_in_s(30));
+        CHECK_GT(now, 0);
+        count += now;
+    }
+    CHECK_EQ(called.done, 30);
+    CHECK_EQ(called.failed, 10);
+    CHECK_EQ(called.thread, kin_thread_id(kin_thread_current()));
+    CHECK_RC(kin_pool_poll(pool, KIN_FOREVER), 0);
+    /* One that is closed is not told of, and one that waits is waited for. */
+    kin_result *result = submit(pool, KIN_FN(wait_at_gate), board, 1, NULL);
+    CHECK_OK(kin_result_add_done_callback(result, when_done, NULL, &called));
+    CHECK_RC(kin_result_add_done_callback(result, NULL, NULL, NULL), -EINVAL);
+    CHECK_RC(kin_pool_poll(pool, kin_in_ms(20)), 0);
+    board->open = 1;
+    CHECK_RC(kin_pool_poll(pool, kin_in_s(30)), 1);
+    result = submit(pool, KIN_FN(note), board, 1, NULL);
+    CHECK_OK(kin_result_add_done_callback(result, when_done, NULL, &called));
+    CHECK_OK(kin_result_close(result));
+    CHECK_RC(kin_pool_poll(pool, KIN_FOREVER), 0);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+TEST(a_pool_may_have_a_thread_for_callbacks)
+{
+    struct books books = books_open();
+    kin_pool *pool = NULL;
+    struct board *board = make_board();
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2, .callback_thread = true}));
+    submit_with_callbacks(pool, board, 20);
+    test_until(called.done + called.failed == 20);
+    CHECK_NE(called.thread, kin_thread_id(kin_thread_current()));
+    submit_with_callbacks(pool, board, 20);
+    end_pool(pool); /* all are called before the pool has ended */
+    CHECK_EQ(called.done + called.failed, 40);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+/* ---- maps --------------------------------------------------------------------------------------------- */
+
+static int square(const int *in, long *out)
+{
+    *out = (long)*in * *in;
+    return *in == -1 ? 5 : 0;
+}
+KIN_MAP(square, int, long)
+
+static int add(const int *a, const short *b, long *out)
+{
+    *out = *a + *b;
+    return 0;
+}
+KIN_STARMAP2(add, int, short, long)
+
+static int select_one(const int *a, const long *b, const char *which, long *out)
+{
+    *out = *which ? *b : *a;
+    return 0;
+}
+KIN_STARMAP3(select_one, int, long, char, long)
+
+enum { ITEMS = 5000 };
+
+TEST(a_map_that_nobody_waits_in)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    int in[ITEMS];
+    for (int i = 0; i < ITEMS; i++) in[i] = i;
+    const void *arrays[] = {in};
+    kin_result *results[3];
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kin_pool_map_async(pool, &results[i], KIN_FN(square), arrays, ITEMS, kin_in_s(30), NULL));
+    CHECK_RC(kin_results_wait(results, 3, KIN_ALL_COMPLETED, kin_in_s(30)), 3);
+    const void *view = NULL;
+    CHECK_RC(kin_result_view(results[1], &view), ITEMS * sizeof(long));
+    for (int i = 0; i < ITEMS; i++) CHECK_EQ(((const long *)view)[i], (long)i * i);
+    for (int i = 0; i < 3; i++) CHECK_OK(kin_result_close(results[i]));
+    /* Of nothing, with a failure, and closed while it runs. */
+    CHECK_OK(kin_pool_map_async(pool, &results[0], KIN_FN(square), arrays, 0, kin_in_s(30), NULL));
+    CHECK_RC(kin_result_get(results[0], NULL, 0, kin_in_s(30)), 0);
+    in[77] = -1;
+    CHECK_OK(kin_pool_map_async(pool, &results[1], KIN_FN(square), arrays, ITEMS, kin_in_s(30), NULL));
+    kin_failure failure = failure_of(results[1]);
+    CHECK_EQ(failure.cause, KIN_CAUSE_RETURNED);
+    CHECK_EQ(failure.task, 77);
+    CHECK_OK(kin_pool_map_async(pool, &results[2], KIN_FN(square), arrays, ITEMS, kin_in_s(30), NULL));
+    for (int i = 0; i < 3; i++) CHECK_OK(kin_result_close(results[i]));
+    end_pool(pool);
+    books_check(&books);
+}
+
+static int slow(const int *in, int *out)
+{
+    (void)in;
+    test_until(*out != 0);
+    return 0;
+}
+KIN_MAP(slow, int, int)
+
+TEST(a_map_is_cancelled)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    int in[100] = {0};
+    kin_result *result = NULL;
+    CHECK_OK(kin_pool_map_async(pool, &result, KIN_FN(slow), (const void *[]){in}, 100, kin_in_s(30), NULL));
+    CHECK_RC(kin_result_wait(result, kin_in_ms(20)), -ETIMEDOUT);
+    CHECK_OK(kin_result_cancel(result));
+    CHECK_EQ(failure_of(result).cause, KIN_CAUSE_CANCELLED);
+    CHECK_OK(kin_result_close(result));
+    /* And with the pool. */
+    CHECK_OK(kin_pool_map_async(pool, &result, KIN_FN(slow), (const void *[]){in}, 100, kin_in_s(30), NULL));
+    CHECK_OK(kin_pool_terminate(pool));
+    CHECK_OK(kin_result_wait(result, kin_in_s(30)));
+    CHECK_RC(kin_result_successful(result), 0);
+    CHECK_OK(kin_pool_free(pool));
+    books_check(&books);
+}
+
+TEST(several_arrays_are_zipped)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    static int a[ITEMS];
+    static short b[ITEMS];
+    static long c[ITEMS], out[ITEMS];
+    static char which[ITEMS];
+    for (int i = 0; i < ITEMS; i++) a[i] = i, b[i] = (short)(i % 100), c[i] = -i, which[i] = i % 2 == 0;
+    CHECK_OK(kin_pool_starmap(pool, KIN_FN(add), (const void *[]){a, b}, out, ITEMS, kin_in_s(30), NULL));
+    for (int i = 0; i < ITEMS; i++) CHECK_EQ(out[i], i + i % 100);
+    CHECK_OK(kin_pool_starmap(pool, KIN_FN(select_one), (const void *[]){a, c, which}, out, ITEMS,
+                              kin_in_s(30), NULL));
+    for (int i = 0; i < ITEMS; i++) CHECK_EQ(out[i], i % 2 == 0 ? -i : i);
+    CHECK_RC(kin_pool_starmap(pool, KIN_FN(add), (const void *[]){a, NULL}, out, ITEMS, KIN_NOW, NULL),
+             -EINVAL);
+    CHECK_RC(kin_pool_map(pool, KIN_FN(add), a, out, ITEMS, KIN_NOW), -EINVAL);
+    end_pool(pool);
+    books_check(&books);
+}
+
+/* ---- progress ------------------------------------------------------------------------------------------ */
+
+struct seen {
+    int calls;
+    kin_progress last;
+};
+
+static void see(const kin_progress *progress, void *context)
+{
+    struct seen *seen = context;
+    CHECK_GE(progress->done, seen->last.done);
+    CHECK_LE(progress->done, progress->count);
+    seen->calls++;
+    seen->last = *progress;
+}
+
+static int linger(const int *in, int *out)
+{
+    for (int i = 0; i < 2000; i++) sched_yield();
+    *out = *in;
+    return 0;
+}
+KIN_MAP(linger, int, int)
+
+TEST(progress_is_told)
+{
+    kin_pool *pool = open_pool(2);
+    int in[100] = {0}, out[100];
+    struct seen seen = {0};
+    kin_map_options options = {.progress = see, .progress_context = &seen, .progress_ns = 1000000};
+    CHECK_OK(kin_pool_map_with(pool, KIN_FN(linger), in, out, 100, kin_in_s(60), &options));
+    CHECK_GT(seen.calls, 1);
+    CHECK_EQ(seen.last.count, 100);
+    CHECK_EQ(seen.last.done, 100);
+    CHECK_EQ(seen.last.left_ns, 0);
+    CHECK_GT(seen.last.rate, 0);
+    struct board *board = make_board();
+    kin_result *result = submit(pool, KIN_FN(wait_at_gate), board, 1, NULL);
+    test_until(board->inside == 1);
+    kin_progress progress;
+    CHECK_OK(kin_pool_progress(pool, &progress));
+    CHECK_EQ(progress.running, 1);
+    CHECK_EQ(progress.count, progress.done + 1);
+    board->open = 1;
+    value(result);
+    CHECK_RC(kin_pool_progress(pool, NULL), -EINVAL);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+}
