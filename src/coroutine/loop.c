@@ -113,9 +113,14 @@ static int poll(struct kin__poll *items, size_t count, kin_deadline deadline)
     return kin__descriptors_wait(kin__loop, items, count, deadline);
 }
 
+static void shield(int change)
+{
+    kin__loop->current->shielded = (uint8_t)(kin__loop->current->shielded + change);
+}
+
 /* What blocks a thread elsewhere, lets another coroutine run here. */
 static const struct kin__suspender suspender = {
-    .poll = poll, .sleep = kin__words_sleep, .sleep_private = kin__words_sleep_private};
+    .poll = poll, .sleep = kin__words_sleep, .sleep_private = kin__words_sleep_private, .shield = shield};
 
 /* Runs those that can, from the loop's own context. */
 static void run_ready(struct kin__loop *loop)

@@ -15,6 +15,11 @@
 #include "ipc/secure.h"
 #include "memory/waitable.h"
 #include "os/os.h"
+#include "os/suspend.h"
+
+/* How long a coroutine lets others run before it asks for a lock again. */
+#define LOOK_FIRST_NS 20000
+#define LOOK_LAST_NS  1000000
 
 static int check(const kin_connection *connection)
 {
@@ -107,8 +112,21 @@ int kin_connection_fileno(const kin_connection *connection)
     return rc < 0 ? rc : connection->handle.descriptor;
 }
 
+/* The lock may be another coroutine's of this thread, which waits: it is let run, and asked again. */
+static int lock_suspended(pthread_mutex_t *lock, kin_deadline deadline)
+{
+    for (int64_t pause = LOOK_FIRST_NS;; pause = pause < LOOK_LAST_NS ? pause * 2 : pause) {
+        if (pthread_mutex_trylock(lock) == 0) return 0;
+        kin_deadline now = kin__os_clock(), next = now + pause;
+        if (deadline <= now) return -ETIMEDOUT;
+        int rc = kin__os_poll(NULL, 0, next < deadline ? next : deadline);
+        if (rc < 0) return rc;
+    }
+}
+
 int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline)
 {
+    if (kin__suspender != NULL) return lock_suspended(lock, deadline);
     int rc = pthread_mutex_trylock(lock);
     if (rc == 0 || deadline <= 0) return rc == 0 ? 0 : -ETIMEDOUT;
     if (deadline == KIN_FOREVER) return -pthread_mutex_lock(lock);
@@ -118,11 +136,17 @@ int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline)
 
 /* ---- sending and receiving -------------------------------------------------------------------------- */
 
+/* May the kernel wait for us?  Not in a coroutine. */
+static bool may_block(kin_deadline deadline)
+{
+    return deadline == KIN_FOREVER && kin__suspender == NULL;
+}
+
 long kin__send_until(int socket, const struct kin__part *parts, size_t count, int descriptor,
                      kin_deadline deadline)
 {
     for (;;) {
-        long sent = kin__os_send(socket, parts, count, descriptor, deadline == KIN_FOREVER);
+        long sent = kin__os_send(socket, parts, count, descriptor, may_block(deadline));
         int rc = 0;
         if (sent == -EAGAIN)
             rc = kin__os_wait_ready(socket, KIN__WRITABLE, deadline);
@@ -137,7 +161,7 @@ long kin__receive_until(int socket, const struct kin__part *parts, size_t count,
                         struct kin__received *received, kin_deadline deadline)
 {
     for (;;) {
-        long got = kin__os_receive(socket, parts, count, received, deadline == KIN_FOREVER);
+        long got = kin__os_receive(socket, parts, count, received, may_block(deadline));
         if (got != -EAGAIN) return got;
         int rc = kin__os_wait_ready(socket, KIN__READABLE, deadline);
         if (rc < 0) return rc;

@@ -70,7 +70,8 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
  * can be received.  Errors as kin_connection_open. */
 int kin__connection_take(kin_connection **made, int descriptor, struct kin__secure *secure);
 
-/* Takes a lock of this process: 0, or -ETIMEDOUT. */
+/* Takes a lock of this process, which may be held while its holder waits: 0, -ETIMEDOUT; in a coroutine
+ * also -ECANCELED. */
 int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline);
 
 /* The functions of connection.h for either kind, after the checks.  What a receiver wants is a

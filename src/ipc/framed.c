@@ -98,7 +98,7 @@ static long receive_some(kin_connection *connection, void *bytes, size_t size, k
     int socket = connection->handle.descriptor;
     if (connection->secure == NULL) return kin__receive_until(socket, &part, 1, NULL, deadline);
     long got = kin__secure_receive(connection->secure, socket, bytes, size, deadline);
-    return got < 0 && got != -ETIMEDOUT ? end(connection, (int)got) : got;
+    return got < 0 && got != -ETIMEDOUT && got != -ECANCELED ? end(connection, (int)got) : got;
 }
 
 static int receive_header(kin_connection *connection, kin_deadline deadline)
@@ -118,17 +118,17 @@ static int receive_header(kin_connection *connection, kin_deadline deadline)
     return 0;
 }
 
-/* The deadline came in the middle of a message: its beginning is kept. */
-static int keep(kin_connection *connection, const uint8_t *buffer, uint64_t got)
+/* The deadline came in the middle of a message, or the receiver gives up: its beginning is kept. */
+static int keep(kin_connection *connection, const uint8_t *buffer, uint64_t got, int why)
 {
-    if (got == connection->got) return -ETIMEDOUT;
+    if (got == connection->got) return why;
     uint8_t *partial = kin__os_malloc(got);
     if (partial == NULL) return end(connection, -ENOMEM);
     memcpy(partial, buffer, got);
     kin__os_free(connection->partial);
     connection->partial = partial;
     connection->got = got;
-    return -ETIMEDOUT;
+    return why;
 }
 
 static int receive_body(kin_connection *connection, uint8_t *buffer, kin_deadline deadline)
@@ -137,7 +137,7 @@ static int receive_body(kin_connection *connection, uint8_t *buffer, kin_deadlin
     if (got > 0) memcpy(buffer, connection->partial, got);
     while (got < size) {
         long more = receive_some(connection, buffer + got, size - got, deadline);
-        if (more == -ETIMEDOUT) return keep(connection, buffer, got);
+        if (more == -ETIMEDOUT || more == -ECANCELED) return keep(connection, buffer, got, (int)more);
         if (more == -ECONNRESET && connection->local) continue;
         if (more == 0) return end(connection, KIN_ETRUNCATED);
         if (more < 0) return end(connection, (int)more);

@@ -196,7 +196,7 @@ static long take_stream(kin_connection *connection, struct kin__packet *packet, 
             packet->got += (uint64_t)rc;
             continue;
         }
-        if (rc == -ETIMEDOUT) {
+        if (rc == -ETIMEDOUT || rc == -ECANCELED) {
             struct kin__packet *kept = make_packet(packet->got);
             if (kept == NULL) rc = -ENOMEM;
             if (kept != NULL) {

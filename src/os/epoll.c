@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "os/fault.h"
+#include "os/suspend.h"
 
 #define COLLECT_MOST 256
 
@@ -86,6 +87,12 @@ int kin__os_epoll_remove(int epoll, int descriptor)
 int kin__os_epoll_tokens(int epoll, uint64_t *tokens, size_t limit, kin_deadline deadline)
 {
     struct epoll_event found[COLLECT_MOST];
+    if (__builtin_expect(kin__suspender != NULL, 0) && deadline > 0) {
+        struct kin__poll set = {.descriptor = epoll};
+        int rc = kin__os_poll(&set, 1, deadline);
+        if (rc <= 0) return rc;
+        deadline = KIN_NOW;
+    }
     int count = wait_until(epoll, found, limit < COLLECT_MOST ? (int)limit : COLLECT_MOST, deadline);
     if (count < 0) return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < count; i++) tokens[i] = found[i].data.u64;

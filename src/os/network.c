@@ -19,6 +19,7 @@
 
 #include "os/fault.h"
 #include "os/socket.h"
+#include "os/suspend.h"
 
 _Static_assert(sizeof(struct sockaddr_storage) <= sizeof(((struct kin__address *)0)->bytes), "any address");
 
@@ -221,16 +222,36 @@ static int finish_connecting(int socket, kin_deadline deadline)
     return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
 }
 
+/* The queue of a Unix socket is full, and nothing tells when it no longer is.  -EINTR: try again. */
+static int wait_for_room(kin_deadline deadline)
+{
+    kin_deadline now = kin__os_clock(), next = now + 1000000;
+    if (deadline <= now) return -ETIMEDOUT;
+    int rc = kin__os_poll(NULL, 0, next < deadline ? next : deadline);
+    return rc < 0 ? rc : -EINTR;
+}
+
+/* Without blocking the thread in a coroutine, with the kernel's time limit elsewhere. */
+static int connect_until(int socket, const struct kin__address *address, kin_deadline deadline)
+{
+    bool suspended = kin__suspender != NULL;
+    int rc;
+    if (suspended) fcntl(socket, F_SETFL, O_NONBLOCK);
+    do {
+        if (!suspended) set_time_limit(socket, deadline);
+        rc = connect(socket, as_socket_address(address), address->size) < 0 ? -errno : 0;
+        if (rc == -EINPROGRESS || rc == -EALREADY) rc = finish_connecting(socket, deadline);
+        if (rc == -EAGAIN && suspended) rc = wait_for_room(deadline);
+    } while (rc == -EINTR);
+    if (suspended) fcntl(socket, F_SETFL, 0);
+    return rc;
+}
+
 int kin__os_connect(const struct kin__address *address, kin_deadline deadline)
 {
     int made = make_socket(address, 0);
     if (made < 0) return made;
-    int rc;
-    do {
-        set_time_limit(made, deadline);
-        rc = connect(made, as_socket_address(address), address->size) < 0 ? -errno : 0;
-        if (rc == -EINPROGRESS || rc == -EALREADY) rc = finish_connecting(made, deadline);
-    } while (rc == -EINTR);
+    int rc = connect_until(made, address, deadline);
     if (rc == -EISCONN) rc = 0;
     if (rc < 0) {
         close(made);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "os/fault.h"
+#include "os/suspend.h"
 
 _Static_assert(sizeof(struct kin__part) == sizeof(struct iovec) &&
                    offsetof(struct kin__part, bytes) == offsetof(struct iovec, iov_base) &&
@@ -100,8 +101,19 @@ long kin__os_receive(int socket, const struct kin__part *parts, size_t count, st
     }
 }
 
+/* In a coroutine, where another one may have something to do. */
+static int wait_suspended(int descriptor, int wanted, kin_deadline deadline)
+{
+    struct kin__poll item = {.descriptor = descriptor, .write = wanted == KIN__WRITABLE};
+    int rc;
+    do rc = kin__os_poll(&item, 1, deadline);
+    while (rc == -EINTR);
+    return rc > 0 ? 0 : rc == 0 ? -ETIMEDOUT : rc;
+}
+
 int kin__os_wait_ready(int descriptor, int wanted, kin_deadline deadline)
 {
+    if (__builtin_expect(kin__suspender != NULL, 0)) return wait_suspended(descriptor, wanted, deadline);
     struct pollfd polled = {
         .fd = descriptor,
         .events = (short)((wanted & KIN__READABLE ? POLLIN : 0) | (wanted & KIN__WRITABLE ? POLLOUT : 0))};

@@ -45,8 +45,8 @@ struct kin__received {
 long kin__os_receive(int socket, const struct kin__part *parts, size_t count, struct kin__received *received,
                      bool wait);
 
-/* Waits until one of `wanted` (KIN__READABLE, KIN__WRITABLE, or both) holds, or the other end is gone.  0, or
- * -ETIMEDOUT at the deadline; -EBADF: not open. */
+/* Waits until `wanted` (KIN__READABLE or KIN__WRITABLE) holds, or the other end is gone.  0, or -ETIMEDOUT at
+ * the deadline; -EBADF: not open; in a coroutine, which lets others run meanwhile, also -ECANCELED. */
 int kin__os_wait_ready(int descriptor, int wanted, kin_deadline deadline);
 
 #endif

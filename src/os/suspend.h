@@ -16,9 +16,17 @@ struct kin__suspender {
     /* kin__sleep, and kin__sleep_private for a word that only this process knows. */
     int (*sleep)(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
     int (*sleep_private)(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline);
+    /* With 1, until -1: waits are not given up. */
+    void (*shield)(int change);
 };
 
 /* NULL while the thread runs no coroutine. */
 extern _Thread_local const struct kin__suspender *kin__suspender __attribute__((tls_model("initial-exec")));
+
+/* Around what must not be left half done: between 1 and -1 even one who was told to give up waits. */
+static inline void kin__shield(int change)
+{
+    if (kin__suspender != NULL) kin__suspender->shield(change);
+}
 
 #endif

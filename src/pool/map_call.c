@@ -9,6 +9,7 @@
 #include <kin/error.h>
 
 #include "os/os.h"
+#include "os/suspend.h"
 #include "pool/map.h"
 
 struct plan {
@@ -151,7 +152,7 @@ static int wait_for_parts(kin_pool *pool, struct kin__map *map, kin_deadline dea
 }
 
 /* Ends what is on the way: with a little time, then by killing its workers. */
-static int cancel(kin_pool *pool, struct kin__map *map)
+static int end_parts(kin_pool *pool, struct kin__map *map)
 {
     atomic_store(&map->cancel, 1);
     int rc = wait_for_parts(pool, map, kin_in_ms(50));
@@ -159,6 +160,15 @@ static int cancel(kin_pool *pool, struct kin__map *map)
     for (uint32_t i = 0; i < map->parts; i++) atomic_store(&map->part[i]->killed, 1);
     kin__supervisor_wake(pool);
     return wait_for_parts(pool, map, KIN_FOREVER);
+}
+
+/* The workers write into what its caller will free: their end is waited for. */
+static int cancel(kin_pool *pool, struct kin__map *map)
+{
+    kin__shield(1);
+    int rc = end_parts(pool, map);
+    kin__shield(-1);
+    return rc;
 }
 
 /* Waits in slices, and tells how far it is after each. */

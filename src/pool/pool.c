@@ -14,6 +14,7 @@
 #include "ipc/handle.h"
 #include "memory/reap.h"
 #include "os/os.h"
+#include "os/suspend.h"
 #include "pool/schedule.h"
 #include "process/fork.h"
 
@@ -175,7 +176,7 @@ static bool opening_is_over(kin_pool *pool)
     return atomic_load(&pool->state) != KIN__POOL_OPENING;
 }
 
-static int wait_until_open(kin_pool *pool)
+static int wait_for_workers(kin_pool *pool)
 {
     for (;;) {
         uint32_t seen = kin__event_prepare(&pool->changed);
@@ -191,6 +192,14 @@ static int wait_until_open(kin_pool *pool)
                        : KIN_EINITIALIZER;
         return KIN_EBROKEN;
     }
+}
+
+static int wait_until_open(kin_pool *pool)
+{
+    kin__shield(1);
+    int rc = wait_for_workers(pool);
+    kin__shield(-1);
+    return rc;
 }
 
 static void release(kin_pool *pool);
@@ -265,8 +274,9 @@ static int join(kin_pool *pool, kin_deadline deadline)
     }
     if (!is_owner(pool) || pool->supervisor_descriptor < 0) return 0;
     struct kin__poll item = {.descriptor = pool->supervisor_descriptor};
-    while (kin__os_poll(&item, 1, deadline) != 1)
-        if (kin__os_clock() >= deadline) return -ETIMEDOUT;
+    int rc;
+    while ((rc = kin__os_poll(&item, 1, deadline)) != 1)
+        if (rc == -ECANCELED || kin__os_clock() >= deadline) return rc == -ECANCELED ? rc : -ETIMEDOUT;
     kin_exit_status status;
     kin__callbacks_finish(pool);
     kin__os_process_collect(pool->supervisor_descriptor, &status);
@@ -325,6 +335,7 @@ static void wait_for_orphans(kin_pool *pool)
 /* Ends and frees a pool, by the process that opened it. */
 static void release(kin_pool *pool)
 {
+    kin__shield(1);
     if (pool->supervisor_descriptor >= 0) {
         kin__pool_raise(pool, KIN__POOL_TERMINATED);
         kin__supervisor_wake(pool);
@@ -335,6 +346,7 @@ static void release(kin_pool *pool)
         join(pool, KIN_FOREVER);
         wait_for_orphans(pool);
     }
+    kin__shield(-1);
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
     kin__callbacks_forget(pool);
     free_parts(pool);

@@ -135,7 +135,7 @@ static int await(kin_process *child, kin_deadline deadline)
         /* It is over, but a debugger has to let go of it before its parent can collect it. */
         if (kin_clock() >= deadline) return -ETIMEDOUT;
         kin_deadline slice = kin_in_ms(TRACED_MS);
-        kin__os_sleep_until(slice < deadline ? slice : deadline);
+        if ((rc = kin__os_poll(NULL, 0, slice < deadline ? slice : deadline)) == -ECANCELED) return rc;
     }
 }
 

@@ -276,7 +276,7 @@ static int await_others(struct wait *wait, int index, kin_deadline deadline)
     /* Somebody else may have ended the round just now. */
     uint64_t cause = cause_word(&reason, wait->round);
     if (!break_round(wait->barrier, wait->round, &reason)) return outcome(wait, index);
-    return atomic_load(&wait->barrier->cause) == cause ? -ETIMEDOUT : KIN_EBARRIER;
+    return atomic_load(&wait->barrier->cause) == cause ? rc : KIN_EBARRIER;
 }
 
 /* The last one: all are there. */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "memory/reap.h"
+#include "os/suspend.h"
 #include "sync/deadlock.h"
 #include "sync/mutex.h"
 
@@ -138,7 +139,9 @@ static int wait_once(kin_condition *condition, kin_deadline deadline)
     int acquired = kin__mutex_check(mutex, magic);
     if (acquired == 0) {
         kin__deadlock_bear(true);
+        kin__shield(1);
         acquired = kin__mutex_acquire(mutex, magic, KIN_FOREVER);
+        kin__shield(-1);
         kin__deadlock_bear(false);
     }
     if (acquired >= 0) kin__mutex_set_special(mutex, kin__mutex_special(mutex) | depth);

@@ -305,7 +305,7 @@ int kin_rwlock_acquire_read(kin_rwlock *lock, kin_deadline deadline)
 
 /* ---- writing ---------------------------------------------------------------------------------- */
 
-/* Until that entry is free: 0, -EDEADLK, -ETIMEDOUT. */
+/* Until that entry is free: 0, -EDEADLK, -ETIMEDOUT, -ECANCELED. */
 static int wait_for_reader(struct reader *reader, kin_deadline deadline)
 {
     struct kin__wait_point *point = &reader->hold.point;
@@ -318,8 +318,8 @@ static int wait_for_reader(struct reader *reader, kin_deadline deadline)
         uint32_t seen = atomic_load(&point->word);
         if ((seen & KIN__WORD_OWNER) == 0) break;
         if (kin__word_is_mine(seen)) rc = -EDEADLK;
-        if (rc == 0 && kin__deadlock_watched()) rc = kin__deadlock_check(point);
-        if (rc == 0) rc = kin__sleep(point, seen, deadline) == -ETIMEDOUT ? -ETIMEDOUT : 0;
+        if (rc >= 0 && kin__deadlock_watched()) rc = kin__deadlock_check(point);
+        if (rc >= 0) rc = kin__sleep(point, seen, deadline);
     }
     kin__waiters_leave(point);
     return rc < 0 ? rc : 0;

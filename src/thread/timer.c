@@ -10,6 +10,7 @@
 #include <kin/thread.h>
 
 #include "os/os.h"
+#include "os/suspend.h"
 
 enum { WAITING, RUN, CANCELLED };
 
@@ -67,7 +68,9 @@ int kin_timer_close(kin_timer *timer)
 {
     if (timer == NULL) return 0;
     kin_timer_cancel(timer);
+    kin__shield(1);
     int rc = kin_timer_join(timer, KIN_FOREVER);
+    kin__shield(-1);
     if (rc < 0) return rc;
     kin_thread_close(timer->thread);
     kin__os_free(timer);

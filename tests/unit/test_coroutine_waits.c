@@ -6,12 +6,17 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <kin/connection.h>
 #include <kin/coroutine.h>
 #include <kin/error.h>
 #include <kin/event.h>
+#include <kin/listener.h>
 #include <kin/lock.h>
 #include <kin/loop.h>
 #include <kin/memory.h>
@@ -363,4 +368,158 @@ TEST(the_death_of_a_thread_with_coroutines_is_reaped)
     }
     books_check_blocks(&books);
     for (int i = 0; i < 20; i++) CHECK_OK(kin_queue_close(queues[i]));
+}
+
+/* ---- connections ---------------------------------------------------------------------------------------------- */
+
+#define LARGE ((size_t)1 << 20)
+
+static kin_connection *ends_of[2];
+
+static void open_stream(void)
+{
+    int pair[2];
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_connection_open(&ends_of[i], pair[i]));
+}
+
+static void close_stream(void)
+{
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_connection_close(ends_of[i]));
+}
+
+static int send_large(void *letter)
+{
+    char *message = malloc(LARGE);
+    memset(message, *(char *)letter, LARGE);
+    int rc = kin_connection_send(ends_of[0], message, LARGE, KIN_FOREVER);
+    free(message);
+    return rc;
+}
+
+static char *received;
+
+static int receive_large(void *expected)
+{
+    for (int i = 0; i < *(int *)expected; i++) {
+        CHECK_EQ(kin_connection_recv(ends_of[1], received, LARGE, KIN_FOREVER), (long)LARGE);
+        for (size_t k = 1; k < LARGE; k++)
+            if (received[k] != received[0]) FAIL("two messages are mixed at byte %zu", k);
+    }
+    return 0;
+}
+
+TEST(several_send_on_one_connection)
+{
+    open_stream();
+    CHECK((received = malloc(LARGE)) != NULL);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kin_coroutine_start(NULL, send_large, (char *)(uintptr_t) & "abc"[i], NULL));
+    CHECK_OK(kin_coroutine_start(NULL, receive_large, (int[]){3}, NULL));
+    run_to_end();
+    free(received);
+    close_stream();
+}
+
+static int receive_cancelled(void *unused)
+{
+    (void)unused;
+    CHECK_RC((int)kin_connection_recv(ends_of[1], received, LARGE, KIN_FOREVER), -ECANCELED);
+    return 0;
+}
+
+TEST(what_a_cancelled_receiver_had_is_kept)
+{
+    open_stream();
+    kin_coroutine *waiting = NULL;
+    CHECK((received = malloc(LARGE)) != NULL);
+    CHECK_OK(kin_coroutine_start(&waiting, receive_cancelled, NULL, NULL));
+    /* The header of a message, and its beginning. */
+    CHECK_EQ(write(kin_connection_fileno(ends_of[0]), "\0\0\0\6abc", 7), 7);
+    CHECK_RC(kin_loop_run(kin_in_ms(2)), -ETIMEDOUT);
+    CHECK_OK(kin_coroutine_cancel(waiting));
+    run_to_end();
+    CHECK_EQ(write(kin_connection_fileno(ends_of[0]), "def", 3), 3);
+    CHECK_EQ(kin_connection_recv(ends_of[1], received, LARGE, KIN_FOREVER), 6);
+    CHECK_MEM(received, "abcdef", 6);
+    CHECK_OK(kin_coroutine_close(waiting));
+    free(received);
+    close_stream();
+}
+
+static int accept_one(void *listener)
+{
+    CHECK_OK(kin_listener_accept(listener, &ends_of[0], KIN_FOREVER));
+    return 0;
+}
+
+static int connect_one(void *listener)
+{
+    kin_client_options options = {.key = "key", .key_size = 3};
+    CHECK_OK(kin_client_open(&ends_of[1], kin_listener_address(listener), &options, KIN_FOREVER));
+    return 0;
+}
+
+TEST(both_ends_of_a_handshake_are_in_one_thread)
+{
+    static const char *const addresses[] = {"tcp://127.0.0.1:0", "unix:@"};
+    for (int i = 0; i < 2; i++) {
+        kin_listener *listener = NULL;
+        char address[64];
+        snprintf(address, sizeof address, i == 0 ? "%s" : "%skin-test-%d", addresses[i], getpid());
+        CHECK_OK(kin_listener_open(&listener, address, &(kin_listener_options){.key = "key", .key_size = 3}));
+        CHECK_OK(kin_coroutine_start(NULL, connect_one, listener, NULL));
+        CHECK_OK(kin_coroutine_start(NULL, accept_one, listener, NULL));
+        run_to_end();
+        close_stream();
+        CHECK_OK(kin_listener_close(listener));
+    }
+}
+
+/* ---- cleaning up --------------------------------------------------------------------------------------------- */
+
+typedef kin_event *event_pointer;
+static int wait_for_ever(const event_pointer *event, int *out)
+{
+    return *out = kin_event_wait(*event, KIN_FOREVER);
+}
+KIN_MAP(wait_for_ever, event_pointer, int)
+
+static int nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+/* What it opened it can close, though nothing waits for it any more. */
+static int clean_up_cancelled(void *event)
+{
+    kin_pool *pool = NULL;
+    kin_timer *timer = NULL;
+    event_pointer in[4] = {event, event, event, event};
+    int out[4];
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2}));
+    CHECK_OK(kin_timer_start(&timer, KIN_FOREVER, nothing, NULL, NULL));
+    has_waited = true;
+    CHECK_RC(kin_pool_map(pool, KIN_FN(wait_for_ever), in, out, 4, KIN_FOREVER), -ECANCELED);
+    CHECK_OK(kin_timer_close(timer));
+    CHECK_OK(kin_pool_free(pool));
+    /* Even one that begins now. */
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1}));
+    CHECK_OK(kin_pool_free(pool));
+    return 0;
+}
+
+TEST(a_cancelled_one_closes_what_it_has_opened)
+{
+    kin_coroutine *one = NULL;
+    kin_event *never = NULL;
+    has_waited = false;
+    CHECK_OK(kin_event_open(&never, NULL));
+    CHECK_OK(kin_coroutine_start(&one, clean_up_cancelled, never, NULL));
+    while (!has_waited) CHECK_OK(kin_loop_turn(KIN_FOREVER));
+    CHECK_OK(kin_coroutine_cancel(one));
+    run_to_end();
+    CHECK_OK(kin_coroutine_close(one));
+    CHECK_OK(kin_event_close(never));
 }
