@@ -14,6 +14,7 @@
 
 #include "coroutine/descriptors.h"
 #include "coroutine/loop.h"
+#include "coroutine/words.h"
 #include "os/epoll.h"
 #include "os/os.h"
 
@@ -102,10 +103,12 @@ int kin__descriptors_poll(struct kin__loop *loop, kin_deadline deadline)
 {
     struct kin__ready ready[READY_MOST];
     int count = kin__os_epoll_wait(loop->epoll, ready, READY_MOST, deadline);
-    int foreign = kin__foreign_descriptor(loop);
+    int foreign = kin__foreign_descriptor(loop), bell = kin__words_socket(loop);
     for (int i = 0; i < count; i++) {
         if (ready[i].descriptor == foreign)
             kin__foreign_run(loop);
+        else if (ready[i].descriptor == bell)
+            kin__words_rung(loop);
         else if (ready[i].descriptor != loop->timer)
             report(loop, &ready[i]);
     }

@@ -338,7 +338,10 @@ static void close_at_end(void *unused)
 /* A child has a copy of the loop that must not be run: what it waits for is its parent's. */
 static void forget_in_child(void)
 {
-    if (kin__loop != NULL) kin__loop->orphan = true;
+    if (kin__loop != NULL) {
+        kin__loop->orphan = true;
+        kin__words_forget(kin__loop);
+    }
     kin__loop = NULL;
     kin__suspender = NULL;
 }

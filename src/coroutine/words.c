@@ -1,8 +1,10 @@
 /* words.c: coroutines that wait for a word in memory to change.
  *
  * The loop waits for descriptors, and a word that any process of the family may change is none.  So the
- * loop looks at the words: whenever its coroutines have run, and else after a pause that grows from
- * LOOK_FIRST to LOOK_LAST while nothing happens.
+ * loop looks at the words whenever its coroutines have run; and before it sleeps it hangs a bell
+ * (memory/bell.h) at each event, which rings a socket in the loop's set.  What has no bell it looks at
+ * after a pause that grows from LOOK_FIRST to LOOK_LAST while nothing happens: the words of locks,
+ * which the kernel changes and wakes when their owner dies, and those of this process alone.
  *
  * Invariants:
  *  - Each word that is waited for has one watch, with all the coroutines that wait for it.  A point in
@@ -10,16 +12,20 @@
  *    the word for it, the reaper corrects the count after a death.
  *  - A coroutine is counted itself until its watch is, and again before the watch is not: nobody
  *    finds the point without a sleeper while it waits.
- *  - It looks at its predicate again after a slice at the latest, as everything that sleeps does.
+ *  - The loop looks at a word after it has armed its bell, and sleeps only then.
+ *  - A coroutine looks at its predicate again after a slice at the latest, as everything that sleeps does.
  */
 #include "coroutine/words.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "memory/bell.h"
 #include "memory/reap.h"
+#include "memory/region.h"
 #include "memory/table.h"
 #include "memory/wait.h"
+#include "os/epoll.h"
 #include "os/os.h"
 
 #define BUCKETS       512
@@ -45,6 +51,7 @@ struct watch {
     const _Atomic uint32_t *word;
     struct kin__wait_point *point; /* NULL: of this process alone */
     entry *ledger;                 /* NULL: not counted; its coroutines look again often */
+    struct kin__bell *bell;        /* NULL: none hangs there (yet) */
     struct parked *first;
 };
 
@@ -52,6 +59,8 @@ struct kin__words {
     struct watch *buckets[BUCKETS];
     struct watch *first;
     size_t waited;
+    int socket; /* that the bells ring; -1: none has been hung */
+    uint64_t number;
     int64_t pause;
     kin_deadline sweep_at;
     entry **free; /* ledger entries that are not used */
@@ -122,11 +131,68 @@ static void drop_watch(struct kin__words *words, struct watch *watch)
     *link = watch->next_in_bucket;
     *(watch->previous != NULL ? &watch->previous->next : &words->first) = watch->next;
     if (watch->next != NULL) watch->next->previous = watch->previous;
+    if (watch->bell != NULL) kin__bell_take_down(watch->bell);
     if (watch->ledger != NULL) {
         kin__waiters_leave_at(watch->ledger, watch->point);
         words->free[words->free_count++] = watch->ledger;
     }
     kin__os_free(watch);
+}
+
+/* ---- bells ------------------------------------------------------------------------------------------- */
+
+static int make_socket(struct kin__loop *loop)
+{
+    struct kin__words *words = loop->words;
+    char name[KIN__BELL_NAME];
+    if (words->socket >= 0) return 0;
+    words->number = atomic_fetch_add(&kin__family.header->generation, 1);
+    kin__bell_name(name, words->number);
+    int made = kin__os_bell_make(name);
+    if (made < 0) return made;
+    int rc = kin__os_epoll_add(loop->epoll, made, KIN__READABLE, (uint64_t)made);
+    if (rc < 0)
+        kin__os_close(made);
+    else
+        words->socket = made;
+    return rc;
+}
+
+/* From here on whoever changes the watch's word makes the socket readable.  False: it has no bell. */
+static bool arm(struct kin__loop *loop, struct watch *watch)
+{
+    if (watch->ledger == NULL || watch->point->kind != KIN__POINT_EVENT) return false;
+    if (watch->bell == NULL) {
+        if (make_socket(loop) < 0) return false;
+        if (kin__bell_hang(&watch->bell, watch->point, loop->words->number) < 0) return false;
+    }
+    kin__bell_arm(watch->bell);
+    return true;
+}
+
+/* The loop is about to sleep.  False: it must not for long, because a watch has no bell. */
+static bool arm_all(struct kin__loop *loop)
+{
+    bool armed = true;
+    for (struct watch *watch = loop->words->first; watch != NULL; watch = watch->next)
+        armed = arm(loop, watch) && armed;
+    return armed;
+}
+
+int kin__words_socket(const struct kin__loop *loop)
+{
+    return loop->words != NULL ? loop->words->socket : -1;
+}
+
+void kin__words_rung(struct kin__loop *loop)
+{
+    kin__os_bell_silence(loop->words->socket);
+    kin__words_look(loop);
+}
+
+void kin__words_forget(struct kin__loop *loop)
+{
+    if (kin__words_socket(loop) >= 0) kin__os_close(loop->words->socket);
 }
 
 /* ---- the waiting side ----------------------------------------------------------------------------------- */
@@ -136,6 +202,7 @@ static int be_open(struct kin__loop *loop)
     if (loop->words != NULL) return 0;
     struct kin__words *words = kin__os_calloc(1, sizeof *words);
     if (words == NULL) return -ENOMEM;
+    words->socket = -1;
     words->pause = LOOK_FIRST_NS;
     words->sweep_at = kin__os_clock() + KIN__SLICE_NS;
     loop->words = words;
@@ -241,6 +308,9 @@ kin_deadline kin__words_next(struct kin__loop *loop)
         words->sweep_at = now + KIN__SLICE_NS;
         if (kin__self.member != NULL && kin__reap_needed()) kin__reap();
     }
+    bool armed = arm_all(loop);
+    if (kin__words_look(loop)) return KIN_NOW;
+    if (armed) return words->sweep_at;
     kin_deadline next = now + words->pause;
     words->pause = words->pause * 2 < LOOK_LAST_NS ? words->pause * 2 : LOOK_LAST_NS;
     return next;
@@ -257,6 +327,7 @@ void kin__words_close(struct kin__loop *loop)
         drop_watch(words, words->first);
     }
     if (joined) kin__ledger_close(kin__self.member);
+    kin__words_forget(loop);
     kin__os_free(words->free);
     kin__os_free(words);
     loop->words = NULL;

@@ -8,9 +8,15 @@
 size_t kin__words_waited(const struct kin__loop *loop);
 /* Wakes those whose words have changed; 1 when there was one. */
 int kin__words_look(struct kin__loop *loop);
-/* When the loop has to look again at the latest. */
+/* To be asked before the loop sleeps, and before anybody else does for its descriptor: when it has to look
+ * again at the latest.  What changes before then rings the socket, where that suffices. */
 kin_deadline kin__words_next(struct kin__loop *loop);
+/* The socket that bells ring, which is in the loop's set; -1: none.  It was found readable. */
+int kin__words_socket(const struct kin__loop *loop);
+void kin__words_rung(struct kin__loop *loop);
 void kin__words_close(struct kin__loop *loop);
+/* In a child, whose parent's the loop is. */
+void kin__words_forget(struct kin__loop *loop);
 
 /* What kin__sleep and kin__sleep_private do, for the running coroutine. */
 struct kin__wait_point;

@@ -48,9 +48,11 @@ static inline uint32_t kin__waiters_woken(uint64_t waiters)
     return (uint32_t)waiters >> 16;
 }
 
+/* Seq_cst: a waker asks after it has changed the word; pairs with kin__bell_hang, whose caller may look at
+ * the word alone afterwards, being counted already. */
 static inline bool kin__waiters_have_bells(const struct kin__wait_point *point)
 {
-    return point->kind == KIN__POINT_EVENT && __atomic_load_n(&point->dirty, __ATOMIC_RELAXED) != 0;
+    return point->kind == KIN__POINT_EVENT && __atomic_load_n(&point->dirty, __ATOMIC_SEQ_CST) != 0;
 }
 
 static inline bool kin__waiters_any(const struct kin__wait_point *point)
