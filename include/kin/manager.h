@@ -101,8 +101,8 @@ typedef struct kin_manager_credential {
 /* ---- the server ------------------------------------------------------------------------------ */
 
 typedef struct kin_manager_options {
-    const char *address; /* "tcp://127.0.0.1:5000" (port 0: any), "tcp://[::1]:0", "unix:/run/my.sock",
-                            "unix:@name" (abstract); NULL: an abstract name of its own */
+    const char *address; /* "tcp://127.0.0.1:5000" (port 0: any), "tcp://[::1]:0", "tls://0.0.0.0:5000",
+                            "unix:/run/my.sock", "unix:@name" (abstract); NULL: an abstract name of its own */
     const void *key;     /* what clients have to know; NULL: random */
     size_t key_size;
     const kin_manager_type *types; /* of the program's own */
@@ -124,6 +124,9 @@ typedef struct kin_manager_options {
     size_t client_bytes;    /* of requests of a connection, in a second; 0: no limit */
     size_t client_objects;  /* that a client of kin's has proxies of at a time; 0: no limit */
     size_t max_objects;     /* at a time; 0: no limit */
+    const char *snapshot;   /* a file: what it holds is made when the manager starts, and the file is written
+                               when it ends; NULL: none */
+    int64_t snapshot_ns;    /* it is also written at such intervals, if there were calls; 0: not */
     unsigned silence_s;     /* a client whose system does not answer for so many seconds, or that does not
                                read its answers, is given up; 0: 60 */
 } kin_manager_options;
@@ -131,7 +134,8 @@ typedef struct kin_manager_options {
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients
  * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
  * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
- * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), those of kin_process_start. */
+ * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), KIN_ESNAPSHOT (the file is not whole), others of the
+ * file system, those of kin_process_start and, with tasks, of kin_pool_open. */
 KIN_API int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size);
 static inline int kin_manager_start(kin_manager **manager, const kin_manager_options *options)
 {

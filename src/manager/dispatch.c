@@ -134,6 +134,11 @@ static enum kin__outcome invoke(struct kin__call *call, const struct kin__method
     return method->function(call);
 }
 
+enum kin__outcome kin__invoke_make(struct kin__call *call)
+{
+    return invoke(call, &call->object->type->make);
+}
+
 void kin__argument_truth(const kin_value *argument, bool *value)
 {
     if (argument != NULL) *value = kin_value_is_true(argument) != 0;
@@ -427,6 +432,7 @@ static void object_call(struct kin__call *call, const kin_value *ident, const ch
 {
     struct kin__session *session = call->session;
     call->object = kin__managed_named(call->server, ident);
+    call->server->calls++;
     if (call->object == NULL) {
         no_such_object(call, ident);
         kin__session_answer(session, KIN__ANSWER_TRACEBACK, text_of_exception(&call->result));

@@ -44,6 +44,9 @@ bool kin__argument_timeout(struct kin__call *call, const kin_value *argument, do
  * from call->skip on are for it.  KIN__RETURN: call->created is a reference. */
 enum kin__outcome kin__create(struct kin__call *call, const char *name);
 
+/* Sets call->object up again from call->arguments and call->keywords. */
+enum kin__outcome kin__invoke_make(struct kin__call *call);
+
 /* What Python's repr() prints, as a str. */
 kin_value kin__repr(const kin_value *value);
 

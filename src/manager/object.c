@@ -45,13 +45,11 @@ static int grow(struct kin__registry *registry)
     return 0;
 }
 
-struct kin__managed *kin__managed_make(struct kin__server *server, const struct kin__type *type)
+static struct kin__managed *make(struct kin__server *server, const struct kin__type *type, uint64_t number)
 {
     struct kin__registry *registry = &server->registry;
     if (registry->count >= registry->bucket_count && grow(registry) < 0 && registry->bucket_count == 0)
         return NULL;
-    uint64_t number = 0;
-    if (kin__os_random(&number, sizeof number) < 0) return NULL;
     struct kin__managed *object = kin__os_calloc(1, type->size);
     if (object == NULL) return NULL;
     object->type = type;
@@ -62,6 +60,12 @@ struct kin__managed *kin__managed_make(struct kin__server *server, const struct 
     *bucket = object;
     registry->count++;
     return object;
+}
+
+struct kin__managed *kin__managed_make(struct kin__server *server, const struct kin__type *type)
+{
+    uint64_t number = 0;
+    return kin__os_random(&number, sizeof number) < 0 ? NULL : make(server, type, number);
 }
 
 void kin__managed_unmake(struct kin__server *server, struct kin__managed *object)
@@ -91,22 +95,36 @@ void kin__managed_ident(const struct kin__managed *object, char ident[KIN__IDENT
     snprintf(ident, KIN__IDENT_SIZE, "%" PRIx64, object->number);
 }
 
-struct kin__managed *kin__managed_find(struct kin__server *server, const char *ident)
+/* The number that a name stands for. */
+static bool number_of(const char *ident, uint64_t *number)
 {
-    uint64_t number = 0;
     size_t length = 0;
-    if (server->registry.bucket_count == 0) return NULL;
+    *number = 0;
     for (; ident[length] != '\0'; length++) {
         char digit = ident[length];
         uint64_t value = digit >= '0' && digit <= '9'   ? (uint64_t)(digit - '0')
                          : digit >= 'a' && digit <= 'f' ? (uint64_t)(digit - 'a' + 10)
                                                         : 16;
-        if (value == 16 || length == 16) return NULL;
-        number = number << 4 | value;
+        if (value == 16 || length == 16) return false;
+        *number = *number << 4 | value;
     }
+    return true;
+}
+
+struct kin__managed *kin__managed_find(struct kin__server *server, const char *ident)
+{
+    uint64_t number;
+    if (server->registry.bucket_count == 0 || !number_of(ident, &number)) return NULL;
     struct kin__managed *object = *bucket_of(&server->registry, number);
     while (object != NULL && object->number != number) object = object->next;
     return object;
+}
+
+struct kin__managed *kin__managed_make_named(struct kin__server *server, const struct kin__type *type,
+                                             const char *ident)
+{
+    uint64_t number;
+    return number_of(ident, &number) ? make(server, type, number) : NULL;
 }
 
 struct kin__managed *kin__managed_named(struct kin__server *server, const kin_value *ident)
@@ -115,8 +133,8 @@ struct kin__managed *kin__managed_named(struct kin__server *server, const kin_va
     return text != NULL ? kin__managed_find(server, text) : NULL;
 }
 
-static struct kin__managed *next_of(struct kin__registry *registry, size_t *bucket,
-                                    struct kin__managed *object)
+struct kin__managed *kin__registry_next(struct kin__registry *registry, size_t *bucket,
+                                        struct kin__managed *object)
 {
     if (object != NULL) object = object->next;
     while (object == NULL && *bucket < registry->bucket_count) object = registry->buckets[(*bucket)++];
@@ -128,7 +146,7 @@ kin_value kin__registry_describe(struct kin__server *server)
     kin_buffer text = {0};
     struct kin__managed *object = NULL;
     size_t bucket = 0;
-    while ((object = next_of(&server->registry, &bucket, object)) != NULL) {
+    while ((object = kin__registry_next(&server->registry, &bucket, object)) != NULL) {
         char line[160];
         int length = snprintf(line, sizeof line, "  %-16" PRIx64 " refcount=%" PRIu64 "\n    <%.60s>\n",
                               object->number, object->references, object->type->name);
@@ -145,8 +163,9 @@ void kin__registry_drop(struct kin__server *server)
     struct kin__registry *registry = &server->registry;
     struct kin__managed *object = NULL;
     size_t bucket = 0;
-    while ((object = next_of(registry, &bucket, object)) != NULL) object->references = UINT64_MAX / 2;
-    for (bucket = 0; (object = next_of(registry, &bucket, object)) != NULL;) {
+    while ((object = kin__registry_next(registry, &bucket, object)) != NULL)
+        object->references = UINT64_MAX / 2;
+    for (bucket = 0; (object = kin__registry_next(registry, &bucket, object)) != NULL;) {
         if (object->type->drop != NULL) object->type->drop(server, object);
     }
     for (bucket = 0; bucket < registry->bucket_count; bucket++) {

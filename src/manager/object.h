@@ -8,6 +8,9 @@
 
 /* Makes an object of a type, zeroed, with one reference.  NULL: no memory. */
 struct kin__managed *kin__managed_make(struct kin__server *server, const struct kin__type *type);
+/* The same with the name it had in another life of the manager, which nobody has now. */
+struct kin__managed *kin__managed_make_named(struct kin__server *server, const struct kin__type *type,
+                                             const char *ident);
 /* Frees an object that could not be set up. */
 void kin__managed_unmake(struct kin__server *server, struct kin__managed *object);
 
@@ -48,6 +51,9 @@ int kin__reference_add(struct kin__session *session, struct kin__managed *object
 bool kin__reference_remove(struct kin__session *session, struct kin__managed *object);
 void kin__references_drop(struct kin__session *session);
 
+/* The object after `object`, NULL for the first; NULL after the last.  `*bucket` begins as 0. */
+struct kin__managed *kin__registry_next(struct kin__registry *registry, size_t *bucket,
+                                        struct kin__managed *object);
 /* A line for each object, as Python's debug_info has it. */
 kin_value kin__registry_describe(struct kin__server *server);
 void kin__registry_drop(struct kin__server *server);

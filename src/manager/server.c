@@ -9,12 +9,15 @@
 
 #include "base/log.h"
 #include "ipc/address.h"
+#include "ipc/challenge.h"
 #include "manager/object.h"
 #include "manager/permission.h"
 #include "manager/session.h"
+#include "manager/snapshot.h"
 #include "manager/tasks.h"
 #include "manager/types.h"
 #include "os/os.h"
+#include "os/tls.h"
 
 #define SESSIONS_DEFAULT 10000
 #define MESSAGE_DEFAULT  ((uint64_t)256 * 1024 * 1024)
@@ -124,6 +127,7 @@ static int begin(struct kin__server *server)
     watch_signals(server);
     rc = kin__tasks_begin(server);
     if (rc < 0) return rc;
+    kin__snapshots_begin(server);
     set_accepting(server, true);
     if (server->stop_at != 0) {
         kin_deadline left = server->stop_at - kin_clock();
@@ -177,6 +181,7 @@ static void finish(struct kin__server *server)
 {
     server->stopping = true;
     set_accepting(server, false);
+    kin__snapshots_end(server);
     end_all(&server->strangers);
     say_farewell(server);
     end_all(&server->sessions);
@@ -204,6 +209,8 @@ int kin__server_run(struct kin__server *server)
         finish(server);
     }
     uv_loop_close(&server->loop);
+    /* What clients had in their hands has been given back. */
+    if (rc == 0 && server->snapshot != NULL) rc = kin__snapshot_write(server);
     kin__registry_drop(server);
     kin__tasks_close(server);
     return rc;
@@ -220,13 +227,28 @@ static int invent_address(char address[KIN__ADDRESS_SIZE])
     return rc;
 }
 
+/* By the key alone: whoever has it is who may connect, and is sure of whom it talks to. */
+static int encrypt(struct kin__server *server)
+{
+    char why[KIN__TLS_WHY];
+    if (!server->has_own_key) return -EINVAL;
+    /* "tls" is as long as "tcp". */
+    memcpy(server->address, "tls", 3);
+    return kin__tls_context_make(&server->tls,
+                                 &(struct kin__tls_options){.accepts = true,
+                                                            .key = server->keys[0].key,
+                                                            .key_size = server->keys[0].size},
+                                 why);
+}
+
 /* Listens at the first of the addresses that the text means where that can be done. */
 static int listen_at(struct kin__server *server, const char *text)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
+    bool tls = false;
     int rc = text == NULL ? invent_address(server->address) : 0;
     int count =
-        rc < 0 ? rc : kin__address_parse(text != NULL ? text : server->address, true, addresses, NULL);
+        rc < 0 ? rc : kin__address_parse(text != NULL ? text : server->address, true, addresses, &tls);
     rc = count;
     for (int i = 0; i < count; i++) {
         rc = kin__os_listen(&addresses[i], BACKLOG);
@@ -237,6 +259,7 @@ static int listen_at(struct kin__server *server, const char *text)
         server->socket_file = kin__os_socket_file(&server->socket_address);
         break;
     }
+    if (rc >= 0 && tls) rc = encrypt(server);
     return rc < 0 ? rc : 0;
 }
 
@@ -264,6 +287,12 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     int rc = kin__keys_open(server, options);
     if (rc == 0) rc = kin__types_check_tasks(options->tasks, options->task_count);
     if (rc == 0) rc = kin__types_register(server, options->types, options->type_count);
+    if (rc == 0 && options->snapshot != NULL) {
+        server->snapshot = kin__os_malloc(strlen(options->snapshot) + 1);
+        server->snapshot_ns = options->snapshot_ns;
+        if (server->snapshot != NULL) strcpy(server->snapshot, options->snapshot);
+        rc = server->snapshot != NULL ? kin__snapshot_load(server) : -ENOMEM;
+    }
     if (rc < 0) return rc;
     return listen_at(server, options->address);
 }
@@ -291,8 +320,11 @@ void kin__server_close(struct kin__server *server, bool remove)
     if (server->descriptor >= 0) kin__os_close(server->descriptor);
     if (server->socket_file != 0 && remove)
         kin__os_socket_file_remove(&server->socket_address, server->socket_file);
+    kin__registry_drop(server);
     kin__types_drop(server);
+    kin__os_free(server->snapshot);
     kin__buffer_free(&server->out);
+    kin__tls_context_free(server->tls);
     kin__keys_close(server);
     kin__os_free(server);
 }

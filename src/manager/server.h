@@ -38,6 +38,9 @@ struct kin__call;
 struct kin__challenge;
 struct kin__challenge_key;
 struct kin__tasks;
+struct kin__tls;
+struct kin__tls_context;
+struct kin__snapshots;
 
 /* ---- types and objects ------------------------------------------------------------------- */
 
@@ -74,7 +77,11 @@ struct kin__type {
     kin_value (*text)(struct kin__call *call); /* what it prints as; NULL: as its copy */
     const struct kin__method *methods;         /* the last one has no name */
     const char *reads; /* those that change nothing, with spaces between; NULL: none */
-    bool unnamed;      /* made by methods, not by clients */
+    /* What it is made with, and its state, for a snapshot: None for nothing.  NULL: it is not kept. */
+    void (*save)(struct kin__managed *object, kin_value *arguments, kin_value *state);
+    /* The state of an object that was made with these arguments: 0, -ENOMEM or KIN_ESNAPSHOT. */
+    int (*restore)(struct kin__call *call, const kin_value *state);
+    bool unnamed; /* made by methods, not by clients */
     const kin_manager_type *user;
 };
 
@@ -137,10 +144,13 @@ struct kin__session {
     int descriptor;
     int events; /* that are polled for */
     enum kin__stage stage;
-    bool ending;     /* ends when all answers are sent */
-    bool paused;     /* has asked for as much as it may in this second */
-    size_t key;      /* which it has shown */
-    uint64_t second; /* the loop's time at which the counts below began */
+    bool ending;          /* ends when all answers are sent */
+    bool stranger;        /* has not proved yet that it knows a key */
+    bool secured;         /* TLS has begun */
+    struct kin__tls *tls; /* NULL: nothing is encrypted */
+    bool paused;          /* has asked for as much as it may in this second */
+    size_t key;           /* which it has shown */
+    uint64_t second;      /* the loop's time at which the counts below began */
     size_t requests;
     size_t bytes;
     size_t objects;                   /* references of a client of kin's */
@@ -185,6 +195,7 @@ struct kin__server {
     struct kin__address socket_address;
     uint64_t socket_file; /* see kin__os_socket_file; 0: none */
     char address[KIN__ADDRESS_SIZE];
+    struct kin__tls_context *tls; /* NULL: nothing is encrypted */
     struct kin__challenge_key *keys;
     size_t key_count;
     bool has_own_key;                          /* the first key is the one without restrictions */
@@ -197,7 +208,11 @@ struct kin__server {
     size_t task_count;
     unsigned workers;
     unsigned retries;
-    struct kin__tasks *tasks; /* NULL: there are no functions */
+    char *snapshot; /* its file, or NULL */
+    int64_t snapshot_ns;
+    struct kin__snapshots *snapshots; /* NULL: none are written at intervals */
+    uint64_t calls;                   /* of objects, so far */
+    struct kin__tasks *tasks;         /* NULL: there are no functions */
     struct kin__registry registry;
     struct kin__links strangers; /* sessions that are authenticating, oldest first */
     struct kin__links sessions;  /* the others */
@@ -218,6 +233,7 @@ struct kin__server {
     struct kin__buffer out;  /* answers for out_owner that are not sent yet */
     struct kin__session *out_owner;
     uint8_t scratch[KIN__SCRATCH]; /* what has just come */
+    uint8_t sealed[KIN__SCRATCH];  /* … as TLS had it */
 };
 
 /* Makes a server that listens.  Clients wait until it runs, which may be in a child forked

@@ -21,9 +21,11 @@
 #include "ipc/frame.h"
 #include "manager/dispatch.h"
 #include "manager/object.h"
+#include "manager/seal.h"
 #include "manager/wire.h"
 #include "os/os.h"
 #include "os/socket.h"
+#include "os/tls.h"
 
 /* A client may send this much ahead while its request is parked. */
 #define AHEAD_MOST KIN__SCRATCH
@@ -80,7 +82,7 @@ void kin__session_end(struct kin__session *session)
     if (session->stage == KIN__ENDED) return;
     session->stage = KIN__ENDED;
     server->session_count--;
-    if (session->challenge != NULL) server->stranger_count--;
+    if (session->stranger) server->stranger_count--;
     if (server->out_owner == session) {
         server->out_owner = NULL;
         kin__buffer_consume(&server->out, kin__buffer_size(&server->out), OUT_MOST);
@@ -89,6 +91,7 @@ void kin__session_end(struct kin__session *session)
     kin__links_remove(&session->resumed);
     uv_close((uv_handle_t *)&session->poll, on_closed);
     uv_close((uv_handle_t *)&session->timer, on_closed);
+    kin__seal_end(session);
     kin__os_close(session->descriptor);
     if (is_parked(session)) {
         if (session->wait.abandoned != NULL) session->wait.abandoned(session);
@@ -128,7 +131,9 @@ static void flush(struct kin__server *server)
 {
     struct kin__session *session = server->out_owner;
     if (session == NULL) return;
-    bool sent = send_some(session, &server->out);
+    bool sent = session->tls == NULL
+                    ? send_some(session, &server->out)
+                    : kin__seal(session, &server->out) && send_some(session, &session->output);
     size_t rest = kin__buffer_size(&server->out);
     if (!sent || kin__buffer_append(&session->output, kin__buffer_start(&server->out), rest) < 0) {
         kin__session_end(session);
@@ -136,7 +141,7 @@ static void flush(struct kin__server *server)
     }
     if (rest > 0) kin__buffer_consume(&server->out, rest, OUT_MOST);
     server->out_owner = NULL;
-    if (rest > 0)
+    if (kin__buffer_size(&session->output) > 0)
         watch(session);
     else if (session->ending)
         kin__session_end(session);
@@ -146,7 +151,7 @@ static void flush(struct kin__server *server)
 static struct kin__buffer *answers_of(struct kin__session *session)
 {
     struct kin__server *server = session->server;
-    if (kin__buffer_size(&session->output) > 0) return &session->output;
+    if (kin__buffer_size(&session->output) > 0 && session->tls == NULL) return &session->output;
     if (server->out_owner != session) {
         flush(server);
         server->out_owner = session;
@@ -249,6 +254,21 @@ static void tell_refusal(struct kin__session *session)
     if (session->stage != KIN__ENDED) kin__session_end_after_answers(session);
 }
 
+static void admit(struct kin__session *session)
+{
+    struct kin__server *server = session->server;
+    uv_timer_stop(&session->timer);
+    kin__os_free(session->challenge);
+    session->challenge = NULL;
+    session->stranger = false;
+    server->stranger_count--;
+    session->stage = KIN__FIRST;
+    kin__links_remove(&session->link);
+    kin__links_append(&server->sessions, &session->link);
+    /* A client that lets small messages wait for an acknowledgement sends its request now. */
+    kin__os_acknowledge(session->descriptor);
+}
+
 static void authenticate(struct kin__session *session, const uint8_t *message, size_t size)
 {
     struct kin__challenge_message reply;
@@ -261,20 +281,12 @@ static void authenticate(struct kin__session *session, const uint8_t *message, s
     }
     if (reply.size > 0) send_message(session, reply.bytes, reply.size);
     if (rc == 0 || session->stage == KIN__ENDED) return;
-    uv_timer_stop(&session->timer);
-    session->key = session->challenge->found;
-    kin__os_free(session->challenge);
-    session->challenge = NULL;
-    session->server->stranger_count--;
     if (rc < 0) {
         kin__session_end_after_answers(session);
         return;
     }
-    session->stage = KIN__FIRST;
-    kin__links_remove(&session->link);
-    kin__links_append(&session->server->sessions, &session->link);
-    /* A client that lets small messages wait for an acknowledgement sends its request now. */
-    kin__os_acknowledge(session->descriptor);
+    session->key = session->challenge->found;
+    admit(session);
 }
 
 static void handle(struct kin__session *session, const uint8_t *message, size_t size)
@@ -360,11 +372,32 @@ static long read_now(struct kin__session *session, void *room, size_t size)
     return kin__os_receive(session->descriptor, &part, 1, NULL, false);
 }
 
+/* Works on what has come over TLS; returns false at the end of the connection. */
+static bool receive_sealed(struct kin__session *session)
+{
+    struct kin__server *server = session->server;
+    long got = read_now(session, server->sealed, KIN__SCRATCH);
+    if (got <= 0) return got == -EAGAIN;
+    int rc = kin__unseal_begin(session, server->sealed, (size_t)got);
+    bool begun = rc == 1;
+    if (rc < 0) log_refusal(session, rc);
+    /* What the handshake has to say, also about its failure. */
+    if (!send_some(session, &session->output) || rc < 0) return false;
+    if (begun) admit(session);
+    while (session->secured && (got = kin__unseal(session, server->scratch, KIN__SCRATCH)) > 0) {
+        if (kin__buffer_append(&session->input, server->scratch, (size_t)got) < 0) return false;
+        look_at(session);
+        if (session->stage == KIN__ENDED) return true;
+    }
+    return !session->secured || got == -EAGAIN;
+}
+
 /* Reads what has come and works on it; returns false at the end of the connection. */
 static bool receive(struct kin__session *session)
 {
     struct kin__server *server = session->server;
     struct kin__buffer *input = &session->input;
+    if (session->tls != NULL) return receive_sealed(session);
     if (kin__buffer_size(input) == 0) {
         long got = read_now(session, server->scratch, KIN__SCRATCH);
         if (got <= 0) return got == -EAGAIN;
@@ -519,9 +552,12 @@ static int begin_handshake(struct kin__session *session)
 {
     struct kin__server *server = session->server;
     struct kin__challenge_message first;
+    server->stranger_count++;
+    session->stranger = true;
+    set_timer(session, HANDSHAKE_SECONDS);
+    if (server->tls != NULL) return kin__tls_make(&session->tls, server->tls, NULL);
     session->challenge = kin__os_calloc(1, sizeof *session->challenge);
     if (session->challenge == NULL) return -ENOMEM;
-    server->stranger_count++;
     session->challenge->role = KIN__CHALLENGE_ACCEPTS;
     session->challenge->keys = server->keys;
     session->challenge->key_count = server->key_count;
@@ -529,7 +565,6 @@ static int begin_handshake(struct kin__session *session)
     if (rc == 0) rc = kin__challenge_begin(session->challenge, &first);
     if (rc < 0) return rc;
     send_message(session, first.bytes, first.size);
-    set_timer(session, HANDSHAKE_SECONDS);
     return 0;
 }
 

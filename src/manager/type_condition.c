@@ -110,6 +110,15 @@ static enum kin__outcome condition_notify_all(struct kin__call *call)
     return notify(call, INT64_MAX);
 }
 
+static void condition_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    char ident[KIN__IDENT_SIZE];
+    const struct kin__managed *lock = condition_of(object)->lock;
+    (void)state;
+    kin__managed_ident(lock, ident);
+    *arguments = kin_value_build("(v)", kin_value_token(lock->type->name, kin_value_str(""), ident));
+}
+
 static const struct kin__method condition_methods[] = {
     {"acquire", condition_acquire, "blocking timeout", 0},
     {"release", condition_release, "", 0},
@@ -125,6 +134,7 @@ const struct kin__type kin__type_condition = {
     .make = {"Condition", condition_make, "lock", 0},
     .drop = condition_drop,
     .methods = condition_methods,
+    .save = condition_save,
 };
 
 /* ---- Event ----------------------------------------------------------------------------------------- */
@@ -180,6 +190,18 @@ static enum kin__outcome event_wait(struct kin__call *call)
     return kin__session_park(call, call->object, &event->waiting, seconds, event_timed_out);
 }
 
+static void event_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    (void)arguments;
+    *state = kin_value_bool(event_of(object)->set);
+}
+
+static int event_restore(struct kin__call *call, const kin_value *state)
+{
+    event_of(call->object)->set = kin_value_is_true(state) == 1;
+    return 0;
+}
+
 static const struct kin__method event_methods[] = {
     {"is_set", event_is_set, "", 0},
     {"set", event_set, "", 0},
@@ -193,6 +215,8 @@ const struct kin__type kin__type_event = {
     .size = sizeof(struct event),
     .make = {"Event", event_make, "", 0},
     .methods = event_methods,
+    .save = event_save,
+    .restore = event_restore,
     .reads = "is_set wait",
 };
 
@@ -313,6 +337,14 @@ static enum kin__outcome barrier_attribute(struct kin__call *call)
                        name != NULL ? name : "");
 }
 
+static void barrier_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    const struct barrier *barrier = barrier_of(object);
+    kin_value timeout = barrier->timeout < 0 ? kin_value_none() : kin_value_float(barrier->timeout);
+    (void)state;
+    *arguments = kin_value_build("(vvv)", kin_value_int(barrier->parties), kin_value_none(), timeout);
+}
+
 static const struct kin__method barrier_methods[] = {
     {"__getattribute__", barrier_attribute, "name", 1},
     {"wait", barrier_wait, "timeout", 0},
@@ -326,5 +358,6 @@ const struct kin__type kin__type_barrier = {
     .size = sizeof(struct barrier),
     .make = {"Barrier", barrier_make, "parties action timeout", 1},
     .methods = barrier_methods,
+    .save = barrier_save,
     .reads = "__getattribute__",
 };

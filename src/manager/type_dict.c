@@ -213,6 +213,22 @@ static enum kin__outcome dict_reversed(struct kin__call *call)
     return outcome;
 }
 
+static void save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    (void)arguments;
+    *state = kin_value_ref(&((struct dict *)(void *)object)->entries);
+}
+
+static int restore(struct kin__call *call, const kin_value *state)
+{
+    const kin_value *key, *item;
+    if (kin_value_kind(state) != KIN_VALUE_DICT) return KIN_ESNAPSHOT;
+    for (size_t at = 0; kin_value_next(state, &at, &key, &item);) {
+        if (store(call, key, item) == KIN__RAISE) return KIN_ESNAPSHOT;
+    }
+    return 0;
+}
+
 static const struct kin__method methods[] = {
     {"__contains__", dict_contains, "key", 1},
     {"__delitem__", dict_delitem, "key", 1},
@@ -241,6 +257,8 @@ const struct kin__type kin__type_dict = {
     .make = {"dict", make, NULL, 0},
     .drop = drop,
     .copy = copy,
+    .save = save,
+    .restore = restore,
     .methods = methods,
     .reads = "__contains__ __getitem__ __iter__ __len__ __reversed__ copy get has_key items keys values",
 };

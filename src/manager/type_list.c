@@ -262,6 +262,17 @@ static enum kin__outcome list_imul(struct kin__call *call)
     return repeat(call, items_of(call), times - 1, true) == KIN__RAISE ? KIN__RAISE : kin__return_none(call);
 }
 
+static void save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    (void)arguments;
+    *state = kin_value_ref(&((struct list *)(void *)object)->items);
+}
+
+static int restore(struct kin__call *call, const kin_value *state)
+{
+    return kin__extend(call, items_of(call), state) == KIN__RAISE ? KIN_ESNAPSHOT : 0;
+}
+
 static const struct kin__method methods[] = {
     {"__add__", list_add, "other", 1},
     {"__contains__", list_contains, "item", 1},
@@ -293,6 +304,8 @@ const struct kin__type kin__type_list = {
     .make = {"list", make, "items", 0},
     .drop = drop,
     .copy = copy,
+    .save = save,
+    .restore = restore,
     .methods = methods,
     .reads = "__add__ __contains__ __getitem__ __len__ __mul__ __reversed__ __rmul__ copy count index",
 };

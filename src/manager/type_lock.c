@@ -219,6 +219,24 @@ static enum kin__outcome make(struct kin__call *call)
     return KIN__RETURN;
 }
 
+/* Whoever held something then has no connection any more. */
+static void save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    struct lock *lock = lock_of(object);
+    int64_t permits = lock->permits;
+    if (lock->kind >= SEMAPHORE) *arguments = kin_value_build("(v)", kin_value_int(lock->initial));
+    if (lock->kind != SEMAPHORE) return;
+    for (struct kin__links *link = lock->holdings.next; link != &lock->holdings; link = link->next)
+        permits += kin__links_entry(link, struct kin__holding, in_object)->count;
+    *state = kin_value_int(permits);
+}
+
+static int restore(struct kin__call *call, const kin_value *state)
+{
+    struct lock *lock = lock_of(call->object);
+    return kin_value_get_int(state, &lock->permits) < 0 || lock->permits < 0 ? KIN_ESNAPSHOT : 0;
+}
+
 static const struct kin__method lock_methods[] = {
     {"acquire", kin__lock_acquire, "blocking timeout", 0},
     {"release", kin__lock_release, "", 0},
@@ -239,6 +257,8 @@ static const struct kin__method semaphore_methods[] = {
         .size = sizeof(struct lock), \
         .make = {word, make, parameters, 0}, \
         .methods = table, \
+        .save = save, \
+        .restore = restore, \
         .reads = "locked", \
     }
 

@@ -336,6 +336,38 @@ static void drop(struct kin__server *server, struct kin__managed *object)
     kin__os_free(queue->ring);
 }
 
+/* What clients have taken and not acknowledged is at the front again. */
+static void save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    struct queue *queue = queue_of(object);
+    kin_value items = kin_value_list(NULL, 0);
+    for (struct kin__links *link = queue->taken.next; link != &queue->taken; link = link->next) {
+        struct kin__holding *holding = kin__links_entry(link, struct kin__holding, in_object);
+        kin_value_list_append(&items, kin_value_ref(&((struct taken *)(void *)holding)->item));
+    }
+    for (size_t i = 0; i < queue->count; i++)
+        kin_value_list_append(&items,
+                              kin_value_ref(&queue->ring[(queue->first + i) & (queue->capacity - 1)]));
+    *arguments = kin_value_build("(v)", kin_value_int(queue->most));
+    *state =
+        kin_value_build("(vvv)", kin_value_uint(queue->unfinished), kin_value_bool(queue->shut_down), items);
+}
+
+static int restore(struct kin__call *call, const kin_value *state)
+{
+    struct queue *queue = queue_of(call->object);
+    const kin_value *unfinished, *shut_down, *items, *item;
+    if (kin_value_parse(state, "(vvv)", &unfinished, &shut_down, &items) < 0 ||
+        kin_value_get_uint(unfinished, &queue->unfinished) < 0)
+        return KIN_ESNAPSHOT;
+    queue->shut_down = kin_value_is_true(shut_down) == 1;
+    for (size_t at = 0; kin_value_next(items, &at, &item, NULL);) {
+        if (reserve(queue) < 0) return -ENOMEM;
+        push(queue, kin__keep(call, item));
+    }
+    return 0;
+}
+
 static const struct kin__method methods[] = {
     {"empty", queue_empty, "", 0},
     {"full", queue_full, "", 0},
@@ -356,6 +388,8 @@ static const struct kin__method methods[] = {
         .size = sizeof(struct queue), \
         .make = {word, make, "maxsize", 0}, \
         .drop = drop, \
+        .save = save, \
+        .restore = restore, \
         .methods = methods, \
         .reads = "empty full qsize", \
     }

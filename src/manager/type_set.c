@@ -343,6 +343,12 @@ static enum kin__outcome set_copy(struct kin__call *call)
     return kin__return(call, copy(call));
 }
 
+static void save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    (void)state;
+    *arguments = kin_value_build("(v)", kin_value_ref(&((struct set *)(void *)object)->items));
+}
+
 static const struct kin__method methods[] = {
     {"__and__", set_intersection_operator, "other", 1},
     {"__contains__", set_contains, "item", 1},
@@ -389,6 +395,7 @@ const struct kin__type kin__type_set = {
     .make = {"set", make, "items", 0},
     .drop = drop,
     .copy = copy,
+    .save = save,
     .methods = methods,
     .reads =
         "__and__ __contains__ __ge__ __gt__ __iter__ __le__ __len__ __lt__ __or__ __rand__ __ror__ __rsub__ "

@@ -64,6 +64,13 @@ static kin_value value_text(struct kin__call *call)
     return kin_value_str(text);
 }
 
+static void value_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    const struct value *value = value_of(object);
+    (void)state;
+    *arguments = kin_value_build("(vv)", kin_value_ref(&value->typecode), kin_value_ref(&value->value));
+}
+
 static const struct kin__method value_methods[] = {
     {"get", value_get, "", 0},
     {"set", value_set, "value", 1},
@@ -77,6 +84,7 @@ const struct kin__type kin__type_value = {
     .drop = value_drop,
     .text = value_text,
     .methods = value_methods,
+    .save = value_save,
     .reads = "get",
 };
 
@@ -191,6 +199,14 @@ static enum kin__outcome array_setitem(struct kin__call *call)
     return store(call, index, call->argument[1]);
 }
 
+static void array_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    const kin_value *items = &((struct array *)(void *)object)->items;
+    char typecode[2] = {(char)kin_value_array_typecode(items), '\0'};
+    (void)state;
+    *arguments = kin_value_build("(sv)", typecode, kin_value_ref(items));
+}
+
 static const struct kin__method array_methods[] = {
     {"__len__", array_len, "", 0},
     {"__getitem__", array_getitem, "index", 1},
@@ -205,6 +221,7 @@ const struct kin__type kin__type_array = {
     .drop = array_drop,
     .copy = array_copy,
     .methods = array_methods,
+    .save = array_save,
     .reads = "__len__ __getitem__",
 };
 
@@ -293,6 +310,22 @@ static kin_value namespace_text(struct kin__call *call)
     return kin_value_str(text);
 }
 
+static void namespace_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
+{
+    (void)arguments;
+    *state = kin_value_ref(&((struct namespace *)(void *)object)->names);
+}
+
+static int namespace_restore(struct kin__call *call, const kin_value *state)
+{
+    const kin_value *name, *value;
+    if (kin_value_kind(state) != KIN_VALUE_DICT) return KIN_ESNAPSHOT;
+    for (size_t at = 0; kin_value_next(state, &at, &name, &value);) {
+        if (set_name(call, name, value) == KIN__RAISE) return KIN_ESNAPSHOT;
+    }
+    return 0;
+}
+
 static const struct kin__method namespace_methods[] = {
     {"__getattribute__", namespace_get, "name", 1},
     {"__setattr__", namespace_set, "name value", 2},
@@ -307,5 +340,7 @@ const struct kin__type kin__type_namespace = {
     .drop = namespace_drop,
     .text = namespace_text,
     .methods = namespace_methods,
+    .save = namespace_save,
+    .restore = namespace_restore,
     .reads = "__getattribute__",
 };

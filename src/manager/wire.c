@@ -13,8 +13,9 @@ kin_value kin__address_value(const char *address)
 {
     char host[256];
     int port;
-    if (sscanf(address, "tcp://[%255[^]]]:%d", host, &port) == 2 ||
-        sscanf(address, "tcp://%255[^:]:%d", host, &port) == 2)
+    /* Of tcp:// and tls:// alike. */
+    if (sscanf(address, "t%*2[cpls]://[%255[^]]]:%d", host, &port) == 2 ||
+        sscanf(address, "t%*2[cpls]://%255[^:]:%d", host, &port) == 2)
         return kin_value_build("(si)", host, port);
     const char *name = strchr(address, ':') + 1;
     if (*name != '@') return kin_value_str(name);

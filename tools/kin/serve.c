@@ -23,8 +23,9 @@ static const char help[] =
     "Usage: kin serve [OPTION]... ADDRESS [NAME=TYPE]...\n"
     "\n"
     "Serves shared objects to programs in C and Python until it is ended by SIGTERM or SIGINT, or by a\n"
-    "client's shutdown. ADDRESS is tcp://HOST:PORT (port 0: any), unix:/PATH or unix:@NAME; the real one\n"
-    "is the first line of output. Clients may make objects of every type; everybody who asks for NAME\n"
+    "client's shutdown. ADDRESS is tcp://HOST:PORT (port 0: any), tls://HOST:PORT, unix:/PATH or\n"
+    "unix:@NAME; the real one is the first line of output. Clients may make objects of every type; everybody "
+    "who asks for NAME\n"
     "gets one and the same object of TYPE, such as get_task_queue=Queue.\n"
     "\n"
     "  -k, --key-file FILE    what clients have to know: the bytes of FILE (- is standard input) without\n"
@@ -37,6 +38,8 @@ static const char help[] =
     "      --max-objects N    objects at a time (no limit)\n"
     "      --client-objects N, --client-requests N, --client-bytes N\n"
     "                         what a connection may have at a time, and ask for in a second (no limit)\n"
+    "      --snapshot FILE    keep the objects there: read at the start, written at the end\n"
+    "      --interval SECONDS and so often in between\n"
     "      --silence SECONDS  give a client up that is silent for so long, when it must not be (60)\n"
     "  -q, --quiet            say nothing of clients that are refused\n"
     "  -h, --help             print this\n";
@@ -47,6 +50,7 @@ struct given {
     const char *permission_file;
     bool quiet;
     size_t silence;
+    size_t interval;
     struct key key;
     struct permissions permissions;
 };
@@ -80,6 +84,7 @@ static size_t *counted(struct given *given, int option, const char **what)
     case 'r': return &given->options.client_requests;
     case 'b': return &given->options.client_bytes;
     case 's': return &given->silence;
+    case 'i': return &given->interval;
     default: return NULL;
     }
 }
@@ -96,6 +101,8 @@ static int read_options(int count, char **words, struct given *given)
         {"client-requests", required_argument, NULL, 'r'},
         {"client-bytes", required_argument, NULL, 'b'},
         {"silence", required_argument, NULL, 's'},
+        {"interval", required_argument, NULL, 'i'},
+        {"snapshot", required_argument, NULL, 'S'},
         {"permissions", required_argument, NULL, 'p'},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
@@ -108,6 +115,7 @@ static int read_options(int count, char **words, struct given *given)
     for (int option; (option = getopt_long(count, words, ":k:p:qh", names, NULL)) >= 0;) {
         switch (option) {
         case 'k': given->key_file = optarg; break;
+        case 'S': given->options.snapshot = optarg; break;
         case 'p': given->permission_file = optarg; break;
         case 'q': given->quiet = true; break;
         case 'h': return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? EXIT_OTHER : 0;
@@ -165,6 +173,7 @@ static int serve(struct given *given, int count, char **words)
     given->options.credentials = given->permissions.credentials;
     given->options.credential_count = given->permissions.count;
     given->options.silence_s = given->silence > 86400 ? 86400 : (unsigned)given->silence;
+    given->options.snapshot_ns = (int64_t)(given->interval > 86400 ? 86400 : given->interval) * 1000000000;
     given->options.key = given->key.bytes;
     given->options.key_size = given->key.size;
     if (!given->quiet) kin_log_set(log_line, KIN_LOG_WARNING, NULL);

@@ -1,0 +1,301 @@
+/* snapshot.c: see snapshot.h.
+ *
+ * A snapshot is a pickle of (shared, objects): who has which name, and of each object its number, its type,
+ * how often clients have counted it, what it is made with, and its state.  Behind it stand a magic word,
+ * its size and a digest of it, so that a file that is not whole is told from one that is.  It is written
+ * under another name, synced, and renamed.
+ *
+ * CRASH: at any moment the file is the last whole snapshot; what is left under the other name is overwritten
+ * by the next one.
+ *
+ * Objects refer to each other by their numbers, which they keep: all of them are there before the first
+ * gets its state.  What only the connections of clients had a reference of is gone with these.
+ */
+#include "manager/snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/object.h>
+#include <kin/pickle.h>
+
+#include "base/log.h"
+#include "manager/dispatch.h"
+#include "manager/object.h"
+#include "manager/permission.h"
+#include "manager/types.h"
+#include "os/file.h"
+#include "os/openssl.h"
+#include "os/os.h"
+
+#define DIGEST_SIZE 32
+
+/* What tells a snapshot's digest from another use of the same bytes. */
+#define DIGEST_KEY "kin manager snapshot 1"
+
+#define MAGIC "kinsnap1"
+
+struct trailer {
+    char magic[8];
+    uint64_t size; /* of the pickle before it */
+    uint8_t digest[DIGEST_SIZE];
+};
+
+struct kin__snapshots {
+    uv_timer_t timer;
+    uv_work_t work;
+    struct kin__server *server;
+    kin_buffer bytes; /* that are being written */
+    uint64_t calls;   /* of the server when the last one was made */
+    int rc;
+    bool writing;
+    bool ending;
+};
+
+/* ---- writing --------------------------------------------------------------------------------------- */
+
+static kin_value describe(struct kin__managed *object)
+{
+    char ident[KIN__IDENT_SIZE];
+    kin_value arguments = kin_value_none(), state = kin_value_none();
+    kin__managed_ident(object, ident);
+    object->type->save(object, &arguments, &state);
+    if (kin_value_kind(&arguments) == KIN_VALUE_NONE) arguments = kin_value_tuple(NULL, 0);
+    return kin_value_build("(ssvvv)", ident, kin__permission_name(object->type),
+                           kin_value_uint(object->counted), arguments, state);
+}
+
+static kin_value names_of_shared(struct kin__server *server)
+{
+    kin_value names = kin_value_dict();
+    for (size_t i = 0; i < server->type_count; i++) {
+        char ident[KIN__IDENT_SIZE];
+        if (server->shared[i] == NULL || server->shared[i]->type->save == NULL) continue;
+        kin__managed_ident(server->shared[i], ident);
+        kin_value_dict_set_str(&names, server->types[i].user->name, kin_value_str(ident));
+    }
+    return names;
+}
+
+static int put_together(struct kin__server *server, kin_buffer *bytes)
+{
+    kin_value objects = kin_value_list(NULL, 0);
+    struct kin__managed *object = NULL;
+    size_t bucket = 0;
+    struct trailer trailer = {.magic = MAGIC};
+    uint8_t digest[KIN__HMAC_MOST];
+    while ((object = kin__registry_next(&server->registry, &bucket, object)) != NULL) {
+        if (object->type->save != NULL) kin_value_list_append(&objects, describe(object));
+    }
+    kin_value all = kin_value_build("(vv)", names_of_shared(server), objects);
+    bytes->size = 0;
+    int rc = kin_pickle_dumps(&all, bytes);
+    kin_value_clear(&all);
+    if (rc < 0) return rc;
+    trailer.size = bytes->size;
+    rc = kin__os_hmac(KIN__SHA256, DIGEST_KEY, strlen(DIGEST_KEY), bytes->data, bytes->size, digest);
+    if (rc < 0) return rc;
+    memcpy(trailer.digest, digest, DIGEST_SIZE);
+    return kin_buffer_append(bytes, &trailer, sizeof trailer);
+}
+
+static void log_failure(const struct kin__server *server, int rc)
+{
+    if (rc < 0) kin__log(KIN_LOG_ERROR, "manager: cannot write %s: %s", server->snapshot, kin_strerror(rc));
+}
+
+int kin__snapshot_write(struct kin__server *server)
+{
+    kin_buffer bytes = {0};
+    int rc = put_together(server, &bytes);
+    if (rc == 0) rc = kin__os_file_replace(server->snapshot, bytes.data, bytes.size);
+    kin_buffer_free(&bytes);
+    log_failure(server, rc);
+    return rc;
+}
+
+/* ---- at intervals ------------------------------------------------------------------------------------ */
+
+/* In a thread of the loop's, which the disk may keep waiting. */
+static void write_bytes(uv_work_t *work)
+{
+    struct kin__snapshots *snapshots = work->data;
+    snapshots->rc =
+        kin__os_file_replace(snapshots->server->snapshot, snapshots->bytes.data, snapshots->bytes.size);
+}
+
+static void on_written(uv_work_t *work, int status)
+{
+    struct kin__snapshots *snapshots = work->data;
+    (void)status;
+    snapshots->writing = false;
+    kin_buffer_free(&snapshots->bytes);
+    log_failure(snapshots->server, snapshots->rc);
+}
+
+static void on_interval(uv_timer_t *timer)
+{
+    struct kin__snapshots *snapshots = timer->data;
+    struct kin__server *server = snapshots->server;
+    if (snapshots->writing || snapshots->calls == server->calls) return;
+    int rc = put_together(server, &snapshots->bytes);
+    if (rc < 0) {
+        log_failure(server, rc);
+        return;
+    }
+    snapshots->calls = server->calls;
+    snapshots->writing = uv_queue_work(&server->loop, &snapshots->work, write_bytes, on_written) == 0;
+}
+
+void kin__snapshots_begin(struct kin__server *server)
+{
+    if (server->snapshot == NULL || server->snapshot_ns <= 0) return;
+    struct kin__snapshots *snapshots = kin__os_calloc(1, sizeof *snapshots);
+    if (snapshots == NULL) return;
+    server->snapshots = snapshots;
+    snapshots->server = server;
+    snapshots->work.data = snapshots;
+    uv_timer_init(&server->loop, &snapshots->timer);
+    snapshots->timer.data = snapshots;
+    uint64_t interval = ((uint64_t)server->snapshot_ns + 999999) / 1000000;
+    uv_timer_start(&snapshots->timer, on_interval, interval, interval);
+}
+
+static void on_closed(uv_handle_t *timer)
+{
+    kin__os_free(timer->data);
+}
+
+void kin__snapshots_end(struct kin__server *server)
+{
+    struct kin__snapshots *snapshots = server->snapshots;
+    if (snapshots == NULL) return;
+    server->snapshots = NULL;
+    uv_timer_stop(&snapshots->timer);
+    while (snapshots->writing) uv_run(&server->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&snapshots->timer, on_closed);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static int check(const kin_buffer *bytes)
+{
+    struct trailer trailer;
+    uint8_t digest[KIN__HMAC_MOST];
+    if (bytes->size < sizeof trailer) return KIN_ESNAPSHOT;
+    size_t size = bytes->size - sizeof trailer;
+    memcpy(&trailer, bytes->data + size, sizeof trailer);
+    if (memcmp(trailer.magic, MAGIC, sizeof trailer.magic) != 0 || trailer.size != size) return KIN_ESNAPSHOT;
+    int rc = kin__os_hmac(KIN__SHA256, DIGEST_KEY, strlen(DIGEST_KEY), bytes->data, size, digest);
+    if (rc < 0) return rc;
+    return memcmp(digest, trailer.digest, DIGEST_SIZE) == 0 ? 0 : KIN_ESNAPSHOT;
+}
+
+/* What an entry says. */
+struct described {
+    const char *ident;
+    const char *name;
+    uint64_t counted;
+    const kin_value *arguments;
+    const kin_value *state;
+};
+
+static int parse(const kin_value *entry, struct described *described)
+{
+    const kin_value *counted;
+    if (kin_value_parse(entry, "(ssvvv)", &described->ident, &described->name, &counted,
+                        &described->arguments, &described->state) < 0 ||
+        kin_value_get_uint(counted, &described->counted) < 0)
+        return KIN_ESNAPSHOT;
+    return 0;
+}
+
+/* An object with its number, and one reference that is given up when all have their states. */
+static int add_object(struct kin__server *server, const kin_value *entry)
+{
+    struct described described;
+    int rc = parse(entry, &described);
+    if (rc < 0) return rc;
+    const struct kin__type *type = kin__types_find(server, described.name);
+    if (type == NULL || type->save == NULL) {
+        kin__log(KIN_LOG_WARNING, "manager: %s holds an object of the type %s, which this manager has not",
+                 server->snapshot, described.name);
+        return 0;
+    }
+    return kin__managed_make_named(server, type, described.ident) != NULL ? 0 : -ENOMEM;
+}
+
+static int make_object(struct kin__server *server, const kin_value *entry)
+{
+    static const kin_value none = {0};
+    struct described described;
+    int rc = parse(entry, &described);
+    struct kin__managed *object = rc == 0 ? kin__managed_find(server, described.ident) : NULL;
+    if (object == NULL) return rc;
+    kin_value keywords = kin_value_dict();
+    struct kin__call call = {.server = server,
+                             .object = object,
+                             .arguments = described.arguments,
+                             .keywords = &keywords,
+                             .has_proxies = true};
+    rc = kin__invoke_make(&call) == KIN__RAISE ? KIN_ESNAPSHOT : 0;
+    if (rc == 0 && object->type->restore != NULL && !kin_value_equal(described.state, &none))
+        rc = object->type->restore(&call, described.state);
+    kin_value_clear(&call.result);
+    kin_value_clear(&keywords);
+    object->counted = described.counted;
+    object->references += described.counted;
+    return rc;
+}
+
+static int share(struct kin__server *server, const kin_value *names)
+{
+    const kin_value *name, *ident;
+    for (size_t at = 0; kin_value_next(names, &at, &name, &ident);) {
+        const char *text = kin_value_get_str(name, NULL);
+        const struct kin__type *type = text != NULL ? kin__types_find(server, text) : NULL;
+        struct kin__managed **shared = type != NULL ? kin__types_shared(server, type) : NULL;
+        struct kin__managed *object = kin__managed_named(server, ident);
+        if (shared != NULL && object != NULL && *shared == NULL) *shared = kin__managed_incref(object);
+    }
+    return 0;
+}
+
+static int restore(struct kin__server *server, const kin_value *all)
+{
+    const kin_value *names, *objects, *entry;
+    int rc = kin_value_parse(all, "(vv)", &names, &objects) < 0 ? KIN_ESNAPSHOT : 0;
+    if (rc < 0) return rc;
+    for (size_t at = 0; rc == 0 && kin_value_next(objects, &at, &entry, NULL);)
+        rc = add_object(server, entry);
+    for (size_t at = 0; rc == 0 && kin_value_next(objects, &at, &entry, NULL);)
+        rc = make_object(server, entry);
+    if (rc == 0) rc = share(server, names);
+    for (size_t at = 0; rc == 0 && kin_value_next(objects, &at, &entry, NULL);) {
+        struct described described;
+        parse(entry, &described);
+        kin__managed_decref(server, kin__managed_find(server, described.ident));
+    }
+    return rc;
+}
+
+int kin__snapshot_load(struct kin__server *server)
+{
+    kin_buffer bytes = {0};
+    kin_value all = kin_value_none();
+    if (server->snapshot == NULL) return 0;
+    int rc = kin__os_file_read(server->snapshot, &bytes.data, &bytes.size);
+    if (rc == -ENOENT) return 0;
+    bytes.capacity = bytes.size;
+    if (rc == 0) rc = check(&bytes);
+    if (rc == 0 && kin_pickle_loads(&all, bytes.data, bytes.size,
+                                    &(kin_pickle_options){.max_count = SIZE_MAX, .keep_unknown = true}) < 0)
+        rc = KIN_ESNAPSHOT;
+    if (rc == 0) rc = restore(server, &all);
+    kin_value_clear(&all);
+    kin_buffer_free(&bytes);
+    return rc;
+}

@@ -1,0 +1,19 @@
+/* snapshot.h: the objects of a manager in a file, and back. */
+#ifndef KIN_MANAGER_SNAPSHOT_H
+#define KIN_MANAGER_SNAPSHOT_H
+
+#include "manager/server.h"
+
+/* Makes the objects that the file holds; no file is none.  Errors: KIN_ESNAPSHOT (it is not whole, or not
+ * one of these), those of reading it, -ENOMEM. */
+int kin__snapshot_load(struct kin__server *server);
+
+/* Writes a snapshot at intervals from now on, in the loop; kin__snapshots_end does not any more, and waits
+ * for one that is being written. */
+void kin__snapshots_begin(struct kin__server *server);
+void kin__snapshots_end(struct kin__server *server);
+
+/* Writes the file now.  Errors: those of the file system, -ENOMEM. */
+int kin__snapshot_write(struct kin__server *server);
+
+#endif

@@ -1,0 +1,225 @@
+/* test_manager_snapshot.c: a manager's objects in a file: they are there after its end and after its death, and a
+ * file that is not whole is refused.
+ */
+#include "support/test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/manager.h>
+#include <kin/object.h>
+
+#define SOON kin_in_s(20)
+
+static const kin_manager_type types[] = {
+    {.name = "jobs", .shared = "TaskQueue"},  {.name = "board", .shared = "dict"},
+    {.name = "names", .shared = "Namespace"}, {.name = "numbers", .shared = "list"},
+    {.name = "seats", .shared = "Semaphore"}, {.name = "done", .shared = "Event"},
+    {.name = "door", .shared = "Lock"},       {.name = "tags", .shared = "set"},
+    {.name = "turn", .shared = "Condition"},  {.name = "counter", .shared = "list"},
+};
+
+static const char *file(void)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/snapshot", test_directory());
+    return path;
+}
+
+static int start(kin_manager **manager)
+{
+    return kin_manager_start(manager,
+                             &(kin_manager_options){.types = types, .type_count = 10, .snapshot = file()});
+}
+
+static kin_proxy *open_object(kin_manager *manager, const char *name)
+{
+    kin_proxy *proxy = NULL;
+    CHECK_OK(kin_manager_create(manager, &proxy, name, kin_value_none(), SOON));
+    return proxy;
+}
+
+static void call(kin_manager *manager, const char *name, const char *method, kin_value arguments)
+{
+    kin_proxy *proxy = open_object(manager, name);
+    CHECK_OK(kin_proxy_call(proxy, method, arguments, NULL, SOON));
+    CHECK_OK(kin_proxy_close(proxy));
+}
+
+static void check(kin_manager *manager, const char *name, const char *method, kin_value arguments,
+                  const char *repr)
+{
+    char text[256];
+    kin_value result;
+    kin_proxy *proxy = open_object(manager, name);
+    test_context("%s.%s", name, method);
+    CHECK_OK(kin_proxy_call(proxy, method, arguments, &result, SOON));
+    kin_value_repr(&result, text, sizeof text);
+    CHECK_STR(text, repr);
+    kin_value_clear(&result);
+    CHECK_OK(kin_proxy_close(proxy));
+    test_context(NULL);
+}
+
+static void fill(kin_manager *manager)
+{
+    kin_proxy *jobs = open_object(manager, "jobs"), *inner = NULL;
+    kin_value item;
+    for (int i = 0; i < 4; i++) CHECK_OK(kin_proxy_put(jobs, kin_value_int(i), SOON));
+    /* One is done, one is in somebody's hands. */
+    CHECK_OK(kin_proxy_get(jobs, &item, SOON));
+    CHECK_OK(kin_proxy_call(jobs, "task_done", kin_value_none(), NULL, SOON));
+    CHECK_OK(kin_proxy_get(jobs, &item, SOON));
+    CHECK_OK(kin_manager_create(manager, &inner, "list", kin_value_build("([is])", 5, "deep"), SOON));
+    call(manager, "board", "__setitem__", kin_value_build("(sv)", "inner", kin_proxy_value(inner)));
+    call(manager, "board", "__setitem__", kin_value_build("(sv)", "big", kin_value_bytes(file, 200)));
+    CHECK_OK(kin_proxy_close(inner));
+    CHECK_OK(kin_proxy_close(jobs));
+    call(manager, "names", "__setattr__", kin_value_build("(si)", "x", 1));
+    call(manager, "numbers", "extend", kin_value_build("([iii])", 3, 1, 2));
+    call(manager, "seats", "release", kin_value_none());
+    call(manager, "done", "set", kin_value_none());
+    call(manager, "door", "acquire", kin_value_none());
+    call(manager, "tags", "add", kin_value_build("(s)", "red"));
+    call(manager, "turn", "acquire", kin_value_none());
+}
+
+TEST(objects_are_there_after_the_end)
+{
+    kin_manager *manager = NULL;
+    kin_value item;
+    kin_proxy *board, *inner = NULL;
+    int64_t number = 0;
+    CHECK_OK(start(&manager));
+    fill(manager);
+    CHECK_OK(kin_manager_close(manager));
+    /* Twice: what was read is written again. */
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(start(&manager));
+        check(manager, "jobs", "qsize", kin_value_none(), "3");
+        check(manager, "numbers", "copy", kin_value_none(), "[3, 1, 2]");
+        check(manager, "names", "__getattribute__", kin_value_build("(s)", "x"), "1");
+        check(manager, "done", "is_set", kin_value_none(), "True");
+        check(manager, "tags", "copy", kin_value_none(), "{'red'}");
+        check(manager, "door", "locked", kin_value_none(), "False");
+        board = open_object(manager, "board");
+        CHECK_OK(kin_proxy_call(board, "__getitem__", kin_value_build("(s)", "inner"), &item, SOON));
+        CHECK_OK(kin_manager_proxy(manager, &inner, &item, SOON));
+        kin_value_clear(&item);
+        CHECK_OK(kin_proxy_call(inner, "__getitem__", kin_value_build("(i)", 0), &item, SOON));
+        CHECK_OK(kin_value_get_int(&item, &number));
+        CHECK_EQ(number, 5);
+        CHECK_OK(kin_proxy_close(inner));
+        CHECK_OK(kin_proxy_close(board));
+        CHECK_OK(kin_manager_close(manager));
+    }
+    CHECK_OK(start(&manager));
+    for (int i = 0; i < 2; i++) check(manager, "seats", "acquire", kin_value_build("(b)", 0), "True");
+    check(manager, "turn", "acquire", kin_value_build("(b)", 0), "True");
+    check(manager, "turn", "notify", kin_value_none(), "None");
+    check(manager, "jobs", "get", kin_value_none(), "1");
+    check(manager, "jobs", "get", kin_value_none(), "2");
+    for (int i = 0; i < 3; i++) call(manager, "jobs", "task_done", kin_value_none());
+    CHECK_OK(kin_manager_close(manager));
+    unlink(file());
+}
+
+/* ---- files that are not whole -------------------------------------------------------------------- */
+
+static void write_file(const char *bytes, size_t size)
+{
+    FILE *stream = fopen(file(), "w");
+    CHECK(stream != NULL);
+    CHECK_EQ(fwrite(bytes, 1, size, stream), size);
+    fclose(stream);
+}
+
+TEST(a_file_that_is_not_whole_is_refused)
+{
+    static char whole[65536], changed[65536];
+    kin_manager *manager = NULL;
+    CHECK_OK(start(&manager));
+    fill(manager);
+    CHECK_OK(kin_manager_close(manager));
+    FILE *stream = fopen(file(), "r");
+    size_t size = fread(whole, 1, sizeof whole, stream);
+    fclose(stream);
+    CHECK_LT(size, sizeof whole);
+    for (size_t length = 0; length < size; length++) {
+        write_file(whole, length);
+        test_context("%zu of %zu bytes", length, size);
+        CHECK_RC(start(&manager), KIN_ESNAPSHOT);
+    }
+    for (size_t at = 0; at < size; at++) {
+        memcpy(changed, whole, size);
+        changed[at] ^= 1;
+        write_file(changed, size);
+        test_context("byte %zu of %zu", at, size);
+        CHECK_RC(start(&manager), KIN_ESNAPSHOT);
+    }
+    test_context(NULL);
+    write_file(whole, size);
+    CHECK_OK(start(&manager));
+    check(manager, "jobs", "qsize", kin_value_none(), "3");
+    CHECK_OK(kin_manager_close(manager));
+    unlink(file());
+    CHECK_OK(mkdir(file(), 0700));
+    CHECK_RC(start(&manager), -EINVAL);
+    CHECK_OK(rmdir(file()));
+}
+
+/* ---- deaths ---------------------------------------------------------------------------------------- */
+
+#define ADDRESS "unix:@kin-test-snapshot-%d"
+
+static char address[64];
+
+static void serve(void *unused)
+{
+    (void)unused;
+    CHECK_OK(kin_manager_serve(&(kin_manager_options){.address = address,
+                                                      .key = "k",
+                                                      .key_size = 1,
+                                                      .types = types,
+                                                      .type_count = 10,
+                                                      .snapshot = file(),
+                                                      .snapshot_ns = 1000000}));
+}
+
+/* However often the server is killed while it writes, it starts again from something it once was. */
+TEST(a_server_that_is_killed_starts_from_a_whole_snapshot)
+{
+    int64_t pushed = 0, restored = 0;
+    snprintf(address, sizeof address, ADDRESS, (int)getpid());
+    for (int round = 0; round < (test_sanitized() ? 5 : 20); round++) {
+        kin_manager *manager = NULL;
+        pid_t server = test_child(serve, NULL);
+        kin_value result;
+        test_until(kin_manager_connect(&manager, address, "k", 1, SOON) == 0);
+        kin_proxy *counter = open_object(manager, "counter");
+        CHECK_OK(kin_proxy_call(counter, "__len__", kin_value_none(), &result, SOON));
+        CHECK_OK(kin_value_get_int(&result, &restored));
+        CHECK_LE(restored, pushed);
+        for (pushed = restored; pushed < restored + 20 + 7 * round; pushed++)
+            CHECK_OK(
+                kin_proxy_call(counter, "append", kin_value_build("(v)", kin_value_int(pushed)), NULL, SOON));
+        if (round == 0) test_until(access(file(), F_OK) == 0);
+        kill(server, SIGKILL);
+        CHECK_EQ(test_collect(server), SIGKILL);
+        kin_proxy_close(counter);
+        CHECK_OK(kin_manager_close(manager));
+    }
+    NOTE("%ld of %ld items were in the last snapshot", (long)restored, (long)pushed);
+    CHECK_GT(restored, 0);
+    char beside[4200];
+    snprintf(beside, sizeof beside, "%s.new", file());
+    unlink(beside);
+    unlink(file());
+}
