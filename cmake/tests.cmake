@@ -18,11 +18,22 @@ target_link_libraries(kin-test-support PUBLIC Threads::Threads)
 set_source_files_properties(tests/support/test.c PROPERTIES
     COMPILE_DEFINITIONS KIN_SOURCE_DIRECTORY="${PROJECT_SOURCE_DIR}")
 
+# The coroutines once more, with the switch for processors that there is no assembly for: the programs
+# test_portable_* have them in front of the library's.
+file(GLOB KIN_COROUTINE_SOURCES CONFIGURE_DEPENDS src/coroutine/*.c)
+add_library(kin-coroutine-portable OBJECT ${KIN_COROUTINE_SOURCES})
+target_compile_definitions(kin-coroutine-portable PRIVATE KIN_CONTEXT_PORTABLE)
+target_include_directories(kin-coroutine-portable PRIVATE include src)
+target_link_libraries(kin-coroutine-portable PUBLIC Threads::Threads)
+
 function(kin_test_program source directory)
     get_filename_component(name ${source} NAME_WE)
     add_executable(test-${name} ${source})
     set_target_properties(test-${name} PROPERTIES
         OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${directory})
+    if(name MATCHES "^test_portable_")
+        target_link_libraries(test-${name} PRIVATE kin-coroutine-portable)
+    endif()
     target_link_libraries(test-${name} PRIVATE kin-test-support kin-static m ${CMAKE_DL_LIBS})
 endfunction()
 

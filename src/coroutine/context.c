@@ -10,14 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__has_include)
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#endif
-#endif
-#ifndef VALGRIND_STACK_REGISTER
-#define VALGRIND_STACK_REGISTER(start, end) 0
-#endif
+#include "os/valgrind.h"
 
 #ifdef KIN_CONTEXT_PORTABLE
 #include <stdlib.h>
@@ -249,7 +242,7 @@ int kin__context_make(struct kin__context *context, void *bottom, size_t size, k
     context->fiber = __tsan_create_fiber(0);
     context->own_fiber = context->fiber;
 #endif
-    (void)VALGRIND_STACK_REGISTER(bottom, (char *)bottom + size);
+    context->valgrind_stack = VALGRIND_STACK_REGISTER(bottom, (char *)bottom + size);
     return make(context, bottom, size, entry, argument);
 }
 
@@ -266,6 +259,7 @@ int kin__context_adopt(struct kin__context *context)
 
 void kin__context_discard(struct kin__context *context)
 {
+    VALGRIND_STACK_DEREGISTER(context->valgrind_stack);
 #ifdef KIN__CONTEXT_TSAN
     if (context->own_fiber != NULL) __tsan_destroy_fiber(context->own_fiber);
 #endif

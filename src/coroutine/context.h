@@ -41,6 +41,7 @@
 
 struct kin__context {
     void *registers; /* where they are, while it is not running */
+    unsigned valgrind_stack;
 #ifdef KIN__CONTEXT_ASAN
     const void *bottom;
     size_t size;

@@ -18,6 +18,7 @@
 
 #include "os/fault.h"
 #include "os/read.h"
+#include "os/valgrind.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u
@@ -181,9 +182,13 @@ void kin__os_memory_make_huge(void *address, uint64_t size)
 
 /* ---- limits ----------------------------------------------------------------------------------- */
 
+/* Valgrind keeps books of every page that is mapped, touched or not. */
+#define VALGRIND_MOST ((uint64_t)4 << 30)
+
 uint64_t kin__os_limit_address_space(void)
 {
     struct rlimit limit;
+    if (RUNNING_ON_VALGRIND) return VALGRIND_MOST;
     if (getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
     char text[64];
     uint64_t used = 0;

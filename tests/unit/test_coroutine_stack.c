@@ -43,7 +43,7 @@ static int keep_registers(void *argument)
     return 0;
 }
 
-TEST(registers_are_kept)
+TEST_COLD(registers_are_kept)
 {
     for (intptr_t i = 1; i <= 8; i++) CHECK_OK(kin_coroutine_start(NULL, keep_registers, (void *)i, NULL));
     run_to_end();
@@ -58,7 +58,7 @@ static int use_stack(void *size)
     return 0;
 }
 
-TEST(stacks_have_the_size_that_was_asked_for)
+TEST_COLD(stacks_have_the_size_that_was_asked_for)
 {
     static size_t sizes[] = {(size_t)8 << 10, (size_t)200 << 10, (size_t)4 << 20, (size_t)64 << 20};
     for (int i = 0; i < 4; i++) {
@@ -94,7 +94,7 @@ static void overflow_in_child(void *unused)
     kin_loop_run(KIN_FOREVER);
 }
 
-TEST(an_overflow_is_told)
+TEST_COLD(an_overflow_is_told)
 {
     if (test_sanitized()) SKIP("the sanitizers have handlers of their own");
     int status = test_collect(test_child(overflow_in_child, NULL));
@@ -122,7 +122,7 @@ static int use_local(void *mark)
     return 0;
 }
 
-TEST(each_has_its_own_values)
+TEST_COLD(each_has_its_own_values)
 {
     char marks[3];
     CHECK_OK(kin_local_open(&local, count_destroyed));
@@ -140,7 +140,7 @@ static int check_name(void *name)
     return 0;
 }
 
-TEST(coroutines_have_names)
+TEST_COLD(coroutines_have_names)
 {
     static char first[] = "Coroutine-1", given[] = "a name", second[] = "Coroutine-2";
     CHECK(kin_coroutine_current() == NULL);

@@ -54,7 +54,7 @@ static int clean_up(kin_generator *self, void *cleaned)
     return 0;
 }
 
-TEST(closing_lets_a_generator_clean_up)
+TEST_COLD(closing_lets_a_generator_clean_up)
 {
     int cleaned = 0;
     kin_generator *generator = open_generator(clean_up, &cleaned);
@@ -75,7 +75,7 @@ static int call_itself(kin_generator *self, void *unused)
     return 0;
 }
 
-TEST(generator_bad_input)
+TEST_COLD(generator_bad_input)
 {
     kin_generator *generator = NULL;
     CHECK_RC(kin_generator_open(NULL, count_to, NULL, NULL), -EINVAL);
@@ -100,7 +100,7 @@ static int filter(kin_generator *self, void *source)
     return 0;
 }
 
-TEST(generators_nest)
+TEST_COLD(generators_nest)
 {
     enum { DEPTH = 20 };
     long last = 50, expected = 0;
@@ -124,7 +124,7 @@ static int sum_up(void *sum)
     return kin_generator_close(generator);
 }
 
-TEST(coroutines_use_generators)
+TEST_COLD(coroutines_use_generators)
 {
     long sum = 0;
     for (int i = 0; i < 5; i++) CHECK_OK(kin_coroutine_start(NULL, sum_up, &sum, NULL));
@@ -151,7 +151,7 @@ static int use_waiting(void *count)
     return kin_generator_close(generator);
 }
 
-TEST(a_generator_may_wait)
+TEST_COLD(a_generator_may_wait)
 {
     int count = 0;
     for (int i = 0; i < 5; i++) CHECK_OK(kin_coroutine_start(NULL, use_waiting, &count, NULL));
@@ -168,7 +168,7 @@ static int run_here(void *generator)
     return 0;
 }
 
-TEST(a_generator_can_be_handed_to_another_thread)
+TEST_COLD(a_generator_can_be_handed_to_another_thread)
 {
     long last = 3;
     void *value;
@@ -193,7 +193,7 @@ static int unmake_generator(void *context)
     return kin_generator_close(*(kin_generator **)context);
 }
 
-TEST(generator_open_under_faults)
+TEST_COLD(generator_open_under_faults)
 {
     if (!crew_sees_processes()) SKIP("ThreadSanitizer keeps mappings of fibers that have ended");
     kin_generator *generator;
@@ -255,7 +255,7 @@ static void run_traffic(size_t capacity, int senders, int receivers)
     CHECK_OK(kin_channel_close(traffic.channel));
 }
 
-TEST(what_is_sent_is_received)
+TEST_COLD(what_is_sent_is_received)
 {
     run_traffic(0, 1, 1);
     run_traffic(0, 5, 3);
@@ -288,7 +288,7 @@ static int wait_for_item(void *channel)
     return kin_channel_receive(channel, &item, KIN_FOREVER);
 }
 
-TEST(channels_have_deadlines_and_an_end)
+TEST_COLD(channels_have_deadlines_and_an_end)
 {
     kin_channel *channel = NULL;
     kin_coroutine *waiting = NULL;
@@ -311,7 +311,7 @@ TEST(channels_have_deadlines_and_an_end)
     CHECK_OK(kin_loop_close());
 }
 
-TEST(channel_bad_input)
+TEST_COLD(channel_bad_input)
 {
     kin_channel *channel = NULL;
     int item = 0;

@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "support/test.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -195,15 +197,20 @@ static int ask(void *argument)
     return 0;
 }
 
-TEST(thousands_of_connections_in_one_thread)
+static long allowed_descriptors(void)
 {
     struct rlimit limit;
     CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
-    long most = test_sanitized() ? 1000 : 10000;
-    long connections = ((long)limit.rlim_cur - 100) / 2 < most ? ((long)limit.rlim_cur - 100) / 2 : most;
+    return (long)limit.rlim_cur;
+}
+
+TEST(thousands_of_connections_in_one_thread)
+{
+    long most = test_sanitized() ? 1000 : 10000, room = (allowed_descriptors() - 100) / 2;
+    long connections = room < most ? room : most;
     for (long i = 0; i < connections; i++) {
         int pair[2];
         CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
@@ -212,6 +219,87 @@ TEST(thousands_of_connections_in_one_thread)
     }
     run_to_end();
     NOTE("%ld connections", connections);
+}
+
+/* A server of the network in one thread: all are connected before the first of them asks. */
+struct crowd {
+    struct sockaddr_in address;
+    int listener;
+    long wanted;
+    long connected;
+    long served;
+    kin_coroutine *accepts;
+};
+
+static struct crowd crowd;
+
+static int serve_one(void *argument)
+{
+    int connection = (int)(intptr_t)argument;
+    char byte;
+    CHECK_OK(kin_coroutine_join(crowd.accepts, KIN_FOREVER));
+    while (kin_wait_descriptor(connection, KIN_READABLE, KIN_FOREVER) > 0 &&
+           read(connection, &byte, 1) == 1) {
+        CHECK_EQ(write(connection, &byte, 1), 1);
+        crowd.served++;
+    }
+    return close(connection);
+}
+
+static int accept_all(void *unused)
+{
+    (void)unused;
+    for (long i = 0; i < crowd.wanted; i++) {
+        CHECK_OK(kin_wait_descriptor(crowd.listener, KIN_READABLE, KIN_FOREVER));
+        int connection = accept4(crowd.listener, NULL, NULL, SOCK_CLOEXEC);
+        CHECK_OK(connection);
+        CHECK_OK(kin_coroutine_start(NULL, serve_one, (void *)(intptr_t)connection, NULL));
+    }
+    return 0;
+}
+
+static int connect_and_ask(void *unused)
+{
+    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_OK(connection);
+    CHECK_OK(connect(connection, (struct sockaddr *)&crowd.address, sizeof crowd.address));
+    crowd.connected++;
+    while (crowd.connected < crowd.wanted) CHECK_OK(kin_coroutine_yield());
+    (void)unused;
+    return ask((void *)(intptr_t)connection);
+}
+
+static int be_the_crowd(void *unused)
+{
+    close(crowd.listener);
+    for (long i = 0; i < crowd.wanted; i++)
+        CHECK_OK(kin_coroutine_start(NULL, connect_and_ask, unused, NULL));
+    return kin_loop_run(KIN_FOREVER);
+}
+
+TEST(ten_thousand_network_connections_in_one_thread)
+{
+    socklen_t size = sizeof crowd.address;
+    kin_process *clients = NULL;
+    int code = -1;
+    long most = test_sanitized() ? 1000 : 10000, room = allowed_descriptors() - 100;
+    crowd.wanted = room < most ? room : most;
+    crowd.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CHECK_OK(crowd.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    CHECK_OK(bind(crowd.listener, (struct sockaddr *)&crowd.address, size));
+    CHECK_OK(listen(crowd.listener, 4096));
+    CHECK_OK(getsockname(crowd.listener, (struct sockaddr *)&crowd.address, &size));
+    CHECK_OK(kin_process_start(&clients, be_the_crowd, NULL, NULL));
+    CHECK_OK(kin_coroutine_start(&crowd.accepts, accept_all, NULL, NULL));
+    run_to_end();
+    CHECK_EQ(crowd.served, crowd.wanted * 5);
+    NOTE("%ld connections", crowd.wanted);
+    CHECK_OK(kin_process_join(clients, KIN_FOREVER));
+    CHECK_OK(kin_process_exit_code(clients, &code));
+    CHECK_EQ(code, 0);
+    CHECK_OK(kin_process_close(clients));
+    CHECK_OK(kin_coroutine_close(crowd.accepts));
+    close(crowd.listener);
 }
 
 /* ---- what blocks ------------------------------------------------------------------------------------------- */
