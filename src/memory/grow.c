@@ -24,13 +24,13 @@ static int grow_lock(void)
         if ((seen & KIN__WORD_OWNER) == (kin__self.owner_word & KIN__WORD_OWNER))
             return -EDEADLK; /* a signal handler that interrupted us in here */
         if ((seen & KIN__WORD_OWNER) == 0) {
-            kin__pending_set(&lock->point.word);
+            kin__pending_set(kin__self.robust, &lock->point.word);
             if (atomic_compare_exchange_strong(&lock->point.word, &seen, kin__self.owner_word)) {
-                kin__robust_insert(lock);
-                kin__pending_clear();
+                kin__robust_insert(kin__self.robust, lock);
+                kin__pending_clear(kin__self.robust);
                 break;
             }
-            kin__pending_clear();
+            kin__pending_clear(kin__self.robust);
             continue;
         }
         if (!waiting) {
@@ -46,11 +46,11 @@ static int grow_lock(void)
 static void grow_unlock(void)
 {
     struct kin__robust *lock = &kin__heap()->grow;
-    kin__pending_set(&lock->point.word);
+    kin__pending_set(kin__self.robust, &lock->point.word);
     kin__robust_remove(lock);
     atomic_exchange(&lock->point.word, 0);
     if (kin__waiters_any(&lock->point)) kin__wake_one(&lock->point);
-    kin__pending_clear();
+    kin__pending_clear(kin__self.robust);
 }
 
 /* Undoes a dead grower's half-done step: a span that left top but did not reach its class.

@@ -13,9 +13,9 @@
 /* Takes a word that is free or was left by a dead owner; 1 when it was. */
 static int take(struct kin__latch *latch, uint32_t seen)
 {
-    kin__pending_set(&latch->point.word);
+    kin__pending_set(kin__self.robust, &latch->point.word);
     if (!atomic_compare_exchange_strong(&latch->point.word, &seen, kin__self.owner_word)) {
-        kin__pending_clear();
+        kin__pending_clear(kin__self.robust);
         return 0;
     }
     /* CRASH: dead before this store, OWNER_DIED is set anew by the kernel. */

@@ -32,16 +32,17 @@ struct kin__latch {
 
 int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline);
 
-static inline void kin__pending_set(void *word)
+/* `list` is kin__self.robust: looked up once, for all that an operation does with it. */
+static inline void kin__pending_set(struct kin__robust_list *list, void *word)
 {
-    kin__self.robust->pending = (char *)word + KIN__ROBUST_ENTRY;
+    list->pending = (char *)word + KIN__ROBUST_ENTRY;
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-static inline void kin__pending_clear(void)
+static inline void kin__pending_clear(struct kin__robust_list *list)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    kin__self.robust->pending = NULL;
+    list->pending = NULL;
 }
 
 /* Takes the latch.  0: held; 1: held, and the caller must repair what it protects and call
@@ -51,16 +52,16 @@ static inline void kin__pending_clear(void)
  * The calling thread has joined the family. */
 static inline int kin__latch_acquire(struct kin__latch *latch, kin_deadline deadline)
 {
+    struct kin__robust_list *list = kin__self.robust;
     uint32_t expected = 0;
-    if (__builtin_expect(kin__self.robust->pending != NULL, 0))
-        return kin__latch_acquire_slow(latch, deadline);
-    kin__pending_set(&latch->point.word);
+    if (__builtin_expect(list->pending != NULL, 0)) return kin__latch_acquire_slow(latch, deadline);
+    kin__pending_set(list, &latch->point.word);
     /* Acquire: pairs with the release's exchange.  CRASH: before this the kernel finds a
      * pending note with a word that is not ours and at most wakes somebody. */
     if (__builtin_expect(atomic_compare_exchange_strong(&latch->point.word, &expected, kin__self.owner_word),
                          1))
         return latch->point.dirty;
-    kin__pending_clear();
+    kin__pending_clear(list);
     return kin__latch_acquire_slow(latch, deadline);
 }
 
@@ -78,7 +79,7 @@ static inline void kin__latch_release(struct kin__latch *latch)
      * too. */
     atomic_exchange(&latch->point.word, 0);
     if (__builtin_expect(kin__waiters_any(&latch->point), 0)) kin__wake_one(&latch->point);
-    kin__pending_clear();
+    kin__pending_clear(kin__self.robust);
 }
 
 #endif

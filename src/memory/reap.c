@@ -27,19 +27,19 @@ static bool reap_lock(struct kin__robust *lock)
     if (kin__self.robust->pending != NULL) return false;
     uint32_t seen = atomic_load(&lock->point.word);
     if ((seen & KIN__WORD_OWNER) != 0) return false;
-    kin__pending_set(&lock->point.word);
+    kin__pending_set(kin__self.robust, &lock->point.word);
     bool taken = atomic_compare_exchange_strong(&lock->point.word, &seen, kin__self.owner_word);
-    if (taken) kin__robust_insert(lock);
-    kin__pending_clear();
+    if (taken) kin__robust_insert(kin__self.robust, lock);
+    kin__pending_clear(kin__self.robust);
     return taken;
 }
 
 static void reap_unlock(struct kin__robust *lock)
 {
-    kin__pending_set(&lock->point.word);
+    kin__pending_set(kin__self.robust, &lock->point.word);
     kin__robust_remove(lock);
     atomic_exchange(&lock->point.word, 0);
-    kin__pending_clear();
+    kin__pending_clear(kin__self.robust);
 }
 
 /* ---- members ---------------------------------------------------------------------------------------- */

@@ -111,7 +111,8 @@ struct kin__header {
     struct kin__allocator allocator;
 };
 
-/* This process's view.  `used`: that much of the heap was in use when somebody looked. */
+/* This process's view.  `used`: so many lines (KIN__LINE_SHIFT) of the heap were in use when somebody
+ * looked. */
 struct kin__family {
     struct kin__header *header; /* NULL: no family yet */
     uintptr_t base;
@@ -147,30 +148,49 @@ static inline bool kin__in_family(const void *address)
  * and a late look at its wait points does no harm. */
 #define KIN__MAGIC_CLOSED 0x6465736f6c636e6bull
 
+/* Objects begin on lines of the part of the heap that is in use. */
+#define KIN__LINE_SHIFT 6
+
 /* Looks again how much of the heap is in use, which is never less than before. */
 static inline uint64_t kin__heap_used(void)
 {
     uint64_t used = (uint64_t)atomic_load_explicit(&kin__family.header->allocator.top, memory_order_relaxed)
-                    << KIN__PAGE_SHIFT;
+                    << (KIN__PAGE_SHIFT - KIN__LINE_SHIFT);
     atomic_store_explicit(&kin__family.used, used, memory_order_relaxed);
     return used;
+}
+
+/* On which line of the heap an object begins: beyond all lines if it is outside of the heap or begins
+ * on none, NULL too. */
+static inline uint64_t kin__line_of(const void *object)
+{
+    uint64_t offset = (uintptr_t)object - (uintptr_t)kin__family.heap;
+    return offset >> KIN__LINE_SHIFT | offset << (64 - KIN__LINE_SHIFT);
+}
+
+static inline uint64_t kin__magic_at(const void *object, size_t magic_offset)
+{
+    return __atomic_load_n((const uint64_t *)((const char *)object + magic_offset), __ATOMIC_RELAXED);
+}
+
+/* Is it an open object, as far as can be told without a look at the header?  For fast paths: if not,
+ * kin__check says what it is.  Whether there is a family does not matter. */
+static inline __attribute__((always_inline)) bool kin__is_open(const void *object, size_t magic_offset,
+                                                               uint64_t magic)
+{
+    return __builtin_expect(
+               kin__line_of(object) < atomic_load_explicit(&kin__family.used, memory_order_relaxed), 1) &&
+           __builtin_expect(kin__magic_at(object, magic_offset) == magic, 1);
 }
 
 /* Checks that `object` is an open object whose magic word is at `magic_offset`. */
 static inline int kin__check(const void *object, size_t magic_offset, uint64_t magic)
 {
-    if (__builtin_expect(object == NULL, 0)) return -EINVAL;
-    /* Objects begin on cache lines of the part of the heap that is in use: what is read here has
-     * memory behind it. */
-    uint64_t offset = (uintptr_t)object - (uintptr_t)kin__family.heap;
-    if (__builtin_expect(offset >= atomic_load_explicit(&kin__family.used, memory_order_relaxed), 0) &&
-        offset >= kin__heap_used())
-        return KIN_EFOREIGN;
-    if (__builtin_expect(((uintptr_t)object & 63) != 0, 0)) return KIN_EFOREIGN;
-    uint64_t found =
-        __atomic_load_n((const uint64_t *)((const char *)object + magic_offset), __ATOMIC_RELAXED);
-    if (__builtin_expect(found == magic, 1)) return 0;
-    return found == KIN__MAGIC_CLOSED ? KIN_ECLOSED : KIN_EFOREIGN;
+    if (kin__is_open(object, magic_offset, magic)) return 0;
+    if (object == NULL) return -EINVAL;
+    if (kin__family.header == NULL || kin__line_of(object) >= kin__heap_used()) return KIN_EFOREIGN;
+    uint64_t found = kin__magic_at(object, magic_offset);
+    return found == magic ? 0 : found == KIN__MAGIC_CLOSED ? KIN_ECLOSED : KIN_EFOREIGN;
 }
 
 #endif

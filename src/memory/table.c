@@ -34,10 +34,10 @@ static pthread_key_t leave_key;
 
 static void vacate(struct kin__member *member)
 {
-    kin__pending_set(&member->life.point.word);
+    kin__pending_set(kin__self.robust, &member->life.point.word);
     kin__robust_remove(&member->life);
     atomic_store(&member->life.point.word, 0);
-    kin__pending_clear();
+    kin__pending_clear(kin__self.robust);
 }
 
 static void leave(void *unused)
@@ -170,10 +170,10 @@ static void settle_in(struct kin__member *member, uint64_t claim)
     for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
     for (int level = 0; level < KIN__LEVELS; level++) atomic_store(&member->note[level].kind, KIN__NOTE_NONE);
     atomic_store(&member->touching, NULL);
-    kin__pending_set(&member->life.point.word);
+    kin__pending_set(kin__self.robust, &member->life.point.word);
     atomic_store(&member->life.point.word, kin__self.owner_word);
-    kin__robust_insert(&member->life);
-    kin__pending_clear();
+    kin__robust_insert(kin__self.robust, &member->life);
+    kin__pending_clear(kin__self.robust);
     /* CRASH: dead before this store: CLAIMING by a process that is gone, or, when only this
      * thread ended, with a marked life word. */
     atomic_store(&member->state, (claim & ~(uint64_t)0xff) | KIN__SLOT_LIVE);

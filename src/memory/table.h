@@ -109,8 +109,8 @@ struct kin__process_slot {
 struct kin__self {
     struct kin__member *member;
     struct kin__robust_list *robust;
-    uint32_t owner_word; /* what it writes into a word it owns: thread id and FUTEX_WAITERS */
-    uint32_t locks_held;
+    uint32_t owner_word;   /* what it writes into a word it owns: thread id and FUTEX_WAITERS */
+    uint32_t holds_more;   /* how many robust words it holds besides the first; see mutex.h */
     uint64_t identity;     /* pid above, thread id below: what it leaves in a lock it holds */
     uint32_t reader_place; /* where in a read-write lock it found room; see rwlock.c */
     unsigned level;
@@ -200,10 +200,11 @@ static inline void **kin__robust_previous(void *entry)
 
 /* Puts an owner word that the calling thread has just taken into its robust list, or takes it
  * out.  The word is noted as pending meanwhile. */
-static inline void kin__robust_insert(struct kin__robust *entry)
+static inline void kin__robust_insert(struct kin__robust_list *list, struct kin__robust *entry)
 {
-    struct kin__robust_list *list = kin__self.robust;
     entry->next = list->next;
+    /* One after the other: compilers join two such stores into one, which costs more than both. */
+    atomic_signal_fence(memory_order_seq_cst);
     entry->prev = &list->next;
     *kin__robust_previous(list->next) = &entry->next;
     /* CRASH: until this store the kernel knows the word by the pending note alone. */

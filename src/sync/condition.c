@@ -100,7 +100,7 @@ int kin_condition_acquire(kin_condition *condition, kin_deadline deadline)
 int kin_condition_release(kin_condition *condition)
 {
     int rc = enter(condition);
-    return rc < 0 ? rc : kin__mutex_release(condition->mutex);
+    return rc < 0 ? rc : kin__mutex_release(condition->mutex, condition->lock_magic);
 }
 
 static int enter_with_lock(kin_condition *condition)

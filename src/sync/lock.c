@@ -30,10 +30,9 @@ int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, s
     if (given.address != NULL)
         return kin__remote_open((void **)lock, given.address, given.key, given.key_size,
                                 given.name != NULL ? given.name : "Lock");
-    kin_lock *made = kin__allocate_object(KIN__OBJECT_LOCK, sizeof *made, &rc);
+    struct kin__mutex *made = kin__mutex_make(given.strict, false, MAGIC_LOCK, &rc);
     if (made == NULL) return rc;
-    kin__mutex_init(&made->mutex, (struct kin__mutex_plan){.strict = given.strict}, MAGIC_LOCK);
-    *lock = made;
+    *lock = (kin_lock *)made;
     kin__allocate_finish();
     return 0;
 }
@@ -45,53 +44,35 @@ int kin_lock_open(kin_lock **lock)
 
 int kin_lock_close(kin_lock *lock)
 {
-    if (lock == NULL) return 0;
-    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    if (rc < 0 && kin__is_remote(lock)) return kin__remote_close(lock);
-    /* One inside another object is closed with that. */
-    if (rc == 0 && kin__object_kind_of(lock) != KIN__OBJECT_LOCK) rc = -EPERM;
-    if (rc == 0) rc = kin__mutex_shut(&lock->mutex, MAGIC_LOCK);
-    return rc < 0 ? rc : kin__free(lock, NULL);
+    return kin__mutex_close(&lock->mutex, MAGIC_LOCK);
 }
 
 int kin_lock_acquire(kin_lock *lock, kin_deadline deadline)
 {
-    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    if (__builtin_expect(rc < 0, 0)) return kin__is_remote(lock) ? kin__remote_acquire(lock, deadline) : rc;
     return kin__mutex_acquire(&lock->mutex, MAGIC_LOCK, deadline);
 }
 
 int kin_lock_release(kin_lock *lock)
 {
-    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    if (__builtin_expect(rc < 0, 0)) return kin__is_remote(lock) ? kin__remote_release(lock) : rc;
-    return kin__mutex_release(&lock->mutex);
+    return kin__mutex_release(&lock->mutex, MAGIC_LOCK);
 }
 
 int kin_lock_locked(kin_lock *lock)
 {
-    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    if (rc < 0) return kin__is_remote(lock) ? kin__remote_locked(lock) : rc;
-    return (atomic_load(&lock->mutex.robust.point.word) & KIN__WORD_OWNER) != 0;
+    return kin__mutex_locked(&lock->mutex, MAGIC_LOCK);
 }
 
 int kin_lock_owner_sized(kin_lock *lock, kin_owner *owner, size_t size)
 {
-    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    if (rc < 0) return kin__is_remote(lock) ? -EOPNOTSUPP : rc;
-    return kin__mutex_tell(&lock->mutex, kin__mutex_owner, owner, size);
+    return kin__mutex_tell(&lock->mutex, MAGIC_LOCK, kin__mutex_owner, owner, size);
 }
 
 int kin_lock_last_death_sized(kin_lock *lock, kin_owner *dead, size_t size)
 {
-    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    if (rc < 0) return kin__is_remote(lock) ? -EOPNOTSUPP : rc;
-    return kin__mutex_tell(&lock->mutex, kin__mutex_last_death, dead, size);
+    return kin__mutex_tell(&lock->mutex, MAGIC_LOCK, kin__mutex_last_death, dead, size);
 }
 
 int kin_lock_mark_repaired(kin_lock *lock)
 {
-    int rc = kin__mutex_enter(lock, MAGIC_LOCK);
-    if (rc < 0) return kin__is_remote(lock) ? -EOPNOTSUPP : rc;
-    return kin__mutex_mark_repaired(&lock->mutex);
+    return kin__mutex_mark_repaired(&lock->mutex, MAGIC_LOCK);
 }

@@ -5,8 +5,16 @@
 #include <string.h>
 
 #include "memory/reap.h"
+#include "memory/remote.h"
 #include "os/os.h"
 #include "sync/deadlock.h"
+
+/* What every public function on one begins with. */
+static int enter(const struct kin__mutex *mutex, uint64_t magic)
+{
+    int rc = kin__enter();
+    return rc < 0 ? rc : kin__mutex_check(mutex, magic);
+}
 
 /* ---- opening and closing ---------------------------------------------------------------------- */
 
@@ -38,6 +46,27 @@ int kin__mutex_shut(struct kin__mutex *mutex, uint64_t magic)
         return 0;
     __atomic_store_n(&mutex->robust.magic, magic, __ATOMIC_SEQ_CST);
     return -EBUSY;
+}
+
+struct kin__mutex *kin__mutex_make(bool strict, bool recursive, uint64_t magic, int *error)
+{
+    *error = kin__enter();
+    if (*error < 0) return NULL;
+    struct kin__mutex *made = kin__allocate_object(KIN__OBJECT_LOCK, sizeof *made, error);
+    struct kin__mutex_plan plan = {.recursive = recursive, .strict = strict};
+    if (made != NULL) kin__mutex_init(made, plan, magic);
+    return made;
+}
+
+int kin__mutex_close(struct kin__mutex *mutex, uint64_t magic)
+{
+    if (mutex == NULL) return 0;
+    int rc = enter(mutex, magic);
+    if (rc < 0 && kin__is_remote(mutex)) return kin__remote_close(mutex);
+    /* One inside another object is closed with that. */
+    if (rc == 0 && kin__object_kind_of(mutex) != KIN__OBJECT_LOCK) rc = -EPERM;
+    if (rc == 0) rc = kin__mutex_shut(mutex, magic);
+    return rc < 0 ? rc : kin__free(mutex, NULL);
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------ */
@@ -88,11 +117,43 @@ static int deepen(struct kin__mutex *mutex)
 int kin__mutex_acquire_slow(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline)
 {
     uint32_t died = 0;
+    int rc = enter(mutex, magic);
+    if (rc < 0) return kin__is_remote(mutex) ? kin__remote_acquire(mutex, deadline) : rc;
     if (kin__self.robust->pending != NULL) return -EDEADLK;
     if (kin__mutex_held_by_me(mutex)) return deepen(mutex);
-    if (kin__self.locks_held >= KIN__HOLDS_MOST) return KIN_EHELD;
-    int rc = watch(mutex, &died) ? 0 : wait_for_it(mutex, magic, deadline, &died);
+    if (!kin__holds_room(1)) return KIN_EHELD;
+    rc = watch(mutex, &died) ? 0 : wait_for_it(mutex, magic, deadline, &died);
     return rc < 0 ? rc : kin__mutex_admit(mutex, died);
+}
+
+int kin__mutex_admit(struct kin__mutex *mutex, uint32_t died)
+{
+    if (kin__mutex_special(mutex) == KIN__MUTEX_UNUSABLE) {
+        kin__mutex_free(mutex);
+        return KIN_EUNREPAIRED;
+    }
+    return died != 0 ? KIN_OWNER_DIED : 0;
+}
+
+/* ---- giving back ---------------------------------------------------------------------------------- */
+
+int kin__mutex_release_slow(struct kin__mutex *mutex, uint64_t magic)
+{
+    int rc = enter(mutex, magic);
+    if (rc < 0) return kin__is_remote(mutex) ? kin__remote_release(mutex) : rc;
+    if (!kin__mutex_held_by_me(mutex)) return -EPERM;
+    if (kin__self.robust->pending != NULL) return -EDEADLK;
+    uint64_t special = kin__mutex_special(mutex);
+    if ((uint32_t)special == 0) return kin__mutex_free(mutex);
+    kin__mutex_set_special(mutex, special - 1);
+    return 0;
+}
+
+int kin__hold_wake(struct kin__robust *robust)
+{
+    kin__wake_one(&robust->point);
+    kin__pending_clear(kin__self.robust);
+    return 0;
 }
 
 /* ---- the dead -------------------------------------------------------------------------------------- */
@@ -117,8 +178,10 @@ void kin__mutex_adopt(struct kin__mutex *mutex)
     kin__mutex_set_special(mutex, mutex->strict && special == 0 ? KIN__MUTEX_UNREPAIRED : special);
 }
 
-int kin__mutex_mark_repaired(struct kin__mutex *mutex)
+int kin__mutex_mark_repaired(struct kin__mutex *mutex, uint64_t magic)
 {
+    int rc = enter(mutex, magic);
+    if (rc < 0) return kin__is_remote(mutex) ? -EOPNOTSUPP : rc;
     if (!kin__mutex_held_by_me(mutex)) return -EPERM;
     kin__mutex_set_special(mutex, kin__mutex_depth(mutex));
     return 0;
@@ -158,11 +221,28 @@ int kin__mutex_last_death(struct kin__mutex *mutex, kin_owner *dead)
     return 1;
 }
 
-int kin__mutex_tell(struct kin__mutex *mutex, kin__mutex_teller *teller, kin_owner *who, size_t size)
+int kin__mutex_locked(struct kin__mutex *mutex, uint64_t magic)
+{
+    int rc = enter(mutex, magic);
+    if (rc < 0) return kin__is_remote(mutex) ? kin__remote_locked(mutex) : rc;
+    return (atomic_load(&mutex->robust.point.word) & KIN__WORD_OWNER) != 0;
+}
+
+long kin__mutex_times(struct kin__mutex *mutex, uint64_t magic)
+{
+    int rc = enter(mutex, magic);
+    if (rc < 0) return rc;
+    return kin__mutex_held_by_me(mutex) ? (long)kin__mutex_depth(mutex) + 1 : 0;
+}
+
+int kin__mutex_tell(struct kin__mutex *mutex, uint64_t magic, kin__mutex_teller *teller, kin_owner *who,
+                    size_t size)
 {
     kin_owner found;
+    int rc = enter(mutex, magic);
+    if (rc < 0) return kin__is_remote(mutex) ? -EOPNOTSUPP : rc;
     if (who == NULL) return -EINVAL;
-    int rc = teller(mutex, &found);
+    rc = teller(mutex, &found);
     memset(who, 0, size);
     memcpy(who, &found, size < sizeof found ? size : sizeof found);
     return rc;

@@ -65,31 +65,41 @@ bool kin__point_in_use(struct kin__wait_point *point);
 
 /* After a death, by who has just taken the word: notes who died and how. */
 void kin__mutex_adopt(struct kin__mutex *mutex);
-int kin__mutex_acquire_slow(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline);
 
-/* Who holds it (1; 0: nobody), and who died with it last (1; 0: nobody). */
-int kin__mutex_owner(struct kin__mutex *mutex, kin_owner *owner);
-int kin__mutex_last_death(struct kin__mutex *mutex, kin_owner *dead);
-/* Fills as much of the caller's kin_owner as it has, by one of these two; -EINVAL for NULL. */
+/* ---- what lock and rlock offer ---------------------------------------------------------------
+ *
+ * Each begins with the checks that every public function begins with.  What is no object of this
+ * family may be the handle of a manager's lock: they, acquire and release too, pass it on. */
+
+/* A new one that is about to be open: after its address is stored, kin__allocate_finish.  NULL, and
+ * *error says why. */
+struct kin__mutex *kin__mutex_make(bool strict, bool recursive, uint64_t magic, int *error);
+int kin__mutex_close(struct kin__mutex *mutex, uint64_t magic);
+int kin__mutex_locked(struct kin__mutex *mutex, uint64_t magic);
+/* How often the caller has it. */
+long kin__mutex_times(struct kin__mutex *mutex, uint64_t magic);
+/* Fills as much of the caller's kin_owner as it has, by one of kin__mutex_owner, who holds it (1; 0:
+ * nobody), and kin__mutex_last_death, who died with it last; -EINVAL for NULL. */
 typedef int kin__mutex_teller(struct kin__mutex *mutex, kin_owner *who);
-int kin__mutex_tell(struct kin__mutex *mutex, kin__mutex_teller *teller, kin_owner *who, size_t size);
+kin__mutex_teller kin__mutex_owner, kin__mutex_last_death;
+int kin__mutex_tell(struct kin__mutex *mutex, uint64_t magic, kin__mutex_teller *teller, kin_owner *who,
+                    size_t size);
 /* By the holder: 0, or -EPERM. */
-int kin__mutex_mark_repaired(struct kin__mutex *mutex);
+int kin__mutex_mark_repaired(struct kin__mutex *mutex, uint64_t magic);
+
+/* What kin__mutex_acquire and kin__mutex_release leave. */
+int kin__mutex_acquire_slow(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline);
+int kin__mutex_release_slow(struct kin__mutex *mutex, uint64_t magic);
 
 /* The inside of the public ones, for a condition on them. */
 struct kin__mutex *kin__lock_mutex(kin_lock *lock, uint64_t *magic);
 struct kin__mutex *kin__rlock_mutex(kin_rlock *rlock, uint64_t *magic);
 
+/* ---- words that are held --------------------------------------------------------------------- */
+
 static inline __attribute__((always_inline)) int kin__mutex_check(const void *object, uint64_t magic)
 {
     return kin__check(object, offsetof(struct kin__robust, magic), magic);
-}
-
-/* What every public function on one begins with. */
-static inline __attribute__((always_inline)) int kin__mutex_enter(const void *object, uint64_t magic)
-{
-    int rc = kin__enter();
-    return __builtin_expect(rc == 0, 1) ? kin__mutex_check(object, magic) : rc;
 }
 
 static inline bool kin__word_is_mine(uint32_t word)
@@ -102,33 +112,58 @@ static inline bool kin__mutex_held_by_me(const struct kin__mutex *mutex)
     return kin__word_is_mine(atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed));
 }
 
-/* Takes a robust word that was `seen`, free or left by the dead, and puts it into the list. */
-static inline bool kin__hold_take(struct kin__robust *robust, uint32_t seen)
+/* Has the thread, which has joined, nothing in its robust list since then? */
+static inline bool kin__holds_none(const struct kin__robust_list *list)
 {
-    kin__pending_set(&robust->point.word);
+    return list->next == (const void *)&kin__self.member->life.next;
+}
+
+/* May it hold `count` words more?  The first is not counted, which saves nearly every pair of
+ * operations two stores.  Robust mutexes of libc's in the list may make the count wrong, by one until
+ * the list is empty again. */
+static inline bool kin__holds_room(uint32_t count)
+{
+    return kin__self.holds_more < KIN__HOLDS_MOST - count;
+}
+
+/* Takes a robust word that was `seen`, free or left by the dead, and puts it into the list. */
+static inline __attribute__((always_inline)) bool kin__hold_take(struct kin__robust *robust, uint32_t seen)
+{
+    struct kin__robust_list *list = kin__self.robust;
+    bool first = kin__holds_none(list);
+    kin__pending_set(list, &robust->point.word);
     /* CRASH: from the exchange to the end of the insertion the kernel finds the word by the
      * pending note, after it by the list. */
     bool taken = atomic_compare_exchange_strong(&robust->point.word, &seen, kin__self.owner_word);
     if (__builtin_expect(taken, 1)) {
-        kin__robust_insert(robust);
-        kin__self.locks_held++;
+        kin__robust_insert(list, robust);
+        if (!first)
+            kin__self.holds_more++;
+        else if (__builtin_expect(kin__self.holds_more != 0, 0))
+            kin__self.holds_more = 0;
     }
-    kin__pending_clear();
+    kin__pending_clear(list);
     return taken;
 }
 
-/* Gives a held robust word back and wakes one who waits. */
-static inline void kin__hold_free(struct kin__robust *robust)
+/* The end of kin__hold_free when somebody sleeps; returns 0. */
+int kin__hold_wake(struct kin__robust *robust);
+
+/* Gives a held robust word back and wakes one who waits.  Returns 0, so that it can be a function's
+ * last step: what is called last needs no frame. */
+static inline __attribute__((always_inline)) int kin__hold_free(struct kin__robust *robust)
 {
-    kin__pending_set(&robust->point.word);
+    struct kin__robust_list *list = kin__self.robust;
+    kin__pending_set(list, &robust->point.word);
     kin__robust_remove(robust);
-    kin__self.locks_held--;
+    if (!kin__holds_none(list) && kin__self.holds_more > 0) kin__self.holds_more--;
     /* Seq_cst: releases what was done under the lock, and pairs with the count in
      * kin__waiters_enter.  CRASH: before it the kernel finds the word by the pending note; after
      * it `waiters` still counts whoever sleeps. */
     atomic_exchange(&robust->point.word, 0);
-    if (kin__waiters_any(&robust->point)) kin__wake_one(&robust->point);
-    kin__pending_clear();
+    if (__builtin_expect(kin__waiters_any(&robust->point), 0)) return kin__hold_wake(robust);
+    kin__pending_clear(list);
+    return 0;
 }
 
 /* By the holder. */
@@ -156,47 +191,51 @@ static inline bool kin__mutex_take(struct kin__mutex *mutex, uint32_t seen)
 }
 
 /* Gives it back however often the caller holds it. */
-static inline void kin__mutex_free(struct kin__mutex *mutex)
+static inline int kin__mutex_free(struct kin__mutex *mutex)
 {
     uint64_t special = kin__mutex_special(mutex);
     if (__builtin_expect(special != 0, 0))
         kin__mutex_set_special(mutex, special >> 32 != 0 ? KIN__MUTEX_UNUSABLE : 0);
-    kin__hold_free(&mutex->robust);
+    return kin__hold_free(&mutex->robust);
 }
 
-/* The end of every acquisition that took the word: one that is unusable is given back again. */
-static inline int kin__mutex_admit(struct kin__mutex *mutex, uint32_t died)
+/* The end of an acquisition that took the word after a death, or of a mutex that has had one: who finds
+ * it unusable gives it back. */
+int kin__mutex_admit(struct kin__mutex *mutex, uint32_t died);
+
+/* ---- the fast paths ---------------------------------------------------------------------------
+ *
+ * What a free lock, or one held once, needs and nothing else.  They do not read the word: just after
+ * an exchange that costs as much as half of another one.  Whether it is free the CAS finds out, and
+ * whether it is ours the list, whose newest entry is most often what is released next. */
+
+static inline __attribute__((always_inline)) bool kin__hold_is_newest(const struct kin__robust_list *list,
+                                                                      const struct kin__robust *robust)
 {
-    if (__builtin_expect(kin__mutex_special(mutex) == KIN__MUTEX_UNUSABLE, 0)) {
-        kin__mutex_free(mutex);
-        return KIN_EUNREPAIRED;
-    }
-    return died != 0 ? KIN_OWNER_DIED : 0;
+    return list->next == (const void *)&robust->next;
 }
 
-/* The calling thread has joined, and the mutex was checked.  0, KIN_OWNER_DIED, or an error of
- * kin_lock_acquire. */
-static inline int kin__mutex_acquire(struct kin__mutex *mutex, uint64_t magic, kin_deadline deadline)
+/* 0, KIN_OWNER_DIED, or an error of kin_lock_acquire: whatever the address, and whoever calls. */
+static inline __attribute__((always_inline)) int kin__mutex_acquire(struct kin__mutex *mutex, uint64_t magic,
+                                                                    kin_deadline deadline)
 {
-    if (__builtin_expect(atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed) == 0 &&
-                             kin__self.robust->pending == NULL && kin__self.locks_held < KIN__HOLDS_MOST,
-                         1) &&
-        kin__mutex_take(mutex, 0))
-        return kin__mutex_admit(mutex, 0);
+    if (__builtin_expect(kin__self.member != NULL && kin__holds_room(1), 1) &&
+        kin__is_open(mutex, offsetof(struct kin__robust, magic), magic) &&
+        __builtin_expect(kin__self.robust->pending == NULL, 1) && kin__mutex_take(mutex, 0))
+        return __builtin_expect(kin__mutex_special(mutex) == 0, 1) ? 0 : kin__mutex_admit(mutex, 0);
     return kin__mutex_acquire_slow(mutex, magic, deadline);
 }
 
-static inline int kin__mutex_release(struct kin__mutex *mutex)
+static inline __attribute__((always_inline)) int kin__mutex_release(struct kin__mutex *mutex, uint64_t magic)
 {
-    if (__builtin_expect(!kin__mutex_held_by_me(mutex), 0)) return -EPERM;
-    if (__builtin_expect(kin__self.robust->pending != NULL, 0)) return -EDEADLK;
-    uint64_t special = kin__mutex_special(mutex);
-    if (__builtin_expect((uint32_t)special > 0, 0)) {
-        kin__mutex_set_special(mutex, special - 1);
-        return 0;
-    }
-    kin__mutex_free(mutex);
-    return 0;
+    struct kin__robust_list *list = kin__self.robust;
+    if (__builtin_expect(list != NULL, 1) &&
+        kin__is_open(mutex, offsetof(struct kin__robust, magic), magic) &&
+        __builtin_expect(kin__hold_is_newest(list, &mutex->robust) && list->pending == NULL &&
+                             kin__mutex_special(mutex) == 0,
+                         1))
+        return kin__hold_free(&mutex->robust);
+    return kin__mutex_release_slow(mutex, magic);
 }
 
 #endif

@@ -31,8 +31,8 @@
 #define SEGMENT  64
 #define SEGMENTS 32
 
-/* An acquisition takes two words at once for a moment. */
-#define HOLDS_MOST (KIN__HOLDS_MOST - 1)
+/* An acquisition takes so many words at once for a moment. */
+#define HOLDS_NEEDED 2
 
 /* SHARED.  One who reads.
  *   hold    see struct kin__robust.
@@ -44,8 +44,8 @@ struct reader {
 
 /* SHARED.
  *   head      see object.h.
- *   gate      the writer's.
  *   fair      constant.
+ *   gate      the writer's.
  *   untold    0 → 1 by who holds the gate, after a death; → 0 by who is told.
  *   waiting   readers that wait for the gate to be free.
  *   turn      fair locks: whoever has to wait, reader or writer, waits for this first.
@@ -54,10 +54,10 @@ struct reader {
  *   segment   NULL → a segment, under `growing`; freed when the lock is. */
 struct kin_rwlock {
     struct kin__object head;
-    struct kin__mutex gate __attribute__((aligned(64)));
-    bool fair __attribute__((aligned(64)));
+    bool fair;
     _Atomic uint32_t untold;
     _Atomic uint32_t capacity;
+    struct kin__mutex gate __attribute__((aligned(64)));
     struct kin__event waiting;
     struct kin__latch growing;
     struct kin__mutex turn __attribute__((aligned(64)));
@@ -65,11 +65,11 @@ struct kin_rwlock {
     struct reader first[FIRST];
 };
 
-static inline __attribute__((always_inline)) int enter(const kin_rwlock *lock)
+static int enter(const kin_rwlock *lock)
 {
     int rc = kin__enter();
     if (rc == 0) rc = kin__check(lock, offsetof(struct kin_rwlock, head.magic), MAGIC_RWLOCK);
-    return __builtin_expect(rc == 0 && kin__self.robust->pending != NULL, 0) ? -EDEADLK : rc;
+    return rc == 0 && kin__self.robust->pending != NULL ? -EDEADLK : rc;
 }
 
 /* ---- entries ---------------------------------------------------------------------------------- */
@@ -222,21 +222,19 @@ static int acquire_turn(kin_rwlock *lock, kin_deadline deadline)
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-/* 0: reads; -EAGAIN: the gate is held. */
-static inline __attribute__((always_inline)) int try_read(kin_rwlock *lock)
+/* With an entry: 0 or KIN_OWNER_DIED, reads; -EAGAIN: the gate is held. */
+static int make_sure(kin_rwlock *lock, struct reader *reader)
 {
-    uint32_t usual = kin__self.reader_place - 1;
-    struct reader *reader = usual < FIRST ? &lock->first[usual] : NULL;
-    /* Most often the entry of the last time is free; otherwise any that is. */
-    if (__builtin_expect(reader != NULL && entry_word(reader) == 0 && kin__hold_take(&reader->hold, 0), 1)) {
-        reader->depth = 0;
-    } else {
-        int rc = take_entry(lock, &reader);
-        if (rc < 0) return rc;
-    }
-    if (__builtin_expect(gate_is_free(lock), 1)) return admit(lock);
+    if (gate_is_free(lock)) return admit(lock);
     free_entry(reader);
     return -EAGAIN;
+}
+
+static int try_read(kin_rwlock *lock)
+{
+    struct reader *reader;
+    int rc = take_entry(lock, &reader);
+    return rc < 0 ? rc : make_sure(lock, reader);
 }
 
 static bool may_read(void *context)
@@ -267,7 +265,7 @@ static int read_slow(kin_rwlock *lock, kin_deadline deadline)
         reader->depth++;
         return 0;
     }
-    if (kin__self.locks_held >= HOLDS_MOST) return KIN_EHELD;
+    if (!kin__holds_room(HOLDS_NEEDED)) return KIN_EHELD;
     if (!lock->fair) return wait_to_read(lock, deadline);
     int rc = acquire_turn(lock, deadline);
     if (rc < 0) return rc;
@@ -284,23 +282,50 @@ static bool somebody_waits(kin_rwlock *lock)
 }
 
 /* With the reaper told where we are. */
-static int read_touching(kin_rwlock *lock, kin_deadline deadline)
+static __attribute__((noinline)) int read_touching(kin_rwlock *lock, kin_deadline deadline)
 {
+    int rc = enter(lock);
+    if (rc < 0) return rc;
     void *outer = kin__touch(lock);
-    int rc = read_slow(lock, deadline);
+    rc = -EAGAIN;
+    if (gate_is_free(lock) && !somebody_waits(lock) && kin__holds_room(HOLDS_NEEDED)) rc = try_read(lock);
+    if (rc == -EAGAIN) rc = read_slow(lock, deadline);
     kin__untouch(outer);
     return rc;
 }
 
+/* With an entry taken on the fast path, and a reason to look again. */
+static __attribute__((noinline)) int read_unsure(kin_rwlock *lock, struct reader *reader,
+                                                 kin_deadline deadline)
+{
+    int rc = make_sure(lock, reader);
+    return rc == -EAGAIN ? read_touching(lock, deadline) : rc;
+}
+
+/* The entry of the last time, of whatever lock: NULL if it is not one of the first. */
+static inline struct reader *usual_entry(kin_rwlock *lock)
+{
+    uint32_t usual = kin__self.reader_place - 1;
+    return __builtin_expect(usual < FIRST, 1) ? &lock->first[usual] : NULL;
+}
+
 int kin_rwlock_acquire_read(kin_rwlock *lock, kin_deadline deadline)
 {
-    int rc = enter(lock);
-    if (__builtin_expect(rc < 0, 0)) return rc;
-    rc = -EAGAIN;
-    /* CRASH: with an entry and not yet sure of it: the kernel wakes a writer that waits for it. */
-    if (__builtin_expect(gate_is_free(lock) && !somebody_waits(lock) && kin__self.locks_held < HOLDS_MOST, 1))
-        rc = try_read(lock);
-    return __builtin_expect(rc == -EAGAIN, 0) ? read_touching(lock, deadline) : rc;
+    struct reader *reader = usual_entry(lock);
+    /* As in mutex.h: whether the entry is free the CAS finds out.
+     * CRASH: with an entry and not yet sure of it: the kernel wakes a writer that waits for it. */
+    if (__builtin_expect(reader != NULL && kin__self.member != NULL && kin__holds_room(HOLDS_NEEDED), 1) &&
+        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), MAGIC_RWLOCK) &&
+        __builtin_expect(kin__self.robust->pending == NULL && gate_is_free(lock) && !somebody_waits(lock),
+                         1) &&
+        kin__hold_take(&reader->hold, 0)) {
+        reader->depth = 0;
+        if (__builtin_expect(
+                gate_is_free(lock) && atomic_load_explicit(&lock->untold, memory_order_relaxed) == 0, 1))
+            return 0;
+        return read_unsure(lock, reader, deadline);
+    }
+    return read_touching(lock, deadline);
 }
 
 /* ---- writing ---------------------------------------------------------------------------------- */
@@ -373,21 +398,18 @@ int kin_rwlock_acquire_write(kin_rwlock *lock, kin_deadline deadline)
 
 /* ---- both ------------------------------------------------------------------------------------- */
 
-int kin_rwlock_release(kin_rwlock *lock)
+static __attribute__((noinline)) int release_slow(kin_rwlock *lock)
 {
     int rc = enter(lock);
-    if (__builtin_expect(rc < 0, 0)) return rc;
+    if (rc < 0) return rc;
     if (kin__mutex_held_by_me(&lock->gate)) {
         void *outer = kin__touch(lock);
         free_gate(lock);
         kin__untouch(outer);
         return 0;
     }
-    uint32_t usual = kin__self.reader_place - 1;
-    struct reader *reader = usual < FIRST ? &lock->first[usual] : NULL;
-    if (__builtin_expect(reader == NULL || !kin__word_is_mine(entry_word(reader)), 0))
-        reader = own_entry(lock);
-    if (__builtin_expect(reader == NULL, 0)) return -EPERM;
+    struct reader *reader = own_entry(lock);
+    if (reader == NULL) return -EPERM;
     if (reader->depth > 0)
         reader->depth--;
     else
@@ -395,16 +417,28 @@ int kin_rwlock_release(kin_rwlock *lock)
     return 0;
 }
 
+int kin_rwlock_release(kin_rwlock *lock)
+{
+    struct kin__robust_list *list = kin__self.robust;
+    struct reader *reader = usual_entry(lock);
+    if (__builtin_expect(reader != NULL && list != NULL, 1) &&
+        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), MAGIC_RWLOCK) &&
+        __builtin_expect(
+            kin__hold_is_newest(list, &reader->hold) && list->pending == NULL && reader->depth == 0, 1))
+        return kin__hold_free(&reader->hold);
+    return release_slow(lock);
+}
+
 int kin_rwlock_owner_sized(kin_rwlock *lock, kin_owner *owner, size_t size)
 {
     int rc = enter(lock);
-    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, kin__mutex_owner, owner, size);
+    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, MAGIC_GATE, kin__mutex_owner, owner, size);
 }
 
 int kin_rwlock_last_death_sized(kin_rwlock *lock, kin_owner *dead, size_t size)
 {
     int rc = enter(lock);
-    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, kin__mutex_last_death, dead, size);
+    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, MAGIC_GATE, kin__mutex_last_death, dead, size);
 }
 
 long kin_rwlock_readers(kin_rwlock *lock)

@@ -47,12 +47,17 @@ static inline bool is_plain(const kin_semaphore *semaphore)
     return atomic_load_explicit(&semaphore->plain, memory_order_relaxed);
 }
 
-static inline __attribute__((always_inline)) int enter(const kin_semaphore *semaphore)
+static int enter(const kin_semaphore *semaphore)
 {
     int rc = kin__enter();
-    return __builtin_expect(rc == 0, 1)
-               ? kin__check(semaphore, offsetof(struct kin_semaphore, head.magic), MAGIC_SEMAPHORE)
-               : rc;
+    return rc == 0 ? kin__check(semaphore, offsetof(struct kin_semaphore, head.magic), MAGIC_SEMAPHORE) : rc;
+}
+
+/* As enter, on the fast paths. */
+static inline __attribute__((always_inline)) bool may_go_on(const kin_semaphore *semaphore)
+{
+    return __builtin_expect(kin__self.member != NULL, 1) &&
+           kin__is_open(semaphore, offsetof(struct kin_semaphore, head.magic), MAGIC_SEMAPHORE);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -156,10 +161,11 @@ static bool may_take(void *context)
 
 static __attribute__((noinline)) int acquire_slow(kin_semaphore *semaphore, kin_deadline deadline)
 {
+    int rc = enter(semaphore);
+    if (rc < 0) return rc;
     if (take(semaphore)) return 0;
     if (deadline <= 0) return -ETIMEDOUT;
     struct wait wait = {semaphore, atomic_load(&semaphore->head.opened)};
-    int rc;
     do {
         rc = kin__event_await(&semaphore->released, may_take, &wait, deadline);
         if (rc == 0 && is_closed(&wait)) rc = KIN_ECLOSED;
@@ -169,9 +175,7 @@ static __attribute__((noinline)) int acquire_slow(kin_semaphore *semaphore, kin_
 
 int kin_semaphore_acquire(kin_semaphore *semaphore, kin_deadline deadline)
 {
-    int rc = enter(semaphore);
-    if (__builtin_expect(rc < 0, 0)) return rc;
-    return take_first(semaphore) ? 0 : acquire_slow(semaphore, deadline);
+    return may_go_on(semaphore) && take_first(semaphore) ? 0 : acquire_slow(semaphore, deadline);
 }
 
 /* ---- releasing ------------------------------------------------------------------------------------ */
@@ -189,30 +193,26 @@ static int release_plain(kin_semaphore *semaphore, uint32_t count)
 
 static __attribute__((noinline)) int release_slow(kin_semaphore *semaphore)
 {
+    int rc = enter(semaphore);
+    if (rc < 0) return rc;
     if (is_plain(semaphore)) return release_plain(semaphore, 1);
     if (!kin__permits_free_any(&semaphore->permits, kin__permits_self())) {
         if (semaphore->bounded) return KIN_ERELEASED;
-        int rc = kin__permits_add(&semaphore->permits);
+        rc = kin__permits_add(&semaphore->permits);
         if (rc < 0) return rc;
     }
     kin__event_notify(&semaphore->released, 1);
     return 0;
 }
 
-static inline int release(kin_semaphore *semaphore)
+int kin_semaphore_release(kin_semaphore *semaphore)
 {
-    if (is_plain(semaphore) ||
+    if (!may_go_on(semaphore) || is_plain(semaphore) ||
         !kin__cells_change(&semaphore->permits.word[0], kin__permits_self(), KIN__CELL_FREE))
         return release_slow(semaphore);
     /* CRASH: free, and nobody told: the reaper wakes them all (forget). */
     kin__event_notify(&semaphore->released, 1);
     return 0;
-}
-
-int kin_semaphore_release(kin_semaphore *semaphore)
-{
-    int rc = enter(semaphore);
-    return __builtin_expect(rc < 0, 0) ? rc : release(semaphore);
 }
 
 /* Would so many be too many? */
@@ -235,7 +235,7 @@ int kin_semaphore_release_many(kin_semaphore *semaphore, uint32_t count)
     if (rc == 0 && is_plain(semaphore)) {
         if (count > 0) rc = release_plain(semaphore, count);
     } else {
-        for (uint32_t i = 0; rc == 0 && i < count; i++) rc = release(semaphore);
+        for (uint32_t i = 0; rc == 0 && i < count; i++) rc = kin_semaphore_release(semaphore);
     }
     return rc;
 }
