@@ -4,8 +4,9 @@
  *  - A waiter is counted as a sleeper, and knows the sequence, before it gives the lock back; a
  *    notifier has the lock.  So a notification either finds it counted or comes before it.
  *  - A notification is one step of the sequence.  Nobody keeps it for anybody: a sleeper that is
- *    killed after it was woken is reaped, and its reaper wakes all the others, which look at
- *    their predicates.  So they do when a notifier is killed between the step and the wake-up.
+ *    killed after it was woken, and before it has the lock, is reaped, and its reaper wakes all the
+ *    others, which look at their predicates.  So they do when a notifier is killed between the step
+ *    and the wake-up.
  *  - A waiter that finds the lock in the hands of the dead goes on as if it were notified: what
  *    the dead one changed it may not have told.
  */
@@ -131,6 +132,9 @@ static int wait_once(kin_condition *condition, kin_deadline deadline)
     struct kin__mutex *mutex = condition->mutex;
     uint64_t magic = condition->lock_magic;
     uint64_t depth = kin__mutex_depth(mutex);
+    /* CRASH: woken, and on its way to the lock: the notification was for us, and another one that waits
+     * may have to have it.  The reaper wakes all (announce). */
+    void *outer = kin__touch(condition);
     uint32_t seen = kin__event_prepare(&condition->changed);
     /* CRASH: with the lock, the next owner is told; without it, a sleeper is uncounted. */
     kin__mutex_free(mutex);
@@ -144,6 +148,7 @@ static int wait_once(kin_condition *condition, kin_deadline deadline)
         kin__shield(-1);
         kin__deadlock_bear(false);
     }
+    kin__untouch(outer);
     if (acquired >= 0) kin__mutex_set_special(mutex, kin__mutex_special(mutex) | depth);
     return acquired != 0 ? acquired : rc;
 }

@@ -12,6 +12,7 @@ struct scene {
     kin_condition *condition;
     struct books books;
     pid_t sleeper;
+    int swallowed;
     _Atomic int *stage; /* shared with the others */
 };
 
@@ -143,6 +144,63 @@ TEST(one_of_two_dies, .deadline = 300)
 static void notify(void *context)
 {
     deliver(context, 1);
+}
+
+/* Two sleep, and the one that the notification woke is killed on its way to the lock: whoever sweeps
+ * wakes the other, at once. */
+static struct kin__wait_point *where_sleeper_waits(struct scene *scene)
+{
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        if (kin__state_of(atomic_load(&member->state)) == KIN__SLOT_LIVE &&
+            kin__member_pid(member) == scene->sleeper)
+            return kin__waiting_on(member, 0);
+    }
+    return NULL;
+}
+
+static void let_another_sleep_and_wake_one(void *context)
+{
+    struct scene *scene = context;
+    scene->sleeper = test_child(buy, scene);
+    test_until(WAITING == 2);
+    deliver(scene, 1);
+}
+
+static void survive_swallowed(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    struct kin__mutex *mutex = (struct kin__mutex *)scene->lock;
+    struct kin__wait_point *point = where_sleeper_waits(scene);
+    if (GOODS == 0 || atomic_load(&mutex->robust.point.word) != 0 || point == NULL) {
+        deliver(scene, 1); /* the victim had it, or the lock */
+    } else {
+        uint32_t before = atomic_load(&point->word);
+        CHECK_OK(kin_sweep());
+        CHECK_NE(atomic_load(&point->word), before);
+        scene->swallowed++;
+    }
+    CHECK_EQ(test_collect(scene->sleeper), 0);
+    scene->sleeper = 0;
+    survive(scene, step, finished);
+}
+
+TEST(the_one_that_was_woken_dies, .deadline = 300)
+{
+    struct scene scene = scene_open();
+    stepkill(&(struct stepkill){.setup = start,
+                                .prepare = join_family,
+                                .operation = buy,
+                                .wake = let_another_sleep_and_wake_one,
+                                .reached = has_goods,
+                                .survive = survive_swallowed,
+                                .mode = STEPKILL_ADDRESSES,
+                                .asleep_ms = 3,
+                                .context = &scene});
+    NOTE("%d died with the notification", scene.swallowed);
+    CHECK_GT(scene.swallowed, 50);
+    scene_close(&scene);
 }
 
 /* The sleeper is served whether the notifier died before, between or after its steps; if it died
