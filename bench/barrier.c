@@ -64,7 +64,8 @@ static double pthread_run(const struct bench_case *test, long count)
     struct meet_arena *arena = bench_shared(sizeof *arena);
     pthread_barrierattr_t attributes;
     pthread_barrierattr_init(&attributes);
-    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_barrierattr_setpshared(&attributes,
+                                   shape->threads ? PTHREAD_PROCESS_PRIVATE : PTHREAD_PROCESS_SHARED);
     int rc = pthread_barrier_init((pthread_barrier_t *)arena->place, &attributes, (unsigned)shape->processes);
     if (rc) return bench_fail("pthread_barrier_init: %s", strerror(rc));
     return meet_measure(test, count, arena, pthread_work);
@@ -85,22 +86,34 @@ static double python_run(const struct bench_case *test, long count)
 static const struct bench_contender contenders[] = {
     {BENCH_LIMIT, "count and round on a futex", counted_run, NULL},
     {BENCH_KIN, "kin_barrier", bench_kin_barrier, "built without libkin"},
-    {BENCH_PEER, "pthread barrier, process-shared", pthread_run, NULL},
+    {BENCH_PEER, "pthread barrier", pthread_run, NULL},
     {BENCH_PEER, "Python multiprocessing Barrier", python_run, "python3"},
     {0},
 };
 
-static const struct bench_target targets[] = {{"pthread barrier, process-shared", 1.0}, {0}};
+/* Python's is left out between threads: it has another one for them. */
+static const struct bench_contender for_threads[] = {
+    {BENCH_LIMIT, "count and round on a futex", counted_run, NULL},
+    {BENCH_KIN, "kin_barrier", bench_kin_barrier, "built without libkin"},
+    {BENCH_PEER, "pthread barrier", pthread_run, NULL},
+    {0},
+};
 
-#define BARRIER_CASE(label, count) \
+static const struct bench_target targets[] = {{"pthread barrier", 1.0}, {0}};
+static const struct bench_target between_threads[] = {{"pthread barrier", 0.9}, {0}};
+
+#define BARRIER_CASE(label, count, of_threads, whose, wanted) \
     { \
-        .name = label, .what = "rounds", .unit = BENCH_PER_SECOND, .contenders = contenders, \
-        .targets = targets, .shape = &(struct meet_shape){count}, .first_count = 500 \
+        .name = label, .what = "rounds", .unit = BENCH_PER_SECOND, .contenders = whose, .targets = wanted, \
+        .shape = &(struct meet_shape){count, of_threads}, .first_count = 500 \
     }
 
 static const struct bench_case cases[] = {
-    BARRIER_CASE("2 processes", 2),
-    BARRIER_CASE("8 processes", 8),
+    BARRIER_CASE("2 processes", 2, false, contenders, targets),
+    BARRIER_CASE("8 processes", 8, false, contenders, targets),
+    BARRIER_CASE("64 processes", 64, false, contenders, targets),
+    BARRIER_CASE("2 threads", 2, true, for_threads, between_threads),
+    BARRIER_CASE("8 threads", 8, true, for_threads, between_threads),
 };
 
 int main(int argc, char **argv)

@@ -12,20 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-double condition_measure(const struct bench_case *test, long count, struct condition_arena *arena,
-                         int (*work)(int index, void *arena))
-{
-    const struct condition_shape *shape = test->shape;
-    arena->processes = shape->processes;
-    arena->rounds = count;
-    double seconds =
-        bench_together(&(struct bench_team){.processes = shape->processes, .work = work, .context = arena});
-    if (seconds < 0) return seconds;
-    long expected = shape->processes == 2 ? 2 * count : count;
-    return arena->number == expected ? seconds
-                                     : bench_fail("%ld steps instead of %ld", arena->number, expected);
-}
-
 /* ---- the limit ------------------------------------------------------------------------------ */
 
 static void futex_until_changed(_Atomic uint32_t *word, uint32_t seen)
@@ -94,13 +80,15 @@ static int libc_work(int index, void *context)
 
 static double libc_run(const struct bench_case *test, long count)
 {
+    const struct condition_shape *shape = test->shape;
+    int sharing = shape->threads ? PTHREAD_PROCESS_PRIVATE : PTHREAD_PROCESS_SHARED;
     struct condition_arena *arena = bench_shared(sizeof *arena);
     pthread_mutexattr_t mutex;
     pthread_condattr_t condition;
     pthread_mutexattr_init(&mutex);
-    pthread_mutexattr_setpshared(&mutex, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setpshared(&mutex, sharing);
     pthread_condattr_init(&condition);
-    pthread_condattr_setpshared(&condition, PTHREAD_PROCESS_SHARED);
+    pthread_condattr_setpshared(&condition, sharing);
     int rc = pthread_mutex_init((pthread_mutex_t *)arena->lock, &mutex);
     if (rc == 0) rc = pthread_cond_init((pthread_cond_t *)arena->condition, &condition);
     if (rc != 0) return bench_fail("pthread: %s", strerror(rc));
@@ -121,14 +109,23 @@ static double python_run(const struct bench_case *test, long count)
 
 static const struct bench_contender contenders[] = {
     {BENCH_LIMIT, "futex without a lock", futex_run, NULL},
-    {BENCH_PEER, "pthread condition, process-shared", libc_run, NULL},
+    {BENCH_PEER, "pthread condition", libc_run, NULL},
     {BENCH_KIN, "kin_condition", bench_kin_condition, "built without libkin"},
     {BENCH_PEER, "nsync, threads", peer_nsync_condition, "libnsync-dev"},
     {BENCH_PEER, "Python multiprocessing Condition", python_run, "python3"},
     {0},
 };
 
-static const struct bench_target targets[] = {{"pthread condition, process-shared", 1.0}, {0}};
+static const struct bench_contender for_threads[] = {
+    {BENCH_LIMIT, "futex without a lock", futex_run, NULL},
+    {BENCH_PEER, "pthread condition", libc_run, NULL},
+    {BENCH_KIN, "kin_condition", bench_kin_condition, "built without libkin"},
+    {BENCH_PEER, "nsync", peer_nsync_condition, "libnsync-dev"},
+    {0},
+};
+
+static const struct bench_target targets[] = {{"pthread condition", 1.0}, {0}};
+static const struct bench_target between_threads[] = {{"pthread condition", 0.9}, {0}};
 
 static const struct bench_case cases[] = {
     {.name = "in turns",
@@ -136,14 +133,28 @@ static const struct bench_case cases[] = {
      .unit = BENCH_PER_SECOND,
      .contenders = contenders,
      .targets = targets,
-     .shape = &(struct condition_shape){2},
+     .shape = &(struct condition_shape){2, false},
      .first_count = 1000},
     {.name = "64 at once",
      .what = "rounds of all",
      .unit = BENCH_PER_SECOND,
      .contenders = contenders,
      .targets = targets,
-     .shape = &(struct condition_shape){CROWD_MOST},
+     .shape = &(struct condition_shape){CROWD_MOST, false},
+     .first_count = 10},
+    {.name = "threads in turns",
+     .what = "rounds of two",
+     .unit = BENCH_PER_SECOND,
+     .contenders = for_threads,
+     .targets = between_threads,
+     .shape = &(struct condition_shape){2, true},
+     .first_count = 1000},
+    {.name = "64 threads at once",
+     .what = "rounds of all",
+     .unit = BENCH_PER_SECOND,
+     .contenders = for_threads,
+     .targets = between_threads,
+     .shape = &(struct condition_shape){CROWD_MOST, true},
      .first_count = 10},
 };
 

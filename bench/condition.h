@@ -15,6 +15,7 @@ enum { CROWD_MOST = 64 };
 
 struct condition_shape {
     int processes; /* 2: ping-pong; more: a crowd */
+    bool threads;  /* of one process */
 };
 
 /* What the lock protects, and room for lock and condition. */
@@ -25,6 +26,7 @@ struct condition_arena {
     volatile int arrived;
     int processes;
     long rounds;
+    bool threads; /* set by a contender that is for threads only, whatever the case */
 };
 
 /* Both loops, over four functions of a contender's; each returns 0, or ends the run. */

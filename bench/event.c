@@ -50,14 +50,16 @@ static int condition_work(int index, void *context)
 
 static double condition_run(const struct bench_case *test, long count)
 {
+    const struct meet_shape *shape = test->shape;
+    int sharing = shape->threads ? PTHREAD_PROCESS_PRIVATE : PTHREAD_PROCESS_SHARED;
     struct meet_arena *arena = bench_shared(sizeof *arena);
     struct place *place = (struct place *)arena->place;
     pthread_mutexattr_t for_mutex;
     pthread_condattr_t for_condition;
     pthread_mutexattr_init(&for_mutex);
-    pthread_mutexattr_setpshared(&for_mutex, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setpshared(&for_mutex, sharing);
     pthread_condattr_init(&for_condition);
-    pthread_condattr_setpshared(&for_condition, PTHREAD_PROCESS_SHARED);
+    pthread_condattr_setpshared(&for_condition, sharing);
     int rc = pthread_mutex_init(&place->mutex, &for_mutex);
     if (!rc) rc = pthread_cond_init(&place->go, &for_condition);
     if (!rc) rc = pthread_cond_init(&place->back, &for_condition);
@@ -82,18 +84,28 @@ static const struct bench_contender contenders[] = {
     {0},
 };
 
-static const struct bench_target targets[] = {{"pthread condition variable", 1.0}, {0}};
+/* Python's is left out between threads: it has another one for them. */
+static const struct bench_contender for_threads[] = {
+    {BENCH_PEER, "pthread condition variable", condition_run, NULL},
+    {BENCH_KIN, "kin_event", bench_kin_event, "built without libkin"},
+    {0},
+};
 
-#define EVENT_CASE(label, count) \
+static const struct bench_target targets[] = {{"pthread condition variable", 1.0}, {0}};
+static const struct bench_target between_threads[] = {{"pthread condition variable", 0.9}, {0}};
+
+#define EVENT_CASE(label, count, of_threads, whose, wanted) \
     { \
-        .name = label, .what = "set, all wake, answer", .unit = BENCH_PER_SECOND, .contenders = contenders, \
-        .targets = targets, .shape = &(struct meet_shape){count}, .first_count = 200 \
+        .name = label, .what = "set, all wake, answer", .unit = BENCH_PER_SECOND, .contenders = whose, \
+        .targets = wanted, .shape = &(struct meet_shape){count, of_threads}, .first_count = 200 \
     }
 
 static const struct bench_case cases[] = {
-    EVENT_CASE("1 waiter", 2),
-    EVENT_CASE("8 waiters", 9),
-    EVENT_CASE("63 waiters", 64),
+    EVENT_CASE("1 waiter", 2, false, contenders, targets),
+    EVENT_CASE("8 waiters", 9, false, contenders, targets),
+    EVENT_CASE("63 waiters", 64, false, contenders, targets),
+    EVENT_CASE("1 waiting thread", 2, true, for_threads, between_threads),
+    EVENT_CASE("63 waiting threads", 64, true, for_threads, between_threads),
 };
 
 int main(int argc, char **argv)

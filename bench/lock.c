@@ -1,4 +1,4 @@
-/* lock.c: lock, increment, unlock: alone, by 2 and by 8 processes.
+/* lock.c: lock, increment, unlock: alone, by 2, 8 and 64 processes, and between threads.
  *
  * The limit is a lock of three states on a futex, which dies with its owner.  Every contender
  * protects the same counter, whose end value is checked. */
@@ -66,7 +66,7 @@ static double mutex_run(const struct bench_case *test, long count, int robustnes
     struct lock_arena *arena = bench_shared(sizeof *arena);
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setpshared(&attributes, lock_sharing(test));
     pthread_mutexattr_setrobust(&attributes, robustness);
     int rc = pthread_mutex_init((pthread_mutex_t *)arena->lock, &attributes);
     if (rc) return bench_fail("pthread_mutex_init: %s", strerror(rc));
@@ -92,7 +92,7 @@ static double python_run(const struct bench_case *test, long count)
 
 static const struct bench_contender contenders[] = {
     {BENCH_LIMIT, "three-state futex lock", futex_run, NULL},
-    {BENCH_PEER, "pthread mutex, process-shared", plain_mutex_run, NULL},
+    {BENCH_PEER, "pthread mutex", plain_mutex_run, NULL},
     {BENCH_PEER, "pthread robust mutex", robust_mutex_run, NULL},
     {BENCH_KIN, "kin_lock", bench_kin_lock, "built without libkin"},
     {BENCH_PEER, "sem_t", lock_semaphore, NULL},
@@ -102,20 +102,34 @@ static const struct bench_contender contenders[] = {
     {0},
 };
 
-static const struct bench_target alone[] = {{"pthread robust mutex", 1.1}, {0}};
-static const struct bench_target contended[] = {{"pthread mutex, process-shared", 1.0}, {0}};
+static const struct bench_contender for_threads[] = {
+    {BENCH_LIMIT, "three-state futex lock", futex_run, NULL},
+    {BENCH_PEER, "pthread mutex", plain_mutex_run, NULL},
+    {BENCH_PEER, "pthread robust mutex", robust_mutex_run, NULL},
+    {BENCH_KIN, "kin_lock", bench_kin_lock, "built without libkin"},
+    {BENCH_PEER, "sem_t", lock_semaphore, NULL},
+    {BENCH_PEER, "nsync", peer_nsync_lock, "libnsync-dev"},
+    {0},
+};
 
-#define LOCK_CASE(label, count, wanted) \
+static const struct bench_target alone[] = {{"pthread robust mutex", 1.1}, {0}};
+static const struct bench_target contended[] = {{"pthread mutex", 1.0}, {0}};
+static const struct bench_target between_threads[] = {{"pthread mutex", 0.9}, {0}};
+
+#define LOCK_CASE(label, count, of_threads, whose, wanted) \
     { \
-        .name = label, .what = "lock, increment, unlock", .unit = BENCH_PER_SECOND, \
-        .contenders = contenders, .targets = wanted, .shape = &(struct lock_shape){count}, \
-        .first_count = 20000 \
+        .name = label, .what = "lock, increment, unlock", .unit = BENCH_PER_SECOND, .contenders = whose, \
+        .targets = wanted, .shape = &(struct lock_shape){count, of_threads}, .first_count = 20000 \
     }
 
 static const struct bench_case cases[] = {
-    LOCK_CASE("alone", 1, alone),
-    LOCK_CASE("2 processes", 2, contended),
-    LOCK_CASE("8 processes", 8, contended),
+    LOCK_CASE("alone", 1, false, contenders, alone),
+    LOCK_CASE("2 processes", 2, false, contenders, contended),
+    LOCK_CASE("8 processes", 8, false, contenders, contended),
+    LOCK_CASE("64 processes", 64, false, contenders, contended),
+    LOCK_CASE("one thread of two", 1, true, for_threads, between_threads),
+    LOCK_CASE("2 threads", 2, true, for_threads, between_threads),
+    LOCK_CASE("8 threads", 8, true, for_threads, between_threads),
 };
 
 int main(int argc, char **argv)

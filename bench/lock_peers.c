@@ -1,10 +1,17 @@
 /* lock_peers.c: the peers that the lock and the semaphore benchmark share. */
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lock.h"
+
+int lock_sharing(const struct bench_case *test)
+{
+    const struct lock_shape *shape = test->shape;
+    return shape->threads ? PTHREAD_PROCESS_PRIVATE : PTHREAD_PROCESS_SHARED;
+}
 
 static int semaphore_work(int index, void *context)
 {
@@ -23,7 +30,8 @@ static int semaphore_work(int index, void *context)
 double lock_semaphore(const struct bench_case *test, long count)
 {
     struct lock_arena *arena = bench_shared(sizeof *arena);
-    if (sem_init((sem_t *)arena->lock, 1, 1)) return bench_fail("sem_init: %s", strerror(errno));
+    if (sem_init((sem_t *)arena->lock, lock_sharing(test) == PTHREAD_PROCESS_SHARED, 1))
+        return bench_fail("sem_init: %s", strerror(errno));
     return lock_measure(test, count, arena, semaphore_work);
 }
 

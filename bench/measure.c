@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "condition.h"
 #include "lock.h"
 #include "meet.h"
 #include "queue.h"
 #include "round_trip.h"
+#include "rwlock.h"
 
 /* ---- lock ------------------------------------------------------------------------------------ */
 
@@ -18,12 +20,45 @@ double lock_measure(const struct bench_case *test, long count, struct lock_arena
     const struct lock_shape *shape = test->shape;
     arena->counter = 0;
     arena->per_process = (count + shape->processes - 1) / shape->processes;
-    struct bench_team team = {.processes = shape->processes, .work = work, .context = arena};
+    struct bench_team team = {.processes = shape->processes,
+                              .threads = shape->threads || arena->threads,
+                              .work = work,
+                              .context = arena};
     double seconds = bench_together(&team);
     long expected = arena->per_process * shape->processes;
     if (seconds > 0 && arena->counter != expected)
         return bench_fail("%ld increments were lost", expected - arena->counter);
     return seconds;
+}
+
+/* ---- condition and read-write lock ------------------------------------------------------------ */
+
+double condition_measure(const struct bench_case *test, long count, struct condition_arena *arena,
+                         int (*work)(int index, void *arena))
+{
+    const struct condition_shape *shape = test->shape;
+    arena->processes = shape->processes;
+    arena->rounds = count;
+    double seconds = bench_together(&(struct bench_team){.processes = shape->processes,
+                                                         .threads = shape->threads || arena->threads,
+                                                         .work = work,
+                                                         .context = arena});
+    if (seconds < 0) return seconds;
+    long expected = shape->processes == 2 ? 2 * count : count;
+    return arena->number == expected ? seconds
+                                     : bench_fail("%ld steps instead of %ld", arena->number, expected);
+}
+
+double rwlock_measure(const struct bench_case *test, long count, struct rwlock_arena *arena,
+                      int (*work)(int index, void *arena))
+{
+    const struct rwlock_shape *shape = test->shape;
+    arena->per_process = (count + shape->processes - 1) / shape->processes;
+    arena->share = shape->share;
+    return bench_together(&(struct bench_team){.processes = shape->processes,
+                                               .threads = shape->threads || arena->threads,
+                                               .work = work,
+                                               .context = arena});
 }
 
 /* ---- barrier and event ----------------------------------------------------------------------- */
@@ -35,7 +70,8 @@ double meet_measure(const struct bench_case *test, long count, struct meet_arena
     arena->rounds = count;
     arena->processes = shape->processes;
     arena->passed = 0;
-    struct bench_team team = {.processes = shape->processes, .work = work, .context = arena};
+    struct bench_team team = {
+        .processes = shape->processes, .threads = shape->threads, .work = work, .context = arena};
     double seconds = bench_together(&team);
     if (seconds > 0 && arena->passed != count * shape->processes)
         return bench_fail("%ld passed of %ld", (long)arena->passed, count * shape->processes);

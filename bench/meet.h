@@ -6,6 +6,7 @@
 
 struct meet_shape {
     int processes;
+    bool threads; /* of one process */
 };
 
 /* In shared memory; `place` is what they meet at. */

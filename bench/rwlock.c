@@ -9,15 +9,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-double rwlock_measure(const struct bench_case *test, long count, struct rwlock_arena *arena,
-                      int (*work)(int index, void *arena))
-{
-    const struct rwlock_shape *shape = test->shape;
-    rwlock_prepare(test, count, arena);
-    return bench_together(
-        &(struct bench_team){.processes = shape->processes, .work = work, .context = arena});
-}
-
 /* ---- the limit ------------------------------------------------------------------------------ */
 
 #define WRITES (1 << 30)
@@ -91,7 +82,9 @@ static double libc_run(const struct bench_case *test, long count)
     struct rwlock_arena *arena = bench_shared(sizeof *arena);
     pthread_rwlockattr_t attributes;
     pthread_rwlockattr_init(&attributes);
-    pthread_rwlockattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    const struct rwlock_shape *shape = test->shape;
+    pthread_rwlockattr_setpshared(&attributes,
+                                  shape->threads ? PTHREAD_PROCESS_PRIVATE : PTHREAD_PROCESS_SHARED);
     int rc = pthread_rwlock_init((pthread_rwlock_t *)arena->lock, &attributes);
     if (rc != 0) return bench_fail("pthread_rwlock_init: %s", strerror(rc));
     return rwlock_measure(test, count, arena, libc_work);
@@ -101,26 +94,31 @@ static double libc_run(const struct bench_case *test, long count)
 
 static const struct bench_contender contenders[] = {
     {BENCH_LIMIT, "counter and bit, spinning", spin_run, NULL},
-    {BENCH_PEER, "pthread rwlock, process-shared", libc_run, NULL},
+    {BENCH_PEER, "pthread rwlock", libc_run, NULL},
     {BENCH_KIN, "kin_rwlock", bench_kin_rwlock, "built without libkin"},
     {BENCH_PEER, "nsync, threads", peer_nsync_rwlock, "libnsync-dev"},
     {0},
 };
 
-static const struct bench_target targets[] = {{"pthread rwlock, process-shared", 1.0}, {0}};
+static const struct bench_target targets[] = {{"pthread rwlock", 1.0}, {0}};
+static const struct bench_target between_threads[] = {{"pthread rwlock", 0.9}, {0}};
 
-#define RWLOCK_CASE(label, count, writes) \
+#define RWLOCK_CASE(label, count, writes, of_threads, wanted) \
     { \
         .name = label, .what = "turns", .unit = BENCH_PER_SECOND, .contenders = contenders, \
-        .targets = targets, .shape = &(struct rwlock_shape){count, writes}, .first_count = 20000, \
+        .targets = wanted, .shape = &(struct rwlock_shape){count, writes, of_threads}, .first_count = 20000, \
     }
 
 static const struct bench_case cases[] = {
-    RWLOCK_CASE("1 reader", 1, 0),
-    RWLOCK_CASE("1 writer", 1, 1),
-    RWLOCK_CASE("2 readers", 2, 0),
-    RWLOCK_CASE("8 readers", 8, 0),
-    RWLOCK_CASE("8 processes, a write in 100", 8, 100),
+    RWLOCK_CASE("1 reader", 1, 0, false, targets),
+    RWLOCK_CASE("1 writer", 1, 1, false, targets),
+    RWLOCK_CASE("2 readers", 2, 0, false, targets),
+    RWLOCK_CASE("8 readers", 8, 0, false, targets),
+    RWLOCK_CASE("8 processes, a write in 100", 8, 100, false, targets),
+    RWLOCK_CASE("64 processes, a write in 100", 64, 100, false, targets),
+    RWLOCK_CASE("1 reading thread", 1, 0, true, between_threads),
+    RWLOCK_CASE("1 writing thread", 1, 1, true, between_threads),
+    RWLOCK_CASE("8 threads, a write in 100", 8, 100, true, between_threads),
 };
 
 int main(int argc, char **argv)

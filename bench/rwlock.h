@@ -13,6 +13,7 @@ enum { WORDS = 8 };
 struct rwlock_shape {
     int processes;
     int share; /* one of so many turns writes; 0: none does */
+    bool threads;
 };
 
 /* What the lock protects: words that are equal whenever nobody writes. */
@@ -21,6 +22,7 @@ struct rwlock_arena {
     volatile long word[WORDS] __attribute__((aligned(64)));
     long per_process;
     int share;
+    bool threads; /* set by a contender that is for threads only, whatever the case */
 };
 
 typedef int rwlock_step(struct rwlock_arena *arena);
@@ -42,13 +44,6 @@ static inline __attribute__((always_inline)) int rwlock_loop(struct rwlock_arena
         }
     }
     return 0;
-}
-
-static inline void rwlock_prepare(const struct bench_case *test, long count, struct rwlock_arena *arena)
-{
-    const struct rwlock_shape *shape = test->shape;
-    arena->per_process = (count + shape->processes - 1) / shape->processes;
-    arena->share = shape->share;
 }
 
 /* rwlock_measure runs `work` in the case's processes. */

@@ -1,5 +1,5 @@
-/* semaphore.c: acquire, increment, release of the one permit of a semaphore: alone, by 2 and by 8
- * processes.
+/* semaphore.c: acquire, increment, release of the one permit of a semaphore: alone, by 2, 8 and 64
+ * processes, and between threads.
  *
  * The limit is a count on a futex that does not know who took what.  With one permit every contender
  * protects the same counter, whose end value is checked. */
@@ -74,20 +74,33 @@ static const struct bench_contender contenders[] = {
     {0},
 };
 
+static const struct bench_contender for_threads[] = {
+    {BENCH_LIMIT, "futex count, owned by nobody", counted_run, NULL},
+    {BENCH_KIN, "kin_semaphore", bench_kin_semaphore, "built without libkin"},
+    {BENCH_KIN, "kin_semaphore, plain", bench_kin_semaphore_plain, "built without libkin"},
+    {BENCH_PEER, "sem_t", lock_semaphore, NULL},
+    {BENCH_PEER, "nsync mutex and condition", peer_nsync_semaphore, "libnsync-dev"},
+    {0},
+};
+
 static const struct bench_target alone[] = {{"sem_t", 0.8}, {0}};
 static const struct bench_target contended[] = {{"sem_t", 1.0}, {0}};
+static const struct bench_target between_threads[] = {{"sem_t", 0.9}, {0}};
 
-#define SEMAPHORE_CASE(label, count, wanted) \
+#define SEMAPHORE_CASE(label, count, of_threads, whose, wanted) \
     { \
-        .name = label, .what = "acquire, increment, release", .unit = BENCH_PER_SECOND, \
-        .contenders = contenders, .targets = wanted, .shape = &(struct lock_shape){count}, \
-        .first_count = 20000 \
+        .name = label, .what = "acquire, increment, release", .unit = BENCH_PER_SECOND, .contenders = whose, \
+        .targets = wanted, .shape = &(struct lock_shape){count, of_threads}, .first_count = 20000 \
     }
 
 static const struct bench_case cases[] = {
-    SEMAPHORE_CASE("alone", 1, alone),
-    SEMAPHORE_CASE("2 processes", 2, contended),
-    SEMAPHORE_CASE("8 processes", 8, contended),
+    SEMAPHORE_CASE("alone", 1, false, contenders, alone),
+    SEMAPHORE_CASE("2 processes", 2, false, contenders, contended),
+    SEMAPHORE_CASE("8 processes", 8, false, contenders, contended),
+    SEMAPHORE_CASE("64 processes", 64, false, contenders, contended),
+    SEMAPHORE_CASE("one thread of two", 1, true, for_threads, between_threads),
+    SEMAPHORE_CASE("2 threads", 2, true, for_threads, between_threads),
+    SEMAPHORE_CASE("8 threads", 8, true, for_threads, between_threads),
 };
 
 int main(int argc, char **argv)

@@ -79,10 +79,11 @@ double bench_unable(const char *reason);
 /* Zeroed memory that the processes of a run share; ends the run when there is none. */
 void *bench_shared(size_t size);
 
-/* Processes that begin together.  prepare and finish may be NULL; a callback returns 0 or ends
+/* Processes, or the threads of one, that begin together.  prepare and finish may be NULL; a callback returns 0 or ends
  * the run as failed. */
 struct bench_team {
     int processes;
+    bool threads; /* of one process, which has another one that sleeps meanwhile */
     int (*prepare)(int index, void *context); /* in the process, one after the other */
     int (*work)(int index, void *context);    /* what is timed; begins when all are prepared */
     int (*finish)(int index, void *context);  /* after the work of all has ended */

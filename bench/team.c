@@ -1,4 +1,4 @@
-/* team.c: processes that begin together, and commands that are timed.
+/* team.c: processes or threads that begin together, and commands that are timed.
  *
  * The members of a team meet at a board in shared memory: they prepare one after the other,
  * work together, and finish when the work of all is done.  Each notes its own end, so that
@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -32,7 +33,7 @@ struct board {
 
 extern char **environ;
 
-static double own_end;
+static _Thread_local double own_end;
 
 static void sleep_while(_Atomic uint32_t *word, uint32_t value)
 {
@@ -56,9 +57,19 @@ static void wait_for(_Atomic uint32_t *word, uint32_t value)
     for (uint32_t seen; (seen = atomic_load(word)) < value;) sleep_while(word, seen);
 }
 
-static void member(const struct bench_team *team, struct board *board, int index)
+struct member {
+    const struct bench_team *team;
+    struct board *board;
+    int index;
+};
+
+/* One that fails ends its process. */
+static void *take_part(void *argument)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const struct member *self = argument;
+    const struct bench_team *team = self->team;
+    struct board *board = self->board;
+    int index = self->index;
     wait_for(&board->prepared, (uint32_t)index);
     int rc = team->cpus ? bench_pin(team->cpus[index]) : 0;
     if (rc == 0 && team->prepare) rc = team->prepare(index, team->context);
@@ -74,7 +85,25 @@ static void member(const struct bench_team *team, struct board *board, int index
         wait_for(&board->worked, (uint32_t)team->processes);
         rc = team->finish(index, team->context);
     }
-    _exit(rc != 0);
+    if (rc) _exit(1);
+    return NULL;
+}
+
+/* In a new process: the members `first` to `last`, itself or by threads. */
+static void run_members(const struct bench_team *team, struct board *board, int first, int last)
+{
+    struct member members[MOST_MEMBERS];
+    pthread_t threads[MOST_MEMBERS];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int i = first; i <= last; i++) {
+        members[i] = (struct member){team, board, i};
+        if (!team->threads)
+            take_part(&members[i]);
+        else if (pthread_create(&threads[i], NULL, take_part, &members[i]))
+            _exit(1);
+    }
+    for (int i = first; team->threads && i <= last; i++) pthread_join(threads[i], NULL);
+    _exit(0);
 }
 
 void bench_ended_at(double when)
@@ -98,9 +127,10 @@ double bench_together(const struct bench_team *team)
     if (team->processes > MOST_MEMBERS) return bench_fail("a team has at most %d processes", MOST_MEMBERS);
     struct board *board = bench_shared(sizeof *board);
     int left = 0;
-    for (int i = 0; i < team->processes; i++) {
+    int step = team->threads ? team->processes : 1;
+    for (int i = 0; i < team->processes; i += step) {
         pid_t pid = fork();
-        if (pid == 0) member(team, board, i);
+        if (pid == 0) run_members(team, board, i, i + step - 1);
         if (pid < 0) return bench_fail("cannot fork: %s", strerror(errno));
         left++;
     }
