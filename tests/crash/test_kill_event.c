@@ -1,6 +1,7 @@
 /* test_kill_event.c: who sets an event, waits for it or closes it is killed at every instruction. */
 #include "crash.h"
 
+#include "support/chaos.h"
 #include "support/stepkill.h"
 
 struct scene {
@@ -181,4 +182,51 @@ TEST(the_one_who_opens_it_dies, .deadline = 300)
                                 .mode = STEPKILL_ADDRESSES,
                                 .context = &scene});
     scene_close(&scene);
+}
+
+/* ---- at random -------------------------------------------------------------------------------- */
+
+struct signals {
+    kin_event *event;
+};
+
+/* Somebody is always left who sets it: nobody may wait until the deadline. */
+static void set_and_clear(void *context, unsigned index)
+{
+    struct signals *signals = context;
+    (void)index;
+    while (!chaos_stopping()) {
+        CHECK_OK(kin_event_set(signals->event));
+        CHECK_OK(kin_event_clear(signals->event));
+    }
+}
+
+static void wait_again_and_again(void *context, unsigned index)
+{
+    struct signals *signals = context;
+    (void)index;
+    while (!chaos_stopping()) {
+        CHECK_RC(kin_event_wait(signals->event, kin_in_s(20)), 0);
+        chaos_progress();
+    }
+}
+
+TEST(killed_at_random, .deadline = 120, .alone = true)
+{
+    struct books books = books_open();
+    struct signals *signals = kin_alloc(sizeof *signals);
+    CHECK_OK(kin_event_open(&signals->event, NULL));
+    struct chaos_report report =
+        chaos(&(struct chaos){.roles = {{"setter", 2, set_and_clear}, {"waiter", 4, wait_again_and_again}},
+                              .context = signals,
+                              .kills = test_sanitized() ? 50 : 1000,
+                              .seconds = 60,
+                              .delay_us = 500,
+                              .hang_seconds = 10});
+    CHECK_GT(report.progress, 0);
+    NOTE("%ld kills, %lu turns, worst stall %.0f ms", report.kills, (unsigned long)report.progress,
+         report.worst_stall_ms);
+    CHECK_OK(kin_event_close(signals->event));
+    CHECK_OK(kin_free(signals));
+    books_check(&books);
 }

@@ -24,3 +24,23 @@ TEST(join_family)
     example_expect("client: one is done", "client: two is done", "client: three is done",
                    "client: 3 jobs are done");
 }
+
+TEST(m06_shareable_list)
+{
+    example_run("m06_shareable_list");
+    example_expect("child: größe, 42, true", "parent: größe, 43, true",
+                   "bytes that Python would cut: Invalid or incomplete multibyte or wide character");
+}
+
+TEST(y13_rlock)
+{
+    example_run("y13_rlock");
+    example_expect("held 2 times", "once more: Operation not permitted", "0 and 3000");
+}
+
+TEST(y14_bounded)
+{
+    example_run("y14_bounded");
+    example_expect("parent: took one, 1 left", "parent: one too many: released more often than acquired",
+                   "child: took all, 0 left", "parent: took one of those that came back, 1 left");
+}
