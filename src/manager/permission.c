@@ -11,9 +11,14 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "ipc/challenge.h"
 #include "manager/types.h"
+#include "os/network.h"
 #include "os/os.h"
+
+/* So many refusals are logged in a second. */
+#define REFUSALS_LOGGED 5
 
 /* ---- keys ------------------------------------------------------------------------------------------ */
 
@@ -111,4 +116,30 @@ kin_value kin__may_not(const struct kin__session *session, const char *name, con
     const kin_manager_credential *credential = credential_of(session);
     const char *key = credential != NULL && credential->name != NULL ? credential->name : "of this client";
     return kin_value_errorf("PermissionError", "the key %.60s may not %.60s %.60s", key, method, name);
+}
+
+/* ---- those who have none ------------------------------------------------------------------------------ */
+
+void kin__log_refusal(struct kin__session *session, int rc)
+{
+    struct kin__server *server = session->server;
+    struct kin__address address;
+    char text[KIN__ADDRESS_SIZE] = "";
+    uint64_t now = uv_now(&server->loop);
+    if (now - server->refusal_second >= 1000) {
+        if (server->unlogged > 0)
+            kin__log(KIN_LOG_WARNING, "manager: %lu more clients were refused", server->unlogged);
+        server->refusal_second = now;
+        server->refusals = 0;
+        server->unlogged = 0;
+    }
+    if (server->refusals++ >= REFUSALS_LOGGED) {
+        server->unlogged++;
+        return;
+    }
+    if (kin__os_address_of_peer(session->descriptor, &address) < 0 ||
+        kin__os_address_text(&address, text, sizeof text) < 0)
+        text[0] = '\0';
+    kin__log(KIN_LOG_WARNING, "manager: a client%s%s was refused: %s", text[0] != '\0' ? " at " : "", text,
+             kin_strerror(rc));
 }

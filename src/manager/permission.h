@@ -19,4 +19,7 @@ kin_value kin__may_not(const struct kin__session *session, const char *name, con
 /* What an object is called in permissions. */
 const char *kin__permission_name(const struct kin__type *type);
 
+/* Logs that a client was turned away, or counts it when there are many. */
+void kin__log_refusal(struct kin__session *session, int rc);
+
 #endif

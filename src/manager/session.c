@@ -21,6 +21,7 @@
 #include "ipc/frame.h"
 #include "manager/dispatch.h"
 #include "manager/object.h"
+#include "manager/permission.h"
 #include "manager/seal.h"
 #include "manager/wire.h"
 #include "os/os.h"
@@ -36,9 +37,6 @@
 /* A client that has another key learns it after so long, so that it cannot try many. */
 #define REFUSAL_S 0.5
 
-/* So many of these are logged in a second. */
-#define REFUSALS_LOGGED 5
-
 /* An answer this large is sent before the next one is made. */
 #define OUT_MOST (256 * 1024)
 
@@ -49,6 +47,11 @@ static void set_timer(struct kin__session *session, double seconds);
 static bool is_parked(const struct kin__session *session)
 {
     return session->wait.object != NULL;
+}
+
+static bool is_calling(const struct kin__session *session)
+{
+    return session->stage == KIN__FIRST || session->stage == KIN__CALLS;
 }
 
 /* ---- the end ---------------------------------------------------------------------------------- */
@@ -223,30 +226,6 @@ static bool is_free(const struct kin__session *session)
            !session->server->stopping;
 }
 
-static void log_refusal(struct kin__session *session, int rc)
-{
-    struct kin__server *server = session->server;
-    struct kin__address address;
-    char text[KIN__ADDRESS_SIZE] = "";
-    uint64_t now = uv_now(&server->loop);
-    if (now - server->refusal_second >= 1000) {
-        if (server->unlogged > 0)
-            kin__log(KIN_LOG_WARNING, "manager: %lu more clients were refused", server->unlogged);
-        server->refusal_second = now;
-        server->refusals = 0;
-        server->unlogged = 0;
-    }
-    if (server->refusals++ >= REFUSALS_LOGGED) {
-        server->unlogged++;
-        return;
-    }
-    if (kin__os_address_of_peer(session->descriptor, &address) < 0 ||
-        kin__os_address_text(&address, text, sizeof text) < 0)
-        text[0] = '\0';
-    kin__log(KIN_LOG_WARNING, "manager: a client%s%s was refused: %s", text[0] != '\0' ? " at " : "", text,
-             kin_strerror(rc));
-}
-
 static void tell_refusal(struct kin__session *session)
 {
     static const char failure[] = "#FAILURE#";
@@ -273,7 +252,7 @@ static void authenticate(struct kin__session *session, const uint8_t *message, s
 {
     struct kin__challenge_message reply;
     int rc = kin__challenge_step(session->challenge, message, size, &reply);
-    if (rc < 0) log_refusal(session, rc);
+    if (rc < 0) kin__log_refusal(session, rc);
     if (rc == KIN_EAUTHENTICATION) {
         session->stage = KIN__REFUSED;
         set_timer(session, REFUSAL_S);
@@ -380,7 +359,7 @@ static bool receive_sealed(struct kin__session *session)
     if (got <= 0) return got == -EAGAIN;
     int rc = kin__unseal_begin(session, server->sealed, (size_t)got);
     bool begun = rc == 1;
-    if (rc < 0) log_refusal(session, rc);
+    if (rc < 0) kin__log_refusal(session, rc);
     /* What the handshake has to say, also about its failure. */
     if (!send_some(session, &session->output) || rc < 0) return false;
     if (begun) admit(session);
@@ -435,7 +414,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
         alive = send_some(session, &session->output);
         bool sent = kin__buffer_size(&session->output) == 0;
         /* It reads; what is left has its time anew (watch). */
-        if (!is_parked(session) && !session->paused) uv_timer_stop(&session->timer);
+        if (is_calling(session) && !is_parked(session) && !session->paused) uv_timer_stop(&session->timer);
         if (alive && sent) look_at(session);
         if (sent && session->ending) alive = false;
     }

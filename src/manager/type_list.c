@@ -9,7 +9,7 @@
 #include "os/os.h"
 
 /* What the server may be made to hold by one small request. */
-#define REPEATED_MOST (INT64_C(1) << 28)
+#define REPEATED_MOST (INT64_C(1) << 24)
 
 struct list {
     struct kin__managed object;

@@ -322,9 +322,9 @@ static enum kin__outcome set_iter(struct kin__call *call)
 
 static enum kin__outcome make(struct kin__call *call)
 {
+    if (call->argument[0] != NULL) return set_of(call, call->argument[0], items_of(call));
     *items_of(call) = kin_value_set();
-    if (call->argument[0] == NULL) return KIN__RETURN;
-    return set_of(call, call->argument[0], items_of(call));
+    return KIN__RETURN;
 }
 
 static void drop(struct kin__server *server, struct kin__managed *object)
