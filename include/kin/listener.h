@@ -63,8 +63,9 @@ static inline int kin_listener_open(kin_listener **listener, const char *address
 /* kin_listener_accept waits until `deadline` for a client that has authenticated and stores its
  * connection in `*connection`, which the caller closes.  Meanwhile it talks with all that have not
  * yet: one that is silent, slow or wrong keeps nobody else waiting, and is dropped when its time
- * is over, or the oldest of them when they are too many; a line in the log says so.  Safe for
- * threads; not for signal handlers.
+ * is over, or the oldest of them when they are too many; a line in the log says so.  One for which no
+ * descriptor is left is turned away: it finds its connection closed.  Safe for threads; not for signal
+ * handlers.
  * Errors: -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, KIN_ELIBRARY (a key, and no OpenSSL), KIN_ENOTGIVEN,
  * -EINVAL (NULL). */
 KIN_API int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin_deadline deadline);

@@ -54,10 +54,12 @@ struct pending {
  *   set        a set of descriptors: what listens and all that are pending; the process's own.
  *   context    how TLS is spoken; NULL: it is not.
  *   authenticates   there is a key that TLS does not prove.
+ *   spare      a descriptor that is given up for a moment when there is no other for a client.
  *   first      the pending, in the order in which they came; under `lock`. */
 struct kin_listener {
     struct kin__handle handle;
     struct kin__handle set;
+    struct kin__handle spare;
     int owner;
     pthread_mutex_t lock;
     struct pending *first;
@@ -76,6 +78,12 @@ struct kin_listener {
 
 /* ---- opening ---------------------------------------------------------------------------------------- */
 
+static void renew(struct kin__handle *handle, int descriptor)
+{
+    kin__handle_close(handle);
+    kin__handle_add(handle, descriptor, true);
+}
+
 static int make_set(kin_listener *listener)
 {
     int set = kin__os_epoll_make();
@@ -85,7 +93,8 @@ static int make_set(kin_listener *listener)
         kin__os_close(set);
         return rc;
     }
-    kin__handle_add(&listener->set, set, true);
+    renew(&listener->set, set);
+    renew(&listener->spare, kin__os_event_make());
     return 0;
 }
 
@@ -160,6 +169,8 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
         return rc;
     }
     kin__handle_add(&made->handle, rc, false);
+    kin__handle_add(&made->set, -1, true);
+    kin__handle_add(&made->spare, -1, true);
     made->owner = kin__os_pid();
     made->file = kin__os_socket_file(&made->bound);
     rc = make_set(made);
@@ -312,10 +323,25 @@ static int greet(kin_listener *listener, struct pending *pending)
                             : kin__secure_make(&pending->secure, listener->context, NULL, listener->address);
 }
 
+/* There is no descriptor left for a client.  In the kernel it would keep us awake, and wait for nothing: so it
+ * is taken at the cost of the spare one, and let go.  1, 0 if there is none, or `error`. */
+static int turn_away(kin_listener *listener, int error)
+{
+    if (listener->spare.descriptor < 0) return error;
+    renew(&listener->spare, -1);
+    int descriptor = kin__os_accept(listener->handle.descriptor);
+    if (descriptor >= 0) kin__os_close(descriptor);
+    renew(&listener->spare, kin__os_event_make());
+    if (descriptor < 0) return descriptor == -EAGAIN ? 0 : error;
+    kin__log(KIN_LOG_WARNING, "%s: a client was turned away: %s", listener->address, kin_strerror(error));
+    return 1;
+}
+
 /* Takes one connection from the kernel: 1, 0 if there is none, or an error. */
 static int take_one(kin_listener *listener)
 {
     int descriptor = kin__os_accept(listener->handle.descriptor);
+    if (descriptor == -EMFILE || descriptor == -ENFILE) return turn_away(listener, descriptor);
     if (descriptor < 0) return descriptor == -EAGAIN ? 0 : descriptor;
     struct pending *pending = kin__os_calloc(1, sizeof *pending);
     if (pending == NULL) {
@@ -414,7 +440,6 @@ static int take_over(kin_listener *listener)
 {
     if (!listener->set.withheld) return 0;
     while (listener->first != NULL) forget(listener, listener->first);
-    kin__handle_close(&listener->set);
     return make_set(listener);
 }
 
@@ -456,6 +481,7 @@ int kin_listener_close(kin_listener *listener)
     if (listener->owner == kin__os_pid() && !listener->handle.withheld)
         kin__os_socket_file_remove(&listener->bound, listener->file);
     kin__handle_close(&listener->set);
+    kin__handle_close(&listener->spare);
     kin__handle_close(&listener->handle);
     kin__tls_context_free(listener->context);
     pthread_mutex_destroy(&listener->lock);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -257,6 +258,37 @@ TEST(the_oldest_give_way_when_there_are_too_many)
         close(silent[i]);
     }
     CHECK_EQ(gone, MANY - MOST);
+    CHECK_OK(kin_listener_close(listener));
+}
+
+TEST(clients_are_turned_away_when_no_descriptor_is_left)
+{
+    enum { WAITING = 3 };
+    int waiting[WAITING];
+    struct rlimit before, none;
+    struct client client;
+    kin_connection *here = NULL;
+    kin_listener *listener = listen_at(abstract_name(), NULL);
+    for (int i = 0; i < WAITING; i++) waiting[i] = raw_connect(listener);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    /* The last one took the lowest number that was free. */
+    none = before;
+    none.rlim_cur = (rlim_t)waiting[WAITING - 1] + 1;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_RC(kin_listener_accept(listener, &here, KIN_NOW), -ETIMEDOUT);
+    CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(2)), -ETIMEDOUT);
+    for (int i = 0; i < WAITING; i++) CHECK(is_gone(waiting[i]));
+    /* Nothing is left that would keep an event loop awake. */
+    struct pollfd polled = {.fd = kin_listener_fileno(listener), .events = POLLIN};
+    CHECK_EQ(poll(&polled, 1, 0), 0);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int i = 0; i < WAITING; i++) close(waiting[i]);
+    start_client(&client, kin_listener_address(listener), NULL);
+    CHECK_RC(kin_listener_accept(listener, &here, KIN_FOREVER), 0);
+    CHECK_RC(join_client(&client), 0);
+    say(client.connection, here, "hello");
+    kin_connection_close(here);
+    kin_connection_close(client.connection);
     CHECK_OK(kin_listener_close(listener));
 }
 
