@@ -33,6 +33,7 @@
 #include <kin/semaphore.h>
 #include <kin/shareable_list.h>
 #include <kin/shared_memory.h>
+#include <kin/signals.h>
 #include <kin/subprocess.h>
 #include <kin/thread.h>
 #include <kin/time.h>

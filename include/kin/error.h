@@ -49,7 +49,7 @@ KIN_BEGIN
     X(KIN_EHOST, -1046, "the host is not known, or no name server answers") \
     X(KIN_ETLS, -1047, "TLS failed; kin_tls_text tells how") \
     X(KIN_ECERTIFICATE, -1048, "a certificate was refused; kin_tls_text tells why") \
-    X(KIN_EPRIVATE, -1049, "a TLS connection belongs to the process that opened it") \
+    X(KIN_EPRIVATE, -1049, "only the process that opened it can use it") \
     X(KIN_ESNAPSHOT, -1059, "the snapshot is not whole, or not one of a manager") \
     X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
     X(KIN_EINDEX, -1061, "the index is beyond the end of the array") \

@@ -1,5 +1,5 @@
-/* kin/wait.h: waiting for many things at once: queues, results, events, processes, connections,
- * listeners and descriptors, in any mixture.
+/* kin/wait.h: waiting for many things at once: queues, results, events, semaphores, conditions, processes,
+ * connections, listeners, signals and descriptors, in any mixture.
  *
  *     kin_waitable items[] = {kin_on_queue(queue), kin_on_process(child), kin_on_descriptor(0)};
  *     long ready = kin_wait(items, 3, kin_in_s(5));
@@ -14,12 +14,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <kin/condition.h>
 #include <kin/connection.h>
 #include <kin/event.h>
 #include <kin/listener.h>
 #include <kin/pool.h>
 #include <kin/process.h>
 #include <kin/queue.h>
+#include <kin/semaphore.h>
+#include <kin/signals.h>
 #include <kin/time.h>
 
 KIN_BEGIN
@@ -33,19 +36,22 @@ enum kin_waitable_kind {
     KIN_WAITABLE_QUEUE,
     KIN_WAITABLE_RESULT,
     KIN_WAITABLE_EVENT,
+    KIN_WAITABLE_SEMAPHORE,
+    KIN_WAITABLE_CONDITION,
+    KIN_WAITABLE_SIGNALS,
     KIN_WAITABLE_KINDS
 };
 
 typedef struct kin_waitable {
     enum kin_waitable_kind kind;
-    int descriptor;     /* of a KIN_WAITABLE_DESCRIPTOR */
+    int descriptor;     /* of a KIN_WAITABLE_DESCRIPTOR; of a KIN_WAITABLE_CONDITION, when it was made */
     const void *object; /* of the others */
     void *data;         /* the caller's */
     bool ready;         /* out: by kin_wait */
 } kin_waitable;
 
 /* kin_on_queue and the like name one thing to wait for.  Ready is: a queue that has a message or is
- * ended; a result that is there; an event that is set; a process that has ended; a connection that
+ * ended; a result that is there; an event that is set; a semaphore of which a permit is free; a receiver that has a signal; a process that has ended; a connection that
  * has something to be received, or is at its end; a listener that has something to do (kin_listener_fileno);
  * a descriptor that can be read, or is at its end.  Do not block. */
 static inline kin_waitable kin_waitable_of(enum kin_waitable_kind kind, int descriptor, const void *object)
@@ -86,6 +92,30 @@ static inline kin_waitable kin_on_event(const kin_event *event)
 {
     return kin_waitable_of(KIN_WAITABLE_EVENT, -1, event);
 }
+
+static inline kin_waitable kin_on_semaphore(const kin_semaphore *semaphore)
+{
+    return kin_waitable_of(KIN_WAITABLE_SEMAPHORE, -1, semaphore);
+}
+static inline kin_waitable kin_on_signals(const kin_signals *signals)
+{
+    return kin_waitable_of(KIN_WAITABLE_SIGNALS, -1, signals);
+}
+
+/* kin_on_condition names a condition as it is now: ready is one that was notified after this call, before the wait
+ * or in it, or whose lock was left by somebody who died.  Call it with the lock held, when what you wait for is not
+ * so; then release the lock and wait, holding none:
+ *
+ *     while (!there_is_work(box)) {
+ *         items[0] = kin_on_condition(changed);
+ *         kin_condition_release(changed);
+ *         kin_wait(items, 2, KIN_FOREVER);
+ *         kin_condition_acquire(changed, KIN_FOREVER);
+ *     }
+ *
+ * It stays ready: to wait again, make the item anew (for a waiter: remove it and add the new one).  Without the
+ * lock a notification may be missed.  Does not block.  Whatever is wrong with the condition kin_wait says. */
+KIN_API kin_waitable kin_on_condition(const kin_condition *condition);
 
 /* kin_wait waits until one of `count` items is ready, or until `deadline`; it sets `ready` in each of them
  * and returns how many are, 0 at the deadline.  Safe for threads; not for signal handlers.

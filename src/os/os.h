@@ -112,6 +112,7 @@ enum kin__fork_rank {
     KIN__FORK_NAMES,
     KIN__FORK_STACKS,
     KIN__FORK_HANDLES,
+    KIN__FORK_SIGNALS,
     KIN__FORK_LOOP,
     KIN__FORK_MEMBERS,
     KIN__FORK_RANKS

@@ -18,6 +18,7 @@
 #include "memory/reap.h"
 #include "memory/waitable.h"
 #include "os/os.h"
+#include "os/signals.h"
 #include "process/fork.h"
 #include "process/process.h"
 #include "process/tree.h"
@@ -248,6 +249,16 @@ int kin_process_is_alive(kin_process *process)
     if (rc < 0) return rc;
     rc = has_ended(process);
     return rc < 0 ? rc : rc == 0;
+}
+
+int kin_process_send_signal(kin_process *process, int number, void *value)
+{
+    int rc = check(process);
+    if (rc < 0) return rc;
+    kin__child_lock();
+    rc = process->ended ? -ESRCH : kin__os_process_queue(process->descriptor, number, value);
+    kin__child_unlock();
+    return rc;
 }
 
 static int send_signal(kin_process *process, int signal)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "memory/reap.h"
+#include "memory/waitable.h"
 #include "os/suspend.h"
 #include "sync/deadlock.h"
 #include "sync/mutex.h"
@@ -27,12 +28,18 @@
  *   magic      → CONDITION by who opens it, → CLOSED by who closes it.
  *   mutex, lock_magic   the lock and how to tell that it is open: constant.
  *   changed    the sequence, moved by notifiers and by the reaper; and the count of sleepers.
+ *   watched    somebody has asked for `notified`: set by who holds the lock (kin_on_condition), and never
+ *              taken back; read by notifiers, who hold it too.
+ *   notified   how often it was notified since: changed by who holds the lock, with seq_cst, which pairs with
+ *              the count of sleepers in kin__bell_arm; read by who waits for it together with others.
  *   own        the lock, if it was given none. */
 struct kin_condition {
     uint64_t magic;
     uint64_t lock_magic;
     struct kin__mutex *mutex;
     struct kin__event changed;
+    _Atomic uint32_t watched;
+    _Atomic uint32_t notified;
     struct kin__mutex own __attribute__((aligned(64)));
 };
 
@@ -68,6 +75,8 @@ int kin_condition_open_sized(kin_condition **condition, const kin_condition_opti
     kin_condition *made = kin__allocate_object(KIN__OBJECT_CONDITION, sizeof *made, &rc);
     if (made == NULL) return rc;
     kin__event_init(&made->changed);
+    atomic_store(&made->watched, 0);
+    atomic_store(&made->notified, 0);
     kin__mutex_init(&made->own, (struct kin__mutex_plan){.recursive = true}, MAGIC_OWN);
     made->mutex = mutex != NULL ? mutex : &made->own;
     made->lock_magic = magic;
@@ -181,6 +190,8 @@ int kin_condition_notify(kin_condition *condition, unsigned count)
     if (rc < 0 || count == 0) return rc;
     /* CRASH: between the step and the wake-up: the reaper wakes all (announce). */
     void *outer = kin__touch(condition);
+    if (atomic_load_explicit(&condition->watched, memory_order_relaxed) != 0)
+        atomic_fetch_add(&condition->notified, 1);
     kin__event_notify(&condition->changed, count < INT32_MAX ? (int)count : INT32_MAX);
     kin__untouch(outer);
     return 0;
@@ -201,4 +212,36 @@ static void announce(void *object, struct kin__member *dead)
 __attribute__((constructor)) static void register_hooks(void)
 {
     kin__reap_hooks[KIN__OBJECT_CONDITION].announce = announce;
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+kin_waitable kin_on_condition(const kin_condition *condition)
+{
+    kin_condition *named = (kin_condition *)(uintptr_t)condition;
+    kin_waitable item = kin_waitable_of(KIN_WAITABLE_CONDITION, 0, condition);
+    if (enter(condition) < 0) return item;
+    if (atomic_load(&named->watched) == 0) atomic_store(&named->watched, 1);
+    item.descriptor = (int)atomic_load(&named->notified);
+    return item;
+}
+
+static int look(const kin_waitable *item)
+{
+    kin_condition *condition = (kin_condition *)(uintptr_t)item->object;
+    int rc = enter(condition);
+    if (rc < 0) return rc;
+    return atomic_load(&condition->notified) != (uint32_t)item->descriptor ||
+           (atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0;
+}
+
+static struct kin__event *event_of(const kin_waitable *item)
+{
+    return &((kin_condition *)(uintptr_t)item->object)->changed;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class conditions = {.look = look, .event = event_of};
+    kin__waitable_classes[KIN_WAITABLE_CONDITION] = &conditions;
 }

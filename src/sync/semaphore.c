@@ -17,6 +17,7 @@
 #include "memory/object.h"
 #include "memory/reap.h"
 #include "memory/wait.h"
+#include "memory/waitable.h"
 #include "sync/permits.h"
 
 #define MAGIC_SEMAPHORE 0x726f6870616d6573ull
@@ -273,4 +274,26 @@ static void forget(void *object, struct kin__process_slot *dead)
 __attribute__((constructor)) static void register_hooks(void)
 {
     kin__reap_hooks[KIN__OBJECT_SEMAPHORE] = (struct kin__reap_hooks){.announce = announce, .forget = forget};
+}
+
+/* ---- waiting for it together with others ----------------------------------------------------- */
+
+static int look(const kin_waitable *item)
+{
+    kin_semaphore *semaphore = (kin_semaphore *)(uintptr_t)item->object;
+    int rc = enter(semaphore);
+    if (rc < 0) return rc;
+    return is_plain(semaphore) ? atomic_load(&semaphore->count) > 0
+                               : kin__permits_any_free(&semaphore->permits);
+}
+
+static struct kin__event *event_of(const kin_waitable *item)
+{
+    return &((kin_semaphore *)(uintptr_t)item->object)->released;
+}
+
+__attribute__((constructor)) static void register_waitable(void)
+{
+    static const struct kin__waitable_class semaphores = {.look = look, .event = event_of};
+    kin__waitable_classes[KIN_WAITABLE_SEMAPHORE] = &semaphores;
 }
