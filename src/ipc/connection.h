@@ -33,10 +33,10 @@ struct kin__packet {
 /* Private memory.
  *   secure      framed: what goes through is encrypted by it; NULL: it is not.
  *   receiving   held by the thread that receives a message from a stream, until it has the whole or
- *               its deadline comes; for packets only around `kept` and `spare`.
+ *               its deadline comes; for packets only around `kept`.
  *   sending     held by the thread that sends on a stream, likewise.
  *   kept        packets: received and not taken, oldest first; under `receiving`.
- *   spare       packets: room for one, to be used again; likewise.
+ *   spare       packets: room for one, to be used again; taken and given by exchange.
  *   frame       framed: the header of the message that comes next; under `receiving`.
  *   partial, got   framed: the beginning of that message, when a deadline came in its middle.
  *   left_over   framed: the beginning of a message was read, or the end: read without the lock by who

@@ -29,6 +29,9 @@
 
 enum packet_kind { MESSAGE = 1, LARGE = 2, DESCRIPTOR = 3 };
 
+/* Up to this size a copy beside the kind is cheaper than a list of two pieces. */
+#define COPIED_MOST ((size_t)2048)
+
 /* Above this a stream of its own is not slower, and the kernel may have no such large piece. */
 #define PACKET_MOST ((size_t)65536)
 
@@ -37,7 +40,14 @@ enum packet_kind { MESSAGE = 1, LARGE = 2, DESCRIPTOR = 3 };
 static int send_packet(kin_connection *connection, uint8_t kind, const void *bytes, size_t size,
                        int descriptor, kin_deadline deadline)
 {
+    uint8_t copied[1 + COPIED_MOST];
     struct kin__part parts[2] = {{&kind, 1}, {(void *)(uintptr_t)bytes, size}};
+    if (size > 0 && size <= COPIED_MOST && descriptor < 0) {
+        copied[0] = kind;
+        memcpy(copied + 1, bytes, size);
+        parts[0] = (struct kin__part){copied, 1 + size};
+        size = 0;
+    }
     long rc = kin__send_until(connection->handle.descriptor, parts, size > 0 ? 2 : 1, descriptor, deadline);
     return rc < 0 ? (int)rc : 0;
 }
@@ -113,21 +123,14 @@ static struct kin__packet *make_packet(size_t room)
 /* For a packet that is larger than the caller's buffer: room for what is beyond it. */
 static struct kin__packet *take_spare(kin_connection *connection)
 {
-    pthread_mutex_lock(&connection->receiving);
-    struct kin__packet *spare = connection->spare;
-    connection->spare = NULL;
-    pthread_mutex_unlock(&connection->receiving);
+    struct kin__packet *spare = __atomic_exchange_n(&connection->spare, NULL, __ATOMIC_ACQUIRE);
     return spare != NULL ? spare : make_packet(PACKET_MOST);
 }
 
 static void give_spare(kin_connection *connection, struct kin__packet *packet)
 {
     if (packet == NULL) return;
-    pthread_mutex_lock(&connection->receiving);
-    struct kin__packet *surplus = connection->spare;
-    connection->spare = packet;
-    pthread_mutex_unlock(&connection->receiving);
-    kin__os_free(surplus);
+    kin__os_free(__atomic_exchange_n(&connection->spare, packet, __ATOMIC_ACQ_REL));
 }
 
 static void keep(kin_connection *connection, struct kin__packet *packet, bool first)

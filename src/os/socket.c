@@ -62,8 +62,11 @@ long kin__os_send(int socket, const struct kin__part *parts, size_t count, int d
         message.msg_control = &control;
         message.msg_controllen = sizeof control;
     }
+    int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
     for (;;) {
-        ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+        /* For one piece the kernel is spared the reading of a header and a list. */
+        ssize_t sent = descriptor < 0 && count == 1 ? send(socket, parts->bytes, parts->size, flags)
+                                                    : sendmsg(socket, &message, flags);
         if (sent >= 0) return sent;
         if (errno != EINTR) return -errno;
     }
@@ -91,7 +94,8 @@ long kin__os_receive(int socket, const struct kin__part *parts, size_t count, st
             message.msg_controllen = sizeof control;
             *received = (struct kin__received){.descriptor = -1};
         }
-        ssize_t got = recvmsg(socket, &message, flags);
+        ssize_t got = received == NULL && count == 1 ? recv(socket, parts->bytes, parts->size, flags)
+                                                     : recvmsg(socket, &message, flags);
         if (got >= 0) {
             if (received != NULL && (message.msg_controllen > 0 || (message.msg_flags & MSG_CTRUNC) != 0))
                 take_descriptor(&message, received);
