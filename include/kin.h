@@ -34,6 +34,7 @@
 #include <kin/shareable_list.h>
 #include <kin/shared_memory.h>
 #include <kin/signals.h>
+#include <kin/start.h>
 #include <kin/subprocess.h>
 #include <kin/thread.h>
 #include <kin/time.h>

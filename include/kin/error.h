@@ -51,6 +51,10 @@ KIN_BEGIN
     X(KIN_ECERTIFICATE, -1048, "a certificate was refused; kin_tls_text tells why") \
     X(KIN_EPRIVATE, -1049, "only the process that opened it can use it") \
     X(KIN_ESNAPSHOT, -1059, "the snapshot is not whole, or not one of a manager") \
+    X(KIN_ENOTMAIN, -1055, "the program's main does not begin with kin_main(&argc, &argv)") \
+    X(KIN_EPOINTER, -1056, "private memory is not in a spawned child: give bytes, a value or family memory") \
+    X(KIN_EFUNCTION, -1057, "there is no function of that name, or its library has no build id") \
+    X(KIN_ESERVER, -1058, "the process ended before it could begin, or the server that starts it did") \
     X(KIN_EUNREPAIRED, -1060, "the last owner died, and what the lock protects was not repaired") \
     X(KIN_EINDEX, -1061, "the index is beyond the end of the array") \
     X(KIN_ETYPE, -1062, "of another type than the items of the array") \

@@ -37,8 +37,8 @@ static inline int kin_family_open(const kin_family_options *options)
  * before its main begins.  The descriptor stays kin's and is close-on-exec: clear the flag
  * in the child, between fork and exec.
  * Does not block.  Safe for threads.
- * Errors: -EINVAL (NULL), KIN_ETOOSMALL (text_size below what kin_needed_size tells), and
- * those of kin_family_open. */
+ * Errors: -EINVAL (NULL), KIN_ETOOSMALL (text_size below what kin_needed_size tells),
+ * KIN_EDESCRIPTOR (the program has closed it), and those of kin_family_open. */
 KIN_API int kin_family_invite(char *text, size_t text_size, int *descriptor);
 
 /* kin_alloc returns `size` bytes of zeroed family memory, aligned to 16 bytes (to 64 from 64

@@ -26,21 +26,48 @@ typedef struct kin_process kin_process;
 /* What a child runs: its return value is the child's exit code (its low eight bits). */
 typedef int kin_process_function(void *argument);
 
+/* How a child comes to be; see kin/start.h. */
+enum kin_start_method {
+    KIN_START_DEFAULT = 0, /* what kin_set_start_method has set, or else KIN_FORK */
+    KIN_FORK = 1,          /* a copy of the caller */
+    KIN_SPAWN = 2,         /* the program, begun anew */
+    KIN_FORKSERVER = 3     /* a copy of a helper that is the program, begun anew when it is first needed */
+};
+
 typedef struct kin_process_options {
     const char *name; /* copied; NULL: "Process-1", "Process-2", … */
-    bool daemon;      /* ended, not waited for, when the parent exits normally */
+    bool daemon;   /* ended, not waited for, when the parent exits normally; a daemon's child is one too… */
+    bool ordinary; /* …unless this says that it is none */
     /* The connections that the child keeps, up to NULL; besides `argument`, if that is one. */
     struct kin_connection *const *connections;
     bool standard_input; /* it reads the caller's standard input; false: that is at its end */
+    enum kin_start_method method;
+    const char *target; /* instead of the function: its name, by KIN_TARGET, or "library:symbol" */
+    /* Instead of `argument`, one of: bytes, of which the child gets a copy that it may change; a value,
+     * of which it gets a `const kin_value *`. */
+    const void *bytes;
+    size_t size;
+    const struct kin_value *value;
+    /* Descriptors that the child gets, whatever the method; kin_process_descriptor names them there. */
+    const int *descriptors;
+    size_t descriptor_count;
 } kin_process_options;
 
-/* kin_process_start forks a child that runs `target(argument)` and exits, and stores its
- * handle in `*process`.  The child has a copy of the caller's memory; family memory it
- * shares.  stdio buffers are flushed before the fork.  When the parent exits normally
- * (exit, or return from main) it terminates its daemon children and waits for the others.
- * Does not wait.  Safe for threads; only the calling thread exists in the child.
- * Errors: -EINVAL (NULL, or a name of more than 63 bytes), KIN_ENOTCODE (target), -EAGAIN
- * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE, -ENOENT (/proc is not mounted). */
+/* kin_process_start starts a child that runs `target(argument)` and exits, and stores its handle in
+ * `*process`.  By fork, the child has a copy of the caller's memory, and `argument` is what it is.  By the
+ * other methods it has not: `argument` is then NULL, a number below 4096, family memory, a constant of
+ * the program (such as a string literal, or a function), or a kin_connection; everything else is refused.
+ * Family memory it shares in any case.  stdio buffers are flushed before.
+ * When the parent exits normally (exit, or return from main) it terminates its daemon children and waits
+ * for the others.  Waits for the helper with KIN_FORKSERVER.  Safe for threads; with KIN_FORK only the
+ * calling thread exists in the child.
+ * Errors: -EINVAL (NULL, two arguments, or a name of more than 63 bytes), KIN_ENOTCODE (target),
+ * KIN_EFUNCTION (no function of that name, or in a library without a build id), KIN_ENOTMAIN (the program
+ * does not call kin_main), KIN_EPOINTER (an argument that means nothing in the child), KIN_ENOTGIVEN (a
+ * connection that this process was not given), KIN_EPRIVATE (one with TLS), KIN_ESERVER (the helper, or the child, ended before the
+ * child began), -EBADF (a descriptor), -E2BIG (more than 200 descriptors and connections), -EAGAIN
+ * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE, -ENOENT (/proc is not mounted), and for a value
+ * those of kin_pickle_dumps; by another method than fork those of kin_family_open. */
 KIN_API int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
                                     const kin_process_options *options, size_t size);
 static inline int kin_process_start(kin_process **process, kin_process_function *target, void *argument,
@@ -109,12 +136,40 @@ KIN_API int kin_process_pid(const kin_process *process);
 KIN_API const char *kin_process_name(const kin_process *process);
 KIN_API int kin_process_daemon(const kin_process *process);
 
+/* kin_process_sentinel returns a descriptor, the handle's, that becomes readable when the child has
+ * ended.  Does not block.  Errors: -EINVAL (NULL). */
+KIN_API int kin_process_sentinel(const kin_process *process);
+
+/* kin_process_active_children stores the handles of children that still run in `children`, at most
+ * `limit`, in no order, and returns how many there are.  Handles that other threads may close are the
+ * caller's to take care of.  Does not wait.  Safe for threads.  Errors: -EINVAL (NULL with limit > 0). */
+KIN_API long kin_process_active_children(kin_process **children, size_t limit);
+
+/* kin_process_current returns a handle for the calling process: for its name, pid and daemon flag.
+ * kin_process_parent returns one for the process that started the calling one, which can be waited
+ * for besides, or NULL in a program that no kin_process_start has made; the parent's end ends the child.
+ * Neither is closed.  NULL with errno EMFILE or ENFILE.  Do not block. */
+KIN_API kin_process *kin_process_current(void);
+KIN_API kin_process *kin_process_parent(void);
+
+/* kin_process_connection and kin_process_descriptor return, in a child, the connection or the descriptor
+ * of that place in its options.  They belong to the child.  Do not block.
+ * Errors: NULL, or -EINVAL, beyond the last, and in a process that kin_process_start has not made. */
+KIN_API struct kin_connection *kin_process_connection(size_t place);
+KIN_API int kin_process_descriptor(size_t place);
+
+/* kin_at_exit makes the calling process call `function(argument)` at its normal end: when the function
+ * that it was started for returns, or at exit.  The last that was registered comes first; all before
+ * its children are ended or waited for.  Children do not inherit them.  Safe for threads.
+ * Errors: -EINVAL (NULL), -ENOMEM. */
+KIN_API int kin_at_exit(void (*function)(void *argument), void *argument);
+
 /* kin_process_close frees the handle of a child that has ended.  NULL is allowed.
  * Errors, after which the handle stays valid: -EBUSY (the child still runs), KIN_ENOTCHILD. */
 KIN_API int kin_process_close(kin_process *process);
 
-/* kin_cpu_count returns how many processors this process may use (its affinity mask), at
- * least 1.  Does not block. */
+/* kin_cpu_count returns how many processors this process may use, at least 1: those of its affinity
+ * mask, but no more than the quota of its control group is worth, rounded up.  Does not block. */
 KIN_API int kin_cpu_count(void);
 
 KIN_END

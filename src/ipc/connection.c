@@ -41,6 +41,7 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
     pthread_mutex_init(&connection->sending, NULL);
     /* Two processes would use the same keys for different bytes: no child gets a copy. */
     kin__handle_add(&connection->handle, descriptor, secure != NULL);
+    connection->handle.connection = true;
     *made = connection;
     return 0;
 }

@@ -36,6 +36,16 @@ void kin__handle_close(struct kin__handle *handle)
     handle->descriptor = -1;
 }
 
+bool kin__handle_is_connection(const void *address)
+{
+    pthread_mutex_lock(&lock);
+    const struct kin__handle *handle = first;
+    while (handle != NULL && handle != address) handle = handle->next;
+    bool is = handle != NULL && handle->connection;
+    pthread_mutex_unlock(&lock);
+    return is;
+}
+
 static void withhold(struct kin__handle *handle)
 {
     if (handle->descriptor >= 0) kin__os_close(handle->descriptor);

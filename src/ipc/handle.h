@@ -12,18 +12,23 @@
 /* The first member of whatever is in the list: its address is that of the whole.
  *   descriptor   -1: none (any more).
  *   passing      it belongs to one call or one message of this process: no child keeps it.
- *   withheld     this process is a child that was not given it, and has closed it. */
+ *   withheld     this process is a child that was not given it, and has closed it.
+ *   connection   it is one. */
 struct kin__handle {
     struct kin__handle *next;
     struct kin__handle *previous;
     int descriptor;
     bool passing;
     bool withheld;
+    bool connection;
 };
 
 void kin__handle_add(struct kin__handle *handle, int descriptor, bool passing);
 /* Takes it out of the list, closing its descriptor if there is one. */
 void kin__handle_close(struct kin__handle *handle);
+
+/* Is that the address of a connection of this process? */
+bool kin__handle_is_connection(const void *address);
 
 /* In a child that was just forked and has one thread: closes what it was not given, which is all but
  * `argument`, if that is a handle, and the `given`, which end with NULL (NULL: none). */

@@ -253,18 +253,28 @@ int kin__region_join(int descriptor)
  * its first line on.  A failure is not told here: the first function of kin it calls tells. */
 __attribute__((constructor)) static void join_early(void)
 {
-    if (secure_getenv("KIN_FAMILY") != NULL) kin__enter();
+    if (secure_getenv("KIN_FAMILY") == NULL) return;
+    /* A start server uses nothing of the family, and is no member. */
+    if (secure_getenv("KIN_START") != NULL)
+        kin__region_open(NULL);
+    else
+        kin__enter();
+}
+
+int kin__region_check_descriptor(void)
+{
+    const struct kin__header *header = kin__family.header;
+    uint64_t device = 0, inode = 0, size = 0;
+    if (kin__family.descriptor < 0 ||
+        kin__os_file_identity(kin__family.descriptor, &device, &inode, &size) < 0)
+        return KIN_EDESCRIPTOR;
+    return inode == header->inode && device == header->device ? 0 : KIN_EDESCRIPTOR;
 }
 
 int kin__region_back(uint64_t offset, uint64_t size)
 {
-    struct kin__header *header = kin__family.header;
-    uint64_t device = 0, inode = 0, file_size = 0;
-    int descriptor = kin__family.descriptor;
     /* The program may have closed our descriptor, and the number may be another file's now. */
-    if (descriptor >= 0 && (kin__os_file_identity(descriptor, &device, &inode, &file_size) < 0 ||
-                            inode != header->inode || device != header->device))
-        descriptor = -1;
+    int descriptor = kin__region_check_descriptor() == 0 ? kin__family.descriptor : -1;
     int rc = kin__os_memory_back(descriptor, offset, size, (char *)kin__family.base + offset);
     if (rc == -ENOSPC) return -ENOMEM;
     if (rc < 0 && descriptor < 0 && rc != -ENOMEM) return KIN_EDESCRIPTOR;
@@ -279,13 +289,20 @@ int kin_family_open_sized(const kin_family_options *options, size_t size)
     return rc < 0 ? rc : kin__enter();
 }
 
+int kin__region_invitation(char *text, size_t size, int number)
+{
+    return snprintf(text, size, "KIN_FAMILY=%d:%" PRIxPTR ":%" PRIx64, number, kin__family.base,
+                    kin__family.size);
+}
+
 int kin_family_invite(char *text, size_t text_size, int *descriptor)
 {
     int rc = kin__enter();
     if (rc < 0) return rc;
     if (text == NULL || descriptor == NULL) return -EINVAL;
-    int length = snprintf(text, text_size, "KIN_FAMILY=%d:%" PRIxPTR ":%" PRIx64, kin__family.descriptor,
-                          kin__family.base, kin__family.size);
+    rc = kin__region_check_descriptor();
+    if (rc < 0) return rc;
+    int length = kin__region_invitation(text, text_size, kin__family.descriptor);
     if ((size_t)length >= text_size) {
         kin__needed_size_set((size_t)length + 1);
         return KIN_ETOOSMALL;

@@ -133,6 +133,11 @@ int kin__region_open(const kin_family_options *options);
  * after which it is still the caller's.  KIN_ESTARTED: this process has a family. */
 int kin__region_join(int descriptor);
 
+/* Is the descriptor of the memory still ours?  KIN_EDESCRIPTOR: the program has closed it. */
+int kin__region_check_descriptor(void);
+/* Writes the invitation for a process that has the memory open at that number; returns its length. */
+int kin__region_invitation(char *text, size_t size, int number);
+
 /* Puts memory behind [offset, offset + size) of the region. */
 int kin__region_back(uint64_t offset, uint64_t size);
 

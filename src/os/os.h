@@ -99,7 +99,7 @@ int kin__os_robust_list(struct kin__robust_list **head);
 int kin__os_pid(void);
 int kin__os_parent_pid(void);
 int kin__os_thread_id(void);
-int kin__os_cpu_count(void);   /* by the affinity mask, at least 1 */
+int kin__os_cpu_count(void);   /* by the affinity mask and the control group's quota, at least 1 */
 int kin__os_cpus_online(void); /* of the machine, at least 1 */
 void kin__os_yield(void);
 
@@ -114,6 +114,7 @@ enum kin__fork_rank {
     KIN__FORK_HANDLES,
     KIN__FORK_SIGNALS,
     KIN__FORK_LOOP,
+    KIN__FORK_SERVER,
     KIN__FORK_MEMBERS,
     KIN__FORK_RANKS
 };
@@ -129,6 +130,8 @@ int kin__os_watch_forks(enum kin__fork_rank rank, const struct kin__fork_watch *
 int kin__os_fork(void);
 /* In a child with a single thread: from now on its standard input is at its end. */
 void kin__os_standard_input_empty(void);
+/* The system shows this process's first thread by the last part of that path. */
+void kin__os_label_set(const char *path);
 void kin__os_exit_now(int code) __attribute__((noreturn)); /* no handlers, no flushing */
 /* Kills and collects a child for which no descriptor could be had. */
 void kin__os_process_abandon(int pid);
@@ -196,11 +199,6 @@ int kin__os_bell_make(const char *name);
  * who waits for bells also looks by himself now and then.  Safe in signal handlers. */
 void kin__os_bell_ring(const char *name);
 void kin__os_bell_silence(int bell);
-
-/* ---- the program's code ------------------------------------------------------------------------- */
-
-/* 1 when the address lies in an executable segment of the program or a loaded library. */
-int kin__os_is_code(const void *address);
 
 /* ---- the private heap ------------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #include "os/fault.h"
+#include "os/handover.h"
 #include "os/processes.h"
 #include "os/read.h"
 
@@ -87,6 +89,12 @@ void kin__os_standard_input_empty(void)
     close(STDIN_FILENO);
     int descriptor = open("/dev/null", O_RDONLY);
     if (descriptor > STDIN_FILENO) close(descriptor);
+}
+
+void kin__os_label_set(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    prctl(PR_SET_NAME, slash != NULL ? slash + 1 : path, 0, 0, 0);
 }
 
 void kin__os_exit_now(int code)
@@ -194,18 +202,17 @@ static int ask_kernel(int descriptor, kin_exit_status *status)
     return -ECHILD;
 }
 
-int kin__os_process_collect(int process_descriptor, kin_exit_status *status)
+/* Collects a child; its pid, 0 when there is none that has ended. */
+static int collect(idtype_t type, int id, kin_exit_status *status)
 {
     siginfo_t info = {0};
     struct rusage usage;
     int rc;
     memset(status, 0, sizeof *status);
-    do {
-        rc = (int)syscall(SYS_waitid, WAIT_BY_DESCRIPTOR, process_descriptor, &info, WEXITED | WNOHANG,
-                          &usage);
-    } while (rc < 0 && errno == EINTR);
-    if (rc < 0) return errno == ECHILD ? ask_kernel(process_descriptor, status) : -errno;
-    if (info.si_pid == 0) return -EAGAIN;
+    do rc = (int)syscall(SYS_waitid, type, id, &info, WEXITED | WNOHANG, &usage);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0) return -errno;
+    if (info.si_pid == 0) return 0;
     if (info.si_code == CLD_EXITED)
         describe(status, W_EXITCODE(info.si_status & 0xff, 0));
     else
@@ -213,7 +220,20 @@ int kin__os_process_collect(int process_descriptor, kin_exit_status *status)
     status->user_ns = nanoseconds(usage.ru_utime);
     status->system_ns = nanoseconds(usage.ru_stime);
     status->max_rss = (int64_t)usage.ru_maxrss * 1024;
-    return 0;
+    return info.si_pid;
+}
+
+int kin__os_process_collect(int process_descriptor, kin_exit_status *status)
+{
+    int rc = collect(WAIT_BY_DESCRIPTOR, process_descriptor, status);
+    if (rc == -ECHILD) return ask_kernel(process_descriptor, status);
+    return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
+}
+
+int kin__os_child_collect(kin_exit_status *status)
+{
+    int rc = collect(P_ALL, 0, status);
+    return rc == -ECHILD ? 0 : rc;
 }
 
 /* ---- by pid --------------------------------------------------------------------------------------- */

@@ -35,6 +35,10 @@ struct kin__file {
 /* Whether the process has one of the files open in that way, as far as this process may know. */
 bool kin__os_process_holds(int pid, const struct kin__file *files, size_t count);
 
+/* What the quotas of a control group and of those above it, up to `root`, are worth in processors,
+ * rounded up; 0: there is none.  `group` is "" or begins with a slash. */
+int kin__os_cpu_quota(const char *root, const char *group, bool unified);
+
 /* The pids in a control group: kills them all where the kernel can (since 5.14; -ENOENT before),
  * or lists them for kin__os_free. */
 int kin__os_cgroup_kill(const char *directory);

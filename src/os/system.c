@@ -1,10 +1,8 @@
-/* system.c: what can be read about the machine, the boot, the namespace and the program. */
+/* system.c: what can be read about the machine, the boot and the namespace. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <link.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,35 +79,6 @@ int kin__os_random(void *bytes, size_t size)
     return rc;
 }
 
-/* ---- the processors --------------------------------------------------------------------------- */
-
-int kin__os_cpus_online(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count > 0 ? (int)count : 1;
-}
-
-int kin__os_cpu_count(void)
-{
-    /* The kernel refuses a mask that is smaller than its own. */
-    for (size_t bytes = sizeof(cpu_set_t); bytes <= 1 << 16; bytes *= 2) {
-        cpu_set_t *set = malloc(bytes);
-        if (set == NULL) break;
-        int rc = sched_getaffinity(0, bytes, set);
-        int count = rc < 0 ? 0 : CPU_COUNT_S(bytes, set);
-        int error = errno;
-        free(set);
-        if (rc == 0) return count > 0 ? count : 1;
-        if (error != EINVAL) break;
-    }
-    return 1;
-}
-
-void kin__os_yield(void)
-{
-    sched_yield();
-}
-
 /* ---- memory that ran out ---------------------------------------------------------------------- */
 
 static int64_t count_in(const char *path, const char *key)
@@ -148,30 +117,4 @@ int64_t kin__os_oom_kills(void)
     }
     /* The topmost group counts nothing of its own; there the whole system is meant. */
     return count == -ENOENT ? count_in("/proc/vmstat", "oom_kill") : count;
-}
-
-/* ---- the program's code ----------------------------------------------------------------------- */
-
-static int find_code(struct dl_phdr_info *object, size_t size, void *address)
-{
-    (void)size;
-    for (int i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-        uintptr_t offset = (uintptr_t)address - (object->dlpi_addr + segment->p_vaddr);
-        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) != 0 && offset < segment->p_memsz)
-            return 1;
-    }
-    return 0;
-}
-
-int kin__os_is_code(const void *address)
-{
-    /* Most programs start one function again and again; its page need not be looked up twice. */
-    static uintptr_t known_page;
-    uintptr_t page = (uintptr_t)address >> 12;
-    if (page == 0) return 0;
-    if (page == __atomic_load_n(&known_page, __ATOMIC_RELAXED)) return 1;
-    if (dl_iterate_phdr(find_code, (void *)(uintptr_t)address) == 0) return 0;
-    __atomic_store_n(&known_page, page, __ATOMIC_RELAXED);
-    return 1;
 }

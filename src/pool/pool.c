@@ -14,6 +14,7 @@
 #include "ipc/handle.h"
 #include "memory/reap.h"
 #include "os/os.h"
+#include "os/program.h"
 #include "os/suspend.h"
 #include "pool/schedule.h"
 #include "process/fork.h"

@@ -10,6 +10,7 @@
 #include <kin/error.h>
 
 #include "os/os.h"
+#include "os/program.h"
 #include "pool/schedule.h"
 #include "pool/worker.h"
 

@@ -184,6 +184,19 @@ int kin__child_line(void)
     return descriptor;
 }
 
+int kin__child_adopt(int lifeline)
+{
+    uint64_t size;
+    struct end own = {.descriptor = lifeline};
+    int rc = kin__os_file_identity(lifeline, &own.device, &own.inode, &size);
+    if (rc == 0) rc = kin__os_set_inherit(lifeline, false);
+    if (rc < 0) return rc;
+    kin__child_lock();
+    life.held = own;
+    kin__child_unlock();
+    return kin__os_lifeline_hold(lifeline);
+}
+
 /* ---- after it ------------------------------------------------------------------------------------- */
 
 /* Tickets are passed in order, so a later one lets an earlier child through as well. */

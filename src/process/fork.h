@@ -21,6 +21,10 @@ int kin__child_fork(int *descriptor);
  * Errors: as kin__child_fork. */
 int kin__child_line(void);
 
+/* In a process that its parent has not forked itself: holds the line that it was given.  -EPIPE: the
+ * parent is gone. */
+int kin__child_adopt(int lifeline);
+
 /* Between these no process of this program is forked, so that none inherits a pipe that is meant for
  * a command alone and is closed here before `allow`.  Several threads may be between them at once;
  * none may take the lock below, or fork, meanwhile. */

@@ -19,12 +19,19 @@
 #include "memory/waitable.h"
 #include "os/os.h"
 #include "os/signals.h"
+#include "os/socket.h"
+#include "process/child.h"
 #include "process/fork.h"
 #include "process/process.h"
+#include "process/server.h"
 #include "process/tree.h"
 
 /* At exit: how long daemon children may take over SIGTERM. */
 #define GRACE_MS 1000
+
+/* How long a server may take to report an end, and how often another thread may have taken it. */
+#define REPORT_MS       200
+#define REPORT_SLICE_MS 5
 
 /* How often a child is looked at that has ended but is still in the hands of a debugger. */
 #define TRACED_MS 5
@@ -32,6 +39,8 @@
 static struct {
     int owner;
     unsigned started;
+    uint64_t sequence;
+    kin_process *expected; /* a server has been asked to start them */
     kin_process *running;
     kin_process *ended;
     kin_process *look; /* where the search for running ones that ended goes on; NULL: at the first */
@@ -72,17 +81,45 @@ static void own_lists(void)
     if (children.owner == self) return;
     children.owner = self;
     children.started = 0;
-    children.running = children.ended = children.look = NULL;
+    children.expected = children.running = children.ended = children.look = NULL;
 }
 
 /* ---- learning that a child has ended ------------------------------------------------------------- */
 
-/* With the lock held: collects the status if the child has ended; 1 if that is news. */
-static int collect(kin_process *child)
+static kin_process *find(kin_process *child, uint64_t sequence)
+{
+    while (child != NULL && (!child->served || child->sequence != sequence)) child = child->next;
+    return child;
+}
+
+/* With the lock held: takes the reports of servers; 1 if there was news. */
+static int take_reports(void)
+{
+    struct kin__end_report report;
+    int news = 0;
+    while (kin__server_report(&report)) {
+        kin_process *child = find(children.running, report.sequence);
+        if (child != NULL) {
+            set_ended(child, &report.status);
+            news = 1;
+        } else if ((child = find(children.expected, report.sequence)) != NULL) {
+            child->status = report.status;
+            child->ended = true;
+            news = 1;
+        }
+    }
+    return news;
+}
+
+/* A child that has ended, and of which nothing else tells: as far as the system knows. */
+static int ask_system(kin_process *child)
 {
     kin_exit_status status;
-    if (child->ended) return 0;
-    int rc = kin__os_process_collect(child->descriptor, &status);
+    kin__os_process_end(child->pid, &status);
+    /* It has not been collected until now: so its pid was its own. */
+    bool own = status.kind > KIN_RUNNING && status.kind < KIN_UNKNOWN &&
+               kin__os_process_signal(child->descriptor, 0) == 0;
+    int rc = own ? 0 : kin__os_process_collect(child->descriptor, &status);
     if (rc == -EAGAIN) return 0;
     if (rc == -ECHILD) status = (kin_exit_status){.kind = KIN_UNKNOWN};
     if (rc < 0 && rc != -ECHILD) return rc;
@@ -90,17 +127,59 @@ static int collect(kin_process *child)
     return 1;
 }
 
+static bool is_over(const kin_process *child)
+{
+    struct kin__poll item = {.descriptor = child->descriptor};
+    return kin__os_poll(&item, 1, KIN_NOW) > 0;
+}
+
+/* With the lock held: collects the status if the child has ended; 1 if that is news, REPORT_COMING when
+ * its server has not told yet, for which the caller waits. */
+enum { REPORT_COMING = 2 };
+static int collect(kin_process *child)
+{
+    kin_exit_status status;
+    if (child->ended) return 0;
+    if (child->served) {
+        int news = take_reports();
+        if (child->ended || !is_over(child)) return news;
+        return kin__server_reports(child->generation) >= 0 ? REPORT_COMING : ask_system(child);
+    }
+    int rc = kin__os_process_collect(child->descriptor, &status);
+    if (rc == -EAGAIN) return 0;
+    if (rc == -ECHILD) status = (kin_exit_status){.kind = KIN_UNKNOWN};
+    if (rc < 0 && rc != -ECHILD) return rc;
+    if (kin__child_is_parent(child)) return 0;
+    set_ended(child, &status);
+    return 1;
+}
+
+/* Waits for a report that may come to another thread; not for ever, the server may be stopped. */
+static int collect_when_reported(kin_process *child)
+{
+    kin_deadline deadline = kin_in_ms(REPORT_MS);
+    for (;;) {
+        kin__child_lock();
+        int news = collect(child);
+        int reports = kin__server_reports(child->generation);
+        if (news == REPORT_COMING && kin_clock() >= deadline) news = ask_system(child);
+        kin__child_unlock();
+        if (news != REPORT_COMING) return news;
+        kin__os_wait_ready(reports, KIN__READABLE, kin_in_ms(REPORT_SLICE_MS));
+    }
+}
+
 static void tell(int news)
 {
     /* Who waited for something of theirs need not wait for the end of a slice. */
-    if (news > 0) kin__reap();
+    if (news == 1) kin__reap();
 }
 
 /* 1 when the child has ended, 0 while it runs. */
 static int has_ended(kin_process *child)
 {
+    int news = collect_when_reported(child);
     kin__child_lock();
-    int news = collect(child);
     bool ended = child->ended;
     kin__child_unlock();
     tell(news);
@@ -116,7 +195,7 @@ static void collect_forgotten(void)
         kin_process *child = children.look != NULL ? children.look : children.running;
         if (child == NULL) break;
         children.look = child->next;
-        news |= collect(child) > 0;
+        news |= collect(child) == 1;
     }
     kin__child_unlock();
     tell(news);
@@ -148,7 +227,7 @@ int kin__process_make(kin_process **made, const kin_process_options *options)
     if (name != NULL && strnlen(name, KIN__PROCESS_NAME_SIZE) == KIN__PROCESS_NAME_SIZE) return -EINVAL;
     kin_process *child = kin__os_calloc(1, sizeof *child);
     if (child == NULL) return -ENOMEM;
-    child->daemon = options->daemon;
+    child->daemon = options->daemon || (kin_process_current()->daemon && !options->ordinary);
     child->owner = kin__os_pid();
     kin__child_lock();
     own_lists();
@@ -166,7 +245,42 @@ int kin__process_make(kin_process **made, const kin_process_options *options)
 void kin__process_started(kin_process *child)
 {
     kin__child_lock();
-    enlist(&children.running, child);
+    if (child->served) delist(&children.expected, child);
+    enlist(child->ended ? &children.ended : &children.running, child);
+    kin__child_unlock();
+}
+
+uint64_t kin__process_expect(kin_process *child)
+{
+    kin__child_lock();
+    child->served = true;
+    child->ended = false;
+    child->sequence = ++children.sequence;
+    enlist(&children.expected, child);
+    kin__child_unlock();
+    return child->sequence;
+}
+
+void kin__process_expect_no_more(kin_process *child)
+{
+    kin__child_lock();
+    delist(&children.expected, child);
+    kin__child_unlock();
+}
+
+bool kin__process_look_at_new(kin_process *child)
+{
+    kin__child_lock();
+    take_reports();
+    bool ended = child->ended;
+    kin__child_unlock();
+    return ended;
+}
+
+void kin__processes_look(void)
+{
+    kin__child_lock();
+    take_reports();
     kin__child_unlock();
 }
 
@@ -227,6 +341,7 @@ void kin__processes_end(void)
 static int check(const kin_process *process)
 {
     if (process == NULL) return -EINVAL;
+    if (kin__child_is_self(process)) return KIN_ENOTCHILD;
     return process->owner == kin__os_pid() ? 0 : KIN_ENOTCHILD;
 }
 
@@ -246,6 +361,7 @@ int kin_process_join(kin_process *process, kin_deadline deadline)
 int kin_process_is_alive(kin_process *process)
 {
     int rc = check(process);
+    if (kin__child_is_self(process)) return 1;
     if (rc < 0) return rc;
     rc = has_ended(process);
     return rc < 0 ? rc : rc == 0;
@@ -341,9 +457,34 @@ int kin_process_daemon(const kin_process *process)
     return process != NULL ? process->daemon : -EINVAL;
 }
 
+int kin_process_sentinel(const kin_process *process)
+{
+    return process != NULL && !kin__child_is_self(process) ? process->descriptor : -EINVAL;
+}
+
+long kin_process_active_children(kin_process **active, size_t limit)
+{
+    if (active == NULL && limit > 0) return -EINVAL;
+    long count = 0;
+    kin__child_lock();
+    int news = 0;
+    for (kin_process *child = children.owner == kin__os_pid() ? children.running : NULL, *next; child != NULL;
+         child = next) {
+        next = child->next;
+        int rc = collect(child);
+        news |= rc == 1;
+        if (child->ended || rc == REPORT_COMING) continue;
+        if ((size_t)count < limit) active[count] = child;
+        count++;
+    }
+    kin__child_unlock();
+    tell(news);
+    return count;
+}
+
 int kin_process_close(kin_process *process)
 {
-    if (process == NULL) return 0;
+    if (process == NULL || kin__child_is_self(process) || kin__child_is_parent(process)) return 0;
     int rc = check(process);
     if (rc < 0) return rc;
     rc = has_ended(process);

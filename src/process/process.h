@@ -18,8 +18,11 @@ struct kin_process {
     int pid;
     int descriptor;
     bool daemon;
+    bool served; /* forked by a server, which alone can collect it… */
     bool ended;
     unsigned pins;
+    uint64_t sequence;      /* …and reports its end by this number */
+    uint64_t generation;    /* of the servers that this process has had */
     kin_exit_status status; /* once it has ended */
     char name[KIN__PROCESS_NAME_SIZE];
 };
@@ -29,6 +32,14 @@ struct kin_process {
 int kin__process_make(kin_process **made, const kin_process_options *options);
 /* From now on the child is one of the running. */
 void kin__process_started(kin_process *child);
+
+/* Around its start by a server: its end may be reported before it is one of the running.  Returns its
+ * number. */
+uint64_t kin__process_expect(kin_process *child);
+void kin__process_expect_no_more(kin_process *child);
+/* Takes the reports that there are.  Has the expected one ended? */
+bool kin__process_look_at_new(kin_process *child);
+void kin__processes_look(void);
 
 /* At the end of this process: ends its daemon children and waits for the others. */
 void kin__processes_end(void);

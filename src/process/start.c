@@ -1,67 +1,191 @@
-/* start.c: starting a child process.
+/* start.c: starting a child process, by each of the methods.
  *
- * CRASH: nothing of a start lies in family memory; what a killed parent or child leaves is the
+ * CRASH: nothing of a start lies in family memory; what a killed parent, child or server leaves is the
  * kernel's to give back.
  */
 #include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <kin/error.h>
+#include <kin/start.h>
 
+#include "base/log.h"
 #include "ipc/handle.h"
 #include "memory/table.h"
+#include "os/handover.h"
 #include "os/os.h"
+#include "process/child.h"
 #include "process/fork.h"
-#include "process/process.h"
-#include "thread/thread.h"
+#include "process/order.h"
+#include "process/server.h"
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_result;
+/* ---- the method ---------------------------------------------------------------------------------- */
 
-static void prepare(void)
+/* What KIN_START_DEFAULT means; `method` is 0 until it is set or used. */
+static _Atomic int method;
+
+int kin_set_start_method(enum kin_start_method wanted)
 {
-    once_result = atexit(kin__processes_end) == 0 ? 0 : -ENOMEM;
+    int unset = 0;
+    if (wanted < KIN_FORK || wanted > KIN_FORKSERVER) return -EINVAL;
+    return atomic_compare_exchange_strong(&method, &unset, (int)wanted) ? 0 : KIN_ESTARTED;
 }
 
-int kin__child_finish(int code)
+enum kin_start_method kin_get_start_method(void)
 {
-    kin__threads_finish();
-    kin__processes_end();
-    kin__os_flush_last();
-    kin__leaving();
-    return code & 0xff;
+    int set = atomic_load(&method);
+    return set == 0 ? KIN_FORK : (enum kin_start_method)set;
 }
 
-__attribute__((noreturn)) static void run(kin_process_function *target, void *argument)
+void kin__start_method_inherit(enum kin_start_method inherited)
 {
-    kin__os_exit_now(kin__child_finish(target(argument)));
+    atomic_store(&method, (int)inherited);
+}
+
+static void use_method(enum kin_start_method *wanted)
+{
+    int unset = 0;
+    if (atomic_load_explicit(&method, memory_order_relaxed) == 0)
+        atomic_compare_exchange_strong(&method, &unset, KIN_FORK);
+    if (*wanted == KIN_START_DEFAULT) *wanted = (enum kin_start_method)atomic_load(&method);
+}
+
+int kin_set_forkserver_preload(void (*function)(void))
+{
+    if (function == NULL) return -EINVAL;
+    return kin__os_is_code((const void *)(uintptr_t)function) ? kin__server_preload(function) : KIN_ENOTCODE;
+}
+
+/* ---- functions by name ---------------------------------------------------------------------------- */
+
+static kin_target *targets;
+
+void kin_target_register(kin_target *target)
+{
+    target->next = targets;
+    targets = target;
+}
+
+/* "library:symbol" */
+static int find_in_library(const char *name, const char *colon, const void **address)
+{
+    char library[KIN__PROGRAM_PATH_SIZE];
+    const char *why = "its name is too long";
+    size_t length = (size_t)(colon - name);
+    int rc = KIN_EFUNCTION;
+    if (length < sizeof library) {
+        memcpy(library, name, length);
+        library[length] = '\0';
+        rc = kin__os_symbol_find(library, colon + 1, address, &why);
+    }
+    if (rc < 0) kin__log(KIN_LOG_ERROR, "cannot find the function %s: %s", name, why);
+    return rc;
+}
+
+static int find_target(const char *name, kin_process_function **target)
+{
+    const void *address;
+    for (const kin_target *known = targets; known != NULL; known = known->next) {
+        if (strcmp(known->name, name) != 0) continue;
+        *target = known->function;
+        return 0;
+    }
+    const char *colon = strrchr(name, ':');
+    int rc = colon != NULL ? find_in_library(name, colon, &address) : KIN_EFUNCTION;
+    if (rc == 0) *target = (kin_process_function *)(uintptr_t)address;
+    return rc;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------ */
+
+__attribute__((noreturn)) static void be_forked_child(kin_process *handle, const struct kin__errand *errand)
+{
+    const kin_process_options *options = &errand->options;
+    size_t connections = 0;
+    void *argument = errand->argument;
+    kin__handles_keep(argument, (const void *const *)options->connections);
+    if (!options->standard_input) kin__os_standard_input_empty();
+    while (options->connections != NULL && options->connections[connections] != NULL) connections++;
+    kin__child_forked(handle);
+    kin__child_given(options->connections, connections, options->descriptors, options->descriptor_count);
+    if (options->value != NULL) argument = (void *)(uintptr_t)options->value;
+    if (options->bytes != NULL) argument = (void *)(uintptr_t)options->bytes;
+    kin__os_exit_now(kin__child_finish(errand->target(argument)));
+}
+
+static void warn_of_threads(void)
+{
+    static atomic_bool warned;
+    if (!kin__log_wanted(KIN_LOG_WARNING) || atomic_load(&warned) || kin__os_thread_count() < 2) return;
+    if (!atomic_exchange(&warned, true))
+        kin__log(KIN_LOG_WARNING,
+                 "this process has threads and starts a child by fork: what they have locked "
+                 "stays locked in the child; KIN_FORKSERVER and KIN_SPAWN do not copy them");
+}
+
+static int start_by_fork(kin_process *child, const struct kin__errand *errand)
+{
+    warn_of_threads();
+    int rc = kin__child_fork(&child->descriptor);
+    if (rc == 0) be_forked_child(child, errand);
+    if (rc > 0) child->pid = rc;
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- the others ------------------------------------------------------------------------------------ */
+
+static int start_anew(kin_process *child, const struct kin__errand *errand)
+{
+    struct kin__order order;
+    const void *bytes;
+    void *made;
+    if (!kin__program_has_main()) return KIN_ENOTMAIN;
+    int rc = kin__enter();
+    if (rc < 0) return rc;
+    rc = kin__order_make(&order, errand, child, &bytes, &made);
+    if (rc == 0) kin__os_flush();
+    if (rc == 0 && errand->options.method == KIN_FORKSERVER) rc = kin__server_start(child, &order, bytes);
+    if (rc == 0 && errand->options.method == KIN_SPAWN) {
+        rc = kin__program_begin(&order, bytes, NULL, &child->descriptor);
+        if (rc > 0) child->pid = rc;
+    }
+    kin__os_free(made);
+    return rc < 0 ? rc : 0;
+}
+
+static int check(struct kin__errand *errand)
+{
+    const kin_process_options *options = &errand->options;
+    bool by_name = options->target != NULL;
+    unsigned arguments =
+        (errand->argument != NULL) + (options->bytes != NULL || options->size > 0) + (options->value != NULL);
+    if ((errand->target != NULL) == by_name || arguments > 1) return -EINVAL;
+    if (options->bytes == NULL && options->size > 0) return -EINVAL;
+    if (options->descriptors == NULL && options->descriptor_count > 0) return -EINVAL;
+    if ((unsigned)options->method > KIN_FORKSERVER) return -EINVAL;
+    if (by_name) return find_target(options->target, &errand->target);
+    return kin__os_is_code((const void *)(uintptr_t)errand->target) ? 0 : KIN_ENOTCODE;
 }
 
 int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
                             const kin_process_options *options, size_t size)
 {
-    kin_process_options given = {0};
-    if (process == NULL || target == NULL) return -EINVAL;
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    if (!kin__os_is_code((const void *)(uintptr_t)target)) return KIN_ENOTCODE;
-    pthread_once(&once, prepare);
-    if (once_result < 0) return once_result;
+    struct kin__errand errand = {.target = target, .argument = argument};
     kin_process *child;
-    int rc = kin__process_make(&child, &given);
+    if (process == NULL) return -EINVAL;
+    if (options != NULL)
+        memcpy(&errand.options, options, size < sizeof errand.options ? size : sizeof errand.options);
+    int rc = check(&errand);
+    if (rc == 0) rc = kin__child_prepare();
+    if (rc == 0) rc = kin__process_make(&child, &errand.options);
     if (rc < 0) return rc;
-    rc = kin__child_fork(&child->descriptor);
-    if (rc == 0) {
-        kin__handles_keep(argument, (const void *const *)given.connections);
-        if (!given.standard_input) kin__os_standard_input_empty();
-        run(target, argument);
-    }
+    use_method(&errand.options.method);
+    rc = errand.options.method == KIN_FORK ? start_by_fork(child, &errand) : start_anew(child, &errand);
     if (rc < 0) {
         kin__os_free(child);
         return rc;
     }
-    child->pid = rc;
     kin__process_started(child);
     *process = child;
     return 0;

@@ -19,6 +19,7 @@
 #include "memory/object.h"
 #include "memory/reap.h"
 #include "memory/wait.h"
+#include "os/program.h"
 
 #define MAGIC_BARRIER 0x7265697272616200ull
 #define PARTIES_MOST  4000

@@ -19,9 +19,11 @@
 
 #include <kin/error.h>
 #include <kin/memory.h>
+#include <kin/start.h>
 
 #include "litter.h"
 #include "outcome.h"
+#include "process/server.h"
 #include "test_state.h"
 
 struct test_state test_state;
@@ -158,6 +160,7 @@ static int run_case(const struct test_case *test)
     struct litter before;
     litter_note(&before);
     test->run();
+    kin__server_end();
     check_litter(&before);
     if (test_state_failed()) return OUTCOME_FAILED;
     return OUTCOME_PASSED;
@@ -165,6 +168,7 @@ static int run_case(const struct test_case *test)
 
 int main(int count, char **words)
 {
+    kin_main(&count, &words);
     if (count == 2 && strcmp(words[1], "--list") == 0) return list_cases();
     if (count != 2) {
         fprintf(stderr, "usage: %s --list | CASE\n", words[0]);

@@ -15,11 +15,14 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "os/os.h"
+#include "os/processes.h"
+#include "os/program.h"
 
 /* Enough memory that the kernel has noticed, whatever it counts in. */
 #define TOUCHED (16 << 20)
@@ -190,8 +193,41 @@ TEST(the_affinity_mask_counts)
 {
     cpu_set_t set;
     sched_getaffinity(0, sizeof set, &set);
-    CHECK_EQ(kin__os_cpu_count(), CPU_COUNT(&set));
+    CHECK_LE(kin__os_cpu_count(), CPU_COUNT(&set));
     CHECK_EQ(test_collect(test_child(on_one_processor, NULL)), 0);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    CHECK(file != NULL);
+    fputs(text, file);
+    fclose(file);
+}
+
+TEST(the_least_quota_of_the_groups_above_counts)
+{
+    const char *paths[] = {"g/cpu.max",
+                           "g/a/cpu.max",
+                           "g/a/b/cpu.max",
+                           "g/a/cpu.cfs_quota_us",
+                           "g/a/cpu.cfs_period_us",
+                           "g/a/b/cpu.cfs_quota_us"};
+    CHECK_EQ(mkdir("g", 0700) | mkdir("g/a", 0700) | mkdir("g/a/b", 0700), 0);
+    CHECK_EQ(kin__os_cpu_quota("g", "/a/b", true), 0);
+    write_file(paths[0], "600000 100000\n");
+    write_file(paths[1], "150000 100000\n");
+    write_file(paths[2], "max 100000\n");
+    CHECK_EQ(kin__os_cpu_quota("g", "/a/b", true), 2);
+    CHECK_EQ(kin__os_cpu_quota("g", "", true), 6);
+    CHECK_EQ(kin__os_cpu_quota("g", "/a/b/gone", true), 2);
+    CHECK_EQ(kin__os_cpu_quota("g", "/a/b", false), 0);
+    write_file(paths[3], "300000\n");
+    write_file(paths[4], "100000\n");
+    write_file(paths[5], "-1\n");
+    CHECK_EQ(kin__os_cpu_quota("g", "/a/b", false), 3);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) CHECK_EQ(unlink(paths[i]), 0);
+    CHECK_EQ(rmdir("g/a/b") | rmdir("g/a") | rmdir("g"), 0);
 }
 
 TEST(code_is_told_from_data)
