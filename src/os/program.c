@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -158,6 +159,72 @@ int kin__os_place_find(const struct kin__program_place *place, const void **addr
     *address = (const void *)lookup.found;
     return 0;
 }
+
+/* ---- images ----------------------------------------------------------------------------------- */
+
+/* The program, the kernel's own library, and the first of others: what is loaded later is not the same
+ * in all that were forked before. */
+#define IMAGE_OBJECTS 3
+
+struct view {
+    unsigned seen;
+    struct kin__image image;
+};
+
+static int view_object(struct dl_phdr_info *object, size_t size, void *context)
+{
+    struct view *view = context;
+    struct kin__program_place place = {0};
+    (void)size;
+    if (view->seen == 0) {
+        view->image.base = object->dlpi_addr;
+        read_id(object, &place);
+        for (uint32_t i = 0; i < place.id_size; i++)
+            view->image.program = view->image.program * 0x100000001b3u + place.id[i] + 1;
+    }
+    view->image.layout = view->image.layout * 0x9e3779b97f4a7c15u + object->dlpi_addr + 1;
+    return ++view->seen == IMAGE_OBJECTS;
+}
+
+const struct kin__image *kin__os_image(void)
+{
+    static struct kin__image image;
+    static _Atomic int state; /* 0: not made; 1: in the making; 2: made */
+    static _Thread_local struct view view;
+    if (__builtin_expect(atomic_load_explicit(&state, memory_order_acquire) == 2, 1)) return &image;
+    view = (struct view){0};
+    dl_iterate_phdr(view_object, &view);
+    int none = 0;
+    if (atomic_compare_exchange_strong(&state, &none, 1)) {
+        image = view.image;
+        atomic_store_explicit(&state, 2, memory_order_release);
+    }
+    /* Whoever makes it has found the same. */
+    return &view.image;
+}
+
+static int find_own_code(struct dl_phdr_info *object, size_t size, void *context)
+{
+    const struct search *search = context;
+    (void)size;
+    return has(object, search->address, true) ? 1 : 2;
+}
+
+int kin__os_is_own_code(const void *address)
+{
+    struct search search = {.address = (uintptr_t)address};
+    return dl_iterate_phdr(find_own_code, &search) == 1;
+}
+
+const void *kin__os_translate(const void *address, const struct kin__image *image)
+{
+    const struct kin__image *own = kin__os_image();
+    if (image->program == 0 || image->program != own->program) return NULL;
+    const void *here = (const void *)(uintptr_t)((uintptr_t)address - image->base + own->base);
+    return kin__os_is_own_code(here) ? here : NULL;
+}
+
+/* ---- libraries by name ---------------------------------------------------------------------------- */
 
 int kin__os_symbol_find(const char *library, const char *symbol, const void **address, const char **why)
 {

@@ -30,6 +30,20 @@ int kin__os_place_of(const void *address, struct kin__program_place *place);
  * cannot be loaded any more, or is another one by now. */
 int kin__os_place_find(const struct kin__program_place *place, const void **address);
 
+/* How this process has the program in its memory.  Those that it forks have it so too; one that was
+ * begun by exec has not.  Made at the first call, from what does not change. */
+struct kin__image {
+    uint64_t layout;  /* the same where the same address is the same function */
+    uint64_t program; /* the same in every process of the same program; 0: not known */
+    uint64_t base;    /* where it is */
+};
+const struct kin__image *kin__os_image(void);
+/* 1 when the address is in the code of the program itself, not of a library. */
+int kin__os_is_own_code(const void *address);
+/* What was a function of the program itself at `address` in a process of that image, in this one; NULL:
+ * it is another program, or that is no code of it. */
+const void *kin__os_translate(const void *address, const struct kin__image *image);
+
 /* Loads a library, for good, and finds a function in it.  KIN_EFUNCTION: either is not there, and
  * `*why` says so in words that live until the thread's next call. */
 int kin__os_symbol_find(const char *library, const char *symbol, const void **address, const char **why);

@@ -83,8 +83,6 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
     struct kin__map *map = (struct kin__map *)block;
     map->job = *job;
     map->parts_most = most;
-    map->range = plan->function->range;
-    map->zip = plan->function->zip;
     map->inputs = plan->inputs;
     map->out_size = plan->function->out_size;
     map->count = plan->count;
@@ -101,7 +99,10 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
     kin__allocate_publish(&(*job)->argument_block);
     (*job)->job = *job;
     (*job)->map = map;
-    return kin__function_fill(*job, plan->function);
+    rc = kin__function_fill(*job, plan->function);
+    map->range = (*job)->range;
+    map->zip = (*job)->zip;
+    return rc;
 }
 
 /* Makes the parts, each with its share of the units. */

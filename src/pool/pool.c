@@ -80,6 +80,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     snprintf(pool->name, sizeof pool->name, "%s", options->name != NULL ? options->name : "pool");
     pool->tasks = NULL;
     pool->owner = kin__self.process_identity;
+    pool->image = *kin__os_image();
     pool->owner_pid = kin__os_pid();
     pool->opened = kin__os_clock();
     pool->supervisor_descriptor = pool->wake_descriptor = -1;

@@ -21,6 +21,7 @@
 #include "base/links.h"
 #include "memory/latch.h"
 #include "memory/region.h"
+#include "os/program.h"
 
 #define KIN__MAGIC_POOL   0x6c6f6f70006b0001ull
 #define KIN__MAGIC_RESULT 0x6c75736572006b01ull
@@ -251,6 +252,7 @@ struct kin_pool {
     char name[64];
     kin_queue *tasks;
     uint64_t owner;
+    struct kin__image image; /* the owner's, and so its workers': they have functions where it has them */
     int owner_pid;
     uint32_t held;             /* the owner's entry for it */
     int64_t opened;            /* monotonic */

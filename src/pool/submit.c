@@ -40,6 +40,20 @@ bool kin__function_known(const kin_result *record)
     return is_code(entry_of(record));
 }
 
+/* Says where the workers have the function: who was begun by exec has the program elsewhere. */
+static int move_to_workers(kin_result *record)
+{
+    const struct kin__image *here = kin__os_image(), *there = &record->pool->image;
+    if (__builtin_expect(here->layout == there->layout, 1)) return 0;
+    if (here->program == 0 || here->program != there->program || !kin__os_is_own_code(entry_of(record)))
+        return KIN_EFUNCTION;
+    uintptr_t distance = (uintptr_t)(there->base - here->base);
+    if (record->range != NULL) record->range = (kin_range_function *)((uintptr_t)record->range + distance);
+    if (record->zip != NULL) record->zip = (__typeof__(record->zip))((uintptr_t)record->zip + distance);
+    if (record->bytes != NULL) record->bytes = (kin_bytes_function *)((uintptr_t)record->bytes + distance);
+    return 0;
+}
+
 int kin__function_fill(kin_result *record, const kin_function *function)
 {
     record->range = function->range;
@@ -52,7 +66,7 @@ int kin__function_fill(kin_result *record, const kin_function *function)
     size_t length = strnlen(name, sizeof record->function - 1);
     memcpy(record->function, name, length);
     record->function[length] = '\0';
-    return 0;
+    return move_to_workers(record);
 }
 
 /* ---- pools that take tasks --------------------------------------------------------------------------- */

@@ -39,7 +39,8 @@ struct party_chunk {
 
 /* SHARED.
  *   head              see object.h.
- *   parties, action, argument   constant while it is open.
+ *   parties, action, argument   constant while it is open; the action as the process has it that opened
+ *                  it, whose image that is.
  *   ended   "the phase has changed, or the barrier was closed".
  *   phase   see above; changed by CAS; seq_cst: it pairs with the count of sleepers in
  *           kin__waiters_enter.
@@ -49,6 +50,7 @@ struct kin_barrier {
     struct kin__object head;
     uint32_t parties;
     kin_barrier_action *action;
+    struct kin__image image;
     void *argument;
     struct kin__event ended;
     _Atomic uint64_t phase __attribute__((aligned(64)));
@@ -109,6 +111,7 @@ static int fill(kin_barrier *barrier, unsigned parties, const kin_barrier_option
     kin__event_init(&barrier->ended);
     barrier->parties = parties;
     barrier->action = options->action;
+    barrier->image = *kin__os_image();
     barrier->argument = options->argument;
     atomic_store(&barrier->phase, (uint64_t)1 << 32);
     atomic_store(&barrier->cause, 0);
@@ -280,12 +283,20 @@ static int await_others(struct wait *wait, int index, kin_deadline deadline)
     return atomic_load(&wait->barrier->cause) == cause ? rc : KIN_EBARRIER;
 }
 
+/* Who opened the barrier may have the program elsewhere in its memory. */
+static int act(const kin_barrier *barrier)
+{
+    const void *action = (const void *)barrier->action;
+    if (barrier->image.layout != kin__os_image()->layout) action = kin__os_translate(action, &barrier->image);
+    if (kin__os_is_code(action) != 1) return KIN_ENOTCODE;
+    return ((kin_barrier_action *)(uintptr_t)action)(barrier->argument);
+}
+
 /* The last one: all are there. */
 static int complete(struct wait *wait, uint64_t phase, int index)
 {
     kin_barrier *barrier = wait->barrier;
-    int rc = kin__os_is_code((const void *)barrier->action) == 1 ? barrier->action(barrier->argument)
-                                                                 : KIN_ENOTCODE;
+    int rc = act(barrier);
     if (rc < 0) {
         kin_barrier_reason reason = own_reason(KIN_BARRIER_ACTION);
         break_round(barrier, wait->round, &reason);

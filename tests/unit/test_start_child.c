@@ -146,6 +146,53 @@ START_TEST(a_daemon_may_have_a_pool)
     CHECK_EQ(finish(start_with(method, use_a_pool, NULL, (kin_process_options){.daemon = true})), 14);
 }
 
+/* The child has the function at another address than the workers. */
+static int use_the_callers_pool(void *pool)
+{
+    int in[] = {3, 4, 5};
+    long out[3] = {0}, one = 0;
+    CHECK_OK(kin_pool_map(pool, KIN_FN(square), in, out, 3, KIN_FOREVER));
+    CHECK_EQ(kin_pool_apply(pool, KIN_FN(square), &in[1], sizeof in[1], &one, sizeof one, KIN_FOREVER, NULL),
+             (long)sizeof one);
+    CHECK_EQ(one, 16);
+    return (int)(out[0] + out[1] + out[2]);
+}
+
+START_TEST(a_child_may_use_its_parents_pool)
+{
+    kin_pool *pool = NULL;
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2}));
+    CHECK_EQ(finish(start(method, use_the_callers_pool, pool)), 50);
+    CHECK_OK(kin_pool_close(pool));
+    CHECK_OK(kin_pool_free(pool));
+}
+
+static int count_up(void *cell)
+{
+    return kin_cell_add(cell, 1);
+}
+
+static int pass_barrier(void *barrier)
+{
+    return kin_barrier_wait(barrier, KIN_FOREVER) >= 0 ? 0 : 1;
+}
+
+START_TEST(the_action_of_a_barrier_runs_in_whoever_comes_last)
+{
+    kin_barrier *barrier = NULL;
+    kin_cell *cell = NULL;
+    int count = 0;
+    CHECK_OK(kin_cell_open(&cell, 'i', NULL));
+    CHECK_OK(kin_barrier_open(&barrier, 2, &(kin_barrier_options){.action = count_up, .argument = cell}));
+    kin_process *first = start(method, pass_barrier, barrier), *second = start(method, pass_barrier, barrier);
+    CHECK_EQ(finish(first), 0);
+    CHECK_EQ(finish(second), 0);
+    CHECK_OK(kin_cell_get(cell, &count));
+    CHECK_EQ(count, 1);
+    CHECK_OK(kin_barrier_close(barrier));
+    CHECK_OK(kin_cell_close(cell));
+}
+
 static int start_from_task(const int *method, long *out)
 {
     *out = finish(start((enum kin_start_method) * method, use_a_pool, NULL));
