@@ -79,7 +79,8 @@ kin_process *kin_process_current(void)
 {
     kin__child_lock();
     kin_process *process = self();
-    process->pid = kin__os_pid();
+    /* Others may read it. */
+    if (process->pid != kin__os_pid()) process->pid = kin__os_pid();
     kin__child_unlock();
     return process;
 }

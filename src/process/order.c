@@ -163,6 +163,8 @@ int kin__order_unpack(struct kin__order *order, const int *given, struct kin__wo
     static kin_connection *connections[KIN__GIVEN_MOST + 1];
     static int descriptors[KIN__GIVEN_MOST];
     const void *target;
+    /* Its place may have been taken in this process. */
+    if (kin__family.header == NULL) return KIN_ENOREGION;
     int rc = take_connections(order, given, connections);
     for (uint32_t i = 0; rc == 0 && i < order->descriptor_count; i++) {
         descriptors[i] = given[order->connection_count + i];

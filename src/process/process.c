@@ -136,22 +136,32 @@ static bool is_over(const kin_process *child)
 /* With the lock held: collects the status if the child has ended; 1 if that is news, REPORT_COMING when
  * its server has not told yet, for which the caller waits. */
 enum { REPORT_COMING = 2 };
-static int collect(kin_process *child)
+static int collect_one(kin_process *child)
 {
     kin_exit_status status;
     if (child->ended) return 0;
     if (child->served) {
-        int news = take_reports();
-        if (child->ended || !is_over(child)) return news;
+        if (!is_over(child)) return 0;
         return kin__server_reports(child->generation) >= 0 ? REPORT_COMING : ask_system(child);
     }
     int rc = kin__os_process_collect(child->descriptor, &status);
     if (rc == -EAGAIN) return 0;
     if (rc == -ECHILD) status = (kin_exit_status){.kind = KIN_UNKNOWN};
     if (rc < 0 && rc != -ECHILD) return rc;
-    if (kin__child_is_parent(child)) return 0;
-    set_ended(child, &status);
+    if (kin__child_is_parent(child)) {
+        child->status = status;
+        child->ended = true;
+    } else {
+        set_ended(child, &status);
+    }
     return 1;
+}
+
+static int collect(kin_process *child)
+{
+    int news = child->served ? take_reports() : 0;
+    int rc = collect_one(child);
+    return rc != 0 ? rc : news;
 }
 
 /* Waits for a report that may come to another thread; not for ever, the server may be stopped. */
@@ -467,11 +477,11 @@ long kin_process_active_children(kin_process **active, size_t limit)
     if (active == NULL && limit > 0) return -EINVAL;
     long count = 0;
     kin__child_lock();
-    int news = 0;
+    int news = take_reports();
     for (kin_process *child = children.owner == kin__os_pid() ? children.running : NULL, *next; child != NULL;
          child = next) {
         next = child->next;
-        int rc = collect(child);
+        int rc = collect_one(child);
         news |= rc == 1;
         if (child->ended || rc == REPORT_COMING) continue;
         if ((size_t)count < limit) active[count] = child;

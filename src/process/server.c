@@ -170,8 +170,8 @@ int kin__server_reports(uint64_t generation)
 
 /* ---- requests ------------------------------------------------------------------------------------ */
 
-/* What goes with a request.  `own` are this call's; they are in the list of handles, so that no
- * process that is forked meanwhile keeps them. */
+/* What goes with a request.  `own` are this call's until it is sent; they are in the list of handles, so
+ * that no process that is forked meanwhile keeps them. */
 struct parcel {
     struct kin__request request;
     int descriptors[KIN__HANDOVER_MOST];
@@ -203,10 +203,20 @@ static int pack(struct parcel *parcel, struct kin__order *order, const void *byt
     return 0;
 }
 
-static void unpack(struct parcel *parcel)
+/* Where it is sent, there is room now for the descriptor that the answer brings. */
+static int send(struct kin__order *order, uint64_t sequence, const void *bytes)
 {
+    /* Not on the stack: a child forked by another thread meanwhile has its handles in its list. */
+    struct parcel *parcel = kin__os_calloc(1, sizeof *parcel);
+    if (parcel == NULL) return -ENOMEM;
+    parcel->request.sequence = sequence;
+    int rc = pack(parcel, order, bytes);
+    if (rc == 0)
+        rc = kin__os_handover_send(server.control.descriptor, &parcel->request, sizeof parcel->request,
+                                   parcel->descriptors, parcel->count);
     for (size_t i = 0; i < parcel->own_count; i++) kin__handle_close(&parcel->own[i]);
     kin__os_free(parcel);
+    return rc;
 }
 
 /* -EPIPE: the server is gone, and nobody has begun.  -EAGAIN: no answer yet. */
@@ -242,25 +252,23 @@ static int await_answer(kin_process *child)
 
 /* Every request has a number of its own: a report of what became of an earlier one is not taken for
  * this one's. */
-static int request(kin_process *child, struct parcel *parcel)
+static int request(kin_process *child, struct kin__order *order, const void *bytes)
 {
-    parcel->request.sequence = kin__process_expect(child);
-    int rc = kin__os_handover_send(server.control.descriptor, &parcel->request, sizeof parcel->request,
-                                   parcel->descriptors, parcel->count);
+    int rc = send(order, kin__process_expect(child), bytes);
     if (rc == 0) rc = await_answer(child);
     if (rc < 0) kin__process_expect_no_more(child);
     return rc;
 }
 
 /* A server that died while nobody looked is replaced once; one that dies at its beginning is not. */
-static int request_of_any(kin_process *child, struct parcel *parcel)
+static int request_of_any(kin_process *child, struct kin__order *order, const void *bytes)
 {
     for (;;) {
         bool new = !is_there();
         int rc = new ? begin() : 0;
         if (rc < 0) return rc;
         child->generation = server.generation;
-        rc = request(child, parcel);
+        rc = request(child, order, bytes);
         if (rc != -EPIPE && rc != -ECONNRESET) return rc;
         bury();
         if (new) return KIN_ESERVER;
@@ -269,15 +277,8 @@ static int request_of_any(kin_process *child, struct parcel *parcel)
 
 int kin__server_start(kin_process *child, struct kin__order *order, const void *bytes)
 {
-    /* Not on the stack: a child forked by another thread meanwhile has its handles in its list. */
-    struct parcel *parcel = kin__os_calloc(1, sizeof *parcel);
-    if (parcel == NULL) return -ENOMEM;
-    int rc = pack(parcel, order, bytes);
-    if (rc == 0) {
-        pthread_mutex_lock(&starting);
-        rc = request_of_any(child, parcel);
-        pthread_mutex_unlock(&starting);
-    }
-    unpack(parcel);
+    pthread_mutex_lock(&starting);
+    int rc = request_of_any(child, order, bytes);
+    pthread_mutex_unlock(&starting);
     return rc;
 }
