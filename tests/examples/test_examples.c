@@ -135,6 +135,19 @@ TEST(p14_standard_input)
     example_expect("child: end of file", "parent: typed");
 }
 
+TEST(start_spawn)
+{
+    example_run("start_spawn");
+    example_expect("the sum is 5050");
+}
+
+TEST(start_forkserver)
+{
+    example_run("start_forkserver");
+    example_expect("the square of 7 is 49", "the square of 8 is 64", "the square of 9 is 81",
+                   "here nothing was prepared: 0");
+}
+
 TEST(p15_crash)
 {
     if (test_sanitized()) SKIP("a sanitizer catches the fault and ends the child by exit");
