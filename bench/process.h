@@ -17,7 +17,14 @@ double process_ended_badly(int status);
 /* Python by itself: peer_python.py GROUP WHAT MEGABYTES COUNT. */
 double process_python(const struct bench_case *test, long count, const char *group, const char *what);
 
+/* The word with which the benchmark's own program ends at once. */
+#define PROCESS_NOTHING "--nothing"
+
 bench_run bench_kin_process __attribute__((weak));
+bench_run bench_kin_forkserver __attribute__((weak));
+bench_run bench_kin_spawn __attribute__((weak));
+/* What kin wants first in main. */
+void bench_kin_main(int *argc, char ***argv) __attribute__((weak));
 bench_run peer_libuv_process __attribute__((weak));
 
 #endif

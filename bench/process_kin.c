@@ -1,4 +1,4 @@
-/* process_kin.c: kin's row of the process benchmark. */
+/* process_kin.c: kin's rows of the process benchmark. */
 #include <kin.h>
 
 #include "process.h"
@@ -9,14 +9,20 @@ static int nothing(void *argument)
     return 0;
 }
 
-double bench_kin_process(const struct bench_case *test, long count)
+void bench_kin_main(int *argc, char ***argv)
 {
+    kin_main(argc, argv);
+}
+
+static double start_and_join(const struct bench_case *test, long count, enum kin_start_method method)
+{
+    kin_process_options options = {.method = method};
     if (process_touch(test)) return -1;
     double begin = bench_now();
     for (long i = 0; i < count; i++) {
         kin_process *process = NULL;
         int code = -1;
-        int rc = kin_process_start(&process, nothing, NULL, NULL);
+        int rc = kin_process_start(&process, nothing, NULL, &options);
         if (rc == 0) rc = kin_process_join(process, KIN_FOREVER);
         if (rc == 0) rc = kin_process_exit_code(process, &code);
         if (rc < 0) return bench_fail("kin_process: %s", kin_strerror(rc));
@@ -24,4 +30,22 @@ double bench_kin_process(const struct bench_case *test, long count)
         kin_process_close(process);
     }
     return bench_now() - begin;
+}
+
+double bench_kin_process(const struct bench_case *test, long count)
+{
+    return start_and_join(test, count, KIN_FORK);
+}
+
+double bench_kin_forkserver(const struct bench_case *test, long count)
+{
+    /* The server begins with the first start. */
+    static const struct process_shape small = {1};
+    double rc = start_and_join(&(struct bench_case){.shape = &small}, 1, KIN_FORKSERVER);
+    return rc < 0 ? rc : start_and_join(test, count, KIN_FORKSERVER);
+}
+
+double bench_kin_spawn(const struct bench_case *test, long count)
+{
+    return start_and_join(test, count, KIN_SPAWN);
 }
