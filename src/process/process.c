@@ -19,7 +19,6 @@
 #include "memory/waitable.h"
 #include "os/os.h"
 #include "os/signals.h"
-#include "os/socket.h"
 #include "process/child.h"
 #include "process/fork.h"
 #include "process/process.h"
@@ -175,7 +174,7 @@ static int collect_when_reported(kin_process *child)
         if (news == REPORT_COMING && kin_clock() >= deadline) news = ask_system(child);
         kin__child_unlock();
         if (news != REPORT_COMING) return news;
-        kin__os_wait_ready(reports, KIN__READABLE, kin_in_ms(REPORT_SLICE_MS));
+        kin__os_process_await(reports, kin_in_ms(REPORT_SLICE_MS));
     }
 }
 

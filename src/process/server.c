@@ -246,7 +246,8 @@ static int await_answer(kin_process *child)
             rc = receive_answer(child);
             return rc == -EAGAIN ? KIN_ESERVER : rc;
         }
-        kin__os_wait_ready(server.control.descriptor, KIN__READABLE, kin_in_ms(SLICE_MS));
+        /* `starting` is held: no other coroutine of this thread may run meanwhile. */
+        kin__os_process_await(server.control.descriptor, kin_in_ms(SLICE_MS));
     }
 }
 
