@@ -131,6 +131,7 @@ typedef struct kin_pool_options {
     unsigned retries_error;            /* how often a task that returned an error is run again; 0: not */
     int64_t backoff_ns;                /* pause before the first repetition, twice as long each time */
     int64_t interval_ns;               /* as kin_pool_limit_rate; 0: no limit */
+    unsigned keep_poisoned;            /* so many tasks that killed their workers are set aside; 0: none */
     bool callback_thread;              /* a thread of this process calls callbacks; see kin_pool_poll */
     uint64_t memory_per_worker;        /* bytes of its own after which it is replaced; 0: no limit */
 } kin_pool_options;
@@ -333,6 +334,8 @@ typedef struct kin_pool_status {
     unsigned blocked; /* of them, those that wait on the pool itself */
     uint64_t retried; /* repetitions after an error */
     bool paused;
+    unsigned poisoned;              /* tasks that were set aside and not taken yet */
+    uint64_t deaths_by[KIN_CAUSES]; /* deaths, by enum kin_cause */
 } kin_pool_status;
 
 /* kin_pool_stats fills `*status` with the pool's state at one moment; kin_pool_workers fills
@@ -344,6 +347,29 @@ static inline int kin_pool_stats(kin_pool *pool, kin_pool_status *status)
     return kin_pool_stats_sized(pool, status, sizeof(kin_pool_status));
 }
 KIN_API long kin_pool_workers(kin_pool *pool, int *pids, size_t limit);
+
+/* How long tasks waited for a worker, and how long they ran: bucket i counts those of less than 2^i ns,
+ * and not less than half of that; the last one those of more.  One task of `one_of` is counted, no map. */
+#define KIN_TIME_BUCKETS 48
+typedef struct kin_times {
+    unsigned one_of;
+    uint64_t queued[KIN_TIME_BUCKETS];
+    uint64_t ran[KIN_TIME_BUCKETS];
+} kin_times;
+
+/* kin_pool_times fills `*times`.  It only reads family memory; any process of the family may call it.
+ * Does not block.  Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+KIN_API int kin_pool_times_sized(kin_pool *pool, kin_times *times, size_t size);
+static inline int kin_pool_times(kin_pool *pool, kin_times *times)
+{
+    return kin_pool_times_sized(pool, times, sizeof(kin_times));
+}
+
+/* kin_pool_take_poisoned takes the oldest task that was set aside because it killed its workers more
+ * often than it may be run again (keep_poisoned): `*result` has failed, kin_result_failure tells how and
+ * kin_result_argument with what.  The caller closes it.  Returns 1, or 0 when there is none.  Does not
+ * block.  Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+KIN_API int kin_pool_take_poisoned(kin_pool *pool, kin_result **result);
 
 /* In a worker: kin_worker_set_state keeps an address, for its initializer to set up what its tasks
  * share; kin_worker_state returns it, NULL before; kin_worker_pool returns the pool, to hand it further

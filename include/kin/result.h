@@ -91,6 +91,8 @@ enum kin_cause {
     KIN_CAUSE_NEED = 10          /* a task that it needs has failed */
 };
 
+#define KIN_CAUSES 11
+
 typedef struct kin_failure {
     enum kin_cause cause;
     int code;
@@ -124,6 +126,11 @@ static inline long kin_result_failure_chain(kin_result *result, kin_failure *cha
 {
     return kin_result_failure_chain_sized(result, chain, limit, sizeof(kin_failure));
 }
+
+/* kin_result_argument stores in `*argument` the address of what the task was given, valid until the
+ * result is closed, and returns its size.  Does not wait.
+ * Errors: -EINVAL (NULL, or the result of a map), KIN_EFOREIGN, KIN_ECLOSED. */
+KIN_API long kin_result_argument(kin_result *result, const void **argument);
 
 /* kin_failure_text writes a failure as one line, such as "task 17 (resize) on worker 3 (pid
  * 4711): killed by SIGSEGV, attempt 2 of 2, 41 MB", and returns the length it would have, like

@@ -115,6 +115,7 @@ enum kin__fork_rank {
     KIN__FORK_SIGNALS,
     KIN__FORK_LOOP,
     KIN__FORK_SERVER,
+    KIN__FORK_CALLBACKS,
     KIN__FORK_MEMBERS,
     KIN__FORK_RANKS
 };

@@ -28,25 +28,32 @@ struct callback {
 
 static struct {
     pthread_mutex_t lock;
-    uint64_t process; /* whose list it is */
     struct callback *first, **last;
-} list = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct caller *callers;
+} list = {.lock = PTHREAD_MUTEX_INITIALIZER, .last = &list.first};
 
 static void lock(void)
 {
-    /* A child has one thread when it comes here first. */
-    if (list.process != kin__self.process_identity) {
-        pthread_mutex_init(&list.lock, NULL);
-        list.process = kin__self.process_identity;
-        list.first = NULL;
-        list.last = &list.first;
-    }
     pthread_mutex_lock(&list.lock);
 }
 
 static void unlock(void)
 {
     pthread_mutex_unlock(&list.lock);
+}
+
+static void forget_in_child(void)
+{
+    list.first = NULL;
+    list.last = &list.first;
+    list.callers = NULL;
+    unlock();
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    static const struct kin__fork_watch watch = {lock, unlock, forget_in_child};
+    kin__os_watch_forks(KIN__FORK_CALLBACKS, &watch);
 }
 
 static bool is_due(const struct callback *callback)
@@ -57,8 +64,8 @@ static bool is_due(const struct callback *callback)
            result->number != callback->number || atomic_load(&callback->pool->state) == KIN__POOL_BROKEN;
 }
 
-/* Takes those out that are due (of the pool), in the order in which they were named; with `all` false
- * it only looks. */
+/* Takes those of the pool out that are due, in the order in which they were named; *any: others are
+ * left. */
 static struct callback *take_due(kin_pool *pool, bool *any)
 {
     struct callback *due = NULL, **last = &due;
@@ -147,10 +154,8 @@ long kin_pool_poll(kin_pool *pool, kin_deadline deadline)
 struct caller {
     struct caller *next;
     kin_pool *pool;
-    uint64_t process;
     kin_thread *thread;
 };
-static struct caller *callers;
 
 static int call_back(void *pool)
 {
@@ -166,7 +171,7 @@ int kin__callbacks_start(kin_pool *pool)
 {
     struct caller *caller = kin__os_calloc(1, sizeof *caller);
     if (caller == NULL) return -ENOMEM;
-    *caller = (struct caller){.pool = pool, .process = kin__self.process_identity};
+    caller->pool = pool;
     int rc = kin_thread_start(&caller->thread, call_back, pool,
                               &(kin_thread_options){.name = "pool", .daemon = true});
     if (rc < 0) {
@@ -174,8 +179,8 @@ int kin__callbacks_start(kin_pool *pool)
         return rc;
     }
     lock();
-    caller->next = callers;
-    callers = caller;
+    caller->next = list.callers;
+    list.callers = caller;
     unlock();
     return 0;
 }
@@ -184,8 +189,8 @@ void kin__callbacks_finish(kin_pool *pool)
 {
     struct caller *found = NULL;
     lock();
-    for (struct caller **place = &callers; *place != NULL && found == NULL;) {
-        if ((*place)->pool == pool && (*place)->process == kin__self.process_identity) {
+    for (struct caller **place = &list.callers; *place != NULL && found == NULL;) {
+        if ((*place)->pool == pool) {
             found = *place;
             *place = found->next;
         } else {

@@ -113,7 +113,26 @@ int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
         .retried = counts.retried,
         .paused = (atomic_load(&pool->attention) & KIN__ATTENTION_PAUSED) != 0,
     };
+    now.poisoned = atomic_load(&pool->poisoned);
+    for (int i = 0; i < KIN_CAUSES; i++) now.deaths_by[i] = atomic_load(&pool->deaths_by[i]);
     memcpy(status, &now, size < sizeof now ? size : sizeof now);
+    return 0;
+}
+
+int kin_pool_times_sized(kin_pool *pool, kin_times *times, size_t size)
+{
+    int rc = kin__pool_check(pool);
+    if (rc < 0) return rc;
+    if (times == NULL) return -EINVAL;
+    kin_times now = {.one_of = KIN__TIMED_ONE_OF};
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
+        struct kin__worker *worker = kin__pool_worker(pool, i);
+        for (int b = 0; b < KIN_TIME_BUCKETS; b++) {
+            now.queued[b] += atomic_load_explicit(&worker->queue_time[b], memory_order_relaxed);
+            now.ran[b] += atomic_load_explicit(&worker->run_time[b], memory_order_relaxed);
+        }
+    }
+    memcpy(times, &now, size < sizeof now ? size : sizeof now);
     return 0;
 }
 

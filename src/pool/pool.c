@@ -72,6 +72,9 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->retries_error = options->retries_error;
     pool->backoff_ns = options->backoff_ns;
     pool->tasks_per_worker = options->tasks_per_worker;
+    pool->poisoned_most = options->keep_poisoned;
+    atomic_store(&pool->poisoned, 0);
+    for (int i = 0; i < KIN_CAUSES; i++) atomic_store(&pool->deaths_by[i], 0);
     pool->memory_per_worker = options->memory_per_worker;
     size_t listed = options->max_queued != 0 ? options->max_queued : QUEUED_DEFAULT;
     pool->listed_most = listed < UINT32_MAX ? (uint32_t)listed : UINT32_MAX;

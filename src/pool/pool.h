@@ -53,11 +53,13 @@ enum kin__task_state {
  *   CANCELLED whatever comes of it, it ends as FAILED; the supervisor kills the worker it is on.
  *   NEEDED    other tasks need it: who finishes it settles them, and the supervisor frees it.
  *   WATCHED   somebody waits for it together with others: its end is told to the pool, too. */
-#define KIN__TASK_DROPPED       ((uint64_t)0x100)
-#define KIN__TASK_CLOSING       ((uint64_t)0x200)
-#define KIN__TASK_CANCELLED     ((uint64_t)0x400)
-#define KIN__TASK_NEEDED        ((uint64_t)0x800)
-#define KIN__TASK_WATCHED       ((uint64_t)0x1000)
+#define KIN__TASK_DROPPED   ((uint64_t)0x100)
+#define KIN__TASK_CLOSING   ((uint64_t)0x200)
+#define KIN__TASK_CANCELLED ((uint64_t)0x400)
+#define KIN__TASK_NEEDED    ((uint64_t)0x800)
+#define KIN__TASK_WATCHED   ((uint64_t)0x1000)
+/*   POISON    set aside by the supervisor, and nobody's; who takes it takes the flag away. */
+#define KIN__TASK_POISON        ((uint64_t)0x2000)
 #define KIN__TASK_FLAGS         ((uint64_t)0xff00)
 #define KIN__TASK_STATE(word)   ((enum kin__task_state)((word)&0xff))
 #define KIN__TASK_ATTEMPT(word) ((unsigned)((word) >> 16) & 0xffff)
@@ -134,6 +136,7 @@ struct kin_result {
     uint64_t crash_item;
     uint32_t crashes;
     uint32_t items;          /* of a task of several: progress[0] is the index of the one it is on */
+    int64_t came;            /* when it was handed in, of a task that is timed; else 0 */
     int64_t ran_ns;          /* of such a task: how long it ran; by the worker */
     _Atomic uint32_t killed; /* its worker is to be killed: by the caller, whose time is up */
     uint32_t index;
@@ -165,7 +168,7 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *   retire      it is to end after what it is on; by the supervisor.
  *   blocked     threads of it that wait on the pool itself; by the worker's process, zeroed by
  *               the supervisor.
- *   done, failed, retried   of all workers that were in this slot; only grow. */
+ *   done, failed, retried, queue_time, run_time   of all workers that were in this slot; only grow. */
 struct kin__worker {
     _Atomic int pid;
     _Atomic uint32_t state;
@@ -180,6 +183,8 @@ struct kin__worker {
     _Atomic uint64_t failed;
     _Atomic uint64_t retried;
     _Atomic uint32_t blocked;
+    _Atomic uint64_t queue_time[KIN_TIME_BUCKETS];
+    _Atomic uint64_t run_time[KIN_TIME_BUCKETS];
 } __attribute__((aligned(64)));
 
 /* ---- the pool ------------------------------------------------------------------------------------- */
@@ -245,6 +250,7 @@ struct kin_pool {
     unsigned retries_error;
     unsigned tasks_per_worker;
     uint64_t memory_per_worker;
+    unsigned poisoned_most;
     int64_t backoff_ns;
     uint32_t listed_most;
     int (*initializer)(void *context);
@@ -289,7 +295,12 @@ struct kin_pool {
     _Atomic uint64_t done; /* not by workers, whose counts are in their slots */
     _Atomic uint64_t failed;
     _Atomic uint64_t deaths;
+    _Atomic uint64_t deaths_by[KIN_CAUSES]; /* by the supervisor */
+    _Atomic uint32_t poisoned;              /* set aside, and not taken yet */
 };
+
+/* One task of so many is timed: clocks cost as much as a trivial task. */
+#define KIN__TIMED_ONE_OF 16
 
 static inline struct kin__worker *kin__pool_worker(kin_pool *pool, unsigned index)
 {
@@ -365,8 +376,9 @@ void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, i
 /* Stores `size` bytes in the inline room or in a block of family memory. */
 int kin__record_store(_Atomic(void *) *block, void *room, size_t room_size, const void *bytes, size_t size);
 /* For the supervisor: results whose process died are nobody's any more, and what nobody wants and
- * others needed is freed.  False to be called again. */
-bool kin__records_tidy(kin_pool *pool);
+ * others needed is freed; after deaths what the dead may have left unsettled is settled.  False to be
+ * called again. */
+bool kin__records_tidy(kin_pool *pool, bool deaths);
 /* Frees all segments; nobody uses the pool. */
 void kin__records_close(kin_pool *pool);
 static inline void *kin__record_argument(kin_result *record)
@@ -390,6 +402,12 @@ int kin__own_wait_begin(kin_pool *pool);
 void kin__own_wait_end(kin_pool *pool);
 /* How many workers there may be at most, those included that wait. */
 unsigned kin__own_limit(kin_pool *pool);
+
+/* ---- poison.c -------------------------------------------------------------------------------------------- */
+
+/* For the supervisor: keeps the input of a task that has killed its workers, as far as the pool has
+ * room for such. */
+void kin__poison_keep(kin_result *record, const kin_failure *failure);
 
 /* ---- worker.c, supervisor.c -------------------------------------------------------------------------- */
 

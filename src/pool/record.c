@@ -86,6 +86,7 @@ static void prepare(kin_pool *pool, kin_result *record)
     record->crash_item = 0;
     record->progress[0] = 0;
     record->items = 1;
+    record->came = 0;
     atomic_store_explicit(&record->killed, 0, memory_order_relaxed);
     record->number = atomic_fetch_add_explicit(&pool->number, 1, memory_order_relaxed);
     __atomic_store_n(&record->magic, KIN__MAGIC_RESULT, __ATOMIC_RELEASE);
@@ -311,14 +312,14 @@ static bool free_garbage(kin_pool *pool, kin_result *record)
     return garbage;
 }
 
-bool kin__records_tidy(kin_pool *pool)
+bool kin__records_tidy(kin_pool *pool, bool deaths)
 {
     bool all = true, freed = true;
     for (uint32_t i = 0; i < kin__pool_record_count(pool); i++) {
         kin_result *record = kin__pool_record(pool, i);
         uint64_t word = atomic_load(&record->state);
         /* Again, for one who died before it had. */
-        if (kin__task_over(word) && (word & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
+        if (deaths && kin__task_over(word) && (word & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
         all = drop_job(record) && all;
         /* The owner first: while it is one that is dead, nobody else frees the record. */
         uint64_t owner = atomic_load(&record->owner);
@@ -327,8 +328,9 @@ bool kin__records_tidy(kin_pool *pool)
     }
     while (freed) {
         freed = false;
-        for (uint32_t i = 0; i < kin__pool_record_count(pool); i++)
-            freed = free_garbage(pool, kin__pool_record(pool, i)) || freed;
+        /* What needs others came after them, for the most part. */
+        for (uint32_t i = kin__pool_record_count(pool); i > 0; i--)
+            freed = free_garbage(pool, kin__pool_record(pool, i - 1)) || freed;
     }
     return all;
 }

@@ -142,6 +142,7 @@ static int fill(kin_pool *pool, kin_result *record, const kin_function *function
     record->timeout_ns = options->timeout_ns;
     if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
     record->argument_size = size;
+    record->came = record->number % KIN__TIMED_ONE_OF == 0 ? kin__os_clock() : 0;
     int rc = kin__function_fill(record, function);
     if (rc == 0)
         rc = kin__record_store(&record->argument_block, record->argument_inline,

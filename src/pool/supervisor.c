@@ -195,12 +195,17 @@ static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_ex
     return failure;
 }
 
+static void complete_failure(const kin_result *record, uint64_t word, kin_failure *failure)
+{
+    failure->task = record->number;
+    failure->attempt = KIN__TASK_ATTEMPT(word);
+    failure->attempts = record->attempts;
+    memcpy(failure->function, record->function, sizeof record->function);
+}
+
 static void fail_record(kin_result *record, uint64_t word, kin_failure failure)
 {
-    failure.task = record->number;
-    failure.attempt = KIN__TASK_ATTEMPT(word);
-    failure.attempts = record->attempts;
-    memcpy(failure.function, record->function, sizeof record->function);
+    complete_failure(record, word, &failure);
     record->failure = failure;
     kin__record_finish(record, word, KIN__TASK_FAILED);
 }
@@ -244,6 +249,8 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
                 return true;
     }
     if (ending && failure->cause == KIN_CAUSE_SIGNALED) failure->cause = KIN_CAUSE_TERMINATED;
+    complete_failure(record, word, failure);
+    if (!ending && failure->cause != KIN_CAUSE_CANCELLED) kin__poison_keep(record, failure);
     fail_record(record, word, *failure);
     return false;
 }
@@ -269,8 +276,10 @@ static void bury(struct supervisor *s, unsigned index)
     kin_failure failure = failure_of(s, index, &status);
     atomic_store(&worker->pid, 0); /* from here on it may be another's */
     /* Counted before anybody is told. */
-    if (!on_purpose(&status, idle) && failure.cause != KIN_CAUSE_TERMINATED)
+    if (!on_purpose(&status, idle) && failure.cause != KIN_CAUSE_TERMINATED) {
         atomic_fetch_add(&pool->deaths, 1);
+        atomic_fetch_add(&pool->deaths_by[failure.cause], 1);
+    }
     if (!kin__worker_charge(pool, index, &failure)) atomic_store(&worker->current, NULL);
     bool retired = atomic_exchange(&worker->retire, 0) != 0;
     /* Others may wait for the room it took, or to be told that it need not go any more. */
@@ -408,7 +417,7 @@ static void tidy(struct supervisor *s)
     uint64_t deaths = atomic_load(&kin__family.header->deaths);
     bool untidy = atomic_exchange(&pool->untidy, 0) != 0;
     if (deaths != s->deaths_seen || untidy) {
-        bool all = kin__records_tidy(pool);
+        bool all = kin__records_tidy(pool, deaths != s->deaths_seen);
         if (all) s->deaths_seen = deaths;
         if (untidy && !all) atomic_store(&pool->untidy, 1);
     }

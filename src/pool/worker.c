@@ -167,11 +167,29 @@ static int run_items(kin_result *record)
     return record->items == 1 ? record->range(in, out, 1, &progress) : run_several(record, in, out);
 }
 
+/* Bucket i counts what took less than 2^i ns, and not less than half of that; the last one, the rest. */
+static void note_time(_Atomic uint64_t *buckets, int64_t time)
+{
+    unsigned bucket = time > 0 ? 64 - (unsigned)__builtin_clzll((uint64_t)time) : 0;
+    if (bucket >= KIN_TIME_BUCKETS) bucket = KIN_TIME_BUCKETS - 1;
+    atomic_store_explicit(&buckets[bucket], atomic_load_explicit(&buckets[bucket], memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+static int64_t note_beginning(const kin_result *record, struct kin__worker *worker)
+{
+    int64_t now = kin__os_clock();
+    if (KIN__TASK_ATTEMPT(atomic_load_explicit(&record->state, memory_order_relaxed)) == 1)
+        note_time(worker->queue_time, now - record->came);
+    return now;
+}
+
 static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply)
 {
     uint64_t word = atomic_load_explicit(&record->state, memory_order_relaxed);
     kin_pool *pool = record->pool;
     bool heavy = record->weight > 1;
+    int64_t begun = record->came != 0 && record->map == NULL ? note_beginning(record, worker) : 0;
     if ((word & KIN__TASK_CANCELLED) != 0) {
         kin__record_finish(record, word, KIN__TASK_FAILED);
     } else if (!kin__function_known(record)) {
@@ -186,6 +204,7 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
     }
     atomic_store_explicit(&worker->tasks, atomic_load_explicit(&worker->tasks, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+    if (__builtin_expect(begun != 0, 0)) note_time(worker->run_time, kin__os_clock() - begun);
     atomic_store(&worker->current, NULL);
     if (heavy) kin__schedule_refresh(pool);
 }
@@ -255,7 +274,9 @@ static bool must_end(kin_pool *pool, struct kin__worker *worker)
     if (atomic_load(&worker->condemned) != NULL) return true;
     if (atomic_load_explicit(&worker->retire, memory_order_relaxed) != 0) return true;
     if (pool->tasks_per_worker != 0 && atomic_load(&worker->tasks) >= pool->tasks_per_worker) return true;
-    return pool->memory_per_worker != 0 && kin__os_memory_resident() > pool->memory_per_worker;
+    /* After a task: one that is too large from the beginning would never run any. */
+    if (pool->memory_per_worker == 0 || atomic_load(&worker->tasks) == 0) return false;
+    return kin__os_memory_resident() > pool->memory_per_worker;
 }
 
 static int initialize(kin_pool *pool)

@@ -44,6 +44,70 @@ TEST(errors_and_deaths_are_counted_apart)
     books_check(&books);
 }
 
+static int crash(const struct order *order, int *out)
+{
+    *out = order->number;
+    if (order->number % 2 == 0) kill(getpid(), SIGKILL);
+    return 0;
+}
+KIN_MAP(crash, struct order, int)
+
+TEST(poison_is_set_aside)
+{
+    struct books books = books_open();
+    kin_pool *pool = NULL;
+    struct board *board = make_board();
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1, .retries = 1, .keep_poisoned = 2}));
+    for (int i = 0; i < 8; i++) CHECK_OK(kin_result_close(submit(pool, KIN_FN(crash), board, i, NULL)));
+    CHECK_OK(kin_pool_drain(pool, kin_in_s(30)));
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(pool, &status));
+    CHECK_EQ(status.failed, 4);
+    CHECK_EQ(status.poisoned, 2);
+    CHECK_EQ(status.deaths, 8);
+    CHECK_EQ(status.deaths_by[KIN_CAUSE_SIGNALED], 8);
+    kin_result *result = NULL;
+    for (int i = 0; i < 4; i += 2) {
+        const void *argument = NULL;
+        CHECK_RC(kin_pool_take_poisoned(pool, &result), 1);
+        CHECK_RC(kin_result_argument(result, &argument), sizeof(struct order));
+        CHECK_EQ(((const struct order *)argument)->number, i);
+        kin_failure failure = failure_of(result);
+        CHECK_EQ(failure.signal, SIGKILL);
+        CHECK_EQ(failure.attempt, 2);
+        CHECK_STR(failure.function, "crash");
+        CHECK_OK(kin_result_close(result));
+    }
+    CHECK_RC(kin_pool_take_poisoned(pool, &result), 0);
+    CHECK_RC(kin_pool_take_poisoned(pool, NULL), -EINVAL);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+TEST(times_are_counted)
+{
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_times times;
+    for (int i = 0; i < 160; i++) {
+        board->count = 0;
+        value(submit(pool, KIN_FN(note), board, i, NULL));
+    }
+    CHECK_OK(kin_pool_drain(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_close(pool));
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_times(pool, &times));
+    uint64_t queued = 0, ran = 0;
+    for (int i = 0; i < KIN_TIME_BUCKETS; i++) queued += times.queued[i], ran += times.ran[i];
+    CHECK_EQ(queued, 160 / times.one_of);
+    CHECK_EQ(ran, 160 / times.one_of);
+    CHECK_EQ(times.ran[0], 0);
+    CHECK_RC(kin_pool_times(pool, NULL), -EINVAL);
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_free(board));
+}
+
 /* ---- tasks of the pool that use it ------------------------------------------------------------------------- */
 
 static int fibonacci(const struct order *order, int *out)
@@ -166,7 +230,7 @@ TEST(a_worker_that_grows_is_replaced)
 {
     kin_pool *pool = NULL;
     struct board *board = make_board();
-    kin_pool_options options = {.workers = 1, .memory_per_worker = 512u << 20};
+    kin_pool_options options = {.workers = 1, .memory_per_worker = 1ull << 40};
     CHECK_OK(kin_pool_open(&pool, &options));
     int first = value(submit(pool, KIN_FN(leak), board, 1, NULL));
     CHECK_EQ(value(submit(pool, KIN_FN(leak), board, 1, NULL)), first);
