@@ -91,6 +91,15 @@ static const struct bench_contender crowd[] = {
     {0},
 };
 
+/* The queues that have priorities; each message has the same one. */
+static const struct bench_contender by_priority[] = {
+    {BENCH_LIMIT, MPMC, queue_raw_mpmc, NULL},
+    {BENCH_KIN, "kin_queue by priority", bench_kin_queue_by_priority, "built without libkin"},
+    {BENCH_PEER, "Boost.Interprocess message_queue", peer_boost_queue, "libboost-dev"},
+    {BENCH_PEER, "POSIX message queue", queue_posix, NULL},
+    {0},
+};
+
 static const struct bench_contender batches[] = {
     {BENCH_LIMIT, SPSC, queue_raw_spsc, NULL},
     {BENCH_KIN, "kin_queue, put_many and get_many", bench_kin_queue_batches, "built without libkin"},
@@ -116,6 +125,7 @@ static const struct bench_target small[] = {
 static const struct bench_target middle[] = {{MPMC, 0.7}, {0}};
 static const struct bench_target large[] = {{MPMC, 0.95}, {0}};
 static const struct bench_target many[] = {{MPMC, 0.7}, {BENCH_EVERY_PEER, 1.0}, {0}};
+static const struct bench_target before_peers[] = {{BENCH_EVERY_PEER, 1.0}, {0}};
 static const struct bench_target in_batches[] = {{SPSC, 1.0}, {0}};
 static const struct bench_target without_copy[] = {{MPMC, 1.5}, {0}};
 static const struct bench_target untouched[] = {{NULL, 2e6}, {0}};
@@ -140,6 +150,7 @@ static const struct bench_case cases[] = {
     QUEUE_CASE("8 B, 1 to 1, batches of 64", 8, 1, 1, batches, in_batches),
     QUEUE_CASE("64 B, 1 to 1, batches of 64", 64, 1, 1, batches, in_batches),
     QUEUE_CASE("1 KiB, 1 to 1, batches of 64", 1024, 1, 1, batches, in_batches),
+    QUEUE_CASE("64 B, 1 to 1, by priority", 64, 1, 1, by_priority, before_peers),
     QUEUE_CASE("64 KiB, 1 to 1, in place, every byte written and read", 65536, 1, 1, in_place, without_copy),
     QUEUE_CASE("1 MiB, 1 to 1, in place, every byte written and read", 1 << 20, 1, 1, in_place, without_copy),
     QUEUE_CASE("1 MiB, 1 to 1, block handed over untouched", 1 << 20, 1, 1, blocks, untouched),

@@ -96,6 +96,7 @@ bench_run queue_raw_spsc_spinning, queue_raw_spsc, queue_raw_mpmc, queue_raw_in_
     queue_raw_blocks;
 bench_run queue_pipe, queue_socket, queue_posix;
 bench_run bench_kin_queue __attribute__((weak));
+bench_run bench_kin_queue_by_priority __attribute__((weak));
 bench_run bench_kin_queue_batches __attribute__((weak));
 bench_run bench_kin_queue_in_place __attribute__((weak));
 bench_run bench_kin_queue_blocks __attribute__((weak));

@@ -15,19 +15,31 @@ QUEUE_INLINE int get(void *queue, void *message, size_t size)
 
 QUEUE_WORK(copied_work, put, get)
 
-static double measure(const struct bench_case *test, long count, int (*work)(int index, void *context))
+static double measure_in(kin_queue_order order, const struct bench_case *test, long count,
+                         int (*work)(int index, void *context))
 {
     struct queue_traffic *traffic = queue_traffic_new(test, count);
     kin_queue *queue = NULL;
-    int rc = kin_queue_open(&queue, &(kin_queue_options){.max_items = (size_t)traffic->depth});
+    kin_queue_options options = {.max_items = (size_t)traffic->depth, .order = order};
+    int rc = kin_queue_open(&queue, &options);
     if (rc < 0) return bench_fail("kin_queue_open: %s", kin_strerror(rc));
     traffic->transport = queue;
     return queue_measure(traffic, &(struct bench_team){.work = work});
 }
 
+static double measure(const struct bench_case *test, long count, int (*work)(int index, void *context))
+{
+    return measure_in(KIN_FIFO, test, count, work);
+}
+
 double bench_kin_queue(const struct bench_case *test, long count)
 {
     return measure(test, count, copied_work);
+}
+
+double bench_kin_queue_by_priority(const struct bench_case *test, long count)
+{
+    return measure_in(KIN_PRIORITY, test, count, copied_work);
 }
 
 /* ---- in batches ------------------------------------------------------------------------------ */

@@ -1,4 +1,5 @@
-/* kin/queue.h: a bounded queue of messages between processes and threads, first in first out.
+/* kin/queue.h: a bounded queue of messages between processes and threads: first in first out, last
+ * in first out, or by priority.
  *
  * Any number of producers and consumers; each may be killed at any instruction and the
  * others go on.  A message is visible when it is whole.  When put returns, the message is in
@@ -24,12 +25,20 @@ KIN_BEGIN
 /* A queue lives in family memory: a pointer to it may be sent to any process of the family. */
 typedef struct kin_queue kin_queue;
 
+/* Which message comes first. */
+typedef enum kin_queue_order {
+    KIN_FIFO = 0, /* the oldest */
+    KIN_LIFO,     /* the newest */
+    KIN_PRIORITY  /* that of the smallest priority; of equal ones the oldest */
+} kin_queue_order;
+
 typedef struct kin_queue_options {
     size_t max_items; /* messages it holds at most, up to 16,777,214; 0: that many */
     size_t
         max_bytes; /* bytes it holds at most; 0: 64 MiB.  A message counts its size, rounded up to 8, and 8 to
                          16 more.  One larger than all is let in when the queue is empty. */
     int joinable;  /* not 0: messages are tasks; see kin_queue_task_done */
+    kin_queue_order order;
     /* A queue of a manager (kin/manager.h) instead: where that listens.  The options above are that
      * queue's own then. */
     const char *address;
@@ -43,7 +52,7 @@ typedef struct kin_queue_options {
  * With an address it is a queue of a manager, and used by the same calls, except kin_wait: its messages
  * are what Python programs see as bytes.  One of another kind fails with KIN_EKIND, and is got next, by
  * kin_queue_get_value.  Closing it leaves the manager's queue as it is.
- * Errors: -EINVAL (NULL, or a max_bytes beyond the region), -ENOMEM, KIN_EHELD, and those of
+ * Errors: -EINVAL (NULL, an unknown order, or a max_bytes beyond the region), -ENOMEM, KIN_EHELD, and those of
  * kin_family_open.  With an address: those of kin_manager_connect, KIN_EREMOTE (the manager has no such
  * type or name); and in every call those of kin_proxy_call. */
 KIN_API int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size);
@@ -73,7 +82,13 @@ KIN_API int kin_queue_close(kin_queue *queue);
  * that is stopped holds the queue up), -EINVAL (NULL), KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD. */
 KIN_API int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadline deadline);
 
-/* kin_queue_get takes the oldest message out of the queue, copies it to `buffer` and returns
+/* kin_queue_put_priority puts a message into a queue by priority (KIN_PRIORITY), where it comes before
+ * all of larger priority and after all of its own that are there.  (kin_queue_put gives it priority 0.)
+ * Errors: those of kin_queue_put; -EINVAL also for a queue of another order. */
+KIN_API int kin_queue_put_priority(kin_queue *queue, const void *message, size_t size, int64_t priority,
+                                   kin_deadline deadline);
+
+/* kin_queue_get takes the first message out of the queue, copies it to `buffer` and returns
  * its size in bytes, waiting until `deadline` while there is none.
  * Safe like kin_queue_put.
  * Errors, after which no message was taken: KIN_EMPTY (at the deadline), KIN_ECLOSED (ended
@@ -96,7 +111,11 @@ KIN_API int kin_queue_reserve(kin_queue *queue, void **message, size_t size);
  * Errors: those of kin_queue_put; -EINVAL also for what is not held by this process. */
 KIN_API int kin_queue_commit(kin_queue *queue, void *message, kin_deadline deadline);
 
-/* kin_queue_take takes the oldest message out of the queue without copying it, stores its
+/* kin_queue_commit_priority is to kin_queue_commit what kin_queue_put_priority is to kin_queue_put. */
+KIN_API int kin_queue_commit_priority(kin_queue *queue, void *message, int64_t priority,
+                                      kin_deadline deadline);
+
+/* kin_queue_take takes the first message out of the queue without copying it, stores its
  * address in `*message` and returns its size in bytes, waiting until `deadline` while there
  * is none.  It belongs to the calling process until kin_queue_release or kin_queue_commit
  * (to this or another queue); if the process dies, it is freed.
@@ -139,7 +158,7 @@ typedef struct kin_message {
 KIN_API long kin_queue_put_many(kin_queue *queue, const kin_message *messages, size_t count,
                                 kin_deadline deadline);
 
-/* kin_queue_get_many takes up to `count` messages, the oldest first, and returns how many: it waits
+/* kin_queue_get_many takes up to `count` messages, in the queue's order, and returns how many: it waits
  * until `deadline` for the first, and takes with it what else is there.  They are copied to `buffer`,
  * each at the next multiple of 8 bytes, as long as the next one fits; `messages` says where each
  * begins and its size.  Each is taken as if by itself; a process that dies meanwhile has taken the

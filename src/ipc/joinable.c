@@ -70,7 +70,7 @@ static uint32_t find_holder(kin_queue *queue)
 static bool all_done(kin_queue *queue)
 {
     return find_holder(queue) == atomic_load(&kin__family.header->process_high) &&
-           kin__ends_items(&queue->stream.ends) == 0;
+           kin__ends_items(&queue->ends) == 0;
 }
 
 static int enter(kin_queue *queue)
@@ -84,14 +84,14 @@ int kin_queue_task_done(kin_queue *queue)
     int rc = enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_task_done(queue) : rc;
     void *outer = kin__touch(queue);
-    rc = kin__stream_lock_head(&queue->stream, KIN_FOREVER);
+    rc = kin__queue_lock_head(queue, KIN_FOREVER);
     if (rc >= 0) {
         uint32_t holder = find_holder(queue);
         rc = holder == atomic_load(&kin__family.header->process_high) ? KIN_ENOTASK : 0;
         /* CRASH: after it the task is done; the reaper tells those who wait (announce in queue.c). */
         if (rc == 0) atomic_fetch_sub(&counts_of(queue)[holder], 1);
         bool finished = rc == 0 && all_done(queue);
-        kin__latch_release(&queue->stream.ends.head.latch);
+        kin__latch_release(&queue->ends.head.latch);
         if (finished) kin__event_notify(&queue->finished, INT32_MAX);
     }
     kin__untouch(outer);
@@ -109,10 +109,10 @@ static bool is_over(void *context)
     struct joining *joining = context;
     kin_queue *queue = joining->queue;
     int rc = enter(queue);
-    if (rc == 0) rc = kin__stream_lock_head(&queue->stream, joining->deadline);
+    if (rc == 0) rc = kin__queue_lock_head(queue, joining->deadline);
     if (rc >= 0) {
         rc = all_done(queue);
-        kin__latch_release(&queue->stream.ends.head.latch);
+        kin__latch_release(&queue->ends.head.latch);
     }
     joining->rc = rc;
     return rc != 0;
@@ -136,11 +136,11 @@ void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead)
     if (__atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) != KIN__MAGIC_QUEUE ||
         !kin__queue_is_joinable(queue))
         return;
-    if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return;
+    if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return;
     /* Who closes it frees the counts only after it has had the latch as well. */
     bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
     if (open) atomic_store(&counts_of(queue)[dead - kin__family.processes], 0);
     bool finished = open && all_done(queue);
-    kin__latch_release(&queue->stream.ends.head.latch);
+    kin__latch_release(&queue->ends.head.latch);
     if (finished) kin__waiters_wake_all(&queue->finished.point);
 }

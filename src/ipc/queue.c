@@ -41,9 +41,18 @@ static int fill(kin_queue *queue, const kin_queue_options *options)
     atomic_store(&queue->by_bytes, 0);
     atomic_store(&queue->closer, NULL);
     atomic_store(&queue->draining, NULL);
+    if (items > KIN__ITEMS_MOST) items = KIN__ITEMS_MOST;
+    queue->by_rank = options->order != KIN_FIFO;
+    queue->by_priority = options->order == KIN_PRIORITY;
     int rc = options->joinable ? kin__queue_make_joinable(queue) : 0;
     if (rc < 0) return rc;
-    rc = kin__stream_open(&queue->stream, items < KIN__ITEMS_MOST ? items : KIN__ITEMS_MOST, bytes);
+    if (queue->by_rank) {
+        queue->shelf.last_first = options->order == KIN_LIFO;
+        queue->shelf.redeliver = false;
+        rc = kin__shelf_open(&queue->shelf, items, bytes);
+    } else {
+        rc = kin__stream_open(&queue->stream, items, bytes);
+    }
     if (rc < 0) kin__queue_forget_tasks(queue);
     return rc;
 }
@@ -61,7 +70,7 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
     if (given.address != NULL)
         return kin__remote_open((void **)queue, given.address, given.key, given.key_size,
                                 given.name != NULL ? given.name : "Queue");
-    if (given.max_bytes > kin__family.size) return -EINVAL;
+    if (given.max_bytes > kin__family.size || (unsigned)given.order > KIN_PRIORITY) return -EINVAL;
     kin_queue *made = kin__allocate_object(KIN__OBJECT_QUEUE, sizeof *made, &rc);
     if (made == NULL) return rc;
     rc = kin__held_claim(&held);
@@ -87,10 +96,10 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
 
 static int end(kin_queue *queue)
 {
-    int rc = kin__stream_lock_tail(&queue->stream, KIN_FOREVER);
+    int rc = kin__queue_lock_tail(queue, KIN_FOREVER);
     if (rc < 0) return rc;
     atomic_store(&queue->ended, 1);
-    kin__latch_release(&queue->stream.ends.tail.latch);
+    kin__latch_release(kin__queue_tail_latch(queue));
     wake_all(queue);
     return 0;
 }
@@ -108,18 +117,16 @@ int kin_queue_end(kin_queue *queue)
 static bool drain_one(kin_queue *queue)
 {
     struct kin__record record;
-    if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return false;
-    struct kin__cursor cursor = kin__cursor_at(&queue->stream.ends.head);
-    bool found = kin__stream_peek(&queue->stream, &cursor, &record);
+    if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return false;
+    bool found = kin__queue_peek(queue, &record);
     if (found && record.message != NULL) {
         /* Nobody's: who put it, and died before it let go, does not free it any more. */
         atomic_store(&record.message->owner, 0);
         atomic_store(&queue->draining, record.message);
     }
     /* CRASH: before it the message is named by both, and destroy drops the name. */
-    if (found) kin__stream_pass(&queue->stream, &cursor, &record);
-    kin__cursor_commit(&queue->stream.ends.head, &cursor);
-    kin__latch_release(&queue->stream.ends.head.latch);
+    if (found) kin__queue_consume(queue, &record);
+    kin__latch_release(&queue->ends.head.latch);
     void *message = atomic_load(&queue->draining);
     if (message != NULL) kin__free(message, &queue->draining);
     return found;
@@ -132,13 +139,16 @@ static void destroy(kin_queue *queue, _Atomic(void *) *destination)
     if (atomic_load(&queue->stream.directory) != NULL) {
         struct kin__message *left = atomic_load(&queue->draining);
         end(queue);
-        if (left != NULL && kin__stream_names(&queue->stream, left))
+        if (left != NULL && kin__queue_names(queue, left))
             atomic_store(&queue->draining, NULL);
         else if (left != NULL)
             kin__free(left, &queue->draining);
         while (drain_one(queue))
             ;
-        kin__stream_close(&queue->stream);
+        if (queue->by_rank)
+            kin__shelf_close(&queue->shelf);
+        else
+            kin__stream_close(&queue->stream);
     }
     kin__queue_forget_tasks(queue);
     kin__free(queue, destination);
@@ -168,7 +178,7 @@ long kin_queue_qsize(kin_queue *queue)
 {
     int rc = kin__queue_enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_qsize(queue) : rc;
-    return (long)kin__ends_items(&queue->stream.ends);
+    return (long)kin__ends_items(&queue->ends);
 }
 
 int kin_queue_empty(kin_queue *queue)
@@ -183,7 +193,7 @@ int kin_queue_full(kin_queue *queue)
     bool by_bytes;
     int rc = kin__queue_enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_full(queue) : rc;
-    return !kin__ends_have_room(&queue->stream.ends, kin__record_charge(&byte), &by_bytes);
+    return !kin__ends_have_room(&queue->ends, kin__record_charge(&byte), &by_bytes);
 }
 
 /* ---- after a death ----------------------------------------------------------------------------------- */
@@ -222,10 +232,10 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
         __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) != KIN__MAGIC_QUEUE)
         return false;
     if (queue != NULL && __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE) {
-        if (kin__stream_lock_head(&queue->stream, KIN_FOREVER) < 0) return false;
-        bool in_queue = kin__stream_names(&queue->stream, message);
+        if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return false;
+        bool in_queue = kin__queue_names(queue, message);
         bool ours = atomic_load(&message->owner) == identity;
-        kin__latch_release(&queue->stream.ends.head.latch);
+        kin__latch_release(&queue->ends.head.latch);
         if (in_queue || !ours) return true;
     }
     kin__free(message, entry);

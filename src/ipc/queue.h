@@ -6,6 +6,7 @@
 
 #include <kin/queue.h>
 
+#include "ipc/shelf.h"
 #include "ipc/stream.h"
 #include "memory/region.h"
 
@@ -20,20 +21,31 @@
  *              first may be too small a room for the one and large enough for another.
  *   draining   the message that is being freed by who closes the queue; under the head's latch,
  *              and cleared with the block (kin__free).
+ *   by_rank    the messages are on the shelf and not in the stream; constant once it is open, as
+ *   by_priority   are all that come from the options.
  *   items, space   events: "there is a message", "there is room".
- *   taken, finished   of a joinable queue; see joinable.c. */
+ *   taken, finished   of a joinable queue; see joinable.c.
+ *   ends       those of the stream or the shelf, whichever it is. */
 struct kin_queue {
     uint64_t magic;
     _Atomic uint32_t ended;
     _Atomic uint32_t by_bytes;
     _Atomic(struct kin__member *) closer;
     _Atomic(void *) draining;
+    bool by_rank;
+    bool by_priority;
     struct kin__event items __attribute__((aligned(64)));
     struct kin__event space;
     _Atomic(void *) taken;
     struct kin__event finished;
-    struct kin__stream stream;
+    union {
+        struct kin__ends ends;
+        struct kin__stream stream;
+        struct kin__shelf shelf;
+    };
 };
+_Static_assert(offsetof(struct kin__stream, directory) == offsetof(struct kin__shelf, directory),
+               "there is a directory as long as the queue holds memory, whichever it is");
 
 static inline int kin__queue_enter(const kin_queue *queue)
 {
@@ -41,6 +53,54 @@ static inline int kin__queue_enter(const kin_queue *queue)
     return __builtin_expect(rc == 0, 1)
                ? kin__check(queue, offsetof(struct kin_queue, magic), KIN__MAGIC_QUEUE)
                : rc;
+}
+
+/* ---- the ends --------------------------------------------------------------------------------- */
+
+/* A shelf has one latch for both. */
+static inline struct kin__latch *kin__queue_tail_latch(kin_queue *queue)
+{
+    return queue->by_rank ? &queue->ends.head.latch : &queue->ends.tail.latch;
+}
+static inline int kin__queue_lock_tail(kin_queue *queue, kin_deadline deadline)
+{
+    return __builtin_expect(queue->by_rank, 0) ? kin__shelf_lock(&queue->shelf, deadline)
+                                               : kin__stream_lock_tail(&queue->stream, deadline);
+}
+static inline int kin__queue_lock_head(kin_queue *queue, kin_deadline deadline)
+{
+    return __builtin_expect(queue->by_rank, 0) ? kin__shelf_lock(&queue->shelf, deadline)
+                                               : kin__stream_lock_head(&queue->stream, deadline);
+}
+
+/* Under the head's latch: does the queue still name this message where it was put? */
+static inline bool kin__queue_names(kin_queue *queue, const struct kin__message *message)
+{
+    return queue->by_rank ? kin__shelf_names(&queue->shelf, message)
+                          : kin__stream_names(&queue->stream, message);
+}
+
+/* Under the head's latch: the message that comes first, false if there is none; and commits that it is
+ * gone. */
+static inline bool kin__queue_peek(kin_queue *queue, struct kin__record *record)
+{
+    if (__builtin_expect(queue->by_rank, 0)) {
+        const struct kin__shelf_slot *slot = kin__shelf_first(&queue->shelf);
+        if (slot != NULL) *record = kin__shelf_record(slot);
+        return slot != NULL;
+    }
+    struct kin__cursor cursor = kin__cursor_at(&queue->ends.head);
+    return kin__stream_peek(&queue->stream, &cursor, record);
+}
+static inline void kin__queue_consume(kin_queue *queue, const struct kin__record *record)
+{
+    if (__builtin_expect(queue->by_rank, 0)) {
+        kin__shelf_take(&queue->shelf, false);
+        return;
+    }
+    struct kin__cursor cursor = kin__cursor_at(&queue->ends.head);
+    kin__stream_pass(&queue->stream, &cursor, record);
+    kin__cursor_commit(&queue->ends.head, &cursor);
 }
 
 /* ---- joinable.c: tasks taken and not done ----------------------------------------------------- */
@@ -81,8 +141,8 @@ static inline void kin__queue_tell_space(kin_queue *queue, size_t count)
 /* Without a latch: is there a message, or none to come? */
 static inline bool kin__queue_may_get(kin_queue *queue)
 {
-    uint64_t head = atomic_load_explicit(&queue->stream.ends.head.position, memory_order_relaxed);
-    uint64_t tail = atomic_load(&queue->stream.ends.tail.position);
+    uint64_t head = atomic_load_explicit(&queue->ends.head.position, memory_order_relaxed);
+    uint64_t tail = atomic_load(&queue->ends.tail.position);
     return ((head ^ tail) & KIN__POSITION_MASK) != 0 || atomic_load(&queue->ended) != 0;
 }
 

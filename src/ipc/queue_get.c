@@ -39,7 +39,7 @@ static int wait_for_item(struct waiting waiting, kin_deadline deadline)
     if (deadline <= 0) return KIN_EMPTY;
     if (kin__watch_for(may_get, &waiting)) {
         unsigned lag = kin__linger();
-        if (lag > 0) kin__linger_learn(lag, kin__ends_items(&waiting.queue->stream.ends));
+        if (lag > 0) kin__linger_learn(lag, kin__ends_items(&waiting.queue->ends));
         return 0;
     }
     int rc = kin__event_sleep_for(&waiting.queue->items, may_get, &waiting, deadline);
@@ -57,15 +57,7 @@ struct taker {
 
 enum taken { TAKEN, DROPPED, WANTS_BLOCK, RUN_ENDS };
 
-/* Under the head's latch: commits that the record just peeked is gone. */
-static void consume(kin_queue *queue, const struct kin__record *record)
-{
-    struct kin__cursor cursor = kin__cursor_at(&queue->stream.ends.head);
-    kin__stream_pass(&queue->stream, &cursor, record);
-    kin__cursor_commit(&queue->stream.ends.head, &cursor);
-}
-
-/* Under the head's latch, for a record that lies in the stream. */
+/* Under the head's latch, for a message that lies in the stream or its slot. */
 static long take_inline(kin_queue *queue, const struct kin__record *record, struct taker *taker)
 {
     if (taker->in_place) {
@@ -79,13 +71,13 @@ static long take_inline(kin_queue *queue, const struct kin__record *record, stru
             by != NULL ? by->claim(record->bytes, record->size, by->context) : KIN__CLAIM_TAKE;
         if (wanted == KIN__CLAIM_LEAVE) return -EINTR;
         if (wanted == KIN__CLAIM_DROP) {
-            consume(queue, record);
+            kin__queue_consume(queue, record);
             return DROPPED;
         }
         if (record->size > 0) memcpy(taker->buffer, record->bytes, record->size);
     }
     kin__queue_take_tasks(queue, 1);
-    consume(queue, record);
+    kin__queue_consume(queue, record);
     return TAKEN;
 }
 
@@ -100,7 +92,7 @@ static long take_block(kin_queue *queue, const struct kin__record *record, struc
     int rc = kin__message_hold(record->message);
     if (rc < 0) return rc;
     kin__queue_take_tasks(queue, 1);
-    consume(queue, record);
+    kin__queue_consume(queue, record);
     taker->message = record->message;
     return TAKEN;
 }
@@ -110,17 +102,16 @@ static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_de
 {
     struct kin__record record;
     struct kin__message *spare = taker->message;
-    long rc = kin__stream_lock_head(&queue->stream, deadline);
+    long rc = kin__queue_lock_head(queue, deadline);
     if (rc < 0) return rc;
-    struct kin__cursor cursor = kin__cursor_at(&queue->stream.ends.head);
-    if (!kin__stream_peek(&queue->stream, &cursor, &record)) {
+    if (!kin__queue_peek(queue, &record)) {
         rc = atomic_load(&queue->ended) != 0 ? KIN_ECLOSED : KIN_EMPTY;
     } else {
         *size = record.size;
         rc = record.kind == KIN__RECORD_INLINE ? take_inline(queue, &record, taker)
                                                : take_block(queue, &record, taker);
     }
-    kin__latch_release(&queue->stream.ends.head.latch);
+    kin__latch_release(&queue->ends.head.latch);
     if (rc == TAKEN || rc == DROPPED) kin__queue_tell_space(queue, 1);
     if (rc == TAKEN && spare != NULL && taker->message != spare) kin__message_free(spare);
     return rc;
@@ -226,7 +217,7 @@ static void add_to(struct basket *basket, size_t size)
  * many that others wait long.  TAKEN: there may be more; RUN_ENDS: the next one is not for this. */
 static long take_run(kin_queue *queue, struct basket *basket)
 {
-    struct kin__end *head = &queue->stream.ends.head;
+    struct kin__end *head = &queue->ends.head;
     struct kin__cursor cursor = kin__cursor_at(head);
     struct kin__record record;
     uint64_t enough = cursor.bytes + KIN__RUN_BYTES;
@@ -253,12 +244,12 @@ static long try_take_run(kin_queue *queue, struct basket *basket, kin_deadline d
     long rc = kin__stream_lock_head(&queue->stream, deadline);
     if (rc < 0) return rc;
     rc = take_run(queue, basket);
-    kin__latch_release(&queue->stream.ends.head.latch);
+    kin__latch_release(&queue->ends.head.latch);
     if (basket->count > before) kin__queue_tell_space(queue, basket->count - before);
     return rc;
 }
 
-/* What no run takes: a block, or a message that is too large. */
+/* What no run takes: a block, a message that is too large, one of a queue by rank. */
 static long take_single(kin_queue *queue, struct basket *basket, kin_deadline deadline)
 {
     struct taker taker = {.buffer = place_in(basket), .capacity = room_in(basket)};
@@ -271,7 +262,7 @@ static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline de
 {
     long rc = 0;
     while (rc >= 0 && basket->count < basket->limit) {
-        rc = try_take_run(queue, basket, deadline);
+        rc = queue->by_rank ? RUN_ENDS : try_take_run(queue, basket, deadline);
         if (rc == KIN_EMPTY && basket->count == 0)
             rc = wait_for_item((struct waiting){queue, NULL}, deadline);
         else if (rc == RUN_ENDS)

@@ -29,11 +29,11 @@ static bool may_put(void *context)
     struct room *room = context;
     kin_queue *queue = room->queue;
     bool by_bytes = false;
-    if (kin__ends_have_room(&queue->stream.ends, room->charge, &by_bytes)) return true;
+    if (kin__ends_have_room(&queue->ends, room->charge, &by_bytes)) return true;
     /* Said before the last look: whoever makes room after that wakes all. */
     if (by_bytes && atomic_load_explicit(&queue->by_bytes, memory_order_relaxed) == 0) {
         atomic_store(&queue->by_bytes, 1);
-        if (kin__ends_have_room(&queue->stream.ends, room->charge, &by_bytes)) return true;
+        if (kin__ends_have_room(&queue->ends, room->charge, &by_bytes)) return true;
     }
     return atomic_load(&queue->ended) != 0;
 }
@@ -45,7 +45,7 @@ static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadlin
     if (deadline <= 0) return KIN_FULL;
     if (kin__watch_for(may_put, &room)) {
         unsigned lag = kin__linger();
-        struct kin__ends *ends = &queue->stream.ends;
+        struct kin__ends *ends = &queue->ends;
         if (lag > 0) kin__linger_learn(lag, ends->max_items - kin__ends_items(ends));
         return 0;
     }
@@ -59,23 +59,29 @@ static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadlin
 struct load {
     struct kin__message *block;
     const kin_message *messages;
+    int64_t priority;
     size_t count;
     size_t done;
 };
 
 static struct kin__record record_of(const struct load *load, size_t number)
 {
-    if (load->block != NULL)
-        return (struct kin__record){
-            .kind = KIN__RECORD_MESSAGE, .size = load->block->size, .message = load->block};
-    const kin_message *message = &load->messages[number];
-    return (struct kin__record){.kind = KIN__RECORD_INLINE, .bytes = message->data, .size = message->size};
+    struct kin__record record = {.kind = KIN__RECORD_INLINE, .priority = load->priority};
+    if (load->block != NULL) {
+        record.kind = KIN__RECORD_MESSAGE;
+        record.size = load->block->size;
+        record.message = load->block;
+    } else {
+        record.bytes = load->messages[number].data;
+        record.size = load->messages[number].size;
+    }
+    return record;
 }
 
 /* Under the tail's latch: puts as many as there is room for, and not so many that others wait long. */
 static enum kin__append write_load(kin_queue *queue, struct load *load, bool *spare)
 {
-    struct kin__end *tail = &queue->stream.ends.tail;
+    struct kin__end *tail = &queue->ends.tail;
     struct kin__cursor cursor = kin__cursor_at(tail);
     uint64_t enough = cursor.bytes + KIN__RUN_BYTES;
     enum kin__append appended;
@@ -93,19 +99,42 @@ static enum kin__append write_load(kin_queue *queue, struct load *load, bool *sp
     return appended;
 }
 
+/* The same for a queue by rank: each of them commits by itself. */
+static enum kin__append shelve_load(kin_queue *queue, struct load *load, bool *spare)
+{
+    enum kin__append appended;
+    do {
+        struct kin__record record = record_of(load, load->done);
+        appended = kin__shelf_put(&queue->shelf, &record, queue);
+        if (appended == KIN__NO_SEGMENT && *spare) {
+            *spare = !kin__shelf_install(&queue->shelf);
+            appended = kin__shelf_put(&queue->shelf, &record, queue);
+        }
+    } while (appended == KIN__APPENDED && ++load->done < load->count);
+    return appended;
+}
+
 /* One attempt; `*spare` says whether a segment has been allocated. */
 static int try_append(kin_queue *queue, struct load *load, bool *spare, kin_deadline deadline)
 {
-    int rc = kin__stream_lock_tail(&queue->stream, deadline);
+    int rc = kin__queue_lock_tail(queue, deadline);
     if (rc < 0) return rc;
     size_t before = load->done;
     if (atomic_load_explicit(&queue->ended, memory_order_relaxed) != 0)
         rc = KIN_ECLOSED;
     else
-        rc = (int)write_load(queue, load, spare);
-    kin__latch_release(&queue->stream.ends.tail.latch);
+        rc = (int)(queue->by_rank ? shelve_load(queue, load, spare) : write_load(queue, load, spare));
+    kin__latch_release(kin__queue_tail_latch(queue));
     if (load->done > before) kin__queue_tell_items(queue, load->done - before);
     return rc;
+}
+
+static bool allocate_segment(kin_queue *queue, int *rc)
+{
+    _Static_assert(KIN__SHELF_SEGMENT == KIN__SEGMENT_SIZE, "one size for both");
+    void *segment = kin__allocate(KIN__SEGMENT_SIZE, rc);
+    if (segment != NULL && queue->by_rank) memset(segment, 0, KIN__SEGMENT_SIZE);
+    return segment != NULL;
 }
 
 static int append(kin_queue *queue, struct load *load, kin_deadline deadline)
@@ -117,7 +146,7 @@ static int append(kin_queue *queue, struct load *load, kin_deadline deadline)
         if (rc < 0 || load->done == load->count) break;
         if (rc == KIN__APPENDED) continue;
         if (rc == KIN__NO_SEGMENT && !spare) {
-            spare = kin__allocate(KIN__SEGMENT_SIZE, &rc) != NULL;
+            spare = allocate_segment(queue, &rc);
             if (!spare) break;
             continue;
         }
@@ -134,9 +163,10 @@ static int append(kin_queue *queue, struct load *load, kin_deadline deadline)
     return rc;
 }
 
-static int put_message(kin_queue *queue, struct kin__message *message, kin_deadline deadline)
+static int put_message(kin_queue *queue, struct kin__message *message, int64_t priority,
+                       kin_deadline deadline)
 {
-    struct load load = {.block = message, .count = 1};
+    struct load load = {.block = message, .priority = priority, .count = 1};
     uint32_t held = message->held;
     int rc = append(queue, &load, deadline);
     /* CRASH: in the queue and in our table: the reaper finds it in the queue. */
@@ -144,14 +174,31 @@ static int put_message(kin_queue *queue, struct kin__message *message, kin_deadl
     return rc;
 }
 
-static int put_large(kin_queue *queue, const void *bytes, size_t size, kin_deadline deadline)
+static int put_large(kin_queue *queue, const kin_message *copied, int64_t priority, kin_deadline deadline)
 {
     struct kin__message *message = NULL;
-    int rc = kin__message_make(&message, size);
+    int rc = kin__message_make(&message, copied->size);
     if (rc < 0) return rc;
-    memcpy(kin__message_bytes(message), bytes, size);
-    rc = put_message(queue, message, deadline);
+    memcpy(kin__message_bytes(message), copied->data, copied->size);
+    rc = put_message(queue, message, priority, deadline);
     if (rc < 0) kin__message_free(message);
+    return rc;
+}
+
+/* Larger ones lie in a block. */
+static size_t inline_most(const kin_queue *queue)
+{
+    return queue->by_rank ? KIN__SHELF_INLINE_MOST : KIN__INLINE_MOST;
+}
+
+static int put(kin_queue *queue, const kin_message *message, int64_t priority, kin_deadline deadline)
+{
+    struct load load = {.messages = message, .priority = priority, .count = 1};
+    if (message->data == NULL && message->size > 0) return -EINVAL;
+    void *outer = kin__touch(queue);
+    int rc = message->size <= inline_most(queue) ? append(queue, &load, deadline)
+                                                 : put_large(queue, message, priority, deadline);
+    kin__untouch(outer);
     return rc;
 }
 
@@ -160,23 +207,27 @@ int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadli
     int rc = kin__queue_enter(queue);
     if (__builtin_expect(rc < 0, 0))
         return kin__is_remote(queue) ? kin__remote_put(queue, message, size, deadline) : rc;
-    if (message == NULL && size > 0) return -EINVAL;
-    void *outer = kin__touch(queue);
-    if (size <= KIN__INLINE_MOST) {
-        struct load load = {.messages = &(kin_message){message, size}, .count = 1};
-        rc = append(queue, &load, deadline);
-    } else {
-        rc = put_large(queue, message, size, deadline);
-    }
-    kin__untouch(outer);
-    return rc;
+    return put(queue, &(kin_message){message, size}, 0, deadline);
 }
 
-/* How many of the messages lie in the stream, up to the first that does not. */
-static size_t count_small(const kin_message *messages, size_t count)
+static int enter_by_priority(kin_queue *queue)
 {
-    size_t small = 0;
-    while (small < count && messages[small].size <= KIN__INLINE_MOST) small++;
+    int rc = kin__queue_enter(queue);
+    return rc == 0 && !queue->by_priority ? -EINVAL : rc;
+}
+
+int kin_queue_put_priority(kin_queue *queue, const void *message, size_t size, int64_t priority,
+                           kin_deadline deadline)
+{
+    int rc = enter_by_priority(queue);
+    return rc < 0 ? rc : put(queue, &(kin_message){message, size}, priority, deadline);
+}
+
+/* How many of the messages need no block, up to the first that does. */
+static size_t count_small(const kin_queue *queue, const kin_message *messages, size_t count)
+{
+    size_t small = 0, most = inline_most(queue);
+    while (small < count && messages[small].size <= most) small++;
     return small;
 }
 
@@ -191,10 +242,10 @@ long kin_queue_put_many(kin_queue *queue, const kin_message *messages, size_t co
     size_t put = 0;
     while (rc == 0 && put < count) {
         const kin_message *next = &messages[put];
-        struct load load = {.messages = next, .count = count_small(next, count - put)};
+        struct load load = {.messages = next, .count = count_small(queue, next, count - put)};
         if (load.count > 0)
             rc = append(queue, &load, deadline);
-        else if ((rc = put_large(queue, next->data, next->size, deadline)) == 0)
+        else if ((rc = put_large(queue, next, 0, deadline)) == 0)
             load.done = 1;
         put += load.done;
     }
@@ -214,18 +265,29 @@ int kin_queue_reserve(kin_queue *queue, void **message, size_t size)
     return rc;
 }
 
-int kin_queue_commit(kin_queue *queue, void *message, kin_deadline deadline)
+static int commit(kin_queue *queue, void *message, int64_t priority, kin_deadline deadline)
 {
     struct kin__message *found = NULL;
-    int rc = kin__queue_enter(queue);
-    if (rc < 0) return kin__is_remote(queue) ? kin__remote_commit(queue, message, deadline) : rc;
     if (message == NULL) return -EINVAL;
-    rc = kin__message_find(message, &found);
+    int rc = kin__message_find(message, &found);
     if (rc < 0) return rc == KIN_EFOREIGN ? -EINVAL : rc;
     void *outer = kin__touch(queue);
-    rc = put_message(queue, found, deadline);
+    rc = put_message(queue, found, priority, deadline);
     kin__untouch(outer);
     return rc;
+}
+
+int kin_queue_commit(kin_queue *queue, void *message, kin_deadline deadline)
+{
+    int rc = kin__queue_enter(queue);
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_commit(queue, message, deadline) : rc;
+    return commit(queue, message, 0, deadline);
+}
+
+int kin_queue_commit_priority(kin_queue *queue, void *message, int64_t priority, kin_deadline deadline)
+{
+    int rc = enter_by_priority(queue);
+    return rc < 0 ? rc : commit(queue, message, priority, deadline);
 }
 
 int kin_queue_release(void *message)

@@ -14,6 +14,7 @@ struct kin__record {
     const void *bytes; /* inline: what is copied */
     size_t size;
     struct kin__message *message;
+    int64_t priority; /* of a queue by priority */
 };
 
 /* A record's header: kind in the lowest two bits, size above. */

@@ -570,3 +570,9 @@ TEST(c11_batches)
     example_run("c11_batches");
     example_expect("100000 numbers, sum 4999950000, at most 64 at once: yes", "then: closed", "put 2 of 3");
 }
+
+TEST(c12_priority)
+{
+    example_run("c12_priority");
+    example_expect("put out the fire", "water the plants", "feed the cat", "learn the violin", "c", "b", "a");
+}

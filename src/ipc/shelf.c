@@ -1,0 +1,360 @@
+/* shelf.c: messages in slots, handed out by rank.  See shelf.h for the invariants. */
+#include "ipc/shelf.h"
+
+#include <string.h>
+
+#include "memory/region.h"
+
+static _Atomic(void *) *segments_of(struct kin__shelf *shelf)
+{
+    return atomic_load_explicit(&shelf->directory, memory_order_relaxed);
+}
+
+static struct kin__shelf_slot *slot_at(struct kin__shelf *shelf, uint32_t number)
+{
+    struct kin__shelf_slot *segment =
+        atomic_load_explicit(&segments_of(shelf)[number / KIN__SHELF_SLOTS], memory_order_relaxed);
+    return &segment[number % KIN__SHELF_SLOTS];
+}
+
+static enum kin__shelf_state state_of(struct kin__shelf_slot *slot)
+{
+    return (enum kin__shelf_state)atomic_load_explicit(&slot->state, memory_order_relaxed);
+}
+
+/* ---- opening and closing --------------------------------------------------------------------- */
+
+int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_bytes)
+{
+    /* A message counts 8 bytes at least. */
+    uint64_t slots = max_items < max_bytes / 8 + 1 ? max_items : max_bytes / 8 + 1;
+    if (shelf->redeliver) slots += KIN__SHELF_TAKEN_MOST;
+    uint64_t segments = (slots + KIN__SHELF_SLOTS - 1) / KIN__SHELF_SLOTS;
+    int rc = 0;
+    _Atomic(void *) *directory = kin__allocate(segments * sizeof *directory, &rc);
+    if (directory == NULL) return rc;
+    for (uint64_t i = 0; i < segments; i++) atomic_store_explicit(&directory[i], NULL, memory_order_relaxed);
+    shelf->segments = (uint32_t)segments;
+    shelf->segment_count = shelf->heaped = shelf->free = shelf->moving = 0;
+    shelf->taken_first = shelf->taken_last = 0;
+    shelf->count = 0;
+    atomic_store(&shelf->taken, 0);
+    atomic_store(&shelf->has_slot, 1);
+    kin__ends_init(&shelf->ends, max_items, max_bytes);
+    kin__allocate_publish(&shelf->directory);
+    return 0;
+}
+
+void kin__shelf_close(struct kin__shelf *shelf)
+{
+    _Atomic(void *) *directory = segments_of(shelf);
+    if (directory == NULL) return;
+    for (uint32_t i = 0; i < shelf->segments; i++) {
+        void *segment = atomic_load(&directory[i]);
+        if (segment != NULL) kin__free(segment, &directory[i]);
+    }
+    kin__free(directory, &shelf->directory);
+}
+
+/* ---- the heap of ranks: place n has its entry in slot n ----------------------------------------- */
+
+static bool precedes(const struct kin__rank *a, const struct kin__rank *b)
+{
+    return a->priority < b->priority || (a->priority == b->priority && a->number < b->number);
+}
+
+static void heap_push(struct kin__shelf *shelf, struct kin__rank rank)
+{
+    uint32_t place = shelf->heaped++;
+    while (place > 0) {
+        const struct kin__rank *parent = &slot_at(shelf, (place - 1) / 2)->heap;
+        if (!precedes(&rank, parent)) break;
+        slot_at(shelf, place)->heap = *parent;
+        place = (place - 1) / 2;
+    }
+    slot_at(shelf, place)->heap = rank;
+}
+
+/* Takes the first one away. */
+static void heap_pop(struct kin__shelf *shelf)
+{
+    uint32_t count = --shelf->heaped, place = 0;
+    struct kin__rank last = slot_at(shelf, count)->heap;
+    for (;;) {
+        uint32_t child = 2 * place + 1;
+        if (child >= count) break;
+        const struct kin__rank *least = &slot_at(shelf, child)->heap;
+        if (child + 1 < count) {
+            const struct kin__rank *other = &slot_at(shelf, child + 1)->heap;
+            if (precedes(other, least)) {
+                least = other;
+                child++;
+            }
+        }
+        if (!precedes(least, &last)) break;
+        slot_at(shelf, place)->heap = *least;
+        place = child;
+    }
+    slot_at(shelf, place)->heap = last;
+}
+
+static void heap_add(struct kin__shelf *shelf, uint32_t number)
+{
+    const struct kin__shelf_slot *slot = slot_at(shelf, number);
+    heap_push(shelf, (struct kin__rank){slot->priority, slot->number, number});
+}
+
+/* ---- the lists -------------------------------------------------------------------------------- */
+
+static void note_slots(struct kin__shelf *shelf)
+{
+    bool has = shelf->free != 0 || shelf->segment_count < shelf->segments;
+    if (atomic_load_explicit(&shelf->has_slot, memory_order_relaxed) != has)
+        atomic_store(&shelf->has_slot, has);
+}
+
+static void free_add(struct kin__shelf *shelf, uint32_t number)
+{
+    slot_at(shelf, number)->next = shelf->free;
+    shelf->free = number + 1;
+}
+
+static void taken_add(struct kin__shelf *shelf, uint32_t number)
+{
+    slot_at(shelf, number)->next = 0;
+    if (shelf->taken_last != 0)
+        slot_at(shelf, shelf->taken_last - 1)->next = number + 1;
+    else
+        shelf->taken_first = number + 1;
+    shelf->taken_last = number + 1;
+    atomic_fetch_add(&shelf->taken, 1);
+}
+
+static void taken_remove(struct kin__shelf *shelf, const struct kin__shelf_slot *slot)
+{
+    uint32_t before = 0, entry = shelf->taken_first;
+    while (slot_at(shelf, entry - 1) != slot) {
+        before = entry;
+        entry = slot_at(shelf, entry - 1)->next;
+    }
+    if (before != 0)
+        slot_at(shelf, before - 1)->next = slot->next;
+    else
+        shelf->taken_first = slot->next;
+    if (shelf->taken_last == entry) shelf->taken_last = before;
+    atomic_fetch_sub(&shelf->taken, 1);
+}
+
+/* ---- the latch, and what a death leaves --------------------------------------------------------- */
+
+/* The list of those taken, in the order of takings, with the heap's help. */
+static void list_taken(struct kin__shelf *shelf)
+{
+    for (uint32_t number = 0; number < shelf->segment_count * KIN__SHELF_SLOTS; number++) {
+        const struct kin__shelf_slot *slot = slot_at(shelf, number);
+        if (state_of((struct kin__shelf_slot *)slot) == KIN__SHELF_TAKEN)
+            heap_push(shelf, (struct kin__rank){0, slot->taken_at, number});
+    }
+    while (shelf->heaped > 0) {
+        taken_add(shelf, slot_at(shelf, 0)->heap.slot);
+        heap_pop(shelf);
+    }
+}
+
+static void settle_moving(struct kin__shelf *shelf)
+{
+    if (shelf->moving == 0) return;
+    struct kin__shelf_slot *slot = slot_at(shelf, shelf->moving - 1);
+    if (atomic_load(&shelf->moving_end->position) != shelf->moving_from) {
+        slot->deliveries = shelf->moving_deliveries;
+        atomic_store(&slot->state, shelf->moving_to);
+    }
+    shelf->moving = 0;
+}
+
+/* Settles the move that a death interrupted, and makes the caches anew from the states. */
+static void repair(struct kin__shelf *shelf)
+{
+    if (segments_of(shelf) != NULL) {
+        uint32_t count = 0;
+        while (count < shelf->segments && atomic_load(&segments_of(shelf)[count]) != NULL) count++;
+        settle_moving(shelf);
+        shelf->segment_count = count;
+        shelf->heaped = shelf->free = shelf->taken_first = shelf->taken_last = 0;
+        atomic_store(&shelf->taken, 0);
+        list_taken(shelf);
+        for (uint32_t number = 0; number < count * KIN__SHELF_SLOTS; number++) {
+            enum kin__shelf_state state = state_of(slot_at(shelf, number));
+            if (state == KIN__SHELF_QUEUED) heap_add(shelf, number);
+            if (state == KIN__SHELF_FREE) free_add(shelf, number);
+        }
+        note_slots(shelf);
+    }
+    kin__latch_clean(&shelf->ends.head.latch);
+}
+
+int kin__shelf_lock(struct kin__shelf *shelf, kin_deadline deadline)
+{
+    int rc = kin__latch_acquire(&shelf->ends.head.latch, deadline);
+    if (__builtin_expect(rc == 1, 0)) repair(shelf);
+    return rc;
+}
+
+/* Moves a slot's message past an end, and by that into another state.  The caller keeps the caches. */
+static void move(struct kin__shelf *shelf, struct kin__end *end, uint32_t number, enum kin__shelf_state to,
+                 uint32_t deliveries)
+{
+    struct kin__shelf_slot *slot = slot_at(shelf, number);
+    struct kin__record record = kin__shelf_record(slot);
+    struct kin__cursor cursor = kin__cursor_at(end);
+    shelf->moving_to = to;
+    shelf->moving_deliveries = deliveries;
+    shelf->moving_from = cursor.word;
+    shelf->moving_end = end;
+    atomic_signal_fence(memory_order_seq_cst);
+    /* CRASH: from here the next holder of the latch looks at the end: where it was, the slot keeps its
+     * state; elsewhere, the slot gets the new one. */
+    shelf->moving = number + 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    kin__cursor_pass(&cursor, kin__advance(cursor.word, 1), kin__record_charge(&record));
+    kin__cursor_commit(end, &cursor);
+    slot->deliveries = deliveries;
+    atomic_store(&slot->state, to);
+    atomic_signal_fence(memory_order_seq_cst);
+    shelf->moving = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* ---- putting ------------------------------------------------------------------------------------- */
+
+bool kin__shelf_install(struct kin__shelf *shelf)
+{
+    uint32_t segment = shelf->segment_count;
+    if (shelf->free != 0 || segment == shelf->segments) return false;
+    kin__allocate_publish(&segments_of(shelf)[segment]);
+    shelf->segment_count = segment + 1;
+    for (uint32_t i = KIN__SHELF_SLOTS; i > 0; i--)
+        free_add(shelf, segment * (uint32_t)KIN__SHELF_SLOTS + i - 1);
+    return true;
+}
+
+static void fill(struct kin__shelf_slot *slot, const struct kin__record *record, uint32_t number, void *queue)
+{
+    slot->header = kin__record_header(record->kind, record->size);
+    if (record->kind == KIN__RECORD_INLINE) {
+        if (record->size > 0) memcpy(slot->bytes, record->bytes, record->size);
+        return;
+    }
+    slot->message = record->message;
+    record->message->queue = queue;
+    record->message->position = number;
+}
+
+enum kin__append kin__shelf_put(struct kin__shelf *shelf, const struct kin__record *record, void *queue)
+{
+    bool by_bytes;
+    if (!kin__ends_have_room(&shelf->ends, kin__record_charge(record), &by_bytes)) return KIN__NO_ROOM;
+    if (shelf->free == 0) return shelf->segment_count == shelf->segments ? KIN__NO_ROOM : KIN__NO_SEGMENT;
+    uint32_t number = shelf->free - 1;
+    struct kin__shelf_slot *slot = slot_at(shelf, number);
+    shelf->free = slot->next;
+    note_slots(shelf);
+    fill(slot, record, number, queue);
+    slot->priority = record->priority;
+    slot->number = shelf->last_first ? UINT64_MAX - shelf->count : shelf->count;
+    shelf->count++;
+    move(shelf, &shelf->ends.tail, number, KIN__SHELF_QUEUED, 0);
+    heap_add(shelf, number);
+    return KIN__APPENDED;
+}
+
+/* ---- taking ---------------------------------------------------------------------------------------- */
+
+struct kin__shelf_slot *kin__shelf_first(struct kin__shelf *shelf)
+{
+    return shelf->heaped > 0 ? slot_at(shelf, slot_at(shelf, 0)->heap.slot) : NULL;
+}
+
+struct kin__record kin__shelf_record(const struct kin__shelf_slot *slot)
+{
+    struct kin__record record = {.kind = kin__header_kind(slot->header), .size = slot->header >> 2};
+    if (record.kind == KIN__RECORD_MESSAGE)
+        record.message = slot->message;
+    else
+        record.bytes = slot->bytes;
+    return record;
+}
+
+void kin__shelf_take(struct kin__shelf *shelf, bool keep)
+{
+    uint32_t number = slot_at(shelf, 0)->heap.slot;
+    struct kin__shelf_slot *slot = slot_at(shelf, number);
+    if (keep) {
+        slot->taker = kin__self.process_identity;
+        slot->thread = kin__self.identity;
+        slot->taken_at = shelf->count++;
+    }
+    move(shelf, &shelf->ends.head, number, keep ? KIN__SHELF_TAKEN : KIN__SHELF_FREE, slot->deliveries);
+    heap_pop(shelf);
+    if (keep)
+        taken_add(shelf, number);
+    else
+        free_add(shelf, number);
+    note_slots(shelf);
+}
+
+/* ---- what was taken --------------------------------------------------------------------------------- */
+
+struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf)
+{
+    struct kin__shelf_slot *of_process = NULL;
+    for (uint32_t entry = shelf->taken_first; entry != 0;) {
+        struct kin__shelf_slot *slot = slot_at(shelf, entry - 1);
+        if (slot->taker == kin__self.process_identity) {
+            if (slot->thread == kin__self.identity) return slot;
+            if (of_process == NULL) of_process = slot;
+        }
+        entry = slot->next;
+    }
+    return of_process;
+}
+
+void kin__shelf_done(struct kin__shelf *shelf, struct kin__shelf_slot *slot)
+{
+    uint32_t entry = shelf->taken_first;
+    while (slot_at(shelf, entry - 1) != slot) entry = slot_at(shelf, entry - 1)->next;
+    /* CRASH: before it the message is handed out again, after it it is done; the lists are caches. */
+    atomic_store(&slot->state, KIN__SHELF_FREE);
+    taken_remove(shelf, slot);
+    free_add(shelf, entry - 1);
+    note_slots(shelf);
+}
+
+struct kin__shelf_slot *kin__shelf_any_taken(struct kin__shelf *shelf)
+{
+    return shelf->taken_first != 0 ? slot_at(shelf, shelf->taken_first - 1) : NULL;
+}
+
+uint32_t kin__shelf_put_back(struct kin__shelf *shelf, uint64_t taker)
+{
+    uint32_t count = 0;
+    for (uint32_t entry = shelf->taken_first, next; entry != 0; entry = next) {
+        struct kin__shelf_slot *slot = slot_at(shelf, entry - 1);
+        next = slot->next;
+        if (slot->taker != taker) continue;
+        move(shelf, &shelf->ends.tail, entry - 1, KIN__SHELF_QUEUED, slot->deliveries + 1);
+        taken_remove(shelf, slot);
+        heap_add(shelf, entry - 1);
+        count++;
+    }
+    return count;
+}
+
+bool kin__shelf_names(struct kin__shelf *shelf, const struct kin__message *message)
+{
+    if (segments_of(shelf) == NULL || message->position >= shelf->segment_count * KIN__SHELF_SLOTS)
+        return false;
+    struct kin__shelf_slot *slot = slot_at(shelf, (uint32_t)message->position);
+    return state_of(slot) != KIN__SHELF_FREE && kin__header_kind(slot->header) == KIN__RECORD_MESSAGE &&
+           slot->message == message;
+}

@@ -1,0 +1,129 @@
+/* shelf.h: the inside of a queue that hands messages out by rank (last in first out, by priority), or
+ * that hands out again what a dead process had taken: each message in a slot of its own.
+ *
+ * Invariants:
+ *  - A slot's state is the truth; the heap of ranks, the free list, the list of those taken and
+ *    the counts are caches, made anew by whoever finds that the last holder of the latch died.
+ *  - The ends (ends.h) count what was put and what was taken; a message that comes back is put
+ *    again.  Their commit words are the commits: the slot that one of them is about stands in the
+ *    note `moving` until its state says so too.
+ *  - Everything happens under the head's latch, producers' work too.
+ */
+#ifndef KIN_IPC_SHELF_H
+#define KIN_IPC_SHELF_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/ends.h"
+#include "ipc/record.h"
+
+#define KIN__SHELF_SEGMENT     ((uint64_t)1 << 16)
+#define KIN__SHELF_SLOTS       (KIN__SHELF_SEGMENT / sizeof(struct kin__shelf_slot))
+#define KIN__SHELF_INLINE_MOST sizeof(((struct kin__shelf_slot *)0)->bytes)
+/* So many more messages than may be in the queue can be taken and not done. */
+#define KIN__SHELF_TAKEN_MOST 32768
+
+enum kin__shelf_state { KIN__SHELF_FREE = 0, KIN__SHELF_QUEUED = 1, KIN__SHELF_TAKEN = 2 };
+
+/* Who comes first: the smaller priority, then the smaller number. */
+struct kin__rank {
+    int64_t priority;
+    uint64_t number;
+    uint32_t slot;
+};
+
+/* SHARED.  Written and read under the head's latch.
+ *   state       the truth; see kin__shelf_state.
+ *   deliveries  how often it was taken by a process that ended with it.
+ *   header      kind and size, as in a stream; valid unless it is free, as the rest.
+ *   priority, number   its rank; number counts what was put (of a queue that is last in first out,
+ *               downwards), and stays when it comes back.
+ *   taker, thread, taken_at   of one that is taken: identity of the process, of the thread, and a
+ *               number that tells the order of takings.
+ *   heap        the rank at this place of the heap: a cache, of no concern to this slot's message.
+ *   next        the next slot in the free list or in the list of those taken, plus one: a cache.
+ *   message, bytes   the block, or the message itself. */
+struct kin__shelf_slot {
+    _Atomic uint32_t state;
+    uint32_t deliveries;
+    uint64_t header;
+    int64_t priority;
+    uint64_t number;
+    uint64_t taker;
+    uint64_t thread;
+    uint64_t taken_at;
+    struct kin__rank heap;
+    uint32_t next;
+    union {
+        struct kin__message *message;
+        unsigned char bytes[40];
+    };
+};
+_Static_assert(sizeof(struct kin__shelf_slot) == 128, "two cache lines");
+
+/* SHARED.
+ *   directory   the segments that there are, `segments` at most; each is freed when the queue is.
+ *   redeliver   what is taken stays in its slot until it is done.
+ *   count       of numbers given to messages and takings.  Grows; a death leaves gaps.
+ *   heaped, free, taken_first, taken_last, segment_count   caches: entries of the heap, first slots of
+ *               the lists plus one, segments in the directory.
+ *   taken       how many are in the list of those taken: a cache, read without the latch.
+ *   has_slot    is there a free slot, or room for a segment?  Likewise.
+ *   moving      slot plus one of the message that is being put, taken or put back: its state becomes
+ *               `moving_to` and its deliveries `moving_deliveries` once `moving_end` is not at
+ *               `moving_from` any more. */
+struct kin__shelf {
+    struct kin__ends ends;
+    _Atomic(void *) directory;
+    uint32_t segments;
+    bool last_first;
+    bool redeliver;
+    uint64_t count;
+    uint32_t segment_count;
+    uint32_t heaped;
+    uint32_t free;
+    uint32_t taken_first;
+    uint32_t taken_last;
+    _Atomic uint32_t taken;
+    _Atomic uint32_t has_slot;
+    uint32_t moving;
+    uint32_t moving_to;
+    uint32_t moving_deliveries;
+    uint64_t moving_from;
+    struct kin__end *moving_end;
+};
+
+int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_bytes);
+/* Frees segments and directory; nobody is inside. */
+void kin__shelf_close(struct kin__shelf *shelf);
+
+/* Takes the head's latch, and repairs what a dead holder left. */
+int kin__shelf_lock(struct kin__shelf *shelf, kin_deadline deadline);
+
+/* The rest is under the latch.  Puts a message; KIN__NO_SEGMENT: call again after kin__shelf_install. */
+enum kin__append kin__shelf_put(struct kin__shelf *shelf, const struct kin__record *record, void *queue);
+/* Publishes the block of KIN__SHELF_SEGMENT zeroed bytes that the thread has begun to allocate; false
+ * if it is not needed any more. */
+bool kin__shelf_install(struct kin__shelf *shelf);
+
+/* The slot of the message that comes first, NULL if there is none; and what lies in a slot. */
+struct kin__shelf_slot *kin__shelf_first(struct kin__shelf *shelf);
+struct kin__record kin__shelf_record(const struct kin__shelf_slot *slot);
+/* Commits that the first message is taken: it is gone, or, with `keep`, kept until it is done. */
+void kin__shelf_take(struct kin__shelf *shelf, bool keep);
+
+/* The message that this thread, or else its process, has taken the longest ago and not done, NULL if
+ * there is none; and that it is done. */
+struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf);
+void kin__shelf_done(struct kin__shelf *shelf, struct kin__shelf_slot *slot);
+/* Any that is taken. */
+struct kin__shelf_slot *kin__shelf_any_taken(struct kin__shelf *shelf);
+/* Puts back what the process of that identity has taken and not done; returns how many. */
+uint32_t kin__shelf_put_back(struct kin__shelf *shelf, uint64_t taker);
+
+/* Does it still name this message where it was put? */
+bool kin__shelf_names(struct kin__shelf *shelf, const struct kin__message *message);
+
+#endif
