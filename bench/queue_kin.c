@@ -15,7 +15,7 @@ QUEUE_INLINE int get(void *queue, void *message, size_t size)
 
 QUEUE_WORK(copied_work, put, get)
 
-static double measure_in(kin_queue_order order, const struct bench_case *test, long count,
+static double measure_in(enum kin_queue_order order, const struct bench_case *test, long count,
                          int (*work)(int index, void *context))
 {
     struct queue_traffic *traffic = queue_traffic_new(test, count);

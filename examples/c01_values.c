@@ -19,7 +19,7 @@ static int produce(void *queue)
     kin_value squares = kin_value_list(NULL, 0);
     for (int i = 0; i < 10; i++) check(kin_value_list_append(&squares, kin_value_int(i * i)));
     put(queue, squares);
-    check(kin_queue_end(queue));
+    check(kin_queue_shutdown(queue, 0));
     return 0;
 }
 

@@ -28,7 +28,7 @@ int main(void)
     check(kin_queue_join(tasks, kin_in_s(10)));
     printf("all tasks are done\n");
     printf("once more: %s\n", kin_strerror(kin_queue_task_done(tasks)));
-    check(kin_queue_end(tasks));
+    check(kin_queue_shutdown(tasks, 0));
     check(kin_process_join(worker, kin_in_s(10)));
     check(kin_process_close(worker));
     check(kin_queue_close(tasks));

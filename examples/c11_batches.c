@@ -18,7 +18,7 @@ static int produce(void *argument)
         while (count < BATCH && next < NUMBERS) numbers[count++] = next++;
         check(kin_queue_put_many(queue, batch, (size_t)count, KIN_FOREVER));
     }
-    check(kin_queue_end(queue));
+    check(kin_queue_shutdown(queue, 0));
     return 0;
 }
 

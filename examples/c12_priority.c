@@ -31,7 +31,7 @@ int main(void)
     put(queue, "learn the violin", SOME_DAY);
     put(queue, "put out the fire", NOW);
     put(queue, "feed the cat", SOON);
-    check(kin_queue_end(queue));
+    check(kin_queue_shutdown(queue, 0));
     check(kin_process_start(&reader, show, queue, NULL));
     check(kin_process_join(reader, KIN_FOREVER));
     check(kin_process_close(reader));
@@ -40,7 +40,7 @@ int main(void)
     check(kin_queue_open(&queue, &(kin_queue_options){.order = KIN_LIFO}));
     for (const char *page = "abc"; *page != '\0'; page++)
         check(kin_queue_put(queue, (char[]){*page, '\0'}, 2, KIN_FOREVER));
-    check(kin_queue_end(queue));
+    check(kin_queue_shutdown(queue, 0));
     show(queue);
     check(kin_queue_close(queue));
     return 0;

@@ -50,7 +50,7 @@ static int sum_of_squares(struct queues *queues)
     for (int i = 0; i < 2; i++) check(kin_process_start(&workers[i], work, queues, NULL));
     for (int i = 1; i <= JOBS; i++) check(kin_queue_put(queues->jobs, &i, sizeof i, kin_in_s(5)));
     check(kin_queue_join(queues->jobs, kin_in_s(20)));
-    check(kin_queue_end(queues->jobs));
+    check(kin_queue_shutdown(queues->jobs, 0));
     for (int i = 0; i < JOBS; i++) {
         check(kin_queue_get(queues->results, &number, sizeof number, kin_in_s(5)));
         sum += number;

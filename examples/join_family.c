@@ -20,7 +20,7 @@ static int client(const char *family)
     kin_cell *done = kin_find("done", kin_in_s(10));
     const char *words[] = {"one", "two", "three"};
     for (int i = 0; i < 3; i++) check(kin_queue_put(jobs, words[i], strlen(words[i]) + 1, KIN_FOREVER));
-    check(kin_queue_end(jobs));
+    check(kin_queue_shutdown(jobs, 0));
     char result[32];
     while (kin_queue_get(results, result, sizeof result, kin_in_s(10)) >= 0) printf("client: %s\n", result);
     int count = 0;
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
         check(kin_cell_add(done, 1));
         check(kin_queue_put(results, result, strlen(result) + 1, KIN_FOREVER));
     }
-    check(kin_queue_end(results));
+    check(kin_queue_shutdown(results, 0));
     waitpid(other, &status, 0);
     return status; /* the last process is gone soon, and with it all that they shared */
 }

@@ -26,11 +26,11 @@ KIN_BEGIN
 typedef struct kin_queue kin_queue;
 
 /* Which message comes first. */
-typedef enum kin_queue_order {
+enum kin_queue_order {
     KIN_FIFO = 0, /* the oldest */
     KIN_LIFO,     /* the newest */
     KIN_PRIORITY  /* that of the smallest priority; of equal ones the oldest */
-} kin_queue_order;
+};
 
 typedef struct kin_queue_options {
     size_t max_items; /* messages it holds at most, up to 16,777,214; 0: that many */
@@ -38,7 +38,9 @@ typedef struct kin_queue_options {
         max_bytes; /* bytes it holds at most; 0: 64 MiB.  A message counts its size, rounded up to 8, and 8 to
                          16 more.  One larger than all is let in when the queue is empty. */
     int joinable;  /* not 0: messages are tasks; see kin_queue_task_done */
-    kin_queue_order order;
+    enum kin_queue_order order;
+    int redeliver; /* of a joinable one: how often a task is handed out again when a process ended that had
+                      taken it; less than 0: always.  0: it counts as done. */
     /* A queue of a manager (kin/manager.h) instead: where that listens.  The options above are that
      * queue's own then. */
     const char *address;
@@ -52,7 +54,8 @@ typedef struct kin_queue_options {
  * With an address it is a queue of a manager, and used by the same calls, except kin_wait: its messages
  * are what Python programs see as bytes.  One of another kind fails with KIN_EKIND, and is got next, by
  * kin_queue_get_value.  Closing it leaves the manager's queue as it is.
- * Errors: -EINVAL (NULL, an unknown order, or a max_bytes beyond the region), -ENOMEM, KIN_EHELD, and those of
+ * Errors: -EINVAL (NULL, an unknown order, redelivery of what is not joinable, or a max_bytes beyond the
+ * region), -ENOMEM, KIN_EHELD, and those of
  * kin_family_open.  With an address: those of kin_manager_connect, KIN_EREMOTE (the manager has no such
  * type or name); and in every call those of kin_proxy_call. */
 KIN_API int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size);
@@ -61,12 +64,13 @@ static inline int kin_queue_open(kin_queue **queue, const kin_queue_options *opt
     return kin_queue_open_sized(queue, options, sizeof(kin_queue_options));
 }
 
-/* kin_queue_end ends the queue in order: from now on put and reserve fail with KIN_ECLOSED
- * and get and take hand out what is there and then fail with KIN_ECLOSED.  All who wait are
- * woken.  Ending it again does nothing.  Waits only for a process inside the queue, until it
- * leaves or dies.
+/* kin_queue_shutdown ends the queue: from now on put and reserve fail with KIN_ECLOSED.  In order
+ * (`immediate` is 0): get and take hand out what is there and then fail with KIN_ECLOSED.  At once: they
+ * fail with KIN_ECLOSED from now on, what is there is dropped, and kin_queue_join waits only for what
+ * was taken.  All who wait are woken.  Shutting down again does nothing, unless it was in order and is at
+ * once now.  Waits only for a process inside the queue, until it leaves or dies.
  * Errors: -EINVAL (NULL), KIN_ECLOSED (destroyed), KIN_EFOREIGN. */
-KIN_API int kin_queue_end(kin_queue *queue);
+KIN_API int kin_queue_shutdown(kin_queue *queue, int immediate);
 
 /* kin_queue_close destroys the queue with the messages in it and gives its memory back; who
  * waits on it gets KIN_ECLOSED.  Messages that were taken stay valid until released.  Close
@@ -133,8 +137,12 @@ KIN_API int kin_queue_release(void *message);
  * the process that took it or, when that one has none left, by another.  What a process had taken
  * when it ended counts as done.  Waits only for a process inside the queue, until it leaves or dies.
  * Safe for threads.
+ * Of a queue that redelivers, it is done by the process that took it: the one that the calling thread
+ * took the longest ago or, if that has none, another thread of the process.  What a process had taken when
+ * it ended goes back to its place in the queue's order, and is dropped by who would get it when it has come
+ * back as often as the queue's option says.
  * Errors, after which nothing has changed: KIN_ENOTASK (nothing that was taken is left), -EINVAL
- * (NULL, or the queue is not joinable), KIN_ECLOSED, KIN_EFOREIGN, KIN_ESLOTS. */
+ * (NULL, or the queue is not joinable), KIN_ECLOSED, KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD, -ENOMEM. */
 KIN_API int kin_queue_task_done(kin_queue *queue);
 
 /* kin_queue_join waits until `deadline` for a joinable queue to be empty and every message that was

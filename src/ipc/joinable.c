@@ -2,16 +2,21 @@
  * there are none.
  *
  * Invariants:
- *  - A message is unfinished while it is in the queue or counted in `taken`; it goes from the one to
- *    the other under the head's latch, and is counted before it leaves: at no moment is it in neither.
- *  - `taken` has a count for each process of the family.  Those of a process that has ended are
- *    dropped by the reaper: its tasks count as done, and nobody waits for them.
+ *  - A message is unfinished while it is in the queue or taken; it goes from the one to the other
+ *    under the head's latch: at no moment is it in neither.
+ *  - Tasks are counted, or kept.  Counted: `taken` has a count for each process of the family, raised
+ *    before the message leaves.  Those of a process that has ended are dropped by the reaper: its
+ *    tasks count as done, and nobody waits for them.
+ *  - Kept: a message that is taken stays on the shelf until it is done, and the reaper puts back what
+ *    a process had taken that has ended.  It is done by the process that took it and by no other, so
+ *    that nobody acknowledges what is handed out again.
  */
 #include <errno.h>
 #include <string.h>
 
 #include <kin/error.h>
 
+#include "ipc/message.h"
 #include "ipc/queue.h"
 #include "memory/allocator.h"
 #include "memory/remote.h"
@@ -66,11 +71,18 @@ static uint32_t find_holder(kin_queue *queue)
     return high;
 }
 
-/* Under the head's latch. */
-static bool all_done(kin_queue *queue)
+bool kin__queue_all_done(kin_queue *queue)
 {
-    return find_holder(queue) == atomic_load(&kin__family.header->process_high) &&
-           kin__ends_items(&queue->ends) == 0;
+    if (atomic_load(&queue->ended) != KIN__ENDED_AT_ONCE && kin__ends_items(&queue->ends) != 0) return false;
+    return queue->tasks == KIN__TASKS_KEPT
+               ? atomic_load(&queue->shelf.taken) == 0
+               : find_holder(queue) == atomic_load(&kin__family.header->process_high);
+}
+
+bool kin__queue_may_come_back(kin_queue *queue)
+{
+    return queue->tasks == KIN__TASKS_KEPT && atomic_load(&queue->shelf.taken) != 0 &&
+           kin__shelf_own(&queue->shelf) == NULL;
 }
 
 static int enter(kin_queue *queue)
@@ -79,21 +91,51 @@ static int enter(kin_queue *queue)
     return rc == 0 && !kin__queue_is_joinable(queue) ? -EINVAL : rc;
 }
 
+/* Under the head's latch. */
+static int count_done(kin_queue *queue)
+{
+    uint32_t holder = find_holder(queue);
+    if (holder == atomic_load(&kin__family.header->process_high)) return KIN_ENOTASK;
+    /* CRASH: after it the task is done; the reaper tells those who wait (announce in queue.c). */
+    atomic_fetch_sub(&counts_of(queue)[holder], 1);
+    return 0;
+}
+
+/* Under the head's latch; `*message` is to be freed after it. */
+static int keep_no_more(kin_queue *queue, struct kin__message **message)
+{
+    struct kin__shelf_slot *slot = kin__shelf_own(&queue->shelf);
+    if (slot == NULL) return KIN_ENOTASK;
+    *message = kin__shelf_record(slot).message;
+    /* CRASH: held by us while the shelf names it: it stays there, and is handed out again. */
+    int rc = *message != NULL ? kin__message_hold(*message) : 0;
+    if (rc < 0)
+        *message = NULL;
+    else
+        kin__shelf_done(&queue->shelf, slot);
+    return rc;
+}
+
 int kin_queue_task_done(kin_queue *queue)
 {
+    struct kin__message *message = NULL;
     int rc = enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_task_done(queue) : rc;
     void *outer = kin__touch(queue);
+    bool kept = queue->tasks == KIN__TASKS_KEPT;
     rc = kin__queue_lock_head(queue, KIN_FOREVER);
     if (rc >= 0) {
-        uint32_t holder = find_holder(queue);
-        rc = holder == atomic_load(&kin__family.header->process_high) ? KIN_ENOTASK : 0;
-        /* CRASH: after it the task is done; the reaper tells those who wait (announce in queue.c). */
-        if (rc == 0) atomic_fetch_sub(&counts_of(queue)[holder], 1);
-        bool finished = rc == 0 && all_done(queue);
+        rc = kept ? keep_no_more(queue, &message) : count_done(queue);
+        bool finished = rc == 0 && kin__queue_all_done(queue);
+        bool none_comes_back = kept && rc == 0 && atomic_load(&queue->ended) != KIN__OPEN &&
+                               atomic_load(&queue->shelf.taken) == 0;
         kin__latch_release(&queue->ends.head.latch);
-        if (finished) kin__event_notify(&queue->finished, INT32_MAX);
+        if (finished) kin__queue_tell_finished(queue);
+        if (none_comes_back) kin__queue_tell_items(queue, INT32_MAX);
+        /* There may have been no slot. */
+        if (kept && rc == 0) kin__queue_tell_space(queue, 1);
     }
+    if (message != NULL) kin__message_free(message);
     kin__untouch(outer);
     return rc;
 }
@@ -111,7 +153,7 @@ static bool is_over(void *context)
     int rc = enter(queue);
     if (rc == 0) rc = kin__queue_lock_head(queue, joining->deadline);
     if (rc >= 0) {
-        rc = all_done(queue);
+        rc = kin__queue_all_done(queue);
         kin__latch_release(&queue->ends.head.latch);
     }
     joining->rc = rc;
@@ -139,8 +181,14 @@ void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead)
     if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return;
     /* Who closes it frees the counts only after it has had the latch as well. */
     bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
-    if (open) atomic_store(&counts_of(queue)[dead - kin__family.processes], 0);
-    bool finished = open && all_done(queue);
+    if (open && queue->tasks == KIN__TASKS_KEPT)
+        kin__shelf_put_back(&queue->shelf, atomic_load(&dead->generation));
+    else if (open)
+        atomic_store(&counts_of(queue)[dead - kin__family.processes], 0);
+    bool finished = open && kin__queue_all_done(queue);
+    bool kept = open && queue->tasks == KIN__TASKS_KEPT;
     kin__latch_release(&queue->ends.head.latch);
     if (finished) kin__waiters_wake_all(&queue->finished.point);
+    /* For what came back, or because nothing comes any more. */
+    if (kept) kin__waiters_wake_all(&queue->items.point);
 }

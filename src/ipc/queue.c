@@ -13,7 +13,6 @@
 
 #include "base/error.h"
 #include "ipc/message.h"
-#include "ipc/stream.h"
 #include "memory/reap.h"
 #include "memory/region.h"
 #include "memory/remote.h"
@@ -42,13 +41,17 @@ static int fill(kin_queue *queue, const kin_queue_options *options)
     atomic_store(&queue->closer, NULL);
     atomic_store(&queue->draining, NULL);
     if (items > KIN__ITEMS_MOST) items = KIN__ITEMS_MOST;
-    queue->by_rank = options->order != KIN_FIFO;
+    queue->by_rank = options->order != KIN_FIFO || options->redeliver != 0;
     queue->by_priority = options->order == KIN_PRIORITY;
-    int rc = options->joinable ? kin__queue_make_joinable(queue) : 0;
+    queue->redeliver = options->redeliver < 0 ? UINT32_MAX : (uint32_t)options->redeliver;
+    queue->tasks = !options->joinable ? KIN__TASKS_NONE
+                   : queue->redeliver ? KIN__TASKS_KEPT
+                                      : KIN__TASKS_COUNTED;
+    int rc = queue->tasks == KIN__TASKS_COUNTED ? kin__queue_make_joinable(queue) : 0;
     if (rc < 0) return rc;
     if (queue->by_rank) {
         queue->shelf.last_first = options->order == KIN_LIFO;
-        queue->shelf.redeliver = false;
+        queue->shelf.keeps = queue->tasks == KIN__TASKS_KEPT;
         rc = kin__shelf_open(&queue->shelf, items, bytes);
     } else {
         rc = kin__stream_open(&queue->stream, items, bytes);
@@ -70,7 +73,9 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
     if (given.address != NULL)
         return kin__remote_open((void **)queue, given.address, given.key, given.key_size,
                                 given.name != NULL ? given.name : "Queue");
-    if (given.max_bytes > kin__family.size || (unsigned)given.order > KIN_PRIORITY) return -EINVAL;
+    if (given.max_bytes > kin__family.size || (unsigned)given.order > KIN_PRIORITY ||
+        (given.redeliver != 0 && !given.joinable))
+        return -EINVAL;
     kin_queue *made = kin__allocate_object(KIN__OBJECT_QUEUE, sizeof *made, &rc);
     if (made == NULL) return rc;
     rc = kin__held_claim(&held);
@@ -94,21 +99,41 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
 
 /* ---- ending and closing ------------------------------------------------------------------------ */
 
-static int end(kin_queue *queue)
+static int end(kin_queue *queue, uint32_t how)
 {
     int rc = kin__queue_lock_tail(queue, KIN_FOREVER);
     if (rc < 0) return rc;
-    atomic_store(&queue->ended, 1);
+    /* CRASH: after it the queue has ended, whatever becomes of the messages in it: nobody gets one that is
+     * to be dropped, and at the latest the closing frees it. */
+    if (atomic_load(&queue->ended) < how) atomic_store(&queue->ended, how);
     kin__latch_release(kin__queue_tail_latch(queue));
     wake_all(queue);
     return 0;
 }
 
-int kin_queue_end(kin_queue *queue)
+/* Frees the first message; false when there is none, or when this process holds as many as it can. */
+static bool drop_one(kin_queue *queue)
+{
+    struct kin__record record = {0};
+    if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return false;
+    bool found = kin__queue_peek(queue, &record);
+    if (found && record.message != NULL) found = kin__message_hold(record.message) == 0;
+    if (found) kin__queue_consume(queue, &record);
+    kin__latch_release(&queue->ends.head.latch);
+    if (found && record.message != NULL) kin__message_free(record.message);
+    return found;
+}
+
+int kin_queue_shutdown(kin_queue *queue, int immediate)
 {
     int rc = kin__queue_enter(queue);
-    if (rc < 0) return kin__is_remote(queue) ? kin__remote_end(queue) : rc;
-    return end(queue);
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_shutdown(queue, immediate != 0) : rc;
+    void *outer = kin__touch(queue);
+    rc = end(queue, immediate ? KIN__ENDED_AT_ONCE : KIN__ENDED_IN_ORDER);
+    while (immediate && rc == 0 && drop_one(queue))
+        ;
+    kin__untouch(outer);
+    return rc;
 }
 
 /* Takes the oldest message out and says in `draining` which block is to be freed; false when
@@ -116,20 +141,23 @@ int kin_queue_end(kin_queue *queue)
  * process of the family: the table of held messages is not for this. */
 static bool drain_one(kin_queue *queue)
 {
-    struct kin__record record;
+    struct kin__record record = {0};
     if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return false;
     bool found = kin__queue_peek(queue, &record);
-    if (found && record.message != NULL) {
+    struct kin__shelf_slot *kept = found || !queue->by_rank ? NULL : kin__shelf_any_taken(&queue->shelf);
+    if (kept != NULL) record = kin__shelf_record(kept);
+    if (record.message != NULL) {
         /* Nobody's: who put it, and died before it let go, does not free it any more. */
         atomic_store(&record.message->owner, 0);
         atomic_store(&queue->draining, record.message);
     }
     /* CRASH: before it the message is named by both, and destroy drops the name. */
     if (found) kin__queue_consume(queue, &record);
+    if (kept != NULL) kin__shelf_done(&queue->shelf, kept);
     kin__latch_release(&queue->ends.head.latch);
     void *message = atomic_load(&queue->draining);
     if (message != NULL) kin__free(message, &queue->draining);
-    return found;
+    return found || kept != NULL;
 }
 
 /* Frees everything; idempotent, so that it can be begun again after a death.  `destination` is what
@@ -138,7 +166,7 @@ static void destroy(kin_queue *queue, _Atomic(void *) *destination)
 {
     if (atomic_load(&queue->stream.directory) != NULL) {
         struct kin__message *left = atomic_load(&queue->draining);
-        end(queue);
+        end(queue, KIN__ENDED_IN_ORDER);
         if (left != NULL && kin__queue_names(queue, left))
             atomic_store(&queue->draining, NULL);
         else if (left != NULL)
@@ -178,7 +206,8 @@ long kin_queue_qsize(kin_queue *queue)
 {
     int rc = kin__queue_enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_qsize(queue) : rc;
-    return (long)kin__ends_items(&queue->ends);
+    /* What is dropped and not freed yet is nobody's concern. */
+    return atomic_load(&queue->ended) == KIN__ENDED_AT_ONCE ? 0 : (long)kin__ends_items(&queue->ends);
 }
 
 int kin_queue_empty(kin_queue *queue)
@@ -255,7 +284,7 @@ static int look(const kin_waitable *item)
 {
     kin_queue *queue = (kin_queue *)(uintptr_t)item->object;
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : kin__queue_may_get(queue);
+    return rc < 0 ? rc : kin__queue_may_get(queue, false);
 }
 
 static struct kin__event *event_of(const kin_waitable *item)

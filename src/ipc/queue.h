@@ -13,10 +13,14 @@
 #define KIN__MAGIC_QUEUE         0x6575657571006b01ull
 #define KIN__MAGIC_QUEUE_OPENING 0x6575657571006b02ull
 
+enum kin__ended { KIN__OPEN = 0, KIN__ENDED_IN_ORDER = 1, KIN__ENDED_AT_ONCE = 2 };
+enum kin__tasks { KIN__TASKS_NONE = 0, KIN__TASKS_COUNTED, KIN__TASKS_KEPT };
+
 /* SHARED.
  *   magic      OPENING → QUEUE by who opens it, → CLOSED by who closes it.
  *   closer     NULL → the thread that closes it, by CAS.
- *   ended      0 → 1; seq_cst; a producer looks under the tail's latch.
+ *   ended      grows (kin__ended); seq_cst; a producer looks under the tail's latch, a consumer under
+ *              the head's.
  *   by_bytes   somebody has waited for room in bytes: then a wake-up goes to all, because the
  *              first may be too small a room for the one and large enough for another.
  *   draining   the message that is being freed by who closes the queue; under the head's latch,
@@ -24,6 +28,8 @@
  *   by_rank    the messages are on the shelf and not in the stream; constant once it is open, as
  *   by_priority   are all that come from the options.
  *   items, space   events: "there is a message", "there is room".
+ *   tasks      whether it is joinable; counted: by process in `taken`; kept: on the shelf, until they
+ *              are done, and handed out again `redeliver` times at most.
  *   taken, finished   of a joinable queue; see joinable.c.
  *   ends       those of the stream or the shelf, whichever it is. */
 struct kin_queue {
@@ -34,6 +40,8 @@ struct kin_queue {
     _Atomic(void *) draining;
     bool by_rank;
     bool by_priority;
+    uint8_t tasks;
+    uint32_t redeliver;
     struct kin__event items __attribute__((aligned(64)));
     struct kin__event space;
     _Atomic(void *) taken;
@@ -107,16 +115,25 @@ static inline void kin__queue_consume(kin_queue *queue, const struct kin__record
 
 static inline bool kin__queue_is_joinable(kin_queue *queue)
 {
-    return atomic_load_explicit(&queue->taken, memory_order_relaxed) != NULL;
+    return queue->tasks != KIN__TASKS_NONE;
 }
 
+/* Before the stream or the shelf is opened. */
 int kin__queue_make_joinable(kin_queue *queue);
 void kin__queue_note_tasks(kin_queue *queue, uint32_t count);
 /* Under the head's latch: the messages that are about to be taken are tasks of this process. */
 static inline void kin__queue_take_tasks(kin_queue *queue, uint32_t count)
 {
-    if (__builtin_expect(kin__queue_is_joinable(queue), 0)) kin__queue_note_tasks(queue, count);
+    if (__builtin_expect(queue->tasks == KIN__TASKS_COUNTED, 0)) kin__queue_note_tasks(queue, count);
 }
+/* Under the head's latch: is nothing unfinished?  And to those who wait for that. */
+bool kin__queue_all_done(kin_queue *queue);
+static inline void kin__queue_tell_finished(kin_queue *queue)
+{
+    kin__event_notify(&queue->finished, INT32_MAX);
+}
+/* Under the head's latch: may what a process has taken and kept come back to this one? */
+bool kin__queue_may_come_back(kin_queue *queue);
 /* When the queue is closed. */
 void kin__queue_forget_tasks(kin_queue *queue);
 /* Of a process that has ended (struct kin__reap_hooks). */
@@ -138,12 +155,17 @@ static inline void kin__queue_tell_space(kin_queue *queue, size_t count)
     kin__event_notify(&queue->space, all ? INT32_MAX : (int)count);
 }
 
-/* Without a latch: is there a message, or none to come? */
-static inline bool kin__queue_may_get(kin_queue *queue)
+/* Without a latch: is there a message, or none to come?  What others have taken may come back to who has
+ * taken nothing. */
+static inline bool kin__queue_may_get(kin_queue *queue, bool has_taken)
 {
     uint64_t head = atomic_load_explicit(&queue->ends.head.position, memory_order_relaxed);
     uint64_t tail = atomic_load(&queue->ends.tail.position);
-    return ((head ^ tail) & KIN__POSITION_MASK) != 0 || atomic_load(&queue->ended) != 0;
+    if (((head ^ tail) & KIN__POSITION_MASK) != 0) return true;
+    uint32_t ended = atomic_load(&queue->ended);
+    if (__builtin_expect(queue->tasks == KIN__TASKS_KEPT && ended == KIN__ENDED_IN_ORDER && !has_taken, 0))
+        return atomic_load(&queue->shelf.taken) == 0;
+    return ended != KIN__OPEN;
 }
 
 /* ---- queue_get.c -------------------------------------------------------------------------------- */

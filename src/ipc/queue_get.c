@@ -19,6 +19,7 @@
 struct waiting {
     kin_queue *queue;
     const _Atomic uint32_t *interrupt; /* NULL: none */
+    bool has_taken;                    /* this process keeps tasks of the queue */
 };
 
 static bool is_interrupted(const struct waiting *waiting)
@@ -29,7 +30,7 @@ static bool is_interrupted(const struct waiting *waiting)
 static bool may_get(void *context)
 {
     const struct waiting *waiting = context;
-    return kin__queue_may_get(waiting->queue) || is_interrupted(waiting);
+    return kin__queue_may_get(waiting->queue, waiting->has_taken) || is_interrupted(waiting);
 }
 
 /* Waits until there may be a message: 0, KIN_EMPTY at the deadline, or -EINTR. */
@@ -46,6 +47,15 @@ static int wait_for_item(struct waiting waiting, kin_deadline deadline)
     return rc == -ETIMEDOUT ? KIN_EMPTY : rc;
 }
 
+/* Under the head's latch, when there is no message. */
+static long why_none(kin_queue *queue)
+{
+    uint32_t ended = atomic_load(&queue->ended);
+    if (ended == KIN__OPEN || (ended == KIN__ENDED_IN_ORDER && kin__queue_may_come_back(queue)))
+        return KIN_EMPTY;
+    return KIN_ECLOSED;
+}
+
 /* What a consumer wants to be done with the oldest message. */
 struct taker {
     void *buffer; /* copy there, */
@@ -53,9 +63,19 @@ struct taker {
     bool in_place;                        /* or hand over the block: */
     struct kin__message *message;         /* in: one that an inline message fits in; out: what was taken */
     const struct kin__queue_claim *claim; /* NULL: none */
+    bool has_taken;                       /* out, when there is none: this process keeps tasks of the queue */
 };
 
 enum taken { TAKEN, DROPPED, WANTS_BLOCK, RUN_ENDS };
+
+/* Under the head's latch: commits that the message just peeked is taken. */
+static void commit_taken(kin_queue *queue, const struct kin__record *record)
+{
+    if (__builtin_expect(queue->tasks == KIN__TASKS_KEPT, 0))
+        kin__shelf_take(&queue->shelf, true);
+    else
+        kin__queue_consume(queue, record);
+}
 
 /* Under the head's latch, for a message that lies in the stream or its slot. */
 static long take_inline(kin_queue *queue, const struct kin__record *record, struct taker *taker)
@@ -77,7 +97,7 @@ static long take_inline(kin_queue *queue, const struct kin__record *record, stru
         if (record->size > 0) memcpy(taker->buffer, record->bytes, record->size);
     }
     kin__queue_take_tasks(queue, 1);
-    kin__queue_consume(queue, record);
+    commit_taken(queue, record);
     return TAKEN;
 }
 
@@ -92,27 +112,53 @@ static long take_block(kin_queue *queue, const struct kin__record *record, struc
     int rc = kin__message_hold(record->message);
     if (rc < 0) return rc;
     kin__queue_take_tasks(queue, 1);
-    kin__queue_consume(queue, record);
+    commit_taken(queue, record);
     taker->message = record->message;
     return TAKEN;
+}
+
+/* Under the head's latch, of a queue that keeps what is taken: gives out a copy, unless it has come back
+ * too often. */
+static long take_kept(kin_queue *queue, struct kin__record *record, struct taker *taker,
+                      struct kin__message **dropped)
+{
+    if (kin__shelf_first(&queue->shelf)->deliveries <= queue->redeliver) {
+        if (record->kind == KIN__RECORD_MESSAGE) record->bytes = kin__message_bytes(record->message);
+        return take_inline(queue, record, taker);
+    }
+    int rc = record->kind == KIN__RECORD_MESSAGE ? kin__message_hold(record->message) : 0;
+    if (rc < 0) return rc;
+    *dropped = record->message;
+    kin__queue_consume(queue, record);
+    return DROPPED;
 }
 
 /* One attempt: a value of enum taken, or an error; KIN_EMPTY and KIN_ECLOSED among them. */
 static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_deadline deadline)
 {
     struct kin__record record;
-    struct kin__message *spare = taker->message;
+    struct kin__message *spare = taker->message, *dropped = NULL;
+    bool finished = false;
     long rc = kin__queue_lock_head(queue, deadline);
     if (rc < 0) return rc;
-    if (!kin__queue_peek(queue, &record)) {
-        rc = atomic_load(&queue->ended) != 0 ? KIN_ECLOSED : KIN_EMPTY;
+    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) == KIN__ENDED_AT_ONCE) {
+        rc = KIN_ECLOSED;
+    } else if (!kin__queue_peek(queue, &record)) {
+        rc = why_none(queue);
+        taker->has_taken = queue->tasks == KIN__TASKS_KEPT && kin__shelf_own(&queue->shelf) != NULL;
     } else {
         *size = record.size;
-        rc = record.kind == KIN__RECORD_INLINE ? take_inline(queue, &record, taker)
-                                               : take_block(queue, &record, taker);
+        if (__builtin_expect(queue->tasks == KIN__TASKS_KEPT, 0))
+            rc = take_kept(queue, &record, taker, &dropped);
+        else
+            rc = record.kind == KIN__RECORD_INLINE ? take_inline(queue, &record, taker)
+                                                   : take_block(queue, &record, taker);
+        finished = rc == DROPPED && queue->tasks == KIN__TASKS_KEPT && kin__queue_all_done(queue);
     }
     kin__latch_release(&queue->ends.head.latch);
     if (rc == TAKEN || rc == DROPPED) kin__queue_tell_space(queue, 1);
+    if (finished) kin__queue_tell_finished(queue);
+    if (dropped != NULL) kin__message_free(dropped);
     if (rc == TAKEN && spare != NULL && taker->message != spare) kin__message_free(spare);
     return rc;
 }
@@ -125,7 +171,7 @@ static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
         if (rc == TAKEN) return (long)size;
         if (rc == KIN_EMPTY) {
             const _Atomic uint32_t *interrupt = taker->claim != NULL ? taker->claim->interrupt : NULL;
-            rc = wait_for_item((struct waiting){queue, interrupt}, deadline);
+            rc = wait_for_item((struct waiting){queue, interrupt, taker->has_taken}, deadline);
         } else if (rc == WANTS_BLOCK) {
             if (taker->message != NULL) kin__message_free(taker->message);
             taker->message = NULL;
@@ -223,9 +269,10 @@ static long take_run(kin_queue *queue, struct basket *basket)
     uint64_t enough = cursor.bytes + KIN__RUN_BYTES;
     size_t before = basket->count;
     long rc = TAKEN;
+    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) == KIN__ENDED_AT_ONCE) return KIN_ECLOSED;
     while (basket->count < basket->limit && cursor.bytes < enough) {
         if (!kin__stream_peek(&queue->stream, &cursor, &record))
-            rc = atomic_load(&queue->ended) != 0 ? KIN_ECLOSED : KIN_EMPTY;
+            rc = why_none(queue);
         else if (record.kind != KIN__RECORD_INLINE || record.size > room_in(basket))
             rc = RUN_ENDS;
         if (rc != TAKEN) break;
@@ -264,7 +311,7 @@ static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline de
     while (rc >= 0 && basket->count < basket->limit) {
         rc = queue->by_rank ? RUN_ENDS : try_take_run(queue, basket, deadline);
         if (rc == KIN_EMPTY && basket->count == 0)
-            rc = wait_for_item((struct waiting){queue, NULL}, deadline);
+            rc = wait_for_item((struct waiting){queue, NULL, false}, deadline);
         else if (rc == RUN_ENDS)
             rc = take_single(queue, basket, basket->count > 0 ? KIN_NOW : deadline);
     }

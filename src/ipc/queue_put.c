@@ -24,18 +24,24 @@ struct room {
     uint64_t charge;
 };
 
+static bool has_room(kin_queue *queue, uint64_t charge, bool *by_bytes)
+{
+    if (queue->by_rank && atomic_load(&queue->shelf.has_slot) == 0) return false;
+    return kin__ends_have_room(&queue->ends, charge, by_bytes);
+}
+
 static bool may_put(void *context)
 {
     struct room *room = context;
     kin_queue *queue = room->queue;
     bool by_bytes = false;
-    if (kin__ends_have_room(&queue->ends, room->charge, &by_bytes)) return true;
+    if (has_room(queue, room->charge, &by_bytes)) return true;
     /* Said before the last look: whoever makes room after that wakes all. */
     if (by_bytes && atomic_load_explicit(&queue->by_bytes, memory_order_relaxed) == 0) {
         atomic_store(&queue->by_bytes, 1);
-        if (kin__ends_have_room(&queue->ends, room->charge, &by_bytes)) return true;
+        if (has_room(queue, room->charge, &by_bytes)) return true;
     }
-    return atomic_load(&queue->ended) != 0;
+    return atomic_load(&queue->ended) != KIN__OPEN;
 }
 
 /* Waits until a message of `charge` bytes may fit: 0, or KIN_FULL at the deadline. */

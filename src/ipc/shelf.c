@@ -28,7 +28,7 @@ int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_b
 {
     /* A message counts 8 bytes at least. */
     uint64_t slots = max_items < max_bytes / 8 + 1 ? max_items : max_bytes / 8 + 1;
-    if (shelf->redeliver) slots += KIN__SHELF_TAKEN_MOST;
+    if (shelf->keeps) slots += KIN__SHELF_TAKEN_MOST;
     uint64_t segments = (slots + KIN__SHELF_SLOTS - 1) / KIN__SHELF_SLOTS;
     int rc = 0;
     _Atomic(void *) *directory = kin__allocate(segments * sizeof *directory, &rc);

@@ -58,14 +58,14 @@ struct kin__shelf_slot {
     uint32_t next;
     union {
         struct kin__message *message;
-        unsigned char bytes[40];
+        unsigned char bytes[168];
     };
 };
-_Static_assert(sizeof(struct kin__shelf_slot) == 128, "two cache lines");
+_Static_assert(sizeof(struct kin__shelf_slot) == 256, "four cache lines, of which a small message needs two");
 
 /* SHARED.
  *   directory   the segments that there are, `segments` at most; each is freed when the queue is.
- *   redeliver   what is taken stays in its slot until it is done.
+ *   keeps       what is taken stays in its slot until it is done; constant once it is open.
  *   count       of numbers given to messages and takings.  Grows; a death leaves gaps.
  *   heaped, free, taken_first, taken_last, segment_count   caches: entries of the heap, first slots of
  *               the lists plus one, segments in the directory.
@@ -79,7 +79,7 @@ struct kin__shelf {
     _Atomic(void *) directory;
     uint32_t segments;
     bool last_first;
-    bool redeliver;
+    bool keeps;
     uint64_t count;
     uint32_t segment_count;
     uint32_t heaped;
@@ -111,7 +111,7 @@ bool kin__shelf_install(struct kin__shelf *shelf);
 /* The slot of the message that comes first, NULL if there is none; and what lies in a slot. */
 struct kin__shelf_slot *kin__shelf_first(struct kin__shelf *shelf);
 struct kin__record kin__shelf_record(const struct kin__shelf_slot *slot);
-/* Commits that the first message is taken: it is gone, or, with `keep`, kept until it is done. */
+/* Commits that the first message is gone, or that it is taken and kept until it is done. */
 void kin__shelf_take(struct kin__shelf *shelf, bool keep);
 
 /* The message that this thread, or else its process, has taken the longest ago and not done, NULL if

@@ -284,18 +284,26 @@ int kin__remote_close(void *object)
 
 /* ---- calls ---------------------------------------------------------------------------------------- */
 
-/* Calls a method without arguments that returns an int or a bool, or None (0). */
-static long call_number(const void *object, const char *method)
+/* Calls a method that returns an int or a bool, or None (0); the arguments are used up. */
+static long call_with(const void *object, const char *method, kin_value arguments)
 {
     struct entry *entry;
     kin_value result;
     int64_t number = 0;
     int rc = entry_of(object, &entry);
-    if (rc < 0) return rc;
-    rc = kin_proxy_call(entry->proxy, method, kin_value_none(), &result, soon());
+    if (rc < 0) {
+        kin_value_clear(&arguments);
+        return rc;
+    }
+    rc = kin_proxy_call(entry->proxy, method, arguments, &result, soon());
     if (rc == 0 && kin_value_kind(&result) != KIN_VALUE_NONE) rc = kin_value_get_int(&result, &number);
     kin_value_clear(&result);
     return rc < 0 ? rc : (long)number;
+}
+
+static long call_number(const void *object, const char *method)
+{
+    return call_with(object, method, kin_value_none());
 }
 
 /* The exception that the last call raised is one of Python's that a code of kin's stands for. */
@@ -467,9 +475,10 @@ int kin__remote_get_value(void *queue, kin_value *value, kin_deadline deadline)
 
 /* ---- queues: the rest ---------------------------------------------------------------------------- */
 
-int kin__remote_end(void *queue)
+int kin__remote_shutdown(void *queue, bool immediate)
 {
-    return (int)call_number(queue, "shutdown");
+    kin_value arguments = immediate ? kin_value_build("(b)", 1) : kin_value_none();
+    return (int)call_with(queue, "shutdown", arguments);
 }
 
 long kin__remote_qsize(void *queue)

@@ -43,7 +43,7 @@ long kin__remote_take(void *queue, void **message, kin_deadline deadline);
 long kin__remote_put_many(void *queue, const kin_message *messages, size_t count, kin_deadline deadline);
 long kin__remote_get_many(void *queue, kin_message *messages, size_t count, void *buffer, size_t capacity,
                           kin_deadline deadline);
-int kin__remote_end(void *queue);
+int kin__remote_shutdown(void *queue, bool immediate);
 long kin__remote_qsize(void *queue);
 int kin__remote_full(void *queue);
 int kin__remote_task_done(void *queue);

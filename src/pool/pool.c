@@ -250,7 +250,7 @@ int kin_pool_close(kin_pool *pool)
     if (rc < 0) return rc;
     kin__pool_raise(pool, KIN__POOL_CLOSED);
     kin__schedule_pause(pool, false); /* what is in is run */
-    return kin_queue_end(pool->tasks);
+    return kin_queue_shutdown(pool->tasks, 0);
 }
 
 int kin_pool_terminate(kin_pool *pool)
@@ -258,7 +258,7 @@ int kin_pool_terminate(kin_pool *pool)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     kin__pool_raise(pool, KIN__POOL_TERMINATED);
-    kin_queue_end(pool->tasks);
+    kin_queue_shutdown(pool->tasks, 0);
     kin__waiters_wake_all(&pool->room.point);
     kin__supervisor_wake(pool);
     return 0;
@@ -386,7 +386,7 @@ static void announce(void *object, struct kin__member *dead)
     kin_pool *pool = object;
     if (atomic_load(&pool->supervisor) != dead || has_ended(pool)) return;
     kin__pool_raise(pool, KIN__POOL_BROKEN);
-    if (pool->tasks != NULL) kin_queue_end(pool->tasks);
+    if (pool->tasks != NULL) kin_queue_shutdown(pool->tasks, 0);
     wake_results(pool);
 }
 

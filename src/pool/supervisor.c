@@ -322,7 +322,7 @@ static void end_pool(struct supervisor *s, enum kin_cause cause)
     kin_failure failure = s->last;
     if (cause != KIN_CAUSE_NONE || failure.cause == KIN_CAUSE_NONE)
         failure = (kin_failure){.cause = cause != KIN_CAUSE_NONE ? cause : KIN_CAUSE_TERMINATED};
-    kin_queue_end(pool->tasks);
+    kin_queue_shutdown(pool->tasks, 0);
     kin__schedule_seal(pool);
     fail_rest(pool, failure);
     kin__pool_raise(pool, KIN__POOL_ENDED);

@@ -119,7 +119,7 @@ static void make_or_free(void *context, unsigned index)
             block = make_block(&random, work->size_most);
             CHECK_OK(kin_queue_put(work->queue, &block, sizeof block, KIN_FOREVER));
         }
-        if (--work->producing == 0) CHECK_OK(kin_queue_end(work->queue));
+        if (--work->producing == 0) CHECK_OK(kin_queue_shutdown(work->queue, 0));
     } else {
         while (kin_queue_get(work->queue, &block, sizeof block, KIN_FOREVER) > 0) free_block(block);
     }

@@ -98,7 +98,7 @@ static void produce(struct traffic *traffic, unsigned index)
         traffic->bytes_put += size;
     }
     free(letter);
-    if (--traffic->producing == 0) CHECK_OK(kin_queue_end(traffic->queue));
+    if (--traffic->producing == 0) CHECK_OK(kin_queue_shutdown(traffic->queue, 0));
 }
 
 struct reader {

@@ -205,7 +205,7 @@ static void a_wake_up_that_was_of_no_use_is_passed_on(enum crew_kind kind)
         test_until(books_sleepers() == 2);
         CHECK_OK(kin_queue_put(queue, message, sizeof message, KIN_FOREVER));
         crew_join(&second);
-        CHECK_OK(kin_queue_end(queue));
+        CHECK_OK(kin_queue_shutdown(queue, 0));
         crew_join(&first);
         CHECK_OK(kin_queue_close(queue));
     }
@@ -224,7 +224,7 @@ static void work_or_look(void *context, unsigned index)
         for (int i = 0; i < table->rounds; i++)
             CHECK_OK(kin_queue_put(queue, &number, sizeof number, KIN_FOREVER));
         table->stop = 1;
-        CHECK_OK(kin_queue_end(queue));
+        CHECK_OK(kin_queue_shutdown(queue, 0));
     } else if (index == 1) {
         while (kin_queue_get(queue, &number, sizeof number, KIN_FOREVER) > 0)
             ;

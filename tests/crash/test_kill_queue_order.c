@@ -347,7 +347,7 @@ struct storm {
 
 struct note {
     uint64_t producer, number;
-    char rest[100];
+    char rest[300];
 };
 
 static void produce(void *context, unsigned index)

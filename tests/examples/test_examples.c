@@ -576,3 +576,10 @@ TEST(c12_priority)
     example_run("c12_priority");
     example_expect("put out the fire", "water the plants", "feed the cat", "learn the violin", "c", "b", "a");
 }
+
+TEST(c13_redelivery)
+{
+    example_run("c13_redelivery");
+    example_expect("first worker: task 0", "first worker: task 1", "second worker: task 2",
+                   "second worker: task 3", "all tasks are done");
+}

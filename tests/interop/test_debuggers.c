@@ -27,7 +27,7 @@ static int put_some(void *queue)
         CHECK_OK(kin_queue_put(queue, &i, sizeof i, KIN_FOREVER));
         CHECK_OK(kin_coroutine_sleep(kin_in_ms(1)));
     }
-    return kin_queue_end(queue);
+    return kin_queue_shutdown(queue, 0);
 }
 
 static int yield_numbers(kin_generator *self, void *unused)

@@ -63,7 +63,7 @@ static void check_no_queue(void *object, int expected)
     CHECK_RC(kin_queue_reserve(object, &message, 1), expected);
     CHECK_RC(kin_queue_take(object, &message, KIN_FOREVER), expected);
     CHECK_RC(kin_queue_qsize(object), expected);
-    CHECK_RC(kin_queue_end(object), expected);
+    CHECK_RC(kin_queue_shutdown(object, 0), expected);
     CHECK_RC(kin_queue_close(object), expected);
     CHECK(message == NULL);
 }

@@ -78,7 +78,7 @@ static void run_traffic(size_t max_items, size_t size, int producers, int consum
         CHECK_OK(kin_coroutine_start(NULL, produce, &traffic, &(kin_coroutine_options){.group = group}));
     CHECK_OK(kin_group_join(group, KIN_FOREVER));
     CHECK_OK(kin_group_close(group));
-    CHECK_OK(kin_queue_end(traffic.queue));
+    CHECK_OK(kin_queue_shutdown(traffic.queue, 0));
     CHECK_OK(kin_loop_run(KIN_FOREVER));
     CHECK_EQ(traffic.sent, producers * 20100);
     CHECK_EQ(traffic.received, traffic.sent);
@@ -157,7 +157,7 @@ static int ask(void *argument)
         CHECK_EQ(kin_queue_get(pair->back, &number, sizeof number, KIN_FOREVER), (long)sizeof number);
         CHECK_EQ(number, i);
     }
-    return kin_queue_end(pair->there);
+    return kin_queue_shutdown(pair->there, 0);
 }
 
 TEST(another_process_answers)

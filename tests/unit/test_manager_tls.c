@@ -65,7 +65,7 @@ TEST(processes_share_a_queue_over_tls)
     for (int i = 0; i < 3; i++) workers[i] = test_child(work, queue);
     for (int i = 0; i < 100; i++) CHECK_OK(kin_queue_put(queue, "job", 3, SOON));
     CHECK_OK(kin_queue_join(queue, SOON));
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     for (int i = 0; i < 3; i++) CHECK_EQ(test_collect(workers[i]), 0);
     CHECK_OK(kin_queue_close(queue));
     CHECK_OK(kin_manager_close(manager));

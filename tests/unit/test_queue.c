@@ -235,7 +235,7 @@ TEST(null_is_refused)
     CHECK_RC(kin_queue_qsize(NULL), -EINVAL);
     CHECK_RC(kin_queue_empty(NULL), -EINVAL);
     CHECK_RC(kin_queue_full(NULL), -EINVAL);
-    CHECK_RC(kin_queue_end(NULL), -EINVAL);
+    CHECK_RC(kin_queue_shutdown(NULL, 0), -EINVAL);
     CHECK_RC(kin_queue_close(NULL), 0);
     CHECK_EQ(kin_queue_qsize(queue), 0);
     CHECK_OK(kin_queue_close(queue));
@@ -276,7 +276,7 @@ TEST(what_is_no_queue_is_refused)
         CHECK_RC(kin_queue_qsize(wrong[i]), KIN_EFOREIGN);
         CHECK_RC(kin_queue_empty(wrong[i]), KIN_EFOREIGN);
         CHECK_RC(kin_queue_full(wrong[i]), KIN_EFOREIGN);
-        CHECK_RC(kin_queue_end(wrong[i]), KIN_EFOREIGN);
+        CHECK_RC(kin_queue_shutdown(wrong[i], 0), KIN_EFOREIGN);
         CHECK_RC(kin_queue_close(wrong[i]), KIN_EFOREIGN);
     }
     test_context(NULL);
@@ -298,7 +298,7 @@ TEST(a_closed_queue_says_so)
     CHECK_RC(kin_queue_qsize(queue), KIN_ECLOSED);
     CHECK_RC(kin_queue_empty(queue), KIN_ECLOSED);
     CHECK_RC(kin_queue_full(queue), KIN_ECLOSED);
-    CHECK_RC(kin_queue_end(queue), KIN_ECLOSED);
+    CHECK_RC(kin_queue_shutdown(queue, 0), KIN_ECLOSED);
     CHECK_RC(kin_queue_close(queue), KIN_ECLOSED);
 }
 
@@ -307,8 +307,8 @@ TEST(an_ended_queue_is_drained_first)
     kin_queue *queue = open_queue(3, 0);
     int number = 0;
     for (int i = 0; i < 3; i++) CHECK_RC(put_number(queue, i, KIN_NOW), 0);
-    CHECK_RC(kin_queue_end(queue), 0);
-    CHECK_RC(kin_queue_end(queue), 0);
+    CHECK_RC(kin_queue_shutdown(queue, 0), 0);
+    CHECK_RC(kin_queue_shutdown(queue, 0), 0);
     CHECK_RC(put_number(queue, 3, KIN_NOW), KIN_ECLOSED);
     CHECK_RC(put_number(queue, 3, KIN_FOREVER), KIN_ECLOSED);
     CHECK_EQ(kin_queue_qsize(queue), 3);
@@ -391,7 +391,7 @@ static void waiters_are_woken(enum crew_kind kind)
         if (putting) CHECK_OK(put_number(waiting->queue, 1, KIN_NOW));
         crew_start(&crew, kind, WAITERS, roles[putting], waiting);
         test_until(books_sleepers() == WAITERS);
-        CHECK_OK(closing ? kin_queue_close(waiting->queue) : kin_queue_end(waiting->queue));
+        CHECK_OK(closing ? kin_queue_close(waiting->queue) : kin_queue_shutdown(waiting->queue, 0));
         crew_join(&crew);
         CHECK_EQ(waiting->closed, WAITERS);
         CHECK_RC(kin_queue_close(waiting->queue), closing ? KIN_ECLOSED : 0);

@@ -163,7 +163,7 @@ TEST(an_ended_queue_is_drained)
 {
     kin_queue *queue = open_queue(NULL);
     CHECK_RC(put_numbers(queue, 0, 5, KIN_NOW), 5);
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     CHECK_RC(put_numbers(queue, 0, 5, KIN_FOREVER), KIN_ECLOSED);
     CHECK_RC(get_numbers(queue, 0, 3, KIN_FOREVER), 3);
     CHECK_RC(get_numbers(queue, 3, MOST, KIN_FOREVER), 2);
@@ -219,7 +219,7 @@ TEST(ending_the_queue_ends_a_batch_that_waits)
     test_until(kin_queue_full(queue) == 1 && books_sleepers() == 1);
     CHECK_RC(get_numbers(queue, 0, 2, KIN_NOW), 2);
     test_until(kin_queue_full(queue) == 1 && books_sleepers() == 1);
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     CHECK_EQ(test_collect(child), 0);
     CHECK_RC(get_numbers(queue, 2, MOST, KIN_NOW), 4);
     CHECK_OK(kin_queue_close(queue));

@@ -191,7 +191,7 @@ static void work_or_wait(void *context, unsigned index)
         for (int i = 0; i < TASKS; i++) put_number(work->queue, i);
         CHECK_OK(kin_queue_join(work->queue, kin_in_s(100)));
         CHECK_EQ(atomic_load(&work->done), TASKS);
-        CHECK_OK(kin_queue_end(work->queue));
+        CHECK_OK(kin_queue_shutdown(work->queue, 0));
     } else {
         while (kin_queue_get(work->queue, &number, sizeof number, KIN_FOREVER) >= 0) {
             atomic_fetch_add(&work->done, 1);

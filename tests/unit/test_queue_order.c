@@ -14,7 +14,7 @@
 
 #include "ipc/queue.h"
 
-static kin_queue *open_queue(kin_queue_order order, size_t max_items, size_t max_bytes)
+static kin_queue *open_queue(enum kin_queue_order order, size_t max_items, size_t max_bytes)
 {
     kin_queue *queue = NULL;
     kin_queue_options options = {.order = order, .max_items = max_items, .max_bytes = max_bytes};
@@ -102,7 +102,9 @@ TEST(thousands_of_random_messages_keep_their_order)
 /* Sizes on both sides of what lies in a slot; copied and in place. */
 TEST(messages_of_all_sizes)
 {
-    static const size_t sizes[] = {0, 1, 39, 40, 41, 100, 4096, 100000};
+    static const size_t sizes[] = {
+        0,    1,     100, KIN__SHELF_INLINE_MOST - 1, KIN__SHELF_INLINE_MOST, KIN__SHELF_INLINE_MOST + 1,
+        4096, 100000};
     enum { COUNT = sizeof sizes / sizeof *sizes };
     struct books books = books_open();
     kin_queue *queue = open_queue(KIN_LIFO, 0, 0);
@@ -158,21 +160,21 @@ TEST(it_is_bounded_in_items_and_bytes)
 
 TEST(batches_and_tasks_work_alike)
 {
-    char buffer[200];
+    char buffer[400];
     kin_message got[4];
     kin_queue *queue = NULL;
     CHECK_OK(kin_queue_open(&queue, &(kin_queue_options){.order = KIN_LIFO, .joinable = 1, .max_items = 3}));
-    const kin_message put[] = {{"a", 1}, {"bb", 2}, {buffer, 100}, {"d", 1}};
+    const kin_message put[] = {{"a", 1}, {"bb", 2}, {buffer, 300}, {"d", 1}};
     CHECK_RC(kin_queue_put_many(queue, put, 4, KIN_NOW), 3);
     CHECK_RC(kin_queue_get_many(queue, got, 4, buffer, sizeof buffer, KIN_NOW), 3);
-    CHECK_EQ(got[0].size, 100);
+    CHECK_EQ(got[0].size, 300);
     CHECK_MEM(got[1].data, "bb", 2);
     CHECK_MEM(got[2].data, "a", 1);
     CHECK_RC(kin_queue_get_many(queue, got, 4, buffer, sizeof buffer, KIN_NOW), KIN_EMPTY);
     CHECK_RC(kin_queue_join(queue, KIN_NOW), -ETIMEDOUT);
     for (int i = 0; i < 3; i++) CHECK_OK(kin_queue_task_done(queue));
     CHECK_OK(kin_queue_join(queue, KIN_NOW));
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     CHECK_RC(kin_queue_get_many(queue, got, 4, buffer, sizeof buffer, KIN_FOREVER), KIN_ECLOSED);
     CHECK_RC(kin_queue_put(queue, "x", 1, KIN_FOREVER), KIN_ECLOSED);
     CHECK_OK(kin_queue_close(queue));
@@ -194,9 +196,9 @@ TEST(bad_calls_are_refused)
     kin_queue *queue = NULL;
     void *message;
     CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.order = 3}), -EINVAL);
-    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.order = (kin_queue_order)-1}), -EINVAL);
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.order = (enum kin_queue_order) - 1}), -EINVAL);
     for (int order = KIN_FIFO; order <= KIN_LIFO; order++) {
-        queue = open_queue((kin_queue_order)order, 0, 0);
+        queue = open_queue((enum kin_queue_order)order, 0, 0);
         CHECK_RC(kin_queue_put_priority(queue, "a", 1, 1, KIN_NOW), -EINVAL);
         CHECK_OK(kin_queue_reserve(queue, &message, 1));
         CHECK_RC(kin_queue_commit_priority(queue, message, 1, KIN_NOW), -EINVAL);
@@ -228,23 +230,23 @@ struct traffic {
 static void take_part(void *context, unsigned index)
 {
     struct traffic *traffic = context;
-    long messages = MESSAGES / (test_sanitized() ? 10 : 1), bytes[20];
+    long messages = MESSAGES / (test_sanitized() ? 10 : 1), bytes[30];
     if (index >= PRODUCERS) {
         for (long size;
              (size = kin_queue_get(traffic->queue, bytes, sizeof bytes, KIN_FOREVER)) != KIN_ECLOSED;) {
-            CHECK_EQ(size, bytes[0] % 10 == 0 ? 160 : 8);
-            if (size == 160) CHECK_EQ(bytes[19], bytes[0]);
+            CHECK_EQ(size, bytes[0] % 10 == 0 ? 240 : 8);
+            if (size == 240) CHECK_EQ(bytes[29], bytes[0]);
             atomic_fetch_add(&traffic->sum, (uint64_t)bytes[0]);
             atomic_fetch_add(&traffic->count, 1);
         }
         return;
     }
     for (long i = index; i < messages; i += PRODUCERS) {
-        bytes[0] = bytes[19] = i;
+        bytes[0] = bytes[29] = i;
         CHECK_OK(
-            kin_queue_put_priority(traffic->queue, bytes, i % 10 == 0 ? 160 : 8, i % LEVELS, KIN_FOREVER));
+            kin_queue_put_priority(traffic->queue, bytes, i % 10 == 0 ? 240 : 8, i % LEVELS, KIN_FOREVER));
     }
-    if (atomic_fetch_sub(&traffic->producing, 1) == 1) CHECK_OK(kin_queue_end(traffic->queue));
+    if (atomic_fetch_sub(&traffic->producing, 1) == 1) CHECK_OK(kin_queue_shutdown(traffic->queue, 0));
 }
 
 static void every_message_comes_once(enum crew_kind kind)

@@ -52,7 +52,7 @@ TEST(errors_lose_nothing)
     CHECK_RC(kin_queue_put_value(queue, &failed, KIN_NOW), -EPERM);
     CHECK_RC(kin_queue_put(queue, "no pickle", 9, KIN_NOW), 0);
     CHECK_RC(kin_queue_get_value(queue, &out, KIN_NOW), KIN_EPICKLE);
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     CHECK_RC(kin_queue_get_value(queue, &out, KIN_FOREVER), KIN_ECLOSED);
     CHECK_RC(kin_queue_put_value(queue, &value, KIN_FOREVER), KIN_ECLOSED);
     kin_value_clear(&value);

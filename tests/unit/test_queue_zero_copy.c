@@ -118,7 +118,7 @@ TEST(what_cannot_be_committed_is_still_ours)
     CHECK_RC(kin_queue_commit(queue, second, KIN_NOW), KIN_FULL);
     CHECK_RC(kin_queue_commit(queue, second, kin_in_ms(5)), KIN_FULL);
     CHECK_EQ(books_held(), books.held + 1);
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     CHECK_RC(kin_queue_commit(queue, second, KIN_NOW), KIN_ECLOSED);
     CHECK_RC(kin_queue_release(take(queue, 10, 'a')), 0);
     CHECK_OK(kin_queue_close(queue));
@@ -227,7 +227,7 @@ TEST(take_waits_until_its_deadline, .alone = true)
     CHECK_GE(test_seconds() - start, 0.15);
     CHECK_LT(test_seconds() - start, 0.15 + 0.3 * test_time_scale());
     CHECK(message == NULL);
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     CHECK_RC(kin_queue_take(queue, &message, KIN_FOREVER), KIN_ECLOSED);
     CHECK_OK(kin_queue_close(queue));
 }

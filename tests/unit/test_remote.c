@@ -70,7 +70,7 @@ TEST(bytes_go_through_a_queue_of_a_manager)
     CHECK_OK(kin_queue_task_done(queue));
     CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
     CHECK_OK(kin_queue_join(queue, SOON));
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
     CHECK_RC(kin_queue_put(queue, "x", 1, SOON), KIN_ECLOSED);
     CHECK_RC(kin_queue_get(queue, buffer, sizeof buffer, SOON), KIN_ECLOSED);
     CHECK_OK(kin_queue_close(queue));
@@ -143,7 +143,7 @@ TEST(other_processes_use_the_pointer)
     long sum = 0;
     for (int i = 0; i < 100; i++) CHECK_OK(kin_queue_put(queues[0], &i, sizeof i, SOON));
     CHECK_OK(kin_queue_join(queues[0], SOON));
-    CHECK_OK(kin_queue_end(queues[0]));
+    CHECK_OK(kin_queue_shutdown(queues[0], 0));
     for (int i = 0; i < 100; i++) {
         int got;
         CHECK_EQ(kin_queue_get(queues[1], &got, sizeof got, SOON), (long)sizeof got);

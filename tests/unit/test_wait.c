@@ -52,7 +52,7 @@ static void put_one(void *queue)
 }
 static void end_queue(void *queue)
 {
-    CHECK_OK(kin_queue_end(queue));
+    CHECK_OK(kin_queue_shutdown(queue, 0));
 }
 static void set_event(void *event)
 {

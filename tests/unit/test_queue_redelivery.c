@@ -1,0 +1,261 @@
+/* test_queue_redelivery.c: tasks of a process that ended are handed out again: to whom, where in the
+ * order, how often, and that nobody acknowledges what is not his. */
+#include "support/books.h"
+#include "support/test.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kin/error.h>
+#include <kin/memory.h>
+#include <kin/queue.h>
+
+static kin_queue *open_tasks(kin_queue_options options)
+{
+    kin_queue *queue = NULL;
+    options.joinable = 1;
+    if (options.redeliver == 0) options.redeliver = -1;
+    CHECK_OK(kin_queue_open(&queue, &options));
+    return queue;
+}
+
+/* Small ones, and some that need a block. */
+static size_t size_of(int number)
+{
+    return number % 3 == 2 ? 30000 : sizeof number;
+}
+
+static void put_number(kin_queue *queue, int number)
+{
+    static char bytes[30000];
+    memcpy(bytes, &number, sizeof number);
+    CHECK_OK(kin_queue_put(queue, bytes, size_of(number), KIN_NOW));
+}
+
+static int get_number(kin_queue *queue, kin_deadline deadline)
+{
+    char bytes[30000];
+    int number;
+    long size = kin_queue_get(queue, bytes, sizeof bytes, deadline);
+    if (size < 0) return (int)size;
+    memcpy(&number, bytes, sizeof number);
+    CHECK_EQ(size, (long)size_of(number));
+    return number;
+}
+
+struct plan {
+    kin_queue *queue;
+    int tasks; /* that are taken, */
+    int done;  /* and done, before the end */
+    _Atomic int taken;
+};
+
+static void take_and_end(void *context)
+{
+    struct plan *plan = context;
+    for (int i = 0; i < plan->tasks; i++) {
+        CHECK_GE(get_number(plan->queue, KIN_NOW), 0);
+        if (i < plan->done) CHECK_OK(kin_queue_task_done(plan->queue));
+    }
+}
+
+static void run_and_sweep(struct plan *plan)
+{
+    CHECK_EQ(test_collect(test_child(take_and_end, plan)), 0);
+    CHECK_OK(kin_sweep());
+}
+
+TEST(what_a_process_did_not_finish_goes_back_to_the_front)
+{
+    struct books books = books_open();
+    kin_queue *queue = open_tasks((kin_queue_options){0});
+    for (int i = 0; i < 6; i++) put_number(queue, i);
+    run_and_sweep(&(struct plan){.queue = queue, .tasks = 4, .done = 1});
+    CHECK_EQ(kin_queue_qsize(queue), 5);
+    for (int i = 1; i < 6; i++) CHECK_EQ(get_number(queue, KIN_NOW), i);
+    CHECK_RC(kin_queue_join(queue, KIN_NOW), -ETIMEDOUT);
+    for (int i = 1; i < 6; i++) CHECK_OK(kin_queue_task_done(queue));
+    CHECK_OK(kin_queue_join(queue, KIN_NOW));
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_close(queue));
+    books_check_blocks(&books);
+}
+
+TEST(in_other_orders_it_goes_back_to_its_place)
+{
+    kin_queue *queue = open_tasks((kin_queue_options){.order = KIN_LIFO});
+    for (int i = 0; i < 4; i++) put_number(queue, i);
+    run_and_sweep(&(struct plan){.queue = queue, .tasks = 2});
+    put_number(queue, 4);
+    for (int i = 4; i >= 0; i--) CHECK_EQ(get_number(queue, KIN_NOW), i);
+    CHECK_OK(kin_queue_close(queue));
+}
+
+static void take_and_stay(void *context)
+{
+    struct plan *plan = context;
+    CHECK_EQ(get_number(plan->queue, KIN_NOW), 7);
+    atomic_store(&plan->taken, 1);
+    for (;;) pause();
+}
+
+TEST(who_waits_gets_what_a_killed_process_had)
+{
+    struct books books = books_open();
+    struct plan *plan = test_shared(sizeof *plan);
+    plan->queue = open_tasks((kin_queue_options){0});
+    put_number(plan->queue, 7);
+    pid_t child = test_child(take_and_stay, plan);
+    test_until(atomic_load(&plan->taken) == 1);
+    CHECK_RC(get_number(plan->queue, kin_in_ms(5)), KIN_EMPTY);
+    /* Nobody else may say that it is done. */
+    CHECK_RC(kin_queue_task_done(plan->queue), KIN_ENOTASK);
+    kill(child, SIGKILL);
+    CHECK_EQ(get_number(plan->queue, kin_in_s(20)), 7);
+    test_collect(child);
+    CHECK_OK(kin_queue_task_done(plan->queue));
+    CHECK_OK(kin_queue_join(plan->queue, KIN_NOW));
+    CHECK_OK(kin_queue_close(plan->queue));
+    books_check_blocks(&books);
+}
+
+/* Also when the queue was shut down meanwhile: whoever has no task of his own stays until all are done. */
+TEST(an_ended_queue_waits_for_what_may_come_back)
+{
+    struct plan *plan = test_shared(sizeof *plan);
+    plan->queue = open_tasks((kin_queue_options){0});
+    put_number(plan->queue, 7);
+    pid_t child = test_child(take_and_stay, plan);
+    test_until(atomic_load(&plan->taken) == 1);
+    CHECK_OK(kin_queue_shutdown(plan->queue, 0));
+    CHECK_RC(get_number(plan->queue, kin_in_ms(5)), KIN_EMPTY);
+    kill(child, SIGKILL);
+    CHECK_EQ(get_number(plan->queue, kin_in_s(20)), 7);
+    /* Who has one is not kept waiting. */
+    CHECK_RC(get_number(plan->queue, KIN_FOREVER), KIN_ECLOSED);
+    CHECK_OK(kin_queue_task_done(plan->queue));
+    CHECK_RC(get_number(plan->queue, KIN_FOREVER), KIN_ECLOSED);
+    test_collect(child);
+    CHECK_OK(kin_queue_close(plan->queue));
+}
+
+static void wait_for_the_last(void *context)
+{
+    struct plan *plan = context;
+    CHECK_RC(get_number(plan->queue, KIN_FOREVER), KIN_ECLOSED);
+}
+
+TEST(the_last_task_done_tells_those_who_wait)
+{
+    struct books books = books_open();
+    struct plan *plan = test_shared(sizeof *plan);
+    plan->queue = open_tasks((kin_queue_options){0});
+    put_number(plan->queue, 1);
+    CHECK_EQ(get_number(plan->queue, KIN_NOW), 1);
+    CHECK_OK(kin_queue_shutdown(plan->queue, 0));
+    pid_t child = test_child(wait_for_the_last, plan);
+    test_until(books_sleepers() == 1);
+    CHECK_OK(kin_queue_task_done(plan->queue));
+    CHECK_EQ(test_collect(child), 0);
+    CHECK_OK(kin_queue_close(plan->queue));
+    books_check_wakes(&books);
+}
+
+TEST(it_is_dropped_when_it_has_come_back_often_enough)
+{
+    struct books books = books_open();
+    kin_queue *queue = open_tasks((kin_queue_options){.redeliver = 2});
+    put_number(queue, 2); /* in a block */
+    put_number(queue, 3);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(kin_queue_qsize(queue), 2);
+        run_and_sweep(&(struct plan){.queue = queue, .tasks = 1});
+    }
+    CHECK_EQ(get_number(queue, KIN_NOW), 3);
+    CHECK_EQ(kin_queue_qsize(queue), 0);
+    CHECK_OK(kin_queue_task_done(queue));
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_join(queue, KIN_NOW));
+    CHECK_OK(kin_queue_close(queue));
+    books_check_blocks(&books);
+}
+
+static void *take_one(void *queue)
+{
+    return (void *)(intptr_t)get_number(queue, KIN_NOW);
+}
+
+/* Each thread acknowledges its own first, and then those that its process has. */
+TEST(a_thread_acknowledges_its_own)
+{
+    struct books books = books_open();
+    void *number;
+    pthread_t thread;
+    kin_queue *queue = open_tasks((kin_queue_options){0});
+    for (int i = 0; i < 3; i++) put_number(queue, i);
+    CHECK_EQ(pthread_create(&thread, NULL, take_one, queue), 0);
+    CHECK_EQ(pthread_join(thread, &number), 0);
+    CHECK_EQ((intptr_t)number, 0);
+    CHECK_EQ(get_number(queue, KIN_NOW), 1);
+    CHECK_EQ(get_number(queue, KIN_NOW), 2);
+    for (int i = 0; i < 3; i++) CHECK_OK(kin_queue_task_done(queue));
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_close(queue));
+    books_check_wakes(&books);
+}
+
+TEST(in_place_and_in_batches_it_is_kept_as_well)
+{
+    struct books books = books_open();
+    void *message;
+    char buffer[100];
+    kin_message got[3];
+    kin_queue *queue = open_tasks((kin_queue_options){0});
+    put_number(queue, 2);
+    CHECK_RC(kin_queue_take(queue, &message, KIN_NOW), 30000);
+    memset(message, 0xff, 30000); /* a copy: the task itself is kept */
+    CHECK_OK(kin_queue_release(message));
+    CHECK_RC(kin_queue_join(queue, KIN_NOW), -ETIMEDOUT);
+    CHECK_OK(kin_queue_task_done(queue));
+    for (int i = 3; i < 5; i++) put_number(queue, i);
+    CHECK_RC(kin_queue_get_many(queue, got, 3, buffer, sizeof buffer, KIN_NOW), 2);
+    CHECK_OK(kin_queue_task_done(queue));
+    CHECK_OK(kin_queue_task_done(queue));
+    CHECK_OK(kin_queue_join(queue, KIN_NOW));
+    CHECK_OK(kin_queue_close(queue));
+    books_check_wakes(&books);
+}
+
+TEST(the_bounds_are_of_what_is_in_the_queue)
+{
+    kin_queue *queue = open_tasks((kin_queue_options){.max_items = 2});
+    for (int i = 0; i < 3000; i++) {
+        put_number(queue, 3);
+        CHECK_EQ(get_number(queue, KIN_NOW), 3);
+    }
+    put_number(queue, 0);
+    put_number(queue, 1);
+    CHECK_RC(kin_queue_put(queue, "x", 1, KIN_NOW), KIN_FULL);
+    for (int i = 0; i < 3000; i++) CHECK_OK(kin_queue_task_done(queue));
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_close(queue));
+}
+
+TEST(closing_frees_what_is_taken_and_not_done)
+{
+    struct books books = books_open();
+    kin_queue *queue = open_tasks((kin_queue_options){0});
+    for (int i = 0; i < 9; i++) put_number(queue, i);
+    for (int i = 0; i < 5; i++) CHECK_EQ(get_number(queue, KIN_NOW), i);
+    CHECK_OK(kin_queue_close(queue));
+    books_check_wakes(&books);
+}
+
+TEST(only_tasks_are_redelivered)
+{
+    kin_queue *queue = NULL;
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.redeliver = 1}), -EINVAL);
+}
