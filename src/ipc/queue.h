@@ -97,8 +97,8 @@ static inline bool kin__queue_peek(kin_queue *queue, struct kin__record *record)
         if (slot != NULL) *record = kin__shelf_record(slot);
         return slot != NULL;
     }
-    struct kin__cursor cursor = kin__cursor_at(&queue->ends.head);
-    return kin__stream_peek(&queue->stream, &cursor, record);
+    uint64_t word = atomic_load_explicit(&queue->ends.head.position, memory_order_relaxed);
+    return kin__stream_peek(&queue->stream, word, record);
 }
 static inline void kin__queue_consume(kin_queue *queue, const struct kin__record *record)
 {
@@ -106,9 +106,7 @@ static inline void kin__queue_consume(kin_queue *queue, const struct kin__record
         kin__shelf_take(&queue->shelf, false);
         return;
     }
-    struct kin__cursor cursor = kin__cursor_at(&queue->ends.head);
-    kin__stream_pass(&queue->stream, &cursor, record);
-    kin__cursor_commit(&queue->ends.head, &cursor);
+    kin__stream_consume(&queue->stream, record);
 }
 
 /* ---- joinable.c: tasks taken and not done ----------------------------------------------------- */

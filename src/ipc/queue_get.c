@@ -271,7 +271,7 @@ static long take_run(kin_queue *queue, struct basket *basket)
     long rc = TAKEN;
     if (atomic_load_explicit(&queue->ended, memory_order_relaxed) == KIN__ENDED_AT_ONCE) return KIN_ECLOSED;
     while (basket->count < basket->limit && cursor.bytes < enough) {
-        if (!kin__stream_peek(&queue->stream, &cursor, &record))
+        if (!kin__stream_peek(&queue->stream, cursor.word, &record))
             rc = why_none(queue);
         else if (record.kind != KIN__RECORD_INLINE || record.size > room_in(basket))
             rc = RUN_ENDS;

@@ -84,6 +84,19 @@ static struct kin__record record_of(const struct load *load, size_t number)
     return record;
 }
 
+/* Under the tail's latch: puts a single message, whose cursor need not be in memory. */
+static enum kin__append write_single(kin_queue *queue, struct load *load, bool *spare)
+{
+    struct kin__record record = record_of(load, load->done);
+    enum kin__append appended = kin__stream_append(&queue->stream, &record, queue);
+    if (appended == KIN__NO_SEGMENT && *spare) {
+        *spare = !kin__stream_install(&queue->stream);
+        appended = kin__stream_append(&queue->stream, &record, queue);
+    }
+    load->done += appended == KIN__APPENDED;
+    return appended;
+}
+
 /* Under the tail's latch: puts as many as there is room for, and not so many that others wait long. */
 static enum kin__append write_load(kin_queue *queue, struct load *load, bool *spare)
 {
@@ -128,8 +141,10 @@ static int try_append(kin_queue *queue, struct load *load, bool *spare, kin_dead
     size_t before = load->done;
     if (atomic_load_explicit(&queue->ended, memory_order_relaxed) != 0)
         rc = KIN_ECLOSED;
+    else if (queue->by_rank)
+        rc = (int)shelve_load(queue, load, spare);
     else
-        rc = (int)(queue->by_rank ? shelve_load(queue, load, spare) : write_load(queue, load, spare));
+        rc = (int)(load->count == 1 ? write_single(queue, load, spare) : write_load(queue, load, spare));
     kin__latch_release(kin__queue_tail_latch(queue));
     if (load->done > before) kin__queue_tell_items(queue, load->done - before);
     return rc;

@@ -169,8 +169,8 @@ static void write_record(struct kin__stream *stream, uint64_t word, const struct
     record->message->position = word & KIN__POSITION_MASK;
 }
 
-enum kin__append kin__stream_write(struct kin__stream *stream, struct kin__cursor *cursor,
-                                   const struct kin__record *record, void *queue)
+static inline enum kin__append write_at(struct kin__stream *stream, struct kin__cursor *cursor,
+                                        const struct kin__record *record, void *queue)
 {
     uint64_t word = cursor->word;
     uint64_t units = kin__record_units(record);
@@ -183,6 +183,20 @@ enum kin__append kin__stream_write(struct kin__stream *stream, struct kin__curso
     write_record(stream, word, record, queue);
     kin__cursor_pass(cursor, kin__advance(word, units), charge);
     return KIN__APPENDED;
+}
+
+enum kin__append kin__stream_write(struct kin__stream *stream, struct kin__cursor *cursor,
+                                   const struct kin__record *record, void *queue)
+{
+    return write_at(stream, cursor, record, queue);
+}
+
+enum kin__append kin__stream_append(struct kin__stream *stream, const struct kin__record *record, void *queue)
+{
+    struct kin__cursor cursor = kin__cursor_at(&stream->ends.tail);
+    enum kin__append appended = write_at(stream, &cursor, record, queue);
+    if (appended == KIN__APPENDED) kin__end_store(&stream->ends.tail, cursor.word, cursor.bytes);
+    return appended;
 }
 
 /* ---- the head ------------------------------------------------------------------------------------- */
@@ -204,11 +218,9 @@ static uint64_t skip_padding(struct kin__stream *stream, uint64_t word)
     return kin__advance(word, SEGMENT_UNITS - (word & (SEGMENT_UNITS - 1)));
 }
 
-bool kin__stream_peek(struct kin__stream *stream, const struct kin__cursor *cursor,
-                      struct kin__record *record)
+bool kin__stream_peek(struct kin__stream *stream, uint64_t word, struct kin__record *record)
 {
     struct kin__end *head = &stream->ends.head;
-    uint64_t word = cursor->word;
     if (((word ^ head->other_position) & KIN__POSITION_MASK) == 0) {
         /* Acquire: pairs with the release in kin__end_store. */
         head->other_position = atomic_load_explicit(&stream->ends.tail.position, memory_order_acquire);
@@ -222,11 +234,24 @@ bool kin__stream_peek(struct kin__stream *stream, const struct kin__cursor *curs
     return true;
 }
 
-void kin__stream_pass(struct kin__stream *stream, struct kin__cursor *cursor,
-                      const struct kin__record *record)
+static inline void pass(struct kin__stream *stream, struct kin__cursor *cursor,
+                        const struct kin__record *record)
 {
     uint64_t word = kin__advance(skip_padding(stream, cursor->word), kin__record_units(record));
     kin__cursor_pass(cursor, word, kin__record_charge(record));
+}
+
+void kin__stream_pass(struct kin__stream *stream, struct kin__cursor *cursor,
+                      const struct kin__record *record)
+{
+    pass(stream, cursor, record);
+}
+
+void kin__stream_consume(struct kin__stream *stream, const struct kin__record *record)
+{
+    struct kin__cursor cursor = kin__cursor_at(&stream->ends.head);
+    pass(stream, &cursor, record);
+    kin__end_store(&stream->ends.head, cursor.word, cursor.bytes);
 }
 
 bool kin__stream_names(struct kin__stream *stream, const struct kin__message *message)

@@ -55,18 +55,22 @@ void kin__stream_close(struct kin__stream *stream);
 int kin__stream_lock_tail(struct kin__stream *stream, kin_deadline deadline);
 int kin__stream_lock_head(struct kin__stream *stream, kin_deadline deadline);
 
-/* Under the tail's latch: writes a record where the cursor is, which passes it.  KIN__NO_SEGMENT: call
- * again after kin__stream_install. */
+/* Under the tail's latch: writes a record and commits it.  KIN__NO_SEGMENT: call again after
+ * kin__stream_install. */
+enum kin__append kin__stream_append(struct kin__stream *stream, const struct kin__record *record,
+                                    void *queue);
+/* The same for one of several: writes it where the cursor is, which passes it; the caller commits. */
 enum kin__append kin__stream_write(struct kin__stream *stream, struct kin__cursor *cursor,
                                    const struct kin__record *record, void *queue);
 /* Under the tail's latch: publishes the block that the thread has begun to allocate; false if
  * it is not needed any more. */
 bool kin__stream_install(struct kin__stream *stream);
 
-/* Under the head's latch: the oldest record that the cursor has not passed, false if there is none;
- * and passes it. */
-bool kin__stream_peek(struct kin__stream *stream, const struct kin__cursor *cursor,
-                      struct kin__record *record);
+/* Under the head's latch: the record at `word`, which is the head's word or that of a cursor that has passed
+ * some; false if there is none. */
+bool kin__stream_peek(struct kin__stream *stream, uint64_t word, struct kin__record *record);
+/* Under the head's latch: commits that the first record is gone; or only passes the one just peeked. */
+void kin__stream_consume(struct kin__stream *stream, const struct kin__record *record);
 void kin__stream_pass(struct kin__stream *stream, struct kin__cursor *cursor,
                       const struct kin__record *record);
 
