@@ -206,5 +206,7 @@ TEST(what_cannot_be_opened_is_said)
     CHECK_RC(kin_queue_open(&queue, &options), KIN_EADDRESS);
     CHECK_OK(kin_manager_close(manager));
     options.address = "unix:@kin-test-nobody-listens-here";
+    options.key = "x";
+    options.key_size = 1;
     CHECK_RC(kin_queue_open(&queue, &options), -ECONNREFUSED);
 }
