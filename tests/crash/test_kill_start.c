@@ -113,7 +113,7 @@ static void kill_the_caller_at_each_call(enum kin_start_method method)
     });
     CHECK_GT(report.points, 30);
     test_until((kin_sweep(), kin_memory_processes(NULL, 0)) == (long)scene.books.processes);
-    CHECK_OK(kin_queue_end(scene.queue));
+    CHECK_OK(kin_queue_shutdown(scene.queue, 0));
     books_check(&scene.books);
     CHECK_OK(kin_queue_close(scene.queue));
 }
