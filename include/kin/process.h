@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <kin/limits.h>
 #include <kin/time.h>
 
 KIN_BEGIN
@@ -51,7 +52,23 @@ typedef struct kin_process_options {
     /* Descriptors that the child gets, whatever the method; kin_process_descriptor names them there. */
     const int *descriptors;
     size_t descriptor_count;
+
+    /* What it may use, where it runs, and who it is, all set before `target` runs. */
+    const kin_limits *limits;
+    const char *const *env;         /* its whole environment, ended by NULL; NULL: the caller's */
+    const char *const *env_changes; /* to that: "NAME=value" sets, "NAME" removes */
+    const char *cwd;                /* its working directory */
+    bool new_session;
+    bool controlling_terminal; /* with new_session: stdin becomes its terminal */
+    int process_group;         /* 0: the caller's; KIN_OWN_GROUP; or that one */
+    bool set_umask;
+    unsigned umask;
+    const char *user; /* by name or number; the process must have the right */
+    const char *group;
+    const char *const *extra_groups; /* all it has besides, ended by NULL */
 } kin_process_options;
+
+#define KIN_OWN_GROUP (-1)
 
 /* kin_process_start starts a child that runs `target(argument)` and exits, and stores its handle in
  * `*process`.  By fork, the child has a copy of the caller's memory, and `argument` is what it is.  By the
@@ -59,15 +76,18 @@ typedef struct kin_process_options {
  * the program (such as a string literal, or a function), or a kin_connection; everything else is refused.
  * Family memory it shares in any case.  stdio buffers are flushed before.
  * When the parent exits normally (exit, or return from main) it terminates its daemon children and waits
- * for the others.  Waits for the helper with KIN_FORKSERVER.  Safe for threads; with KIN_FORK only the
- * calling thread exists in the child.
+ * for the others.  Waits for the helper with KIN_FORKSERVER, and for the child to have done what the options
+ * want, such as limits: what cannot be done is an error of the start, and kin_process_error has the words.
+ * Safe for threads; with KIN_FORK only the calling thread exists in the child.
  * Errors: -EINVAL (NULL, two arguments, or a name of more than 63 bytes), KIN_ENOTCODE (target),
  * KIN_EFUNCTION (no function of that name, or in a library without a build id), KIN_ENOTMAIN (the program
  * does not call kin_main), KIN_EPOINTER (an argument that means nothing in the child), KIN_ENOTGIVEN (a
  * connection that this process was not given), KIN_EPRIVATE (one with TLS), KIN_ESERVER (the helper, or the child, ended before the
  * child began), -EBADF (a descriptor), -E2BIG (more than 200 descriptors and connections), -EAGAIN
  * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE, -ENOENT (/proc is not mounted), and for a value
- * those of kin_pickle_dumps; by another method than fork those of kin_family_open. */
+ * those of kin_pickle_dumps; by another method than fork those of kin_family_open; -EOPNOTSUPP (limits, or
+ * another of the options that are set before `target` runs, with KIN_FORKSERVER), and whatever setting
+ * these comes to, such as -EPERM, -EACCES or -ENOENT. */
 KIN_API int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
                                     const kin_process_options *options, size_t size);
 static inline int kin_process_start(kin_process **process, kin_process_function *target, void *argument,
@@ -75,6 +95,11 @@ static inline int kin_process_start(kin_process **process, kin_process_function 
 {
     return kin_process_start_sized(process, target, argument, options, sizeof(kin_process_options));
 }
+
+/* kin_process_error returns in words why the calling thread's last start of a process or a command
+ * failed, such as "cgroup v2 is not delegated: /sys/fs/cgroup: permission denied"; "" when it did not.
+ * The string is the thread's until its next start. */
+KIN_API const char *kin_process_error(void);
 
 /* kin_process_join waits until the child has ended, or until `deadline`.  It may be called
  * again, and from several threads at once.
@@ -107,6 +132,16 @@ enum kin_exit_kind {
     KIN_UNKNOWN = 3   /* ended, but something else in the program collected its status */
 };
 
+/* What is known of a death besides. */
+enum kin_death {
+    KIN_DEATH_PLAIN = 0,         /* nothing */
+    KIN_DEATH_MEMORY = 1,        /* the kernel killed it for want of memory: its own control group says so */
+    KIN_DEATH_MEMORY_LIKELY = 2, /* so it seems: while it ran, the kernel killed somebody for memory in the
+                                  * caller's control group, or in the machine, and it was killed too */
+    KIN_DEATH_CPU_TIME = 3,      /* RLIMIT_CPU; `limit` in seconds */
+    KIN_DEATH_FILE_SIZE = 4      /* RLIMIT_FSIZE; `limit` in bytes */
+};
+
 typedef struct kin_exit_status {
     enum kin_exit_kind kind;
     int code; /* 0 … 255 */
@@ -115,7 +150,16 @@ typedef struct kin_exit_status {
     int64_t user_ns; /* processor time, its own and of children it waited for */
     int64_t system_ns;
     int64_t max_rss; /* bytes of memory at most */
+    enum kin_death death;
+    uint64_t limit;     /* the one that was met; of memory in bytes, 0: not known */
+    int64_t elapsed_ns; /* from its start until its end was seen */
+    uint64_t oom_kills; /* in its own control group: how often the kernel killed for memory there */
 } kin_exit_status;
+
+/* kin_exit_status_text writes how a process ended as one line, such as "exited with 3, after 1.2 s,
+ * 19 MB" or "killed by SIGKILL: out of memory (memory.max 20 MiB), after 0.4 s, 19 MB", and returns
+ * the length it would have, like snprintf.  Does not block.  Errors: -EINVAL (NULL). */
+KIN_API int kin_exit_status_text(const kin_exit_status *status, char *text, size_t size);
 
 /* kin_process_exit_status fills `*status`; while the child runs its kind is KIN_RUNNING.
  * Does not wait.  Errors: -EINVAL (NULL), KIN_ENOTCHILD. */

@@ -46,12 +46,6 @@ enum kin_excess {
     KIN_EXCESS_TAIL = 2  /* the last bytes are kept, and what was before is counted */
 };
 
-typedef struct kin_subprocess_limit {
-    int resource;  /* RLIMIT_… */
-    uint64_t soft; /* UINT64_MAX: none */
-    uint64_t hard;
-} kin_subprocess_limit;
-
 typedef struct kin_subprocess_options {
     /* The standard streams: a descriptor, KIN_PIPE and so on, or a file. */
     int stdin_from;
@@ -96,10 +90,7 @@ typedef struct kin_subprocess_options {
     const char *user; /* by name or number; the process must have the right */
     const char *group;
     const char *const *extra_groups; /* all it has besides, ended by NULL */
-    int nice;                        /* added to the caller's */
-    const kin_subprocess_limit *limits;
-    size_t limit_count;
-    const char *cgroup; /* directory of a control group (version 2) for this command alone */
+    const kin_limits *limits;        /* what it may use, and where it runs */
     /* Runs in the new process, last before the program; a result other than 0 is an error.  Only
      * what is safe after a fork in a program with threads may be done there.  It makes the
      * start a fork, whose cost grows with the caller's memory. */
@@ -110,8 +101,6 @@ typedef struct kin_subprocess_options {
     bool check;       /* an exit code that is not 0 is the error KIN_ECOMMAND */
     int64_t grace_ms; /* after the deadline: between SIGTERM and SIGKILL; 0: SIGKILL at once */
 } kin_subprocess_options;
-
-#define KIN_OWN_GROUP (-1)
 
 /* ---- a command from beginning to end ------------------------------------------------------- */
 

@@ -215,6 +215,22 @@ uint64_t kin__os_limit_file_size(void)
 
 /* ---- the private heap ------------------------------------------------------------------------- */
 
+int kin__os_limit(int resource, uint64_t *soft, uint64_t *hard)
+{
+    struct rlimit limit;
+    if (getrlimit((__rlimit_resource_t)resource, &limit) < 0) return -errno;
+    *soft = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+    *hard = limit.rlim_max == RLIM_INFINITY ? UINT64_MAX : limit.rlim_max;
+    return 0;
+}
+
+char *kin__os_copy(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copied = kin__os_malloc(size);
+    return copied == NULL ? NULL : memcpy(copied, text, size);
+}
+
 void *kin__os_malloc(size_t size)
 {
     return kin__os_fault(KIN__FAULT_MEMORY) < 0 ? NULL : malloc(size);

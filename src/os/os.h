@@ -68,6 +68,8 @@ int kin__os_file_identity(int descriptor, uint64_t *device, uint64_t *inode, uin
 /* What RLIMIT_AS leaves for one more mapping, and RLIMIT_FSIZE for a file: UINT64_MAX for no limit. */
 uint64_t kin__os_limit_address_space(void);
 uint64_t kin__os_limit_file_size(void);
+/* One of this process's own limits, RLIMIT_…; UINT64_MAX for none. */
+int kin__os_limit(int resource, uint64_t *soft, uint64_t *hard);
 
 /* ---- the family's identity ------------------------------------------------------------ */
 
@@ -209,6 +211,7 @@ void *kin__os_realloc(void *memory, size_t size); /* NULL: none, and `memory` st
 /* 16 bytes that others cannot guess and that stay the same in this process and its forks. */
 void kin__os_secret(uint64_t secret[2]);
 void kin__os_free(void *memory);
+char *kin__os_copy(const char *text); /* as strdup */
 /* Flushes stdio's output streams, before a fork.  In a program with threads only stdout and
  * stderr: another thread may hold any other for as long as it is blocked in it. */
 void kin__os_flush(void);

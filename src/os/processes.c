@@ -1,11 +1,10 @@
-/* processes.c: looking at the processes of the machine, through /proc and control groups. */
+/* processes.c: looking at the processes of the machine, through /proc. */
 #define _GNU_SOURCE
 #include "os/processes.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include <unistd.h>
 
 #include "os/fault.h"
-#include "os/spawn.h"
 
 static int open_directory(const char *path, DIR **directory)
 {
@@ -23,8 +21,7 @@ static int open_directory(const char *path, DIR **directory)
     return *directory == NULL ? -errno : 0;
 }
 
-/* Makes room for one more in a list. */
-static int make_room(void **list, size_t count, size_t size)
+int kin__os_make_room(void **list, size_t count, size_t size)
 {
     /* Full at each power of two from 16. */
     if (count != 0 && (count < 16 || (count & (count - 1)) != 0)) return 0;
@@ -45,7 +42,7 @@ int kin__os_processes(struct kin__process_note **list, size_t *count)
         struct kin__process_note note;
         int pid = atoi(entry->d_name);
         if (pid <= 0 || kin__os_process_note(pid, &note) < 0) continue;
-        rc = make_room(&notes, used, sizeof note);
+        rc = kin__os_make_room(&notes, used, sizeof note);
         if (rc == 0) ((struct kin__process_note *)notes)[used++] = note;
     }
     closedir(directory);
@@ -82,37 +79,4 @@ bool kin__os_process_holds(int pid, const struct kin__file *files, size_t count)
         holds = entry->d_name[0] != '.' && is_one_of(dirfd(directory), entry->d_name, files, count);
     closedir(directory);
     return holds;
-}
-
-int kin__os_cgroup_kill(const char *directory)
-{
-    int descriptor = kin__os_open_below(directory, "cgroup.kill");
-    if (descriptor < 0) return descriptor;
-    int rc = write(descriptor, "1", 1) < 0 ? -errno : 0;
-    close(descriptor);
-    return rc;
-}
-
-int kin__os_cgroup_pids(const char *directory, int **pids, size_t *count)
-{
-    char path[PATH_MAX];
-    void *list = NULL;
-    size_t used = 0;
-    if (snprintf(path, sizeof path, "%s/cgroup.procs", directory) >= (int)sizeof path) return -ENAMETOOLONG;
-    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
-    if (rc < 0) return rc;
-    FILE *file = fopen(path, "re");
-    if (file == NULL) return -errno;
-    for (int pid; rc == 0 && fscanf(file, "%d", &pid) == 1;) {
-        rc = make_room(&list, used, sizeof pid);
-        if (rc == 0) ((int *)list)[used++] = pid;
-    }
-    fclose(file);
-    if (rc < 0) {
-        kin__os_free(list);
-        return rc;
-    }
-    *pids = list;
-    *count = used;
-    return 0;
 }

@@ -39,9 +39,7 @@ bool kin__os_process_holds(int pid, const struct kin__file *files, size_t count)
  * rounded up; 0: there is none.  `group` is "" or begins with a slash. */
 int kin__os_cpu_quota(const char *root, const char *group, bool unified);
 
-/* The pids in a control group: kills them all where the kernel can (since 5.14; -ENOENT before),
- * or lists them for kin__os_free. */
-int kin__os_cgroup_kill(const char *directory);
-int kin__os_cgroup_pids(const char *directory, int **pids, size_t *count);
+/* Makes room for one more in a list that has `count` of that size, for kin__os_free; -ENOMEM. */
+int kin__os_make_room(void **list, size_t count, size_t size);
 
 #endif

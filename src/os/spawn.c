@@ -23,8 +23,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -82,19 +80,6 @@ static int reset_signals(const struct child *child)
     return (int)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 }
 
-static int set_session(const struct kin__spawn *spawn)
-{
-    if (spawn->new_session && syscall(SYS_setsid) < 0) return -1;
-    if (spawn->process_group == 0 || spawn->new_session) return 0;
-    return (int)syscall(SYS_setpgid, 0, spawn->process_group < 0 ? 0 : spawn->process_group);
-}
-
-static int set_control_group(const struct kin__spawn *spawn)
-{
-    if (spawn->control_group < 0) return 0;
-    return syscall(SYS_write, spawn->control_group, "0", 1) == 1 ? 0 : -1;
-}
-
 /* A parent that dies from now on takes the program with it: this child has a copy of the parent's
  * end of the line too, but that is gone when the program begins. */
 static int hold_lifeline(const struct kin__spawn *spawn)
@@ -102,7 +87,7 @@ static int hold_lifeline(const struct kin__spawn *spawn)
     if (spawn->lifeline < 0) return 0;
     /* Its own group has the number of its pid; a negative number means all of the group. */
     int pid = (int)syscall(SYS_getpid);
-    bool leads = spawn->new_session || spawn->process_group < 0;
+    bool leads = spawn->setting.new_session || spawn->setting.process_group < 0;
     return (int)syscall(SYS_fcntl, spawn->lifeline, F_SETOWN, leads ? -pid : pid);
 }
 
@@ -121,33 +106,6 @@ static int set_streams(struct kin__spawn *spawn)
         long rc = from == i ? syscall(SYS_fcntl, i, F_SETFD, 0) : syscall(SYS_dup3, from, i, 0);
         if (rc < 0) return -1;
     }
-    if (spawn->controlling_terminal) return (int)syscall(SYS_ioctl, 0, TIOCSCTTY, 0);
-    return 0;
-}
-
-static int set_limits(const struct kin__spawn *spawn)
-{
-    for (size_t i = 0; i < spawn->limit_count; i++) {
-        const kin_subprocess_limit *limit = &spawn->limits[i];
-        const uint64_t pair[2] = {limit->soft, limit->hard};
-        if (syscall(SYS_prlimit64, 0, limit->resource, pair, NULL) < 0) return -1;
-    }
-    return 0;
-}
-
-static int set_nice(const struct kin__spawn *spawn)
-{
-    if (spawn->nice == 0) return 0;
-    /* The system call returns 20 minus the value, so that it is not negative. */
-    long now = 20 - syscall(SYS_getpriority, PRIO_PROCESS, 0);
-    return (int)syscall(SYS_setpriority, PRIO_PROCESS, 0, now + spawn->nice);
-}
-
-static int set_user(const struct kin__spawn *spawn)
-{
-    if (spawn->set_groups && syscall(SYS_setgroups, spawn->group_count, spawn->groups) < 0) return -1;
-    if (spawn->set_group && syscall(SYS_setresgid, spawn->group, spawn->group, spawn->group) < 0) return -1;
-    if (spawn->set_user && syscall(SYS_setresuid, spawn->user, spawn->user, spawn->user) < 0) return -1;
     return 0;
 }
 
@@ -258,20 +216,15 @@ static int execute(struct kin__spawn *spawn)
 static void become(struct child *child)
 {
     struct kin__spawn *spawn = child->spawn;
-    if (spawn->step = KIN__SPAWN_CREATE, reset_signals(child) < 0) return;
-    if (spawn->step = KIN__SPAWN_SESSION, set_session(spawn) < 0) return;
-    if (spawn->step = KIN__SPAWN_CGROUP, set_control_group(spawn) < 0) return;
-    if (spawn->step = KIN__SPAWN_PARENT, hold_lifeline(spawn) < 0) return;
-    if (spawn->step = KIN__SPAWN_STREAMS, set_streams(spawn) < 0) return;
-    if (spawn->step = KIN__SPAWN_LIMIT, set_limits(spawn) < 0) return;
-    if (spawn->step = KIN__SPAWN_NICE, set_nice(spawn) < 0) return;
-    spawn->step = KIN__SPAWN_DIRECTORY;
-    if (spawn->directory != NULL && syscall(SYS_chdir, spawn->directory) < 0) return;
-    if (spawn->set_umask) syscall(SYS_umask, spawn->umask);
-    if (spawn->step = KIN__SPAWN_USER, set_user(spawn) < 0) return;
-    if (spawn->step = KIN__SPAWN_FUNCTION, run_function(spawn) < 0) return;
-    if (spawn->step = KIN__SPAWN_CLOSE, close_others(child) < 0) return;
-    spawn->step = KIN__SPAWN_EXECUTE;
+    enum kin__step *step = &spawn->setting.step;
+    if (*step = KIN__STEP_CREATE, reset_signals(child) < 0) return;
+    if (kin__os_setting_begin(&spawn->setting) < 0) return;
+    if (*step = KIN__STEP_PARENT, hold_lifeline(spawn) < 0) return;
+    if (*step = KIN__STEP_STREAMS, set_streams(spawn) < 0) return;
+    if (kin__os_setting_finish(&spawn->setting) < 0) return;
+    if (*step = KIN__STEP_FUNCTION, run_function(spawn) < 0) return;
+    if (*step = KIN__STEP_CLOSE, close_others(child) < 0) return;
+    *step = KIN__STEP_EXECUTE;
     execute(spawn);
 }
 
@@ -307,7 +260,8 @@ static int start_sharing(struct child *child, int *descriptor)
 /* ---- by a fork ------------------------------------------------------------------------------------ */
 
 struct report {
-    enum kin__spawn_step step;
+    enum kin__step step;
+    unsigned item;
     int error;
 };
 
@@ -317,7 +271,7 @@ __attribute__((noreturn)) static void run_forked(struct child *child)
     char go;
     if (recv(child->report, &go, 1, 0) == 1) {
         become(child);
-        struct report report = {child->spawn->step, errno};
+        struct report report = {child->spawn->setting.step, child->spawn->setting.item, errno};
         send(child->report, &report, sizeof report, MSG_NOSIGNAL);
     }
     _exit(127);
@@ -345,7 +299,8 @@ static int start_forked(struct child *child, int *descriptor)
         ;
     close(ends[0]);
     if (rc != (int)sizeof report) return pid;
-    child->spawn->step = report.step;
+    child->spawn->setting.step = report.step;
+    child->spawn->setting.item = report.item;
     return collect(*descriptor, -report.error);
 }
 
@@ -353,7 +308,8 @@ static int start_forked(struct child *child, int *descriptor)
 
 bool kin__os_spawn_forks(const struct kin__spawn *spawn)
 {
-    return spawn->function != NULL || spawn->set_user || spawn->set_group || spawn->set_groups;
+    const struct kin__setting *setting = &spawn->setting;
+    return spawn->function != NULL || setting->set_user || setting->set_group || setting->set_groups;
 }
 
 int kin__os_spawn(struct kin__spawn *spawn, int *descriptor)
@@ -361,7 +317,7 @@ int kin__os_spawn(struct kin__spawn *spawn, int *descriptor)
     struct child child = {.spawn = spawn, .report = -1};
     const uint64_t all = ~(uint64_t)0;
     int cancellation;
-    spawn->step = KIN__SPAWN_CREATE;
+    spawn->setting.step = KIN__STEP_CREATE;
     int rc = kin__os_fault(KIN__FAULT_FORK);
     if (rc < 0) return rc;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellation);
@@ -370,6 +326,11 @@ int kin__os_spawn(struct kin__spawn *spawn, int *descriptor)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &child.mask, NULL, 8);
     pthread_setcancelstate(cancellation, NULL);
     return rc;
+}
+
+void kin__os_environment_set(const char *const *environment)
+{
+    environ = (char **)(uintptr_t)environment;
 }
 
 const char *const *kin__os_environment(void)

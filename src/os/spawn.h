@@ -9,25 +9,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <kin/subprocess.h>
+#include "os/setting.h"
 
 /* ---- the program ------------------------------------------------------------------------- */
-
-/* What was being done when the start failed. */
-enum kin__spawn_step {
-    KIN__SPAWN_CREATE, /* the process itself */
-    KIN__SPAWN_SESSION,
-    KIN__SPAWN_CGROUP,
-    KIN__SPAWN_PARENT,
-    KIN__SPAWN_STREAMS,
-    KIN__SPAWN_LIMIT,
-    KIN__SPAWN_NICE,
-    KIN__SPAWN_DIRECTORY,
-    KIN__SPAWN_USER,
-    KIN__SPAWN_FUNCTION,
-    KIN__SPAWN_CLOSE,
-    KIN__SPAWN_EXECUTE
-};
 
 /* What becomes a standard stream, besides a descriptor. */
 enum { KIN__SPAWN_UNTOUCHED = -1, KIN__SPAWN_AS_STDOUT = -2 };
@@ -40,38 +24,24 @@ struct kin__spawn {
     const int *keep; /* descriptors besides that stay open: in order, none twice, all above 2 */
     size_t keep_count;
     bool keep_all;
-    bool keep_signals; /* ignored and blocked ones stay so */
-    bool new_session;
-    bool controlling_terminal; /* its standard input */
-    bool set_umask;
-    unsigned umask;
-    int process_group; /* 0: this process's, < 0: one of its own */
-    int nice;
-    int control_group; /* a descriptor of cgroup.procs; < 0: this process's */
-    int lifeline;      /* of kin__os_lifeline_open, also in `keep`; < 0: none */
-    const char *directory;
-    const kin_subprocess_limit *limits;
-    size_t limit_count;
-    bool set_user, set_group, set_groups; /* these, and a function, take a fork */
-    uid_t user;
-    gid_t group;
-    const gid_t *groups;
-    size_t group_count;
+    bool keep_signals;               /* ignored and blocked ones stay so */
+    int lifeline;                    /* of kin__os_lifeline_open, also in `keep`; < 0: none */
+    struct kin__setting setting;     /* another user or group, and a function, take a fork */
     int (*function)(void *argument); /* run last before the program; NULL: none */
     void *argument;
-
-    enum kin__spawn_step step; /* out, after a failure */
 };
 
-/* Starts the program; returns its pid, and in `*descriptor` a process descriptor.  When nothing
- * takes a fork, the cost does not grow with this process's memory: the child uses it, while the
- * calling thread waits, until it has become the program.  Nothing runs in the child that this
- * program or libc registered for forks, and no handler of a signal. */
+/* Starts the program; returns its pid, and in `*descriptor` a process descriptor.  After a failure
+ * `setting` tells where it was.  When nothing takes a fork, the cost does not grow with this process's
+ * memory: the child uses it, while the calling thread waits, until it has become the program.  Nothing
+ * runs in the child that this program or libc registered for forks, and no handler of a signal. */
 int kin__os_spawn(struct kin__spawn *spawn, int *descriptor);
 bool kin__os_spawn_forks(const struct kin__spawn *spawn);
 
 /* This process's environment: strings "NAME=value", ended by NULL. */
 const char *const *kin__os_environment(void);
+/* Makes another list of strings the environment; it stays the caller's, for the rest of the process. */
+void kin__os_environment_set(const char *const *environment);
 /* 1 when there is a file of that name, below `directory` (NULL: the working directory). */
 int kin__os_file_exists(const char *directory, const char *path);
 

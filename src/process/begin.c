@@ -82,9 +82,8 @@ static int copy_own(struct copies *copies, struct kin__order *order, int line, c
 }
 
 /* This process's environment with the two variables for the new program; for kin__os_free. */
-static const char **make_environment(const char *family, const char *start)
+static const char **make_environment(const char *const *now, const char *family, const char *start)
 {
-    const char *const *now = kin__os_environment();
     size_t count = 0, used = 0;
     while (now != NULL && now[count] != NULL) count++;
     const char **made = kin__os_malloc((count + 3) * sizeof *made);
@@ -101,11 +100,12 @@ static const char **make_environment(const char *family, const char *start)
 }
 
 static int execute(struct kin__order *order, const struct copies *copies, const char *family,
-                   const char *start, int *descriptor)
+                   const char *start, struct kin__placement *placement, int *descriptor)
 {
+    const char *const *now = placement != NULL ? placement->environment : NULL;
     char label[KIN__PROCESS_NAME_SIZE + sizeof "kin:"];
     const char *words[] = {NULL, program.name, label, NULL};
-    const char **environment = make_environment(family, start);
+    const char **environment = make_environment(now != NULL ? now : kin__os_environment(), family, start);
     if (environment == NULL) return -ENOMEM;
     int null = order->standard_input ? KIN__SPAWN_UNTOUCHED : kin__os_open_null();
     int rc = order->standard_input || null >= 0 ? 0 : null;
@@ -118,10 +118,11 @@ static int execute(struct kin__order *order, const struct copies *copies, const 
             .streams = {null, KIN__SPAWN_UNTOUCHED, KIN__SPAWN_UNTOUCHED},
             .keep = copies->numbers,
             .keep_count = copies->count,
-            .control_group = -1,
             .lifeline = order->lifeline,
+            .setting = placement != NULL ? placement->setting : KIN__SETTING_NONE,
         };
         rc = kin__os_spawn(&spawn, descriptor);
+        if (placement != NULL) placement->setting = spawn.setting;
     }
     if (null >= 0) kin__os_close(null);
     kin__os_free(environment);
@@ -129,7 +130,7 @@ static int execute(struct kin__order *order, const struct copies *copies, const 
 }
 
 static int copy_and_execute(struct copies *copies, struct kin__order *order, const void *bytes,
-                            int *descriptor)
+                            struct kin__placement *placement, int *descriptor)
 {
     char family[96], start[sizeof START_VARIABLE + 16];
     int rc = kin__region_check_descriptor();
@@ -144,10 +145,11 @@ static int copy_and_execute(struct copies *copies, struct kin__order *order, con
     kin__os_close(written);
     if (rc < 0) return rc;
     snprintf(start, sizeof start, START_VARIABLE "=%d", rc);
-    return execute(order, copies, family, start, descriptor);
+    return execute(order, copies, family, start, placement, descriptor);
 }
 
-int kin__program_begin(struct kin__order *order, const void *bytes, const int *sockets, int *descriptor)
+int kin__program_begin(struct kin__order *order, const void *bytes, const int *sockets,
+                       struct kin__placement *placement, int *descriptor)
 {
     struct copies copies = {.count = 0};
     int line = kin__child_line();
@@ -155,7 +157,7 @@ int kin__program_begin(struct kin__order *order, const void *bytes, const int *s
     /* From the first copy on nothing is forked that would have them too. */
     kin__child_forbid();
     int rc = copy_own(&copies, order, line, sockets);
-    if (rc == 0) rc = copy_and_execute(&copies, order, bytes, descriptor);
+    if (rc == 0) rc = copy_and_execute(&copies, order, bytes, placement, descriptor);
     close_copies(&copies);
     kin__child_allow();
     kin__os_close(line);

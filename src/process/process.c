@@ -65,10 +65,16 @@ static void delist(kin_process **list, kin_process *child)
         *list = child->next;
 }
 
-static void set_ended(kin_process *child, const kin_exit_status *status)
+static void note_end(kin_process *child, const kin_exit_status *status)
 {
     child->status = *status;
+    kin__vigil_end(&child->vigil, child->group.directory, &child->status);
     child->ended = true;
+}
+
+static void set_ended(kin_process *child, const kin_exit_status *status)
+{
+    note_end(child, status);
     delist(&children.running, child);
     enlist(&children.ended, child);
 }
@@ -102,8 +108,7 @@ static int take_reports(void)
             set_ended(child, &report.status);
             news = 1;
         } else if ((child = find(children.expected, report.sequence)) != NULL) {
-            child->status = report.status;
-            child->ended = true;
+            note_end(child, &report.status);
             news = 1;
         }
     }
@@ -237,6 +242,7 @@ int kin__process_make(kin_process **made, const kin_process_options *options)
     kin_process *child = kin__os_calloc(1, sizeof *child);
     if (child == NULL) return -ENOMEM;
     child->daemon = options->daemon || (kin_process_current()->daemon && !options->ordinary);
+    child->descriptor = -1;
     child->owner = kin__os_pid();
     kin__child_lock();
     own_lists();
@@ -249,6 +255,13 @@ int kin__process_make(kin_process **made, const kin_process_options *options)
     kin__child_unlock();
     *made = child;
     return 0;
+}
+
+void kin__process_free(kin_process *process)
+{
+    if (process->descriptor >= 0) kin__os_close(process->descriptor);
+    kin__group_close(&process->group);
+    kin__os_free(process);
 }
 
 void kin__process_started(kin_process *child)
@@ -391,8 +404,12 @@ static int send_signal(kin_process *process, int signal)
     int rc = check(process);
     if (rc < 0) return rc;
     kin__child_lock();
+    /* One that has died before did not die of this. */
+    int news = signal == SIGKILL ? collect(process) : 0;
+    if (signal == SIGKILL) process->vigil.killed = true;
     if (!process->ended) rc = kin__os_process_signal(process->descriptor, signal);
     kin__child_unlock();
+    tell(news);
     return rc == -ESRCH ? 0 : rc;
 }
 
@@ -411,11 +428,16 @@ int kin_process_end_tree(kin_process *process, kin_deadline grace)
     int rc = check(process);
     if (rc < 0) return rc;
     kin__child_lock();
-    bool ended = process->ended;
+    int news = collect(process);
+    /* What it left behind can still be found in a control group of its own. */
+    bool ended = process->ended && process->group.directory == NULL;
+    process->vigil.killed = true;
     process->pins++;
     kin__child_unlock();
+    tell(news);
     const struct kin__root root = {process->pid, process->descriptor};
-    if (!ended) rc = kin__tree_end(&(struct kin__tree){.roots = &root, .count = 1}, grace);
+    struct kin__tree tree = {.roots = &root, .count = 1, .cgroup = process->group.directory};
+    if (!ended) rc = kin__tree_end(&tree, grace);
     unpin(process);
     /* Collects it, so that nobody has to wait for a slice to learn of it. */
     int over = has_ended(process);
@@ -503,8 +525,7 @@ int kin_process_close(kin_process *process)
     if (!busy) delist(&children.ended, process);
     kin__child_unlock();
     if (busy) return -EBUSY;
-    kin__os_close(process->descriptor);
-    kin__os_free(process);
+    kin__process_free(process);
     return 0;
 }
 

@@ -8,6 +8,9 @@
 
 #include <kin/process.h>
 
+#include "process/death.h"
+#include "process/group.h"
+
 #define KIN__PROCESS_NAME_SIZE 64
 
 /* Private memory of the process `owner`, which started it; see process.c. */
@@ -21,15 +24,19 @@ struct kin_process {
     bool served; /* forked by a server, which alone can collect it… */
     bool ended;
     unsigned pins;
-    uint64_t sequence;      /* …and reports its end by this number */
-    uint64_t generation;    /* of the servers that this process has had */
-    kin_exit_status status; /* once it has ended */
+    uint64_t sequence;       /* …and reports its end by this number */
+    uint64_t generation;     /* of the servers that this process has had */
+    kin_exit_status status;  /* once it has ended */
+    struct kin__group group; /* constant until the close */
+    struct kin__vigil vigil; /* `killed` under the lock, the rest constant */
     char name[KIN__PROCESS_NAME_SIZE];
 };
 
 /* Makes a handle for a child that is about to be started, with its name; collects others that have
  * ended and that nobody asks about.  -EINVAL (the name), -ENOMEM. */
 int kin__process_make(kin_process **made, const kin_process_options *options);
+/* Frees a handle that is in no list, with its descriptor, if it has one, and its control group. */
+void kin__process_free(kin_process *process);
 /* From now on the child is one of the running. */
 void kin__process_started(kin_process *child);
 

@@ -93,7 +93,7 @@ static int begin(void)
     int rc = make_sockets(control, ends);
     if (rc < 0) return rc;
     describe(&order);
-    rc = kin__program_begin(&order, NULL, (int[]){control[1], ends[1]}, &descriptor);
+    rc = kin__program_begin(&order, NULL, (int[]){control[1], ends[1]}, NULL, &descriptor);
     kin__os_close(control[1]);
     kin__os_close(ends[1]);
     if (rc < 0) {

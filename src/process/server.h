@@ -55,8 +55,10 @@ int kin__server_preload(void (*function)(void));
 /* ---- begin.c --------------------------------------------------------------------------------- */
 
 /* Begins this program anew, to carry out the order, with copies of the `count` descriptors in
- * order->given; `sockets` are a server's two (NULL: none).  Returns the pid. */
-int kin__program_begin(struct kin__order *order, const void *bytes, const int *sockets, int *descriptor);
+ * order->given; `sockets` are a server's two (NULL: none), and `placement` is what is set before it
+ * (NULL: nothing; after a failure its setting tells where it was).  Returns the pid. */
+int kin__program_begin(struct kin__order *order, const void *bytes, const int *sockets,
+                       struct kin__placement *placement, int *descriptor);
 /* Has main begun with kin_main? */
 bool kin__program_has_main(void);
 

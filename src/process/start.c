@@ -19,6 +19,8 @@
 #include "process/fork.h"
 #include "process/order.h"
 #include "process/server.h"
+#include "process/settle.h"
+#include "process/words.h"
 
 /* ---- the method ---------------------------------------------------------------------------------- */
 
@@ -124,34 +126,55 @@ static void warn_of_threads(void)
                  "stays locked in the child; KIN_FORKSERVER and KIN_SPAWN do not copy them");
 }
 
-static int start_by_fork(kin_process *child, const struct kin__errand *errand)
+static int start_by_fork(kin_process *child, const struct kin__errand *errand, struct kin__settler *settler)
 {
     warn_of_threads();
     int rc = kin__child_fork(&child->descriptor);
-    if (rc == 0) be_forked_child(child, errand);
-    if (rc > 0) child->pid = rc;
-    return rc < 0 ? rc : 0;
+    if (rc == 0) {
+        kin__settler_apply(settler);
+        be_forked_child(child, errand);
+    }
+    if (rc < 0) return kin__start_fail(rc, "cannot start %s", child->name);
+    child->pid = rc;
+    return kin__settler_await(settler, child->descriptor, &child->group, child->name);
 }
 
 /* ---- the others ------------------------------------------------------------------------------------ */
 
-static int start_anew(kin_process *child, const struct kin__errand *errand)
+static int start_anew(kin_process *child, const struct kin__errand *errand, struct kin__placement *placement)
 {
     struct kin__order order;
     const void *bytes;
     void *made;
-    if (!kin__program_has_main()) return KIN_ENOTMAIN;
+    if (!kin__program_has_main()) return kin__start_fail(KIN_ENOTMAIN, "cannot start %s", child->name);
     int rc = kin__enter();
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__start_fail(rc, "cannot start %s", child->name);
     rc = kin__order_make(&order, errand, child, &bytes, &made);
     if (rc == 0) kin__os_flush();
     if (rc == 0 && errand->options.method == KIN_FORKSERVER) rc = kin__server_start(child, &order, bytes);
     if (rc == 0 && errand->options.method == KIN_SPAWN) {
-        rc = kin__program_begin(&order, bytes, NULL, &child->descriptor);
+        rc = kin__program_begin(&order, bytes, NULL, placement, &child->descriptor);
         if (rc > 0) child->pid = rc;
     }
     kin__os_free(made);
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? kin__placement_say(&placement->setting, &child->group, child->name, rc) : 0;
+}
+
+static int start(kin_process *child, const struct kin__errand *errand)
+{
+    const struct kin__wish wish = KIN__WISH_OF(&errand->options);
+    struct kin__settler settler;
+    if (errand->options.method == KIN_FORKSERVER && !kin__wish_is_empty(&wish))
+        return kin__start_say(-EOPNOTSUPP, "a start server sets no limits and the like for %s", child->name);
+    int rc = kin__settler_make(&settler, &wish);
+    if (rc == 0) {
+        child->group = kin__placement_take_group(&settler.placement);
+        kin__vigil_begin(&child->vigil, errand->options.limits, child->group.directory);
+        rc = errand->options.method == KIN_FORK ? start_by_fork(child, errand, &settler)
+                                                : start_anew(child, errand, &settler.placement);
+    }
+    kin__settler_free(&settler);
+    return rc;
 }
 
 static int check(struct kin__errand *errand)
@@ -173,17 +196,18 @@ int kin_process_start_sized(kin_process **process, kin_process_function *target,
 {
     struct kin__errand errand = {.target = target, .argument = argument};
     kin_process *child;
-    if (process == NULL) return -EINVAL;
+    kin__start_say_nothing();
+    if (process == NULL) return kin__start_say(-EINVAL, "there is nothing to start");
     if (options != NULL)
         memcpy(&errand.options, options, size < sizeof errand.options ? size : sizeof errand.options);
     int rc = check(&errand);
     if (rc == 0) rc = kin__child_prepare();
     if (rc == 0) rc = kin__process_make(&child, &errand.options);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__start_fail(rc, "cannot start a process");
     use_method(&errand.options.method);
-    rc = errand.options.method == KIN_FORK ? start_by_fork(child, &errand) : start_anew(child, &errand);
+    rc = start(child, &errand);
     if (rc < 0) {
-        kin__os_free(child);
+        kin__process_free(child);
         return rc;
     }
     kin__process_started(child);

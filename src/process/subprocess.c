@@ -30,13 +30,14 @@ void kin__subprocess_leave(kin_subprocess *subprocess)
 
 /* ---- the ends of its commands -------------------------------------------------------------------- */
 
-int kin__command_collect(struct kin__command *command)
+int kin__command_collect(kin_subprocess *subprocess, struct kin__command *command)
 {
     if (command->ended) return 1;
     int rc = kin__os_process_collect(command->descriptor, &command->status);
     if (rc == -EAGAIN) return 0;
     if (rc == -ECHILD) command->status = (kin_exit_status){.kind = KIN_UNKNOWN};
     if (rc < 0 && rc != -ECHILD) return rc;
+    kin__vigil_end(&subprocess->vigil, subprocess->group.directory, &command->status);
     command->ended = true;
     return 1;
 }
@@ -44,17 +45,17 @@ int kin__command_collect(struct kin__command *command)
 /* How long the kernel may take to end a process; longer, it holds it (a dead disk). */
 #define KILLED_S 5
 
-void kin__command_end(struct kin__command *command)
+void kin__command_end(kin_subprocess *subprocess, struct kin__command *command)
 {
     if (command->ended || kin__os_process_signal(command->descriptor, SIGKILL) < 0) return;
     kin__os_process_await(command->descriptor, kin_in_s(KILLED_S));
-    kin__command_collect(command);
+    kin__command_collect(subprocess, command);
 }
 
 static int collect_all(kin_subprocess *subprocess)
 {
     for (size_t i = 0; i < subprocess->count; i++) {
-        int rc = kin__command_collect(&subprocess->commands[i]);
+        int rc = kin__command_collect(subprocess, &subprocess->commands[i]);
         if (rc < 0) return rc;
     }
     return 0;
@@ -98,7 +99,7 @@ int kin_subprocess_status_of_sized(kin_subprocess *subprocess, size_t index, kin
     if (index >= subprocess->count)
         rc = -ERANGE;
     else
-        rc = kin__command_collect(&subprocess->commands[index]);
+        rc = kin__command_collect(subprocess, &subprocess->commands[index]);
     if (rc == 1) now = subprocess->commands[index].status;
     kin__subprocess_leave(subprocess);
     if (rc < 0) return rc;
@@ -146,6 +147,9 @@ int kin_subprocess_send_signal(kin_subprocess *subprocess, int signal)
     if (rc < 0) return rc;
     for (size_t i = 0; i < subprocess->count; i++) {
         struct kin__command *command = &subprocess->commands[i];
+        /* One that has died before did not die of this. */
+        if (signal == SIGKILL && kin__command_collect(subprocess, command) == 0)
+            subprocess->vigil.killed = true;
         int sent = command->ended ? 0 : kin__os_process_signal(command->descriptor, signal);
         if (sent < 0 && sent != -ESRCH) rc = sent;
     }
@@ -184,20 +188,21 @@ int kin_subprocess_end_tree(kin_subprocess *subprocess, kin_deadline grace)
     struct kin__file files[3];
     int rc = kin__subprocess_enter(subprocess);
     if (rc < 0) return rc;
+    if (collect_all(subprocess) == 0) subprocess->vigil.killed = true;
     for (size_t i = 0; i < subprocess->count; i++)
         roots[i] = (struct kin__root){subprocess->commands[i].pid, subprocess->commands[i].descriptor};
     struct kin__tree tree = {.roots = roots,
                              .count = subprocess->count,
                              .since = subprocess->started,
                              .leads = subprocess->leads,
-                             .cgroup = subprocess->cgroup,
+                             .cgroup = subprocess->group.directory,
                              .files = files,
                              .file_count = list_pipes(subprocess, files)};
     /* Counted as a user, so the descriptors stay; not locked, so the others go on. */
     pthread_mutex_unlock(&subprocess->lock);
     rc = kin__tree_end(&tree, grace);
     pthread_mutex_lock(&subprocess->lock);
-    for (size_t i = 0; i < subprocess->count; i++) kin__command_end(&subprocess->commands[i]);
+    for (size_t i = 0; i < subprocess->count; i++) kin__command_end(subprocess, &subprocess->commands[i]);
     kin__subprocess_drain(subprocess);
     kin__subprocess_leave(subprocess);
     return rc;

@@ -1,5 +1,4 @@
-/* subprocess.h: what the parts of subprocess*.c share: the handle, its streams, the words of an
- * error.
+/* subprocess.h: what the parts of subprocess*.c share: the handle and its streams.
  *
  * Invariants, all under the handle's lock: a command's status is collected once; a stream's
  * descriptor is closed only while no thread polls it; the handle is freed only while no thread is
@@ -16,6 +15,9 @@
 #include <sys/types.h>
 
 #include <kin/subprocess.h>
+
+#include "process/death.h"
+#include "process/group.h"
 
 /* Commands of one pipeline. */
 #define KIN__COMMANDS_MOST 64
@@ -51,17 +53,17 @@ struct kin__command {
 struct kin_subprocess {
     pthread_mutex_t lock;
     int owner;
-    unsigned users;    /* threads in a function of this handle */
-    int64_t started;   /* boot clock, ns */
-    kin_deadline born; /* monotonic clock */
+    unsigned users;  /* threads in a function of this handle */
+    int64_t started; /* boot clock, ns */
     struct kin__stream streams[3];
     const char *input; /* what communicate writes; the caller's */
     size_t input_size;
     size_t input_written;
     bool stop_at_exit;
-    bool leads;   /* each command leads a group or a session of its own */
-    char *cgroup; /* the directory; NULL: none */
-    char *name;   /* of the last command, for messages */
+    bool leads; /* each command leads a group or a session of its own */
+    struct kin__group group;
+    struct kin__vigil vigil;
+    char *name; /* of the last command, for messages */
     size_t count;
     struct kin__command commands[];
 };
@@ -82,9 +84,9 @@ int kin__subprocess_enter(kin_subprocess *subprocess);
 void kin__subprocess_leave(kin_subprocess *subprocess);
 
 /* With the lock held: collects the status of a command; 1 when it has ended. */
-int kin__command_collect(struct kin__command *command);
+int kin__command_collect(kin_subprocess *subprocess, struct kin__command *command);
 /* Kills it, if this process may, and collects it: needs nothing that could be lacking. */
-void kin__command_end(struct kin__command *command);
+void kin__command_end(kin_subprocess *subprocess, struct kin__command *command);
 bool kin__subprocess_ended(const kin_subprocess *subprocess);
 /* As Python has it: the code, -N for signal N, 255 where the status is unknown. */
 int kin__exit_code(const kin_exit_status *status);
@@ -109,15 +111,5 @@ bool kin__stream_is_collected(const struct kin__stream *stream);
 
 /* Collects what is in the pipes now; waits for nothing. */
 void kin__subprocess_drain(kin_subprocess *subprocess);
-
-/* ---- subprocess_error.c ------------------------------------------------------------------------ */
-
-/* The words for this thread's error, cut where they are too long; `fail` adds what kin_strerror says.
- * Both return `error`. */
-int kin__subprocess_say(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int kin__subprocess_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void kin__subprocess_say_nothing(void);
-/* "make exited with 2" or "make was killed by SIGSEGV, core dumped". */
-void kin__subprocess_say_end(const char *name, const kin_exit_status *status, const char *tail, size_t size);
 
 #endif

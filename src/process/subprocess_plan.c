@@ -10,6 +10,7 @@
 
 #include "os/os.h"
 #include "process/subprocess.h"
+#include "process/words.h"
 
 #define SHELL        "/bin/sh"
 #define DEFAULT_PATH "/bin:/usr/bin"
@@ -18,9 +19,9 @@
 
 static int check_stream(const char *name, int to, const char *file)
 {
-    if (to < KIN_DEVNULL) return kin__subprocess_say(-EINVAL, "%s is %d, which is no stream", name, to);
+    if (to < KIN_DEVNULL) return kin__start_say(-EINVAL, "%s is %d, which is no stream", name, to);
     if (to != KIN_INHERIT && file != NULL)
-        return kin__subprocess_say(-EINVAL, "%s has a file and something else as well", name);
+        return kin__start_say(-EINVAL, "%s has a file and something else as well", name);
     return 0;
 }
 
@@ -31,22 +32,15 @@ static int check(const kin_subprocess_options *options)
     if (rc == 0) rc = check_stream("stderr", options->stderr_to, options->stderr_file);
     if (rc < 0) return rc;
     if (options->stdin_from == KIN_STDOUT || options->stdout_to == KIN_STDOUT)
-        return kin__subprocess_say(-EINVAL, "KIN_STDOUT is for stderr only");
+        return kin__start_say(-EINVAL, "KIN_STDOUT is for stderr only");
     bool other = options->stdin_file != NULL ||
                  (options->stdin_from != KIN_INHERIT && options->stdin_from != KIN_PIPE);
     if (options->input != NULL && other)
-        return kin__subprocess_say(-EINVAL, "there is input, and stdin is no pipe");
+        return kin__start_say(-EINVAL, "there is input, and stdin is no pipe");
     if (options->excess < KIN_EXCESS_FAIL || options->excess > KIN_EXCESS_TAIL)
-        return kin__subprocess_say(-EINVAL, "excess is %d, which means nothing", (int)options->excess);
-    if (options->controlling_terminal && !options->new_session)
-        return kin__subprocess_say(-EINVAL, "a controlling terminal takes a new session");
-    if (options->new_session && options->process_group != 0)
-        return kin__subprocess_say(-EINVAL, "a new session has a process group of its own");
-    if (options->process_group < KIN_OWN_GROUP)
-        return kin__subprocess_say(-EINVAL, "process_group is %d", options->process_group);
-    if ((options->pass_fds == NULL && options->pass_fd_count > 0) ||
-        (options->limits == NULL && options->limit_count > 0))
-        return kin__subprocess_say(-EINVAL, "a list is NULL and its count is not 0");
+        return kin__start_say(-EINVAL, "excess is %d, which means nothing", (int)options->excess);
+    if (options->pass_fds == NULL && options->pass_fd_count > 0)
+        return kin__start_say(-EINVAL, "pass_fds is NULL and pass_fd_count is not 0");
     return 0;
 }
 
@@ -59,55 +53,17 @@ static size_t count_of(const char *const *list)
     return count;
 }
 
-static size_t name_length(const char *assignment)
-{
-    return strcspn(assignment, "=");
-}
-
-static bool same_name(const char *one, const char *other)
-{
-    size_t length = name_length(one);
-    return name_length(other) == length && memcmp(one, other, length) == 0;
-}
-
-static bool is_changed(const char *assignment, const char *const *changes)
-{
-    for (; *changes != NULL; changes++) {
-        if (same_name(assignment, *changes)) return true;
-    }
-    return false;
-}
-
-/* The last change of a name counts, as the last assignment of a shell does. */
-static int make_environment(struct kin__plan *plan, const char *const *base, const char *const *changes)
-{
-    size_t count = 0;
-    plan->environment = kin__os_malloc((count_of(base) + count_of(changes) + 1) * sizeof *plan->environment);
-    if (plan->environment == NULL) return kin__subprocess_fail(-ENOMEM, "cannot make the environment");
-    for (; base != NULL && *base != NULL; base++) {
-        if (!is_changed(*base, changes)) plan->environment[count++] = *base;
-    }
-    for (; *changes != NULL; changes++) {
-        if ((*changes)[0] == '=' || (*changes)[0] == '\0')
-            return kin__subprocess_say(-EINVAL, "env_changes has \"%s\", which has no name", *changes);
-        if (strchr(*changes, '=') != NULL && !is_changed(*changes, changes + 1))
-            plan->environment[count++] = *changes;
-    }
-    plan->environment[count] = NULL;
-    plan->spawn.environment = plan->environment;
-    return 0;
-}
-
 static const char *value_of(const char *const *environment, const char *name)
 {
+    size_t length = strlen(name);
     for (; environment != NULL && *environment != NULL; environment++) {
-        if (same_name(name, *environment) && (*environment)[name_length(name)] == '=')
-            return *environment + name_length(name) + 1;
+        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
+            return *environment + length + 1;
     }
     return NULL;
 }
 
-/* ---- descriptors and users ------------------------------------------------------------------------------ */
+/* ---- descriptors ---------------------------------------------------------------------------------------- */
 
 static int compare(const void *one, const void *other)
 {
@@ -120,14 +76,14 @@ static int make_keep(struct kin__plan *plan, const kin_subprocess_options *optio
 {
     if (options->pass_fd_count == 0 && !options->end_with_parent) return 0;
     if (options->pass_fd_count > SIZE_MAX / sizeof *plan->keep - 1)
-        return kin__subprocess_say(-EINVAL, "pass_fd_count is %zu", options->pass_fd_count);
+        return kin__start_say(-EINVAL, "pass_fd_count is %zu", options->pass_fd_count);
     plan->keep = kin__os_malloc((options->pass_fd_count + 1) * sizeof *plan->keep);
-    if (plan->keep == NULL) return kin__subprocess_fail(-ENOMEM, "cannot pass the descriptors");
+    if (plan->keep == NULL) return kin__start_fail(-ENOMEM, "cannot pass the descriptors");
     size_t count = 0;
     for (size_t i = 0; i < options->pass_fd_count; i++) {
         int descriptor = options->pass_fds[i];
         int rc = kin__os_is_open(descriptor);
-        if (rc < 0) return kin__subprocess_fail(rc, "cannot pass descriptor %d", descriptor);
+        if (rc < 0) return kin__start_fail(rc, "cannot pass descriptor %d", descriptor);
         if (descriptor > 2) plan->keep[count++] = descriptor;
     }
     if (count > 1) qsort(plan->keep, count, sizeof *plan->keep, compare);
@@ -140,77 +96,32 @@ static int make_keep(struct kin__plan *plan, const kin_subprocess_options *optio
     return 0;
 }
 
-static int say_unknown(int rc, const char *kind, const char *name)
-{
-    if (rc == -ENOENT) return kin__subprocess_say(rc, "there is no %s %s", kind, name);
-    return kin__subprocess_fail(rc, "cannot look up the %s %s", kind, name);
-}
-
-static int find_user(struct kin__plan *plan, const kin_subprocess_options *options)
-{
-    struct kin__spawn *spawn = &plan->spawn;
-    gid_t first;
-    int rc = 0;
-    if (options->user != NULL) {
-        rc = kin__os_user_find(options->user, &spawn->user, &first);
-        if (rc < 0) return say_unknown(rc, "user", options->user);
-        spawn->set_user = true;
-    }
-    if (options->group != NULL) {
-        rc = kin__os_group_find(options->group, &spawn->group);
-        if (rc < 0) return say_unknown(rc, "group", options->group);
-        spawn->set_group = true;
-    }
-    if (options->extra_groups == NULL) return 0;
-    size_t count = count_of(options->extra_groups);
-    plan->groups = kin__os_malloc((count + 1) * sizeof *plan->groups);
-    if (plan->groups == NULL) return kin__subprocess_fail(-ENOMEM, "cannot look up the groups");
-    for (size_t i = 0; i < count; i++) {
-        rc = kin__os_group_find(options->extra_groups[i], &plan->groups[i]);
-        if (rc < 0) return say_unknown(rc, "group", options->extra_groups[i]);
-    }
-    spawn->groups = plan->groups;
-    spawn->group_count = count;
-    spawn->set_groups = true;
-    return 0;
-}
-
 /* ---- the plan ------------------------------------------------------------------------------------------ */
 
 int kin__plan_make(struct kin__plan *plan, const kin_subprocess_options *options)
 {
+    const struct kin__wish wish = KIN__WISH_OF(options);
     *plan = (struct kin__plan){
         .options = options,
-        .spawn = {.environment = options->env,
-                  .keep_all = options->keep_fds,
+        .placement = {.setting = KIN__SETTING_NONE},
+        .spawn = {.keep_all = options->keep_fds,
                   .keep_signals = options->keep_signals,
-                  .new_session = options->new_session,
-                  .controlling_terminal = options->controlling_terminal,
-                  .set_umask = options->set_umask,
-                  .umask = options->umask,
-                  .process_group = options->process_group,
-                  .nice = options->nice,
-                  .control_group = -1,
                   .lifeline = -1,
-                  .directory = options->cwd,
-                  .limits = options->limits,
-                  .limit_count = options->limit_count,
                   .function = options->before_exec,
                   .argument = options->before_exec_argument},
     };
-    const char *const *base = options->env != NULL ? options->env : kin__os_environment();
     int rc = check(options);
-    if (rc == 0 && options->env_changes != NULL) rc = make_environment(plan, base, options->env_changes);
     if (rc == 0) rc = make_keep(plan, options);
-    if (rc == 0) rc = find_user(plan, options);
+    if (rc == 0) rc = kin__placement_make(&plan->placement, &wish);
+    plan->spawn.environment = plan->placement.environment;
+    plan->spawn.setting = plan->placement.setting;
     return rc;
 }
 
 void kin__plan_free(struct kin__plan *plan)
 {
-    kin__os_free(plan->environment);
+    kin__placement_free(&plan->placement);
     kin__os_free(plan->keep);
-    kin__os_free(plan->groups);
 }
 
 /* ---- one command --------------------------------------------------------------------------------------- */
@@ -244,9 +155,9 @@ int kin__words_make(struct kin__words *words, const struct kin__plan *plan, cons
     const kin_subprocess_options *options = plan->options;
     size_t count = count_of(argv), used = 1;
     *words = (struct kin__words){NULL, NULL};
-    if (count == 0) return kin__subprocess_say(-EINVAL, "there is no command");
+    if (count == 0) return kin__start_say(-EINVAL, "there is no command");
     words->words = kin__os_malloc((count + 4) * sizeof *words->words);
-    if (words->words == NULL) return kin__subprocess_fail(-ENOMEM, "cannot run %s", argv[0]);
+    if (words->words == NULL) return kin__start_fail(-ENOMEM, "cannot run %s", argv[0]);
     const char *program = options->executable != NULL ? options->executable
                           : options->shell            ? SHELL
                                                       : argv[0];
@@ -258,7 +169,7 @@ int kin__words_make(struct kin__words *words, const struct kin__plan *plan, cons
     const char *const *environment = spawn->environment;
     const char *path = value_of(environment != NULL ? environment : kin__os_environment(), "PATH");
     words->programs = find_programs(program, path != NULL ? path : DEFAULT_PATH);
-    if (words->programs == NULL) return kin__subprocess_fail(-ENOMEM, "cannot run %s", program);
+    if (words->programs == NULL) return kin__start_fail(-ENOMEM, "cannot run %s", program);
     spawn->programs = words->programs;
     spawn->words = words->words + 1;
     return 0;

@@ -6,14 +6,14 @@
 #include <kin/subprocess.h>
 
 #include "os/spawn.h"
+#include "process/placement.h"
 
 /* What does not differ between the commands of a pipeline. */
 struct kin__plan {
     const kin_subprocess_options *options;
-    struct kin__spawn spawn;  /* the parts that are the same for all */
-    const char **environment; /* NULL: this process's, unchanged */
+    struct kin__spawn spawn; /* the parts that are the same for all */
+    struct kin__placement placement;
     int *keep;
-    gid_t *groups;
 };
 
 /* Checks the options and looks up what they name.  0 or a negative code, with words; either way

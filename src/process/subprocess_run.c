@@ -13,6 +13,7 @@
 
 #include "os/os.h"
 #include "process/subprocess.h"
+#include "process/words.h"
 
 /* ---- what it came to ----------------------------------------------------------------------------- */
 
@@ -36,13 +37,12 @@ static int say_failure(const kin_subprocess *subprocess, const kin_subprocess_op
     size_t size;
     struct kin__stream *err = (struct kin__stream *)&subprocess->streams[2];
     const char *tail = kin__stream_kept(err, &size);
-    if (rc == -ETIMEDOUT) return kin__subprocess_say(rc, "%s did not end in time", subprocess->name);
+    if (rc == -ETIMEDOUT) return kin__start_say(rc, "%s did not end in time", subprocess->name);
     if (rc == -EFBIG)
-        return kin__subprocess_say(rc, "%s wrote more than %zu bytes", subprocess->name,
-                                   options->output_limit);
-    if (rc < 0) return kin__subprocess_fail(rc, "cannot collect what %s writes", subprocess->name);
+        return kin__start_say(rc, "%s wrote more than %zu bytes", subprocess->name, options->output_limit);
+    if (rc < 0) return kin__start_fail(rc, "cannot collect what %s writes", subprocess->name);
     if (!options->check || (status->kind == KIN_EXITED && status->code == 0)) return 0;
-    kin__subprocess_say_end(subprocess->name, status, tail, size);
+    kin__start_say_end(subprocess->name, status, tail, size);
     return KIN_ECOMMAND;
 }
 
@@ -54,10 +54,10 @@ static int fill(kin_completed *completed, kin_subprocess *subprocess)
     completed->exit_code = kin__exit_code(&last->status);
     completed->out = take_output(&streams[1], &completed->out_size, &completed->out_dropped);
     completed->err = take_output(&streams[2], &completed->err_size, &completed->err_dropped);
-    completed->elapsed_ns = kin_clock() - subprocess->born;
+    completed->elapsed_ns = kin_clock() - subprocess->vigil.started;
     bool whole =
         (completed->out != NULL || !streams[1].piped) && (completed->err != NULL || !streams[2].piped);
-    return whole ? 0 : kin__subprocess_fail(-ENOMEM, "cannot return what %s wrote", subprocess->name);
+    return whole ? 0 : kin__start_fail(-ENOMEM, "cannot return what %s wrote", subprocess->name);
 }
 
 /* ---- run ------------------------------------------------------------------------------------------ */

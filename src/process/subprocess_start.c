@@ -15,6 +15,7 @@
 #include "process/fork.h"
 #include "process/subprocess.h"
 #include "process/subprocess_plan.h"
+#include "process/words.h"
 
 /* Input beyond the usual size of a pipe gets a larger one. */
 #define MUCH_INPUT ((size_t)64 << 10)
@@ -39,14 +40,14 @@ static void close_end(int *descriptor)
 static int open_file(const char *path, bool reading, bool append)
 {
     int rc = reading ? kin__os_open_to_read(path) : kin__os_open_to_write(path, append);
-    return rc < 0 ? kin__subprocess_fail(rc, "cannot open %s", path) : rc;
+    return rc < 0 ? kin__start_fail(rc, "cannot open %s", path) : rc;
 }
 
 static int open_pipe(struct kin__stream *stream, bool reading, size_t size, int *theirs)
 {
     int ends[2];
     int rc = kin__os_pipe_make(ends, size);
-    if (rc < 0) return kin__subprocess_fail(rc, "cannot make a pipe");
+    if (rc < 0) return kin__start_fail(rc, "cannot make a pipe");
     stream->descriptor = ends[!reading];
     *theirs = ends[reading];
     stream->piped = true;
@@ -62,7 +63,7 @@ static int open_stream(int to, const char *file, bool reading, bool append, int 
         rc = open_file(file, reading, append);
     } else if (to == KIN_DEVNULL) {
         rc = kin__os_open_null();
-        if (rc < 0) kin__subprocess_fail(rc, "cannot open /dev/null");
+        if (rc < 0) kin__start_fail(rc, "cannot open /dev/null");
     } else if (to <= KIN_INHERIT) {
         /* A pipe is made later. */
         *end = to == KIN_STDOUT ? KIN__SPAWN_AS_STDOUT : KIN__SPAWN_UNTOUCHED;
@@ -116,30 +117,22 @@ static int open_pipes(kin_subprocess *subprocess, const kin_subprocess_options *
 /* A script whose first line names what is not there is not missing itself. */
 static int say_execute(const struct kin__spawn *spawn, const char *program, int rc)
 {
-    bool there =
-        rc == -ENOENT && strchr(program, '/') != NULL && kin__os_file_exists(spawn->directory, program) > 0;
-    if (there) return kin__subprocess_fail(rc, "cannot run %s: its interpreter cannot be found", program);
-    return kin__subprocess_fail(rc, "cannot run %s", program);
+    bool there = rc == -ENOENT && strchr(program, '/') != NULL &&
+                 kin__os_file_exists(spawn->setting.directory, program) > 0;
+    if (there) return kin__start_fail(rc, "cannot run %s: its interpreter cannot be found", program);
+    return kin__start_fail(rc, "cannot run %s", program);
 }
 
-static int say_failure(const struct kin__spawn *spawn, const kin_subprocess_options *options,
-                       const char *name, int rc)
+static int say_failure(const struct kin__spawn *spawn, const struct kin__plan *plan, const char *name, int rc)
 {
-    switch (spawn->step) {
-    case KIN__SPAWN_DIRECTORY:
-        return kin__subprocess_fail(rc, "cannot run %s in the directory %s", name, spawn->directory);
-    case KIN__SPAWN_SESSION: return kin__subprocess_fail(rc, "cannot set the process group of %s", name);
-    case KIN__SPAWN_CGROUP:
-        return kin__subprocess_fail(rc, "cannot move %s into the control group %s", name, options->cgroup);
-    case KIN__SPAWN_STREAMS: return kin__subprocess_fail(rc, "cannot set the streams of %s", name);
-    case KIN__SPAWN_LIMIT: return kin__subprocess_fail(rc, "cannot set the limits of %s", name);
-    case KIN__SPAWN_NICE: return kin__subprocess_fail(rc, "cannot set the priority of %s", name);
-    case KIN__SPAWN_USER: return kin__subprocess_fail(rc, "cannot run %s as another user or group", name);
-    case KIN__SPAWN_FUNCTION: return kin__subprocess_fail(rc, "cannot run %s: before_exec failed", name);
-    case KIN__SPAWN_CLOSE: return kin__subprocess_fail(rc, "cannot close descriptors for %s", name);
-    case KIN__SPAWN_PARENT: return kin__subprocess_fail(rc, "cannot tie %s to this process", name);
-    case KIN__SPAWN_EXECUTE: return say_execute(spawn, name, rc);
-    default: return kin__subprocess_fail(rc, "cannot start a process for %s", name);
+    switch (spawn->setting.step) {
+    case KIN__STEP_CREATE: return kin__start_fail(rc, "cannot start a process for %s", name);
+    case KIN__STEP_STREAMS: return kin__start_fail(rc, "cannot set the streams of %s", name);
+    case KIN__STEP_FUNCTION: return kin__start_fail(rc, "cannot run %s: before_exec failed", name);
+    case KIN__STEP_CLOSE: return kin__start_fail(rc, "cannot close descriptors for %s", name);
+    case KIN__STEP_PARENT: return kin__start_fail(rc, "cannot tie %s to this process", name);
+    case KIN__STEP_EXECUTE: return say_execute(spawn, name, rc);
+    default: return kin__placement_say(&spawn->setting, &plan->placement.group, name, rc);
     }
 }
 
@@ -157,13 +150,13 @@ static int start_one(kin_subprocess *subprocess, const struct kin__plan *plan, c
         spawn.streams[2] = ends->err;
         /* Commands of one pipeline are one group, as a shell's job is. */
         if (options->process_group < 0 && subprocess->count > 0)
-            spawn.process_group = subprocess->commands[0].pid;
+            spawn.setting.process_group = subprocess->commands[0].pid;
         rc = kin__os_spawn(&spawn, &command->descriptor);
         if (rc < 0) {
             const char *name = options->executable != NULL ? options->executable
                                : options->shell            ? "/bin/sh"
                                                            : argv[0];
-            say_failure(&spawn, options, name, rc);
+            say_failure(&spawn, plan, name, rc);
         }
     }
     kin__words_free(&words);
@@ -184,7 +177,7 @@ static int start_all(kin_subprocess *subprocess, const struct kin__plan *plan,
         int between[2] = {-1, -1};
         if (commands[1] != NULL) {
             rc = kin__os_pipe_make(between, plan->options->buffer_size);
-            if (rc < 0) return kin__subprocess_fail(rc, "cannot make a pipe");
+            if (rc < 0) return kin__start_fail(rc, "cannot make a pipe");
             own.out = between[1];
         }
         rc = start_one(subprocess, plan, *commands, &own);
@@ -196,20 +189,14 @@ static int start_all(kin_subprocess *subprocess, const struct kin__plan *plan,
     return rc;
 }
 
-/* What is tied to the end of this process, or put into a control group. */
+/* What is tied to the end of this process. */
 static int open_ties(struct kin__plan *plan)
 {
     struct kin__spawn *spawn = &plan->spawn;
-    const char *cgroup = plan->options->cgroup;
-    if (cgroup != NULL) {
-        spawn->control_group = kin__os_open_below(cgroup, "cgroup.procs");
-        if (spawn->control_group < 0)
-            return kin__subprocess_fail(spawn->control_group, "cannot use the control group %s", cgroup);
-    }
     if (!plan->options->end_with_parent) return 0;
     spawn->lifeline = kin__child_line();
     if (spawn->lifeline < 0)
-        return kin__subprocess_fail(spawn->lifeline, "cannot tie the command to this process");
+        return kin__start_fail(spawn->lifeline, "cannot tie the command to this process");
     size_t place = spawn->keep_count++;
     while (place > 0 && plan->keep[place - 1] > spawn->lifeline) {
         plan->keep[place] = plan->keep[place - 1];
@@ -259,19 +246,11 @@ static int open_and_start(kin_subprocess *subprocess, struct kin__plan *plan,
     if (rc == 0 && inherits) kin__os_flush();
     if (rc == 0) rc = start_with_pipes(subprocess, plan, commands, &ends);
     close_ends(&ends);
-    close_end(&plan->spawn.control_group);
     close_end(&plan->spawn.lifeline);
     return rc;
 }
 
 /* ---- the handle ------------------------------------------------------------------------------------ */
-
-static char *copy(const char *text)
-{
-    size_t size = strlen(text) + 1;
-    char *copied = kin__os_malloc(size);
-    return copied == NULL ? NULL : memcpy(copied, text, size);
-}
 
 static void set_stream(struct kin__stream *stream, const kin_subprocess_options *options)
 {
@@ -288,7 +267,6 @@ static kin_subprocess *make(const kin_subprocess_options *options, const char *n
     pthread_mutex_init(&subprocess->lock, NULL);
     subprocess->owner = kin__os_pid();
     subprocess->started = kin__os_boot_clock();
-    subprocess->born = kin_clock();
     for (int i = 0; i < 3; i++) set_stream(&subprocess->streams[i], options);
     if (options->stderr_tail > 0) {
         subprocess->streams[2].limit = options->stderr_tail;
@@ -298,10 +276,8 @@ static kin_subprocess *make(const kin_subprocess_options *options, const char *n
     subprocess->input_size = options->input_size;
     subprocess->stop_at_exit = options->stop_at_exit;
     subprocess->leads = options->new_session || options->process_group < 0;
-    subprocess->name = copy(name);
-    if (options->cgroup != NULL) subprocess->cgroup = copy(options->cgroup);
-    if (subprocess->name != NULL && (subprocess->cgroup != NULL || options->cgroup == NULL))
-        return subprocess;
+    subprocess->name = kin__os_copy(name);
+    if (subprocess->name != NULL) return subprocess;
     kin__subprocess_discard(subprocess);
     return NULL;
 }
@@ -313,7 +289,7 @@ void kin__subprocess_discard(kin_subprocess *subprocess)
         kin__os_free(subprocess->streams[i].data);
     }
     for (size_t i = 0; i < subprocess->count; i++) kin__os_close(subprocess->commands[i].descriptor);
-    kin__os_free(subprocess->cgroup);
+    kin__group_close(&subprocess->group);
     kin__os_free(subprocess->name);
     pthread_mutex_destroy(&subprocess->lock);
     kin__os_free(subprocess);
@@ -321,7 +297,7 @@ void kin__subprocess_discard(kin_subprocess *subprocess)
 
 static int abandon(kin_subprocess *subprocess, int rc)
 {
-    for (size_t i = 0; i < subprocess->count; i++) kin__command_end(&subprocess->commands[i]);
+    for (size_t i = 0; i < subprocess->count; i++) kin__command_end(subprocess, &subprocess->commands[i]);
     kin__subprocess_discard(subprocess);
     return rc;
 }
@@ -331,15 +307,17 @@ int kin__subprocess_start(kin_subprocess **out, const char *const *const *comman
 {
     size_t count = 0;
     const char *name = NULL;
-    kin__subprocess_say_nothing();
+    kin__start_say_nothing();
     while (commands != NULL && commands[count] != NULL) name = commands[count++][0];
-    if (out == NULL || count == 0 || name == NULL) return kin__subprocess_say(-EINVAL, "there is no command");
+    if (out == NULL || count == 0 || name == NULL) return kin__start_say(-EINVAL, "there is no command");
     if (count > KIN__COMMANDS_MOST)
-        return kin__subprocess_say(-EINVAL, "there are more than %d commands", KIN__COMMANDS_MOST);
+        return kin__start_say(-EINVAL, "there are more than %d commands", KIN__COMMANDS_MOST);
     kin_subprocess *subprocess = make(options, name, count);
-    if (subprocess == NULL) return kin__subprocess_fail(-ENOMEM, "cannot run %s", name);
+    if (subprocess == NULL) return kin__start_fail(-ENOMEM, "cannot run %s", name);
     struct kin__plan plan;
     int rc = kin__plan_make(&plan, options);
+    subprocess->group = kin__placement_take_group(&plan.placement);
+    if (rc == 0) kin__vigil_begin(&subprocess->vigil, options->limits, subprocess->group.directory);
     if (rc == 0) rc = open_and_start(subprocess, &plan, commands);
     kin__plan_free(&plan);
     if (rc < 0) return abandon(subprocess, rc);

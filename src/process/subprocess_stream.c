@@ -159,7 +159,7 @@ static int collect(kin_subprocess *subprocess, const struct polled *polled)
     int held = 0;
     for (size_t i = 3; i < polled->count; i++) {
         if (polled->items[i].descriptor < 0 || !polled->items[i].ready) continue;
-        int rc = kin__command_collect(&subprocess->commands[i - 3]);
+        int rc = kin__command_collect(subprocess, &subprocess->commands[i - 3]);
         if (rc < 0) return rc;
         if (rc == 0) held = 1;
     }

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "os/cgroup.h"
 #include "os/os.h"
 
 /* While members have time to end in order, new ones are looked for so often. */

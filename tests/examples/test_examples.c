@@ -160,6 +160,17 @@ TEST(p15_crash)
     CHECK_STR(example_line[4], "second ended with code 0");
 }
 
+TEST(p16_limits)
+{
+    example_run("p16_limits");
+    CHECK_EQ(example_lines, 2);
+    const char *killed = "filler: killed by SIGXFSZ: limit of file size (1048576 bytes), after ";
+    CHECK_EQ(strncmp(example_line[0], killed, strlen(killed)), 0);
+    const char *eater = "eater: killed by SIGKILL: out of memory (memory.max 64 MiB), after ";
+    if (strncmp(example_line[1], "eater: not started: ", 20) != 0)
+        CHECK_EQ(strncmp(example_line[1], eater, strlen(eater)), 0);
+}
+
 /* ---- pools ------------------------------------------------------------------------------------------- */
 
 TEST(l01_apply_async)

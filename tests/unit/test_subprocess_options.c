@@ -362,16 +362,19 @@ TEST(umask_nice_and_limits)
     CHECK_STR(OUTPUT(SHELL("umask"), .set_umask = true), "0000");
     char expected[16];
     snprintf(expected, sizeof expected, "%d", getpriority(PRIO_PROCESS, 0) + 3);
-    CHECK_STR(OUTPUT(KIN_COMMAND("nice"), .nice = 3), expected);
-    kin_subprocess_limit limits[] = {{RLIMIT_NOFILE, 50, 60}, {RLIMIT_CORE, 0, 0}};
-    CHECK_STR(OUTPUT(SHELL("ulimit -Sn; ulimit -Hn; ulimit -c"), .limits = limits, .limit_count = 2),
+    CHECK_STR(OUTPUT(KIN_COMMAND("nice"), .limits = &(kin_limits){.nice = 3}), expected);
+    kin_resource_limit limits[] = {{RLIMIT_NOFILE, 50, 60}, {RLIMIT_CORE, 0, 0}};
+    CHECK_STR(OUTPUT(SHELL("ulimit -Sn; ulimit -Hn; ulimit -c"),
+                     .limits = &(kin_limits){.resources = limits, .resource_count = 2}),
               "50\n60\n0");
     kin_completed done;
-    limits[0] = (kin_subprocess_limit){RLIMIT_NOFILE, 60, 50};
-    CHECK_RC(kin_subprocess_run(&done, KIN_COMMAND("true"),
-                                &(kin_subprocess_options){.limits = limits, .limit_count = 1}, KIN_FOREVER),
+    limits[0] = (kin_resource_limit){RLIMIT_NOFILE, 60, 50};
+    CHECK_RC(kin_subprocess_run(
+                 &done, KIN_COMMAND("true"),
+                 &(kin_subprocess_options){.limits = &(kin_limits){.resources = limits, .resource_count = 1}},
+                 KIN_FOREVER),
              -EINVAL);
-    CHECK_STR(kin_subprocess_error(), "cannot set the limits of true: invalid argument");
+    CHECK_STR(kin_subprocess_error(), "cannot set RLIMIT_NOFILE of true: invalid argument");
 }
 
 TEST(user_and_groups)

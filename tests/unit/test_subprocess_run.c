@@ -291,10 +291,11 @@ TEST(a_control_group_holds_them_all)
     }
     if (!made) SKIP("no control group can be made here");
     is_ended("setsid sh -c '(setsid sleep $1 >/dev/null 2>&1 & )' x $1; echo ready; sleep $1",
-             (kin_subprocess_options){.cgroup = directory});
+             (kin_subprocess_options){.limits = &(kin_limits){.cgroup = directory}});
     /* A control group is empty a moment after the last of it has ended. */
     test_until(rmdir(directory) == 0);
-    CHECK_RC(kin_subprocess_run(NULL, KIN_COMMAND("true"), &(kin_subprocess_options){.cgroup = directory},
+    CHECK_RC(kin_subprocess_run(NULL, KIN_COMMAND("true"),
+                                &(kin_subprocess_options){.limits = &(kin_limits){.cgroup = directory}},
                                 KIN_FOREVER),
              -ENOENT);
 }

@@ -1,6 +1,6 @@
-/* subprocess_error.c: in words, why the calling thread's last command failed. */
+/* words.c: see words.h. */
 #define _GNU_SOURCE
-#include <kin/subprocess.h>
+#include "process/words.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -8,21 +8,26 @@
 #include <string.h>
 
 #include <kin/error.h>
+#include <kin/subprocess.h>
 
-#include "os/os.h"
-#include "process/subprocess.h"
+#include "process/death.h"
 
 /* Small, because it stands in the memory that each thread has from its beginning. */
 #define TEXT_SIZE 240
 
 static _Thread_local char text[TEXT_SIZE];
 
+const char *kin_process_error(void)
+{
+    return text;
+}
+
 const char *kin_subprocess_error(void)
 {
     return text;
 }
 
-void kin__subprocess_say_nothing(void)
+void kin__start_say_nothing(void)
 {
     text[0] = '\0';
 }
@@ -38,7 +43,7 @@ static void add_words(size_t at, int error)
         text[at + 2] = (char)tolower((unsigned char)words[0]);
 }
 
-int kin__subprocess_say(int error, const char *format, ...)
+int kin__start_say(int error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -47,7 +52,7 @@ int kin__subprocess_say(int error, const char *format, ...)
     return error;
 }
 
-int kin__subprocess_fail(int error, const char *format, ...)
+int kin__start_fail(int error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -69,15 +74,11 @@ static void add_line(size_t at, const char *tail, size_t size)
     if (size > 0 && at < sizeof text) snprintf(text + at, sizeof text - at, ": %.*s", (int)size, tail);
 }
 
-void kin__subprocess_say_end(const char *name, const kin_exit_status *status, const char *tail, size_t size)
+void kin__start_say_end(const char *name, const kin_exit_status *status, const char *tail, size_t size)
 {
-    int length;
-    if (status->kind == KIN_SIGNALED)
-        length = snprintf(text, sizeof text, "%s was killed by %s%s", name,
-                          kin__os_signal_name(status->signal), status->core_dumped ? ", core dumped" : "");
-    else if (status->kind == KIN_EXITED)
-        length = snprintf(text, sizeof text, "%s exited with %d", name, status->code);
-    else
-        length = snprintf(text, sizeof text, "%s has ended; its status was collected elsewhere", name);
+    char death[120];
+    const char *verb = status->kind == KIN_SIGNALED ? "was " : status->kind == KIN_UNKNOWN ? "has " : "";
+    kin__death_text(status, death, sizeof death);
+    int length = snprintf(text, sizeof text, "%s %s%s", name, verb, death);
     if (tail != NULL && length > 0) add_line((size_t)length, tail, size);
 }
