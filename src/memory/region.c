@@ -19,6 +19,7 @@
 #include "os/os.h"
 #include "os/search.h"
 
+void (*kin__family_joined)(void);
 struct kin__family kin__family = {.descriptor = -1};
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
@@ -191,6 +192,7 @@ static int join(int descriptor, uint64_t base, uint64_t size)
     }
     kin__os_set_inherit(descriptor, false);
     adopt(address, descriptor);
+    if (kin__family_joined != NULL) kin__family_joined();
     return 0;
 }
 

@@ -56,6 +56,23 @@ struct kin__registry {
     _Atomic(void *) first;
 };
 
+/* SHARED.  Where the log of the family is collected (process/station.c).
+ *   pid          0, or the process that collects; taken by CAS from 0 or from one that is gone.
+ *   since        by it, after that.
+ *   collecting   by it: 1 after the following are there (release; read with acquire), 0 at its end.
+ *   descriptor … level  by it, while it is not collecting: its pipe, to be opened through /proc.
+ *   lost         lines that found no room; added to by anybody, a mere count. */
+struct kin__log_place {
+    _Atomic int pid;
+    int descriptor;
+    int64_t since;
+    uint64_t device;
+    uint64_t inode;
+    uint32_t level;
+    _Atomic uint32_t collecting;
+    _Atomic uint64_t lost;
+};
+
 /* SHARED, at the base of the region.  Up to `name` it is the same in all versions of kin.
  *   magic … member_limit   written by the process that makes the region, before any other can
  *                          see it; read by all.
@@ -109,6 +126,7 @@ struct kin__header {
     struct kin__registry registry __attribute__((aligned(64)));
     struct kin__robust reap __attribute__((aligned(64)));
     struct kin__allocator allocator;
+    struct kin__log_place log;
 };
 
 /* This process's view.  `used`: so many lines (KIN__LINE_SHIFT) of the heap were in use when somebody
@@ -125,6 +143,9 @@ struct kin__family {
     _Atomic uint64_t used;
 };
 extern struct kin__family kin__family;
+
+/* Called when this process has joined a family that there was; set before the first may be joined. */
+extern void (*kin__family_joined)(void);
 
 /* Makes or joins the family for this process; 0 when there is one. */
 int kin__region_open(const kin_family_options *options);

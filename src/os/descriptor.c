@@ -60,6 +60,12 @@ int kin__os_poll(struct kin__poll *items, size_t count, kin_deadline deadline)
     return rc;
 }
 
+int kin__os_await(int descriptor, bool write, kin_deadline deadline)
+{
+    struct pollfd item = {.fd = descriptor, .events = write ? POLLOUT : POLLIN};
+    return poll_until(&item, 1, deadline);
+}
+
 int kin__os_event_make(void)
 {
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);

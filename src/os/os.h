@@ -38,6 +38,7 @@ unsigned kin__os_fault_calls(void);
 
 kin_deadline kin__os_clock(void);                /* monotonic, ns; no system call where there is a vdso */
 int64_t kin__os_boot_clock(void);                /* since boot, suspended time included, ns */
+int64_t kin__os_time_of_day(void);               /* since 1970, ns */
 void kin__os_sleep_until(kin_deadline deadline); /* may return early after a signal */
 
 /* ---- memory -------------------------------------------------------------------------- */
@@ -190,6 +191,8 @@ struct kin__poll {
 /* Waits until one of them is ready; returns how many are, 0 at the deadline, -EINTR; in a coroutine,
  * which lets others run meanwhile, also -ECANCELED. */
 int kin__os_poll(struct kin__poll *items, size_t count, kin_deadline deadline);
+/* The same for one descriptor, and the thread waits, not the coroutine. */
+int kin__os_await(int descriptor, bool write, kin_deadline deadline);
 int kin__os_event_make(void);          /* an eventfd, not blocking */
 int kin__os_event_set(int descriptor); /* adds one; safe in signal handlers */
 int kin__os_event_clear(int descriptor);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +32,16 @@ int kin__os_pipe_make(int ends[2], size_t size)
     close(ends[0]);
     close(ends[1]);
     return rc;
+}
+
+int kin__os_pipe_both(int pid, int end)
+{
+    char path[48];
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, end);
+    int descriptor = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    return descriptor < 0 ? -errno : descriptor;
 }
 
 size_t kin__os_pipe_size(int end)

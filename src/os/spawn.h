@@ -55,6 +55,9 @@ int kin__os_group_find(const char *name, gid_t *group);
 /* Makes a pipe: ends[0] is read from, ends[1] written to; `size` is how much it holds at least
  * (0: the system's default), -EPERM beyond what this user may have. */
 int kin__os_pipe_make(int ends[2], size_t size);
+/* Opens a pipe of which that process has an end, for reading and writing; it does not block.
+ * -ENOENT: there is no such process, no such descriptor, or no /proc. */
+int kin__os_pipe_both(int pid, int end);
 /* How much the pipe holds; makes it hold more where that is allowed. */
 size_t kin__os_pipe_size(int end);
 int kin__os_pipe_grow(int end, size_t size);

@@ -26,6 +26,11 @@ int64_t kin__os_boot_clock(void)
     return read_clock(CLOCK_BOOTTIME);
 }
 
+int64_t kin__os_time_of_day(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
 void kin__os_sleep_until(kin_deadline deadline)
 {
     if (deadline <= 0) return;

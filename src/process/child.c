@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "memory/table.h"
 #include "os/os.h"
 #include "process/fork.h"
 #include "process/server.h"
+#include "process/station.h"
 #include "thread/thread.h"
 
 static struct {
@@ -53,6 +55,7 @@ void kin__child_forked(kin_process *handle)
 {
     set_parent(handle->owner, self()->name);
     me.self = handle;
+    kin__log_process = handle->name;
 }
 
 void kin__child_become(const char *name, bool daemon, int parent, const char *parent_name)
@@ -63,6 +66,7 @@ void kin__child_become(const char *name, bool daemon, int parent, const char *pa
     me.own.descriptor = -1;
     me.own.daemon = daemon;
     me.self = &me.own;
+    kin__log_process = me.own.name;
 }
 
 bool kin__child_is_self(const kin_process *process)
@@ -162,6 +166,7 @@ static void end(void)
     for (struct hook *hook; (hook = take_hook()) != NULL; kin__os_free(hook)) hook->function(hook->argument);
     kin__processes_end();
     kin__server_end();
+    kin__log_finish();
 }
 
 static void prepare(void)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "process/order.h"
+#include "process/placement.h"
 
 /* What comes first among the descriptors of a request; then those of `streams`, then the given. */
 enum { KIN__REQUEST_ORDER, KIN__REQUEST_LIFELINE, KIN__REQUEST_DIRECTORY, KIN__REQUEST_STREAMS };

@@ -171,6 +171,13 @@ TEST(p16_limits)
         CHECK_EQ(strncmp(example_line[1], eater, strlen(eater)), 0);
 }
 
+TEST(p17_log)
+{
+    example_run("p17_log");
+    example_expect("Process-1     begins", "Process-2     begins", "Process-2   ! has nothing to do",
+                   "MainProcess   2 children have ended");
+}
+
 /* ---- pools ------------------------------------------------------------------------------------------- */
 
 TEST(l01_apply_async)
