@@ -1,6 +1,7 @@
 /* test_limits.c: what a process may use, where it runs and who it is: by every option, in a child of
  * kin_process_start and in a program; and what the caller is told when it cannot be set. */
 #define _GNU_SOURCE
+#include "support/faults.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -395,4 +396,39 @@ TEST(another_user_ends_with_its_parent)
     close(ends[0]);
     CHECK_OK(kin_process_join(parent, KIN_FOREVER));
     CHECK_OK(kin_process_close(parent));
+}
+
+/* ---- faults ------------------------------------------------------------------------------------------- */
+
+static int make(void *context)
+{
+    const unsigned cpu = 0;
+    const kin_limits limits = {.nice = 1, .cpus = &cpu, .cpu_count = 1, .cgroup = "group", .pids_max = 5};
+    kin_process_options options = {.limits = &limits,
+                                   .env_changes = LIST("ONE=1"),
+                                   .extra_groups = getuid() == 0 ? LIST("7") : NULL,
+                                   .cwd = "/"};
+    int rc = kin_process_start(context, idle, NULL, &options);
+    CHECK_EQ(rc == 0, kin_process_error()[0] == '\0');
+    return rc;
+}
+
+static int unmake(void *context)
+{
+    CHECK_OK(kin_process_join(*(kin_process **)context, KIN_FOREVER));
+    return kin_process_close(*(kin_process **)context);
+}
+
+TEST(a_start_that_fails_anywhere_leaves_nothing)
+{
+    kin_process *process = NULL;
+    CHECK_OK(mkdir("group", 0700));
+    close(open("group/cgroup.procs", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    close(open("group/pids.max", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    struct faults_report report =
+        faults(&(struct faults){.make = make, .unmake = unmake, .context = &process});
+    CHECK_GT(report.failures, 5);
+    CHECK_OK(unlink("group/cgroup.procs"));
+    CHECK_OK(unlink("group/pids.max"));
+    CHECK_OK(rmdir("group"));
 }
