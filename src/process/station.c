@@ -186,6 +186,8 @@ static void *collect(void *unused)
     kin__os_thread_name_set("kin-log");
     while (!stop) {
         kin__os_await(line_out.descriptor, false, KIN_FOREVER);
+        /* The program may have closed it, and the number be another file's. */
+        if (!is_open()) break;
         ssize_t count = kin__os_read(line_out.descriptor, buffer + size, sizeof buffer - size);
         if (count == -EAGAIN) continue;
         if (count <= 0) break;
@@ -286,8 +288,9 @@ int kin_log_collect_end(void)
     if (!atomic_compare_exchange_strong(&station.owner, &self, 0)) return -EPERM;
     kin_log_set(NULL, KIN_LOG_ERROR, NULL);
     fill(&stop, 0, "");
-    while (write_message(&stop, true) == -EAGAIN) continue;
-    kin__os_thread_join(station.thread, KIN_FOREVER);
+    while (is_open() && write_message(&stop, true) == -EAGAIN) continue;
+    /* Without the pipe nothing wakes the thread, nor is there anything for it to deliver. */
+    if (is_open()) kin__os_thread_join(station.thread, KIN_FOREVER);
     atomic_store(&place()->collecting, 0);
     await_speakers();
     close_pipe();
