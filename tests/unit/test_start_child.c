@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -449,4 +450,42 @@ TEST(an_end_is_told_while_the_server_is_stopped)
     CHECK_OK(kin_process_join(running, KIN_FOREVER));
     CHECK_EQ(finish(running), -SIGKILL);
     CHECK_EQ(kill(kin__server_pid(), SIGCONT), 0);
+}
+
+/* ---- limits and the like --------------------------------------------------------------------------- */
+
+static int check_limits(void *unused)
+{
+    struct rlimit files;
+    char directory[16];
+    (void)unused;
+    CHECK_OK(getrlimit(RLIMIT_NOFILE, &files));
+    CHECK_EQ(files.rlim_cur, 200);
+    CHECK(getcwd(directory, sizeof directory) != NULL);
+    CHECK_STR(directory, "/usr");
+    CHECK_STR(getenv("KIN_TEST_ONE"), "1");
+    CHECK_EQ(getpgrp(), getpid());
+    return 9;
+}
+
+TEST(a_child_that_begins_anew_has_its_limits)
+{
+    const kin_resource_limit files = {RLIMIT_NOFILE, 200, 200}, wrong = {RLIMIT_NOFILE, 60, 50};
+    kin_limits limits = {.resources = &files, .resource_count = 1};
+    kin_process_options options = {.limits = &limits,
+                                   .cwd = "/usr",
+                                   .env_changes = (const char *const[]){"KIN_TEST_ONE=1", NULL},
+                                   .process_group = KIN_OWN_GROUP,
+                                   .name = "child",
+                                   .method = KIN_SPAWN};
+    kin_process *process = NULL;
+    CHECK_OK(kin_process_start(&process, check_limits, NULL, &options));
+    CHECK_EQ(finish(process), 9);
+    limits.resources = &wrong;
+    CHECK_RC(kin_process_start(&process, check_limits, NULL, &options), -EINVAL);
+    CHECK_STR(kin_process_error(), "cannot set RLIMIT_NOFILE of child: invalid argument");
+    /* A server does not set them, and says so before there is a child. */
+    options.method = KIN_FORKSERVER;
+    CHECK_RC(kin_process_start(&process, check_limits, NULL, &options), -EOPNOTSUPP);
+    CHECK_STR(kin_process_error(), "a start server sets no limits and the like for child");
 }
