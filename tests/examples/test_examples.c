@@ -160,24 +160,6 @@ TEST(p15_crash)
     CHECK_STR(example_line[4], "second ended with code 0");
 }
 
-TEST(p16_limits)
-{
-    example_run("p16_limits");
-    CHECK_EQ(example_lines, 2);
-    const char *killed = "filler: killed by SIGXFSZ: limit of file size (1048576 bytes), after ";
-    CHECK_EQ(strncmp(example_line[0], killed, strlen(killed)), 0);
-    const char *eater = "eater: killed by SIGKILL: out of memory (memory.max 64 MiB), after ";
-    if (strncmp(example_line[1], "eater: not started: ", 20) != 0)
-        CHECK_EQ(strncmp(example_line[1], eater, strlen(eater)), 0);
-}
-
-TEST(p17_log)
-{
-    example_run("p17_log");
-    example_expect("Process-1     begins", "Process-2     begins", "Process-2   ! has nothing to do",
-                   "MainProcess   2 children have ended");
-}
-
 /* ---- pools ------------------------------------------------------------------------------------------- */
 
 TEST(l01_apply_async)
