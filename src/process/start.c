@@ -20,6 +20,7 @@
 #include "process/order.h"
 #include "process/server.h"
 #include "process/settle.h"
+#include "process/station.h"
 #include "process/words.h"
 
 /* ---- the method ---------------------------------------------------------------------------------- */
@@ -119,7 +120,9 @@ __attribute__((noreturn)) static void be_forked_child(kin_process *handle, const
 static void warn_of_threads(void)
 {
     static atomic_bool warned;
-    if (!kin__log_wanted(KIN_LOG_WARNING) || atomic_load(&warned) || kin__os_thread_count() < 2) return;
+    if (!kin__log_wanted(KIN_LOG_WARNING) || atomic_load(&warned) ||
+        kin__os_thread_count() < 2 + kin__log_threads())
+        return;
     if (!atomic_exchange(&warned, true))
         kin__log(KIN_LOG_WARNING,
                  "this process has threads and starts a child by fork: what they have locked "

@@ -303,6 +303,11 @@ void kin__log_finish(void)
     if (atomic_load(&station.owner) != 0) kin_log_collect_end();
 }
 
+int kin__log_threads(void)
+{
+    return atomic_load_explicit(&station.owner, memory_order_relaxed) == kin__os_pid();
+}
+
 /* ---- other processes of the family ----------------------------------------------------------------------- */
 
 /* In a process that has joined a family: says to its collector what this one has to say. */

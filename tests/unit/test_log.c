@@ -100,8 +100,6 @@ static void see(const kin_log_record *record, void *context)
 {
     struct seen *seen = context;
     unsigned speaker, number;
-    /* What the library has to say of the thread that calls this. */
-    if (strstr(record->line, "has threads") != NULL) return;
     if (seen->lock != NULL) CHECK_OK(kin_lock_acquire(seen->lock, KIN_FOREVER));
     seen->last = *record;
     snprintf(seen->process, sizeof seen->process, "%s", record->process);
@@ -190,7 +188,7 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static void wait_at_gate(const kin_log_record *record, void *count)
 {
-    if (strstr(record->line, "has threads") != NULL) return;
+    (void)record;
     pthread_mutex_lock(&gate);
     pthread_mutex_unlock(&gate);
     atomic_fetch_add((_Atomic unsigned *)count, 1);
