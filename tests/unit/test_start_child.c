@@ -330,6 +330,57 @@ START_TEST(hooks_run_at_a_childs_end)
     CHECK_OK(kin_queue_close(queue));
 }
 
+struct ending {
+    kin_queue *queue;
+    kin_event *go;
+    enum kin_start_method method;
+};
+
+static int wait_and_tell(void *argument)
+{
+    const struct ending *ending = argument;
+    CHECK_EQ(kin_event_wait(ending->go, KIN_FOREVER), 0);
+    return kin_queue_put(ending->queue, "z", 1, KIN_FOREVER);
+}
+
+static int leave_children(void *argument)
+{
+    const struct ending *ending = argument;
+    kin_process *daemon =
+        start_with(ending->method, run_for_ever, NULL, (kin_process_options){.daemon = true});
+    int pid = kin_process_pid(daemon);
+    start_with(ending->method, wait_and_tell, NULL,
+               (kin_process_options){.bytes = ending, .size = sizeof *ending});
+    CHECK_OK(kin_queue_put(ending->queue, &pid, sizeof pid, KIN_FOREVER));
+    CHECK_OK(kin_at_exit(note, "e"));
+    return 0;
+}
+
+START_TEST(a_child_waits_for_its_children_and_ends_daemons)
+{
+    struct ending ending = {.method = method};
+    char letter = 0;
+    int daemon = 0;
+    CHECK_OK(kin_queue_open(&ending.queue, NULL));
+    CHECK_OK(kin_event_open(&ending.go, NULL));
+    CHECK_OK(kin_publish("notes", ending.queue));
+    kin_process *child = start_with(method, leave_children, NULL,
+                                    (kin_process_options){.bytes = &ending, .size = sizeof ending});
+    CHECK_EQ(kin_queue_get(ending.queue, &daemon, sizeof daemon, KIN_FOREVER), (long)sizeof daemon);
+    /* It has come to its end, and goes no further. */
+    CHECK_EQ(kin_queue_get(ending.queue, &letter, 1, KIN_FOREVER), 1);
+    CHECK_EQ(letter, 'e');
+    test_until(kill(daemon, 0) < 0 && errno == ESRCH);
+    CHECK_RC(kin_process_is_alive(child), 1);
+    CHECK_OK(kin_event_set(ending.go));
+    CHECK_EQ(finish(child), 0);
+    CHECK_EQ(kin_queue_get(ending.queue, &letter, 1, KIN_NOW), 1);
+    CHECK_EQ(letter, 'z');
+    CHECK_OK(kin_unpublish("notes"));
+    CHECK_OK(kin_event_close(ending.go));
+    CHECK_OK(kin_queue_close(ending.queue));
+}
+
 TEST(hooks_are_not_inherited)
 {
     /* A hook of this process would fail in the child, where nothing is published. */
