@@ -137,7 +137,10 @@ void kin__server_end(void)
 
 int kin__server_pid(void)
 {
-    return is_there() ? server.pid : 0;
+    kin__child_lock();
+    int pid = is_there() ? server.pid : 0;
+    kin__child_unlock();
+    return pid;
 }
 
 int kin__server_preload(void (*function)(void))
