@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,6 +265,8 @@ TEST(a_group_of_its_own_goes_with_the_handle)
 }
 
 /* Leaves behind what no other sign leads to: sessions of their own, and the parents have ended. */
+static _Atomic bool *orphaned;
+
 static int make_orphans(void *unused)
 {
     for (int i = 0; i < 3; i++) {
@@ -273,6 +276,7 @@ static int make_orphans(void *unused)
         _exit(0);
     }
     while (wait(NULL) > 0) continue;
+    atomic_store(orphaned, true);
     return wait_for_signal(unused);
 }
 
@@ -288,10 +292,12 @@ static size_t count_in(const char *directory)
 TEST(the_tree_of_an_ended_child_is_ended_too)
 {
     char directory[PATH_MAX];
+    orphaned = test_shared(sizeof *orphaned);
     kin_process *process = start_in_own(make_orphans);
     group_of(kin_process_pid(process), directory, sizeof directory);
     if (access(directory, F_OK) < 0) SKIP("the group is beside the caller's");
-    test_until(count_in(directory) == 4);
+    test_until(atomic_load(orphaned));
+    CHECK_EQ(count_in(directory), 4);
     CHECK_OK(kin_process_kill(process));
     CHECK_OK(kin_process_join(process, KIN_FOREVER));
     CHECK_EQ(count_in(directory), 3);
