@@ -190,7 +190,7 @@ struct signals {
     kin_event *event;
 };
 
-/* Somebody is always left who sets it: nobody may wait until the deadline. */
+/* Somebody is always left who sets it, to the end: nobody may wait until the deadline. */
 static void set_and_clear(void *context, unsigned index)
 {
     struct signals *signals = context;
@@ -199,6 +199,8 @@ static void set_and_clear(void *context, unsigned index)
         CHECK_OK(kin_event_set(signals->event));
         CHECK_OK(kin_event_clear(signals->event));
     }
+    /* The last to end leaves it set, for those who look whether it is over only after that. */
+    CHECK_OK(kin_event_set(signals->event));
 }
 
 static void wait_again_and_again(void *context, unsigned index)
