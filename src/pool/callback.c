@@ -238,12 +238,14 @@ int kin_result_add_done_callback(kin_result *result, kin_done_function *done, ki
                                   .done = done,
                                   .failed = failed,
                                   .context = context};
+    kin_pool *pool = result->pool;
+    kin__result_watch(result);
     lock();
     *list.last = callback;
     list.last = &callback->next;
     unlock();
-    kin__result_watch(result);
-    /* Over before the flag was there: then nobody tells but us. */
-    if (kin_result_ready(result) != 0) kin__event_notify(&callback->pool->completed, INT32_MAX);
+    /* From here on it may have been called, and the result closed by it.  If the task was over before the
+     * callback was in the list, nobody tells but us. */
+    kin__event_notify(&pool->completed, INT32_MAX);
     return 0;
 }

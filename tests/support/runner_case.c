@@ -69,6 +69,8 @@ static struct names names_in(const char *path, const char *but)
         snprintf(with_slash, sizeof with_slash, "/%s/", entry->d_name);
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         if (but && strstr(but, with_slash)) continue;
+        /* ThreadSanitizer has one for a moment while a program begins: one that is killed then leaves it. */
+        if (strncmp(entry->d_name, "tsan.rodata.", strlen("tsan.rodata.")) == 0) continue;
         add_name(&names, entry->d_name);
     }
     closedir(directory);

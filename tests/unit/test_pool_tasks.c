@@ -192,7 +192,8 @@ TEST(a_pool_is_resized_while_it_runs)
 
 static int crowd(const struct order *order, int *out)
 {
-    int now = order->board->inside += order->number, most = order->board->most;
+    int now = atomic_fetch_add(&order->board->inside, order->number) + order->number;
+    int most = atomic_load(&order->board->most);
     while (now > most && !atomic_compare_exchange_strong(&order->board->most, &most, now))
         ;
     for (int i = 0; i < 20; i++) sched_yield(); /* the others come in meanwhile */

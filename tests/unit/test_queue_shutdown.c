@@ -11,7 +11,7 @@
 #include <kin/queue.h>
 #include <kin/wait.h>
 
-static char large[20000];
+static _Thread_local char large[20000];
 
 static kin_queue *open_filled(const kin_queue_options *options)
 {
