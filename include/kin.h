@@ -42,5 +42,6 @@
 #include <kin/value.h>
 #include <kin/version.h>
 #include <kin/wait.h>
+#include <kin/worker.h>
 
 #endif

@@ -120,10 +120,10 @@ typedef struct kin_function {
 #define KIN_FN(function) (&function##__kin)
 
 typedef struct kin_pool_options {
-    unsigned workers;                  /* 0: as many as processors this process may use */
-    size_t max_queued;                 /* tasks that wait for a worker, at most; 0: 4096 */
-    unsigned retries;                  /* how often a task whose worker died is run again; 0: not */
-    unsigned tasks_per_worker;         /* after so many a worker is replaced; 0: never */
+    unsigned workers;          /* 0: as many as processors this process may use; none with an address */
+    size_t max_queued;         /* tasks that wait for a worker, at most; 0: 4096 */
+    unsigned retries;          /* how often a task whose worker died is run again; 0: not */
+    unsigned tasks_per_worker; /* after so many a worker is replaced; 0: never */
     int (*initializer)(void *context); /* run in each worker first; not 0: the open fails */
     void *context;                     /* as it is in the calling process when the pool is opened */
     const char *name;                  /* copied, 63 bytes at most; NULL: "pool" */
@@ -134,6 +134,10 @@ typedef struct kin_pool_options {
     unsigned keep_poisoned;            /* so many tasks that killed their workers are set aside; 0: none */
     bool callback_thread;              /* a thread of this process calls callbacks; see kin_pool_poll */
     uint64_t memory_per_worker;        /* bytes of its own after which it is replaced; 0: no limit */
+    const char *address;               /* where workers of other programs are let in; NULL: nowhere */
+    /* Who is let in, and by which certificates; NULL: everybody. */
+    const struct kin_listener_options *listener;
+    int64_t silence_ns; /* how long one of them may say nothing before it is lost; 0: 15 seconds */
 } kin_pool_options;
 
 /* kin_pool_open starts a supervisor and its workers, and stores the pool in `*pool`.  Workers
@@ -336,6 +340,7 @@ typedef struct kin_pool_status {
     bool paused;
     unsigned poisoned;              /* tasks that were set aside and not taken yet */
     uint64_t deaths_by[KIN_CAUSES]; /* deaths, by enum kin_cause */
+    unsigned remote;                /* of those alive, how many are in other programs (kin_worker_serve) */
 } kin_pool_status;
 
 /* kin_pool_stats fills `*status` with the pool's state at one moment; kin_pool_workers fills
@@ -370,6 +375,10 @@ static inline int kin_pool_times(kin_pool *pool, kin_times *times)
  * kin_result_argument with what.  The caller closes it.  Returns 1, or 0 when there is none.  Does not
  * block.  Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
 KIN_API int kin_pool_take_poisoned(kin_pool *pool, kin_result **result);
+
+/* kin_pool_address returns the address at which the pool lets workers of other programs in, with the
+ * port that was taken; it lives as long as the pool.  NULL: nowhere.  Does not block. */
+KIN_API const char *kin_pool_address(kin_pool *pool);
 
 /* In a worker: kin_worker_set_state keeps an address, for its initializer to set up what its tasks
  * share; kin_worker_state returns it, NULL before; kin_worker_pool returns the pool, to hand it further

@@ -88,10 +88,11 @@ enum kin_cause {
     KIN_CAUSE_FUNCTION = 7,      /* the worker has no such function: its library was loaded later */
     KIN_CAUSE_SUPERVISOR = 8,    /* the supervisor died */
     KIN_CAUSE_CANCELLED = 9,     /* kin_result_cancel */
-    KIN_CAUSE_NEED = 10          /* a task that it needs has failed */
+    KIN_CAUSE_NEED = 10,         /* a task that it needs has failed */
+    KIN_CAUSE_LOST = 11          /* the connection to the worker ended, as the error `code` says */
 };
 
-#define KIN_CAUSES 11
+#define KIN_CAUSES 12
 
 typedef struct kin_failure {
     enum kin_cause cause;
@@ -106,6 +107,7 @@ typedef struct kin_failure {
     int64_t user_ns;   /* of the worker that died: processor time and memory */
     int64_t system_ns;
     int64_t max_rss;
+    char host[64]; /* of a worker in another program (kin_worker_serve): its machine */
 } kin_failure;
 
 /* kin_result_failure fills `*failure` with how the task failed.  Does not wait.

@@ -107,6 +107,17 @@ int kin_connection_close(kin_connection *connection)
     return 0;
 }
 
+void kin__connection_hand_over(kin_connection *connection)
+{
+    connection->handle.passing = false;
+}
+
+void kin__connection_forget(kin_connection *connection)
+{
+    connection->torn = true;
+    kin_connection_close(connection);
+}
+
 int kin_connection_fileno(const kin_connection *connection)
 {
     int rc = check(connection);

@@ -66,6 +66,11 @@ struct kin_connection {
 int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor,
                          struct kin__secure *secure);
 
+/* The child that is forked next has the connection though it is encrypted, and goes on with it; this
+ * process gives its own up, without a word to the other side, by kin__connection_forget. */
+void kin__connection_hand_over(kin_connection *connection);
+void kin__connection_forget(kin_connection *connection);
+
 /* Makes a connection of a stream, and of `secure` if that is not NULL, likewise; what that holds already
  * can be received.  Errors as kin_connection_open. */
 int kin__connection_take(kin_connection **made, int descriptor, struct kin__secure *secure);

@@ -102,7 +102,9 @@ int kin__os_robust_list(struct kin__robust_list **head);
 int kin__os_pid(void);
 int kin__os_parent_pid(void);
 int kin__os_thread_id(void);
-int kin__os_cpu_count(void);   /* by the affinity mask and the control group's quota, at least 1 */
+int kin__os_cpu_count(void); /* by the affinity mask and the control group's quota, at least 1 */
+/* The machine's name in the room, cut off if need be; "?" where there is none.  Returns `name`. */
+const char *kin__os_host_name(char *name, size_t size);
 int kin__os_cpus_online(void); /* of the machine, at least 1 */
 void kin__os_yield(void);
 

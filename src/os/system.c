@@ -32,6 +32,14 @@ int kin__os_read_text(const char *path, char *text, size_t size)
     return rc < 0 ? rc : (int)length;
 }
 
+const char *kin__os_host_name(char *name, size_t size)
+{
+    if (gethostname(name, size) != 0 && errno != ENAMETOOLONG) name[0] = '\0';
+    name[size - 1] = '\0';
+    if (name[0] == '\0') snprintf(name, size, "?");
+    return name;
+}
+
 /* ---- the family's identity -------------------------------------------------------------------- */
 
 static int hexadecimal(char digit)

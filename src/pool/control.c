@@ -52,7 +52,7 @@ int kin_pool_resize(kin_pool *pool, unsigned workers)
 
 struct counts {
     uint64_t done, failed, retried;
-    unsigned alive, running, blocked;
+    unsigned alive, running, blocked, remote;
 };
 
 static struct counts count(kin_pool *pool)
@@ -67,6 +67,7 @@ static struct counts count(kin_pool *pool)
         counts.alive++;
         counts.running += atomic_load(&worker->current) != NULL;
         counts.blocked += atomic_load(&worker->blocked) != 0;
+        counts.remote += worker->deputy && atomic_load(&worker->state) == KIN__WORKER_READY;
     }
     return counts;
 }
@@ -110,6 +111,7 @@ int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
         .queued = (size_t)kin_queue_qsize(pool->tasks) + atomic_load(&pool->listed),
         .running = counts.running,
         .blocked = counts.blocked,
+        .remote = counts.remote,
         .retried = counts.retried,
         .paused = (atomic_load(&pool->attention) & KIN__ATTENTION_PAUSED) != 0,
     };
@@ -159,6 +161,11 @@ int kin_pool_progress_sized(kin_pool *pool, kin_progress *progress, size_t size)
     now.running = counts.running;
     memcpy(progress, &now, size < sizeof now ? size : sizeof now);
     return 0;
+}
+
+const char *kin_pool_address(kin_pool *pool)
+{
+    return kin__pool_check(pool) == 0 && pool->listens ? pool->address : NULL;
 }
 
 long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)

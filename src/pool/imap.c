@@ -168,7 +168,7 @@ static void forget_shown(kin_imap *imap)
 static void learn(kin_imap *imap, const struct chunk *chunk)
 {
     if (imap->options.chunk != 0) return;
-    size_t most = imap->options.window / (2 * kin__pool_size(imap->pool)), wanted = imap->chunk_items * 2;
+    size_t most = imap->options.window / (2 * kin__pool_room(imap->pool)), wanted = imap->chunk_items * 2;
     int64_t ran = chunk->result->ran_ns / (int64_t)chunk->items;
     if (chunk->items > 1 && ran > 0 && (size_t)(CHUNK_NS / ran) < wanted) wanted = (size_t)(CHUNK_NS / ran);
     if (wanted > most) wanted = most;

@@ -19,6 +19,7 @@
 
 #include "os/os.h"
 #include "pool/map.h"
+#include "pool/remote.h"
 
 #define BUSY_MOST 127
 
@@ -163,6 +164,36 @@ static int call(const struct kin__map *map, uint64_t first, size_t count, volati
     return map->zip(in, out, count, progress);
 }
 
+/* A deputy's run_busy: false when its connection has ended. */
+static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__worker *worker)
+{
+    struct kin__map *map = part->map;
+    uint64_t first = kin__map_item(map, span.first), end = kin__map_item(map, span.first + span.busy);
+    volatile size_t *progress = &part->progress[span.parity];
+    struct kin__remote_items items = {
+        .function = map->job->function, .inputs = map->inputs, .out_size = map->out_size};
+    while (first + *progress < end && (map->keep_going || atomic_load(&map->cancel) == 0)) {
+        uint64_t item = first + *progress;
+        kin_failure failure = {0};
+        for (unsigned i = 0; i < map->inputs; i++) {
+            items.in[i] = map->in[i] + item * map->in_size[i];
+            items.in_size[i] = map->in_size[i];
+        }
+        items.out = map->out + item * map->out_size;
+        items.count = (size_t)(end - item);
+        enum kin__remote_outcome outcome = kin__remote_items(&items, &failure);
+        *progress += items.done;
+        if (outcome == KIN__REMOTE_DONE && items.code != 0) {
+            item_returned(part, item + items.done, items.code, worker);
+            *progress += 1;
+        }
+        bool charged = outcome == KIN__REMOTE_DIED || outcome == KIN__REMOTE_LOST;
+        if (charged && !kin__map_charge(part, &failure)) return true;
+        if (outcome == KIN__REMOTE_LOST || outcome == KIN__REMOTE_UNSENT) return false;
+    }
+    return true;
+}
+
 /* Runs what is on the way, from where progress says. */
 static void run_busy(kin_result *part, struct kin__span span, struct kin__worker *worker)
 {
@@ -242,7 +273,7 @@ static void begin_time(struct kin__worker *worker)
     while (atomic_load(&worker->condemned) != NULL) kin__os_sleep_until(kin__os_clock() + 100000);
 }
 
-void kin__map_run(kin_result *part, struct kin__worker *worker)
+bool kin__map_run(kin_result *part, struct kin__worker *worker)
 {
     struct kin__map *map = part->map;
     /* A theft that our predecessor did not finish is finished before the span moves. */
@@ -251,10 +282,12 @@ void kin__map_run(kin_result *part, struct kin__worker *worker)
     do {
         do {
             if (part->timeout_ns != 0) begin_time(worker);
-            if (span.busy > 0) run_busy(part, span, worker);
-            if (stopped(part, span)) return;
+            if (span.busy > 0 && !kin__remote_here()) run_busy(part, span, worker);
+            if (span.busy > 0 && kin__remote_here() && !run_busy_there(part, span, worker)) return false;
+            if (stopped(part, span)) return true;
         } while (move_on(part, &span));
     } while (atomic_load(&map->cancel) == 0 && steal(map, part) && move_on(part, &span));
+    return true;
 }
 
 /* ---- the end --------------------------------------------------------------------------------------------- */
@@ -289,7 +322,8 @@ bool kin__map_all_over(struct kin__map *map)
         kin_result *part = part_of(map, i);
         if (part == NULL) continue;
         uint64_t word = atomic_load(&part->state);
-        bool idle = cancelled || not_begun(kin__span_unpack(atomic_load(&part->span))) == 0;
+        struct kin__span span = kin__span_unpack(atomic_load(&part->span));
+        bool idle = cancelled || (not_begun(span) == 0 && span.busy == 0);
         bool begun = KIN__TASK_STATE(word) != KIN__TASK_QUEUED && KIN__TASK_STATE(word) != KIN__TASK_NEW;
         if (!begun && idle) kin__record_finish(part, word, KIN__TASK_DONE);
         if (!kin__task_over(atomic_load(&part->state))) return false;

@@ -12,6 +12,9 @@
 #include "os/suspend.h"
 #include "pool/map.h"
 
+/* How many workers in other programs may work on one map at a time. */
+#define REMOTE_PARTS 64
+
 struct plan {
     const kin_function *function;
     const void *const *in;
@@ -69,7 +72,7 @@ static void place_arrays(struct kin__map *map, const struct plan *plan, const st
 /* Makes the job's record with the map in its argument block. */
 static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
 {
-    uint32_t most = kin__pool_size(pool);
+    uint32_t most = kin__pool_size(pool) + (pool->listens ? REMOTE_PARTS : 0);
     struct layout layout = lay_out(plan, most);
     int rc = kin__record_make(pool, job);
     if (rc < 0) return rc;

@@ -20,6 +20,7 @@
 #include "process/fork.h"
 
 #define QUEUED_DEFAULT 4096
+#define SILENCE_NS     (15 * 1000000000LL)
 
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
 {
@@ -55,7 +56,8 @@ void kin__supervisor_wake(kin_pool *pool)
 static int check_options(const kin_pool_options *options)
 {
     if (options->workers > KIN__WORKERS_MOST || options->retries > UINT16_MAX ||
-        options->retries_error > UINT16_MAX || options->backoff_ns < 0 || options->interval_ns < 0)
+        options->retries_error > UINT16_MAX || options->backoff_ns < 0 || options->interval_ns < 0 ||
+        options->silence_ns < 0)
         return -EINVAL;
     if (options->name != NULL && strlen(options->name) >= sizeof((kin_pool *)0)->name) return -EINVAL;
     if (options->initializer != NULL && kin__os_is_code((const void *)options->initializer) != 1)
@@ -65,7 +67,9 @@ static int check_options(const kin_pool_options *options)
 
 static void fill(kin_pool *pool, const kin_pool_options *options)
 {
-    atomic_store(&pool->workers, options->workers != 0 ? options->workers : (unsigned)kin__os_cpu_count());
+    bool here = options->workers != 0 || options->address == NULL;
+    unsigned usable = here ? (unsigned)kin__os_cpu_count() : 0;
+    atomic_store(&pool->workers, options->workers != 0 ? options->workers : usable);
     atomic_store(&pool->slots, 0);
     memset(pool->worker_blocks, 0, sizeof pool->worker_blocks);
     pool->retries = options->retries;
@@ -76,6 +80,11 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     atomic_store(&pool->poisoned, 0);
     for (int i = 0; i < KIN_CAUSES; i++) atomic_store(&pool->deaths_by[i], 0);
     pool->memory_per_worker = options->memory_per_worker;
+    pool->silence_ns = options->silence_ns != 0 ? options->silence_ns : SILENCE_NS;
+    pool->listens = options->address != NULL;
+    pool->address[0] = '\0';
+    atomic_store(&pool->listening, 0);
+    atomic_store(&pool->deputies, 0);
     size_t listed = options->max_queued != 0 ? options->max_queued : QUEUED_DEFAULT;
     pool->listed_most = listed < UINT32_MAX ? (uint32_t)listed : UINT32_MAX;
     pool->initializer = options->initializer;
@@ -147,12 +156,12 @@ static int equip(kin_pool *pool, const kin_pool_options *options)
     return rc;
 }
 
-static int start(kin_pool *pool)
+static int start(kin_pool *pool, const kin_pool_options *options)
 {
     int pid = kin__child_fork(&pool->supervisor_descriptor);
     if (pid == 0) {
         kin__handles_keep(NULL, NULL);
-        kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool)));
+        kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool, options)));
     }
     if (pid < 0) return pid;
     pool->supervisor_since = kin__os_boot_clock();
@@ -169,6 +178,7 @@ static bool supervisor_ended(kin_pool *pool)
 
 bool kin__pool_all_ready(kin_pool *pool)
 {
+    if (pool->listens && atomic_load(&pool->listening) == 0) return false;
     for (unsigned i = 0; i < kin__pool_size(pool); i++)
         if (atomic_load(&kin__pool_worker(pool, i)->state) != KIN__WORKER_READY) return false;
     return true;
@@ -229,7 +239,7 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
     made->held = held;
     kin__allocate_publish(&kin__self.process->held[held]);
     rc = equip(made, &given);
-    if (rc == 0) rc = start(made);
+    if (rc == 0) rc = start(made, &given);
     if (rc == 0) rc = wait_until_open(made);
     if (rc == 0 && given.callback_thread) rc = kin__callbacks_start(made);
     if (rc < 0) {

@@ -168,6 +168,8 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *   retire      it is to end after what it is on; by the supervisor.
  *   blocked     threads of it that wait on the pool itself; by the worker's process, zeroed by
  *               the supervisor.
+ *   deputy, host  it stands for a worker in another program (remote.h), on that machine: by the supervisor
+ *               before the fork, and by the deputy before READY.
  *   done, failed, retried, queue_time, run_time   of all workers that were in this slot; only grow. */
 struct kin__worker {
     _Atomic int pid;
@@ -185,6 +187,8 @@ struct kin__worker {
     _Atomic uint32_t blocked;
     _Atomic uint64_t queue_time[KIN_TIME_BUCKETS];
     _Atomic uint64_t run_time[KIN_TIME_BUCKETS];
+    bool deputy;
+    char host[64];
 } __attribute__((aligned(64)));
 
 /* ---- the pool ------------------------------------------------------------------------------------- */
@@ -236,6 +240,9 @@ struct kin__schedule {
  *   changed      event: state, a worker became ready, or (while there are `drainers`) a task is over.
  *   completed    event: a task with WATCHED is over.
  *   room         event: a task left the lists.
+ *   listens      workers of other programs are to be let in; constant.
+ *   deputies     how many there are; by the supervisor.
+ *   address      where; by the supervisor before `listening`, which says so: release, acquire.
  *   attention    bits; changed under the schedule's latch; seq_cst, see struct kin__worker.
  *   listed       how many tasks are in the lists; likewise.
  *   untidy       the supervisor is to look at all records: something was dropped, or somebody died.
@@ -252,6 +259,7 @@ struct kin_pool {
     uint64_t memory_per_worker;
     unsigned poisoned_most;
     int64_t backoff_ns;
+    int64_t silence_ns;
     uint32_t listed_most;
     int (*initializer)(void *context);
     void *context;
@@ -283,6 +291,10 @@ struct kin_pool {
     _Atomic(struct kin__member *) supervisor;
     _Atomic int supervisor_pid;
     kin_failure open_failure;
+    bool listens;
+    _Atomic uint32_t listening;
+    _Atomic uint32_t deputies;
+    char address[128];
 
     struct kin__latch records __attribute__((aligned(64)));
     uint32_t free_record; /* index + 1 */
@@ -317,6 +329,13 @@ static inline unsigned kin__pool_slots(kin_pool *pool)
 static inline unsigned kin__pool_size(kin_pool *pool)
 {
     return atomic_load_explicit(&pool->workers, memory_order_relaxed);
+}
+
+/* How many workers there are to share the work, those elsewhere included; at least 1. */
+static inline unsigned kin__pool_room(kin_pool *pool)
+{
+    unsigned room = kin__pool_size(pool) + atomic_load_explicit(&pool->deputies, memory_order_relaxed);
+    return room > 0 ? room : 1;
 }
 
 static inline _Atomic(void *) *kin__pool_segments(kin_pool *pool)
@@ -373,6 +392,11 @@ void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state);
 /* Fills in the failure of a record from its state word. */
 void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, int code, int signal);
+/* Fills in what the record says in a failure that tells of a death; and makes it the record's end. */
+void kin__record_complete(const kin_result *record, uint64_t word, kin_failure *failure);
+void kin__record_fail_with(kin_result *record, uint64_t word, kin_failure failure);
+/* Charges a CLAIMED record for the death of the process that ran it: may it be run again, at not_before? */
+bool kin__record_crashed(kin_result *record, uint64_t word);
 /* Stores `size` bytes in the inline room or in a block of family memory. */
 int kin__record_store(_Atomic(void *) *block, void *room, size_t room_size, const void *bytes, size_t size);
 /* For the supervisor: results whose process died are nobody's any more, and what nobody wants and
@@ -411,8 +435,9 @@ void kin__poison_keep(kin_result *record, const kin_failure *failure);
 
 /* ---- worker.c, supervisor.c -------------------------------------------------------------------------- */
 
-int kin__worker_main(kin_pool *pool, unsigned index);
-int kin__supervisor_main(kin_pool *pool);
+/* `connection`: of the worker in another program that this one stands for; NULL: none. */
+int kin__worker_main(kin_pool *pool, unsigned index, struct kin_connection *connection);
+int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options);
 void kin__supervisor_wake(kin_pool *pool);
 /* Decides about the record a dead worker was on: true when its successor is to begin with it,
  * as `current` says. */
@@ -449,8 +474,8 @@ void kin__callbacks_forget(kin_pool *pool);
 
 /* ---- map.c ----------------------------------------------------------------------------------------------- */
 
-/* Runs a part of a map in a worker. */
-void kin__map_run(kin_result *part, struct kin__worker *worker);
+/* Runs a part of a map in a worker.  False: a deputy has lost its worker; another is to go on. */
+bool kin__map_run(kin_result *part, struct kin__worker *worker);
 /* A worker died on a part: charges the item it was on; false when no other worker is to go on. */
 bool kin__map_charge(kin_result *part, kin_failure *failure);
 /* The worker has no such function: nothing of the map can be run. */

@@ -229,6 +229,35 @@ void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, i
         .attempts = record->attempts,
     };
     memcpy(record->failure.function, record->function, sizeof record->function);
+    if (record->failure.worker_pid != 0)
+        memcpy(record->failure.host, kin__pool_worker(record->pool, worker)->host,
+               sizeof record->failure.host);
+}
+
+void kin__record_complete(const kin_result *record, uint64_t word, kin_failure *failure)
+{
+    failure->task = record->number;
+    failure->attempt = KIN__TASK_ATTEMPT(word);
+    failure->attempts = record->attempts;
+    memcpy(failure->function, record->function, sizeof record->function);
+}
+
+void kin__record_fail_with(kin_result *record, uint64_t word, kin_failure failure)
+{
+    kin__record_complete(record, word, &failure);
+    record->failure = failure;
+    kin__record_finish(record, word, KIN__TASK_FAILED);
+}
+
+bool kin__record_crashed(kin_result *record, uint64_t word)
+{
+    /* Of several items the one it was on is charged. */
+    uint64_t item = record->items > 1 ? record->progress[0] + 1 : 1;
+    record->crashes = record->crash_item == item ? record->crashes + 1 : 1;
+    record->crash_item = item;
+    if (record->crashes > record->retries || (word & KIN__TASK_CANCELLED) != 0) return false;
+    record->not_before = kin__retry_time(record, record->crashes);
+    return true;
 }
 
 int kin__record_store(_Atomic(void *) *block, void *room, size_t room_size, const void *bytes, size_t size)

@@ -200,7 +200,12 @@ static int cause_text(const kin_failure *failure, char *text, size_t size)
     case KIN_CAUSE_TIMEOUT: return snprintf(text, size, "killed after its timeout");
     case KIN_CAUSE_TERMINATED: return snprintf(text, size, "the pool was terminated");
     case KIN_CAUSE_OUT_OF_MEMORY: return snprintf(text, size, "killed by the kernel: out of memory");
-    case KIN_CAUSE_FUNCTION: return snprintf(text, size, "its library was loaded after the pool was opened");
+    case KIN_CAUSE_FUNCTION:
+        return snprintf(text, size, "%s",
+                        failure->host[0] != '\0' ? "no such function there (KIN_TASK)"
+                                                 : "its library was loaded after the pool was opened");
+    case KIN_CAUSE_LOST:
+        return snprintf(text, size, "the connection to the worker ended: %s", kin_strerror(failure->code));
     case KIN_CAUSE_CANCELLED: return snprintf(text, size, "cancelled");
     case KIN_CAUSE_NEED: return snprintf(text, size, "a task that it needs has failed");
     case KIN_CAUSE_SUPERVISOR: return snprintf(text, size, "the pool's supervisor died");
@@ -211,9 +216,11 @@ static int cause_text(const kin_failure *failure, char *text, size_t size)
 int kin_failure_text(const kin_failure *failure, char *text, size_t size)
 {
     if (failure == NULL || (text == NULL && size > 0)) return -EINVAL;
-    char cause[128], worker[64] = "", usage[64] = "", attempt[64] = "";
+    char cause[160], worker[128] = "", usage[64] = "", attempt[64] = "";
     cause_text(failure, cause, sizeof cause);
-    if (failure->worker_pid != 0)
+    if (failure->host[0] != '\0')
+        snprintf(worker, sizeof worker, " on worker %u (at %s)", failure->worker, failure->host);
+    else if (failure->worker_pid != 0)
         snprintf(worker, sizeof worker, " on worker %u (pid %d)", failure->worker, failure->worker_pid);
     if (failure->attempts > 1 || failure->attempt > 1)
         snprintf(attempt, sizeof attempt, ", attempt %u of %u", failure->attempt, failure->attempts);

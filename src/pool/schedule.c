@@ -103,7 +103,7 @@ int kin__schedule_lock(kin_pool *pool)
 
 static unsigned weight_of(kin_pool *pool, const kin_result *record)
 {
-    unsigned weight = record->weight > 0 ? record->weight : 1, most = kin__pool_size(pool);
+    unsigned weight = record->weight > 0 ? record->weight : 1, most = kin__pool_room(pool);
     return weight < most ? weight : most;
 }
 
@@ -280,8 +280,11 @@ static void wake_delayed(kin_pool *pool, int64_t now, kin_deadline *until)
 static bool is_for(kin_pool *pool, const kin_result *record, unsigned worker)
 {
     if (record->affinity == 0) return true;
-    unsigned home = (unsigned)(record->affinity % kin__pool_size(pool));
+    unsigned homes = pool->listens ? kin__pool_slots(pool) : kin__pool_size(pool);
+    unsigned home = homes > 0 ? (unsigned)(record->affinity % homes) : worker;
     if (home == worker || home >= kin__pool_slots(pool)) return home == worker;
+    /* Nobody may ever come to a slot where a deputy was. */
+    if (pool->listens && atomic_load(&kin__pool_worker(pool, home)->pid) == 0) return true;
     return atomic_load(&kin__pool_worker(pool, home)->blocked) != 0;
 }
 
@@ -318,7 +321,7 @@ static enum kin__pick pick_from(kin_pool *pool, unsigned level, unsigned index, 
             atomic_fetch_or(&pool->attention, KIN__ATTENTION_HEAVY);
         }
         unsigned used = slots_in_use(pool, index, &heavy);
-        if ((heavy || weight > 1) && used + weight > kin__pool_size(pool)) return KIN__PICK_WAIT;
+        if ((heavy || weight > 1) && used + weight > kin__pool_room(pool)) return KIN__PICK_WAIT;
         if (weight > 1) pool->schedule.held = false;
         if (!claim(pool, index, record)) return KIN__PICK_WAIT;
         *picked = record;
@@ -331,7 +334,7 @@ static enum kin__pick pick_ordinary(kin_pool *pool, unsigned index)
 {
     bool heavy;
     unsigned used = slots_in_use(pool, index, &heavy);
-    if (heavy && used + 1 > kin__pool_size(pool)) return KIN__PICK_WAIT;
+    if (heavy && used + 1 > kin__pool_room(pool)) return KIN__PICK_WAIT;
     atomic_store(&kin__pool_worker(pool, index)->intent, 1);
     return KIN__PICK_QUEUE;
 }

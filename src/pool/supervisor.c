@@ -9,11 +9,14 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <kin/error.h>
+#include <kin/listener.h>
 
 #include "base/log.h"
+#include "ipc/connection.h"
 #include "memory/reap.h"
 #include "os/os.h"
 #include "pool/schedule.h"
@@ -33,6 +36,7 @@ struct supervisor {
     kin_pool *pool;
     struct child *child;
     struct kin__poll *poll;
+    kin_listener *listener; /* for workers in other programs; NULL: none are let in */
     uint64_t deaths_seen;
     int64_t oom_kills;        /* as last read */
     kin_deadline fork_again;  /* after a failed fork: not before */
@@ -55,7 +59,7 @@ static enum kin__pool_state state_of(kin_pool *pool)
 
 /* ---- starting --------------------------------------------------------------------------------------- */
 
-static int start_worker(struct supervisor *s, unsigned index)
+static int start_worker(struct supervisor *s, unsigned index, kin_connection *connection)
 {
     kin_pool *pool = s->pool;
     struct kin__worker *worker = kin__pool_worker(pool, index);
@@ -65,10 +69,15 @@ static int start_worker(struct supervisor *s, unsigned index)
     atomic_store(&worker->condemned, NULL);
     atomic_store(&worker->intent, 0);
     atomic_store(&worker->blocked, 0);
+    worker->host[0] = '\0';
+    worker->deputy = connection != NULL;
     s->child[index].killed_for = KIN_CAUSE_NONE;
     s->child[index].oom_kills = s->oom_kills;
     int pid = kin__child_fork(&s->child[index].descriptor);
-    if (pid == 0) kin__os_exit_now(kin__child_finish(kin__worker_main(pool, index)));
+    if (pid == 0) {
+        if (s->listener != NULL) kin__handles_keep(connection, NULL);
+        kin__os_exit_now(kin__child_finish(kin__worker_main(pool, index, connection)));
+    }
     if (pid < 0) {
         s->child[index].descriptor = -1;
         atomic_store(&worker->state, KIN__WORKER_NONE);
@@ -77,6 +86,7 @@ static int start_worker(struct supervisor *s, unsigned index)
     }
     worker->since = kin__os_boot_clock();
     atomic_store(&worker->pid, pid);
+    if (worker->deputy) atomic_fetch_add(&pool->deputies, 1);
     return 0;
 }
 
@@ -101,7 +111,7 @@ static struct crew crew_of(struct supervisor *s)
     struct crew crew = {0};
     for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
         struct kin__worker *worker = kin__pool_worker(s->pool, i);
-        if (!is_alive(s, i) || atomic_load(&worker->retire) != 0) continue;
+        if (!is_alive(s, i) || worker->deputy || atomic_load(&worker->retire) != 0) continue;
         crew.alive++;
         crew.blocked += atomic_load(&worker->blocked) != 0;
     }
@@ -126,13 +136,13 @@ static int start_missing(struct supervisor *s)
     int rc = 0;
     unsigned index;
     for (unsigned i = 0; i < kin__pool_slots(s->pool) && rc == 0; i++)
-        if (!is_alive(s, i) && has_heir(s, i)) rc = start_worker(s, i);
+        if (!is_alive(s, i) && has_heir(s, i)) rc = start_worker(s, i, NULL);
     struct crew crew = crew_of(s);
     unsigned most = kin__own_limit(s->pool), wanted = kin__pool_size(s->pool) + crew.blocked;
     if (wanted > most) wanted = most;
     for (unsigned alive = crew.alive; alive < wanted && rc == 0; alive++) {
         rc = free_slot(s, &index);
-        if (rc == 0) rc = start_worker(s, index);
+        if (rc == 0) rc = start_worker(s, index, NULL);
     }
     /* Only now: while it is read, the workers get ready. */
     if (s->oom_kills == OOM_UNKNOWN) {
@@ -157,7 +167,8 @@ static void retire_spare(struct supervisor *s)
     unsigned spare = crew.alive - wanted;
     for (unsigned i = kin__pool_slots(s->pool); i-- > 0 && spare > 0;) {
         struct kin__worker *worker = kin__pool_worker(s->pool, i);
-        if (!is_alive(s, i) || atomic_load(&worker->retire) != 0 || atomic_load(&worker->blocked) != 0)
+        if (!is_alive(s, i) || worker->deputy || atomic_load(&worker->retire) != 0 ||
+            atomic_load(&worker->blocked) != 0)
             continue;
         atomic_store(&worker->retire, 1);
         spare--;
@@ -188,26 +199,12 @@ static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_ex
         .system_ns = status->system_ns,
         .max_rss = status->max_rss,
     };
+    memcpy(failure.host, kin__pool_worker(s->pool, index)->host, sizeof failure.host);
     if (child->killed_for != KIN_CAUSE_NONE)
         failure.cause = child->killed_for;
     else if (status->kind == KIN_SIGNALED && status->signal == SIGKILL && killed_for_memory(s, child))
         failure.cause = KIN_CAUSE_OUT_OF_MEMORY;
     return failure;
-}
-
-static void complete_failure(const kin_result *record, uint64_t word, kin_failure *failure)
-{
-    failure->task = record->number;
-    failure->attempt = KIN__TASK_ATTEMPT(word);
-    failure->attempts = record->attempts;
-    memcpy(failure->function, record->function, sizeof record->function);
-}
-
-static void fail_record(kin_result *record, uint64_t word, kin_failure failure)
-{
-    complete_failure(record, word, &failure);
-    record->failure = failure;
-    kin__record_finish(record, word, KIN__TASK_FAILED);
 }
 
 bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
@@ -233,25 +230,22 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
     bool ending = state_of(pool) >= KIN__POOL_TERMINATED;
     if (record->map != NULL) {
         bool go_on = kin__map_charge(record, failure) && !ending;
+        if (go_on && worker->deputy && kin__schedule_again(record, word)) return false;
         if (!go_on) kin__record_finish(record, word, KIN__TASK_DONE);
         return go_on;
     }
-    /* Of several items the one it was on is charged. */
-    uint64_t item = record->items > 1 ? record->progress[0] + 1 : 1;
-    record->crashes = record->crash_item == item ? record->crashes + 1 : 1;
-    record->crash_item = item;
-    if (!ending && record->crashes <= record->retries && (word & KIN__TASK_CANCELLED) == 0) {
-        record->not_before = kin__retry_time(record, record->crashes);
-        if (record->not_before != 0 && kin__schedule_again(record, word)) return false;
+    if (kin__record_crashed(record, word) && !ending) {
+        /* A deputy has no successor. */
+        if ((record->not_before != 0 || worker->deputy) && kin__schedule_again(record, word)) return false;
         /* Only flags can come between. */
         while (KIN__TASK_STATE(word) == KIN__TASK_CLAIMED)
             if (atomic_compare_exchange_strong(&record->state, &word, word + ((uint64_t)1 << 16)))
                 return true;
     }
     if (ending && failure->cause == KIN_CAUSE_SIGNALED) failure->cause = KIN_CAUSE_TERMINATED;
-    complete_failure(record, word, failure);
+    kin__record_complete(record, word, failure);
     if (!ending && failure->cause != KIN_CAUSE_CANCELLED) kin__poison_keep(record, failure);
-    fail_record(record, word, *failure);
+    kin__record_fail_with(record, word, *failure);
     return false;
 }
 
@@ -268,6 +262,7 @@ static void bury(struct supervisor *s, unsigned index)
     kin__os_process_collect(s->child[index].descriptor, &status);
     kin__os_close(s->child[index].descriptor);
     s->child[index].descriptor = -1;
+    if (worker->deputy) atomic_fetch_sub(&pool->deputies, 1);
     bool was_ready = atomic_load(&worker->state) == KIN__WORKER_READY;
     bool idle = atomic_load(&worker->current) == NULL;
     atomic_store(&worker->state, KIN__WORKER_NONE);
@@ -310,7 +305,7 @@ static void fail_rest(kin_pool *pool, kin_failure failure)
         uint64_t word = atomic_load(&record->state);
         if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED && KIN__TASK_STATE(word) != KIN__TASK_CLAIMED) continue;
         if (record->map == NULL)
-            fail_record(record, word, failure);
+            kin__record_fail_with(record, word, failure);
         else if (record->job != record)
             kin__record_finish(record, word, KIN__TASK_DONE);
     }
@@ -391,13 +386,31 @@ static int64_t look_time(struct supervisor *s)
     return missing && state_of(s->pool) <= KIN__POOL_RUNNING ? FORK_PAUSE_NS : LOOK_NS;
 }
 
+/* Starts a deputy for each worker in another program that has shown that it knows the key. */
+static void let_in(struct supervisor *s)
+{
+    kin_connection *connection = NULL;
+    while (kin_listener_accept(s->listener, &connection, KIN_NOW) == 0) {
+        unsigned index;
+        int rc = free_slot(s, &index);
+        kin__connection_hand_over(connection);
+        if (rc == 0) rc = start_worker(s, index, connection);
+        if (rc < 0)
+            kin__log(KIN_LOG_WARNING, "no deputy for a worker of pool %s: %s", s->pool->name,
+                     kin_strerror(rc));
+        kin__connection_forget(connection);
+    }
+}
+
 static void wait_for_news(struct supervisor *s)
 {
     unsigned count = kin__pool_slots(s->pool);
     for (unsigned i = 0; i < count; i++) s->poll[i].descriptor = s->child[i].descriptor;
     s->poll[count].descriptor = s->pool->wake_descriptor;
-    kin__os_poll(s->poll, count + 1, kin__os_clock() + look_time(s));
+    s->poll[count + 1].descriptor = s->listener != NULL ? kin_listener_fileno(s->listener) : -1;
+    kin__os_poll(s->poll, count + 2, kin__os_clock() + look_time(s));
     if (s->poll[count].ready) kin__os_event_clear(s->pool->wake_descriptor);
+    if (s->poll[count + 1].ready) let_in(s);
     for (unsigned i = 0; i < count; i++)
         if (s->poll[i].ready && s->child[i].descriptor >= 0) bury(s, i);
 }
@@ -448,20 +461,32 @@ static bool supervise(struct supervisor *s)
     return true;
 }
 
-int kin__supervisor_main(kin_pool *pool)
+static int listen(struct supervisor *s, const kin_pool_options *options)
+{
+    if (options->address == NULL) return 0;
+    int rc = kin_listener_open(&s->listener, options->address, options->listener);
+    if (rc < 0) return rc;
+    snprintf(s->pool->address, sizeof s->pool->address, "%s", kin_listener_address(s->listener));
+    atomic_store(&s->pool->listening, 1);
+    return 0;
+}
+
+int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options)
 {
     struct supervisor s = {.pool = pool, .oom_kills = OOM_UNKNOWN, .spare_since = KIN_FOREVER};
     kin__os_interrupt_ignore();
     kin__os_standard_input_empty();
     if (kin__enter() < 0) return 1;
     s.child = kin__os_calloc(KIN__WORKERS_MOST, sizeof *s.child);
-    s.poll = kin__os_calloc(KIN__WORKERS_MOST + 1, sizeof *s.poll);
+    s.poll = kin__os_calloc(KIN__WORKERS_MOST + 2, sizeof *s.poll);
     if (s.child == NULL || s.poll == NULL) return 1;
     for (unsigned i = 0; i < KIN__WORKERS_MOST; i++) s.child[i].descriptor = -1;
     /* From here on our death breaks the pool, and is told (announce in pool.c). */
     kin__touch(pool);
     atomic_store(&pool->supervisor, kin__self.member);
-    int rc = start_missing(&s);
+    int rc = listen(&s, options);
+    if (rc == 0) rc = start_missing(&s);
+    if (rc == 0 && kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
     if (rc < 0) {
         pool->open_failure.cause = KIN_CAUSE_NONE;
         pool->open_failure.code = rc;
@@ -471,6 +496,7 @@ int kin__supervisor_main(kin_pool *pool)
     }
     while (supervise(&s))
         ;
+    kin_listener_close(s.listener);
     kin__os_free(s.child);
     kin__os_free(s.poll);
     return 0;

@@ -11,8 +11,10 @@
 
 #include <kin/error.h>
 
+#include "base/log.h"
 #include "ipc/queue.h"
 #include "os/os.h"
+#include "pool/remote.h"
 #include "pool/schedule.h"
 #include "pool/worker.h"
 
@@ -69,6 +71,7 @@ struct claimant {
     struct kin__worker *worker;
     unsigned index;
     bool admitted; /* schedule.c has allowed it */
+    bool deputy;
 };
 
 /* Under the queue's latch: makes the record of this message ours. */
@@ -184,6 +187,72 @@ static int64_t note_beginning(const kin_result *record, struct kin__worker *work
     return now;
 }
 
+/* ---- tasks that run elsewhere ------------------------------------------------------------------------- */
+
+/* Another worker is to run it, or to go on with it. */
+static void give_back(kin_result *record, uint64_t word)
+{
+    record->not_before = 0;
+    if (!kin__schedule_again(record, word)) {
+        /* The pool has ended meanwhile. */
+        kin__record_fail(record, word, KIN_CAUSE_TERMINATED, 0, 0);
+        kin__record_finish(record, word, record->map != NULL ? KIN__TASK_DONE : KIN__TASK_FAILED);
+    }
+}
+
+/* Items of a task, from where an earlier worker was. */
+static enum kin__remote_outcome run_items_there(kin_result *record, int *code, kin_failure *failure)
+{
+    size_t done = record->items > 1 ? record->progress[0] : 0;
+    record->reply_size = (size_t)record->items * record->out_size;
+    char *out = room_for(record, record->reply_size, code);
+    if (out == NULL) return KIN__REMOTE_DONE;
+    struct kin__remote_items items = {
+        .function = record->function,
+        .inputs = 1,
+        .in = {(const char *)kin__record_argument(record) + done * record->in_size},
+        .in_size = {record->in_size},
+        .out = out + done * record->out_size,
+        .out_size = record->out_size,
+        .count = record->items - done,
+    };
+    int64_t begin = kin__os_clock();
+    enum kin__remote_outcome outcome = kin__remote_items(&items, failure);
+    record->ran_ns = kin__os_clock() - begin;
+    record->progress[0] = done + items.done;
+    *code = items.code;
+    return outcome;
+}
+
+static void run_there(kin_result *record, uint64_t word)
+{
+    kin_failure failure = {0};
+    int code = 0;
+    enum kin__remote_outcome outcome = record->bytes != NULL ? kin__remote_task(record, &code, &failure)
+                                                             : run_items_there(record, &code, &failure);
+    if (outcome == KIN__REMOTE_DONE) {
+        finish(record, word, code);
+    } else if (outcome == KIN__REMOTE_UNSENT) {
+        give_back(record, word);
+    } else if (failure.cause == KIN_CAUSE_FUNCTION || !kin__record_crashed(record, word) ||
+               !kin__schedule_again(record, word)) {
+        kin__record_complete(record, word, &failure);
+        if (outcome == KIN__REMOTE_DIED && failure.cause != KIN_CAUSE_FUNCTION)
+            kin__poison_keep(record, &failure);
+        kin__record_fail_with(record, word, failure);
+    }
+}
+
+/* ---- running -------------------------------------------------------------------------------------------- */
+
+static void run_map(kin_result *record, uint64_t word, struct kin__worker *worker)
+{
+    if (kin__map_run(record, worker))
+        kin__record_finish(record, word, KIN__TASK_DONE);
+    else
+        give_back(record, word);
+}
+
 static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply)
 {
     uint64_t word = atomic_load_explicit(&record->state, memory_order_relaxed);
@@ -192,13 +261,14 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
     int64_t begun = record->came != 0 && record->map == NULL ? note_beginning(record, worker) : 0;
     if ((word & KIN__TASK_CANCELLED) != 0) {
         kin__record_finish(record, word, KIN__TASK_FAILED);
+    } else if (kin__remote_here() && record->map == NULL) {
+        run_there(record, word);
     } else if (!kin__function_known(record)) {
         kin__record_fail(record, word, KIN_CAUSE_FUNCTION, 0, 0);
         if (record->map != NULL) kin__map_refuse(record);
         kin__record_finish(record, word, record->map != NULL ? KIN__TASK_DONE : KIN__TASK_FAILED);
     } else if (record->map != NULL) {
-        kin__map_run(record, worker);
-        kin__record_finish(record, word, KIN__TASK_DONE);
+        run_map(record, word, worker);
     } else {
         finish(record, word, record->bytes != NULL ? run_bytes(record, reply) : run_items(record));
     }
@@ -248,6 +318,7 @@ static long take_scheduled(struct claimant *claimant, struct kin__queue_claim *b
         kin__schedule_took(pool, claimant->index, rc >= 0);
         if (rc == KIN_ECLOSED && atomic_load(&pool->listed) != 0) rc = KIN_EMPTY;
     }
+    if (claimant->deputy && until > kin__os_clock() + KIN__SLICE_NS) until = kin__os_clock() + KIN__SLICE_NS;
     if (pick != KIN__PICK_TASK && rc == KIN_EMPTY && atomic_load(&claimant->worker->retire) == 0)
         kin__event_sleep(&pool->tasks->items, seen, until);
     kin__event_done(&pool->tasks->items);
@@ -260,8 +331,11 @@ static long take(struct claimant *claimant, struct kin__queue_claim *by, kin_res
 {
     if (atomic_load_explicit(by->interrupt, memory_order_relaxed) != 0)
         return take_scheduled(claimant, by, record);
-    long rc = kin__queue_get_claim(claimant->pool->tasks, record, sizeof *record, KIN_FOREVER, by);
+    /* A deputy looks after its connection meanwhile. */
+    kin_deadline until = claimant->deputy ? kin__os_clock() + KIN__SLICE_NS : KIN_FOREVER;
+    long rc = kin__queue_get_claim(claimant->pool->tasks, record, sizeof *record, until, by);
     if (rc >= 0) return 1;
+    if (rc == KIN_EMPTY) return 0;
     if (rc == KIN_ECLOSED && atomic_load(&claimant->pool->listed) != 0)
         return take_scheduled(claimant, by, record);
     return rc == -EINTR ? 0 : rc;
@@ -279,8 +353,15 @@ static bool must_end(kin_pool *pool, struct kin__worker *worker)
     return kin__os_memory_resident() > pool->memory_per_worker;
 }
 
-static int initialize(kin_pool *pool)
+static int initialize(kin_pool *pool, unsigned index, kin_connection *connection)
 {
+    if (connection != NULL) {
+        int greeted = kin__remote_greet(pool, index, connection);
+        if (greeted == 0) return 0;
+        kin__log(KIN_LOG_WARNING, "what connected to pool %s is no worker: %s", pool->name,
+                 kin_strerror(greeted));
+        return KIN__WORKER_RECYCLE;
+    }
     int rc = pool->initializer != NULL ? pool->initializer(pool->context) : 0;
     if (rc == 0) return 0;
     pool->open_failure.cause = KIN_CAUSE_RETURNED;
@@ -288,10 +369,10 @@ static int initialize(kin_pool *pool)
     return KIN__WORKER_INITIALIZER;
 }
 
-int kin__worker_main(kin_pool *pool, unsigned index)
+int kin__worker_main(kin_pool *pool, unsigned index, kin_connection *connection)
 {
     struct kin__worker *worker = kin__pool_worker(pool, index);
-    struct claimant claimant = {.pool = pool, .worker = worker, .index = index};
+    struct claimant claimant = {.pool = pool, .worker = worker, .index = index, .deputy = connection != NULL};
     struct kin__queue_claim by = {.claim = claim, .context = &claimant, .interrupt = &pool->attention};
     kin_reply reply = {0};
     kin_result *record;
@@ -301,7 +382,7 @@ int kin__worker_main(kin_pool *pool, unsigned index)
     /* The supervisor writes them too, but may not have come to it yet, or die before. */
     worker->since = kin__os_boot_clock();
     atomic_store(&worker->pid, kin__os_pid());
-    int rc = initialize(pool);
+    int rc = initialize(pool, index, connection);
     if (rc != 0) return rc;
     atomic_store(&worker->state, KIN__WORKER_READY);
     if (kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
@@ -310,7 +391,9 @@ int kin__worker_main(kin_pool *pool, unsigned index)
     kin__watch_expect(false);
     bool first = true;
     while (!must_end(pool, worker)) {
+        if (claimant.deputy && !kin__remote_alive()) break;
         long taken = take(&claimant, &by, &record);
+        if (taken == KIN_ECLOSED && claimant.deputy) kin__remote_farewell();
         if (taken < 0) return taken == KIN_ECLOSED ? 0 : KIN__WORKER_NO_QUEUE;
         if (taken == 0) continue;
         if (first) kin__watch_expect(true);

@@ -142,7 +142,7 @@ static void submit_one(void *context)
 static void work(void *context)
 {
     struct scene *scene = context;
-    CHECK_EQ(kin__worker_main(scene->pool, 0), KIN__WORKER_RECYCLE);
+    CHECK_EQ(kin__worker_main(scene->pool, 0, NULL), KIN__WORKER_RECYCLE);
 }
 
 static void fresh_worker(struct scene *scene)

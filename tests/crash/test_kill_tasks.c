@@ -207,7 +207,7 @@ static void work(void *context)
 {
     struct scene *scene = context;
     atomic_store(&kin__pool_worker(scene->pool, 0)->tasks, 0);
-    CHECK_EQ(kin__worker_main(scene->pool, 0), KIN__WORKER_RECYCLE);
+    CHECK_EQ(kin__worker_main(scene->pool, 0, NULL), KIN__WORKER_RECYCLE);
 }
 
 /* What the supervisor does after a death. */

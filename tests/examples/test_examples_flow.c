@@ -94,3 +94,10 @@ TEST(a03_echo_server)
     CHECK_GT(most, 1);
     CHECK_LE(most, 200);
 }
+
+TEST(d05_remote_pool)
+{
+    example_run("d05_remote_pool");
+    example_expect("the sum of 1000 squares is 332833500", "a worker has ended with code 0",
+                   "a worker has ended with code 0");
+}

@@ -1,0 +1,388 @@
+/* remote_worker.c: the worker's side of a pool in another program: connections that bring tasks, and a
+ * pool of its own that runs them.
+ *
+ * Each connection is served by a thread of its own, one task at a time.  The tasks run in the workers
+ * of a pool, so that one that crashes is a failure with its exact cause, which is what the other side
+ * is told.
+ *
+ * Invariants:
+ *  - Whatever is not answered when a connection ends is cancelled before the next one is opened.
+ *  - The bytes of a task and of what it returns lie in family memory, and stay until its result is
+ *    over: its worker may be writing.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <kin/error.h>
+#include <kin/listener.h>
+#include <kin/log.h>
+#include <kin/memory.h>
+#include <kin/thread.h>
+#include <kin/wait.h>
+#include <kin/worker.h>
+
+#include "base/log.h"
+#include "os/os.h"
+#include "pool/pool.h"
+#include "pool/remote_wire.h"
+
+#define PATIENCE_NS    (10 * 1000000000LL)
+#define PAUSE_FIRST_NS (50 * 1000000LL)
+#define PAUSE_MOST_NS  (1000 * 1000000LL)
+
+/* ---- the functions --------------------------------------------------------------------------------- */
+
+static kin_task *tasks;
+
+void kin_task_register(kin_task *task)
+{
+    if (task == NULL || task->function == NULL) return;
+    task->next = tasks;
+    tasks = task;
+}
+
+/* A pool's record keeps so many bytes of a name. */
+#define NAME_KEPT (sizeof((kin_result *)0)->function - 1)
+
+static const kin_function *find_function(const struct kin__remote_message *message)
+{
+    for (const kin_task *task = tasks; task != NULL; task = task->next) {
+        size_t length = strlen(task->function->name);
+        if (length > NAME_KEPT) length = NAME_KEPT;
+        if (length == message->name_size && memcmp(task->function->name, message->name, length) == 0)
+            return task->function;
+    }
+    return NULL;
+}
+
+/* ---- what runs in the pool's workers ----------------------------------------------------------------- */
+
+/* The argument of a task of the pool; the memory it names is the family's. */
+struct call {
+    const kin_function *function;
+    const unsigned char *data;
+    size_t size, count;
+    unsigned char *out;
+    volatile size_t *progress;
+};
+
+static int run_call(const void *argument, size_t size, kin_reply *reply)
+{
+    struct call call;
+    memcpy(&call, argument, size);
+    if (call.function->bytes != NULL) return call.function->bytes(call.data, call.size, reply);
+    if (call.function->zip == NULL)
+        return call.function->range(call.data, call.out, call.count, call.progress);
+    /* The arrays lie one behind the other. */
+    const void *in[KIN_INPUTS_MOST] = {NULL};
+    for (unsigned i = 0; i < call.function->inputs; i++) {
+        in[i] = call.data;
+        call.data += call.count * call.function->in_sizes[i];
+    }
+    return call.function->zip(in, call.out, call.count, call.progress);
+}
+KIN_BYTES(run_call)
+
+/* ---- a connection ------------------------------------------------------------------------------------- */
+
+/* PRIVATE.  What the threads of one kin_worker_serve share.
+ *   finished   the pool has said that it is closed, or one of them gives up: all end.
+ *   error      why, of who gave up first. */
+struct service {
+    const char *address;
+    kin_worker_options options;
+    kin_pool *pool;
+    kin_event *finished;
+    _Atomic int error;
+};
+
+/* PRIVATE to a thread.
+ *   silence_ns   how long the other side may be silent; ours may be a third of that. */
+struct session {
+    struct service *service;
+    kin_connection *connection;
+    struct kin__remote_buffer in, out;
+    int64_t silence_ns;
+    kin_deadline heard, spoken;
+};
+
+static int send(struct session *session, const struct kin__remote_message *message)
+{
+    session->spoken = kin__os_clock();
+    return kin__remote_send(session->connection, message, &session->out,
+                            session->spoken + session->silence_ns);
+}
+
+static int send_kind(struct session *session, enum kin__remote_kind kind)
+{
+    return send(session, &(struct kin__remote_message){.kind = kind});
+}
+
+static int receive(struct session *session, struct kin__remote_message *message)
+{
+    int rc = kin__remote_receive(session->connection, message, &session->in,
+                                 kin__os_clock() + session->silence_ns);
+    session->heard = kin__os_clock();
+    return rc;
+}
+
+/* Says that we are there, if that is due, and finds out whether the other side is. */
+static int keep_up(struct session *session)
+{
+    kin_deadline now = kin__os_clock();
+    if (now - session->heard > session->silence_ns) return -ETIMEDOUT;
+    return now - session->spoken >= session->silence_ns / 3 ? send_kind(session, KIN__REMOTE_ALIVE) : 0;
+}
+
+static kin_deadline beat(const struct session *session)
+{
+    return session->spoken + session->silence_ns / 3;
+}
+
+static int greet(struct session *session)
+{
+    struct kin__remote_message hello = {.kind = KIN__REMOTE_HELLO, .number = KIN__REMOTE_VERSION}, answer;
+    char name[KIN__REMOTE_NAME_MOST + 1];
+    hello.name = kin__os_host_name(name, sizeof name);
+    hello.name_size = (uint32_t)strlen(hello.name);
+    int rc = send(session, &hello);
+    if (rc == 0) rc = receive(session, &answer);
+    if (rc < 0) return rc;
+    bool known = answer.kind == KIN__REMOTE_WELCOME && answer.number == KIN__REMOTE_VERSION &&
+                 answer.count > 0 && answer.count <= INT32_MAX;
+    if (!known) return KIN_EPROTOCOL;
+    session->silence_ns = (int64_t)answer.count * 1000000;
+    return 0;
+}
+
+/* ---- a task ---------------------------------------------------------------------------------------------- */
+
+/* PRIVATE.  A task on its way: what it was given, and its result in our pool. */
+struct job {
+    struct call call;
+    unsigned char *memory;
+    volatile size_t *progress;
+    kin_result *result;
+};
+
+/* Copies what came into family memory: progress, input, output. */
+static int prepare(struct job *job, const struct kin__remote_message *message)
+{
+    size_t head = 64, in = ((size_t)message->size + 63) & ~(size_t)63;
+    size_t out = message->form == KIN__REMOTE_RANGE ? (size_t)(message->count * message->out_size) : 0;
+    job->memory = kin_alloc(head + in + out);
+    if (job->memory == NULL) return -errno;
+    job->progress = (volatile size_t *)job->memory;
+    if (message->size > 0) memcpy(job->memory + head, message->data, (size_t)message->size);
+    job->call.data = job->memory + head;
+    job->call.size = (size_t)message->size;
+    job->call.count = (size_t)message->count;
+    job->call.out = job->memory + head + in;
+    job->call.progress = job->progress;
+    return 0;
+}
+
+static int refuse(struct session *session, enum kin_cause cause, int code)
+{
+    return send(session,
+                &(struct kin__remote_message){.kind = KIN__REMOTE_FAILURE, .cause = cause, .code = code});
+}
+
+static bool same_form(const kin_function *function, const struct kin__remote_message *message)
+{
+    if (message->form == KIN__REMOTE_BYTES) return function->bytes != NULL;
+    size_t in_size = function->in_size;
+    for (unsigned i = 0; i < function->inputs; i++) in_size += function->in_sizes[i];
+    return (function->range != NULL || function->zip != NULL) && in_size == message->in_size &&
+           function->out_size == message->out_size;
+}
+
+static int reply(struct session *session, struct job *job, const struct kin__remote_message *task)
+{
+    struct kin__remote_message answer = {.kind = KIN__REMOTE_REPLY};
+    kin_failure failure;
+    const void *bytes = NULL;
+    long size = kin_result_view(job->result, &bytes);
+    bool range = task->form == KIN__REMOTE_RANGE;
+    if (size < 0) {
+        int rc = kin_result_failure(job->result, &failure);
+        if (rc < 0) return rc;
+        answer.kind = failure.cause == KIN_CAUSE_RETURNED ? KIN__REMOTE_REPLY : KIN__REMOTE_FAILURE;
+        answer.cause = failure.cause;
+        answer.code = failure.code;
+        answer.signal = failure.signal;
+        answer.user_ns = failure.user_ns;
+        answer.system_ns = failure.system_ns;
+        answer.max_rss = failure.max_rss;
+    }
+    answer.progress = *job->progress;
+    answer.data = range ? job->call.out : bytes;
+    answer.size = range ? task->count * task->out_size : size > 0 ? (uint64_t)size : 0;
+    return send(session, &answer);
+}
+
+/* Waits until the task is over, or the connection: 0, or what the connection ended with. */
+static int watch(struct session *session, struct job *job)
+{
+    struct kin__remote_message message;
+    for (;;) {
+        kin_waitable items[] = {kin_on_result(job->result), kin_on_connection(session->connection)};
+        long ready = kin_wait(items, 2, beat(session));
+        if (ready < 0) return (int)ready;
+        if (items[0].ready) return 0;
+        int rc = items[1].ready ? receive(session, &message) : 0;
+        if (rc == 0) rc = keep_up(session);
+        if (rc < 0) return rc;
+    }
+}
+
+static int run_task(struct session *session, const struct kin__remote_message *task)
+{
+    struct job job = {0};
+    const kin_function *function = find_function(task);
+    if (function == NULL || !same_form(function, task)) return refuse(session, KIN_CAUSE_FUNCTION, 0);
+    job.call.function = function;
+    /* The message lies in the buffer for what comes, and something may come meanwhile. */
+    struct kin__remote_message kept = *task;
+    int rc = prepare(&job, task);
+    if (rc == 0)
+        rc = kin_pool_submit(session->service->pool, &job.result, KIN_FN(run_call), &job.call,
+                             sizeof job.call, KIN_FOREVER, NULL);
+    if (rc < 0) {
+        kin_free(job.memory);
+        return refuse(session, KIN_CAUSE_RETURNED, rc);
+    }
+    rc = send_kind(session, KIN__REMOTE_BEGUN);
+    if (rc == 0) rc = watch(session, &job);
+    if (rc == 0) {
+        rc = reply(session, &job, &kept);
+    } else {
+        kin_result_cancel(job.result);
+        kin_result_wait(job.result, KIN_FOREVER);
+    }
+    kin_result_close(job.result);
+    kin_free(job.memory);
+    return rc;
+}
+
+/* ---- a thread ----------------------------------------------------------------------------------------------- */
+
+static bool leaving(const struct service *service)
+{
+    return kin_event_is_set(service->finished) == 1 ||
+           (service->options.stop != NULL && kin_event_is_set(service->options.stop) == 1);
+}
+
+static void finish(struct service *service, int error)
+{
+    int none = 0;
+    atomic_compare_exchange_strong(&service->error, &none, error);
+    kin_event_set(service->finished);
+}
+
+/* Serves one connection until its end: 0 if there is to be no other. */
+static int serve_connection(struct session *session)
+{
+    struct service *service = session->service;
+    struct kin__remote_message message;
+    int rc = greet(session);
+    while (rc == 0) {
+        kin_waitable items[] = {kin_on_connection(session->connection), kin_on_event(service->finished),
+                                kin_on_event(service->options.stop)};
+        long ready = kin_wait(items, service->options.stop != NULL ? 3 : 2, beat(session));
+        if (ready < 0) return (int)ready;
+        if (leaving(service)) return 0;
+        if (items[0].ready) {
+            rc = receive(session, &message);
+            if (rc == 0 && message.kind == KIN__REMOTE_BYE) {
+                finish(service, 0);
+                return 0;
+            }
+            if (rc == 0 && message.kind == KIN__REMOTE_TASK) rc = run_task(session, &message);
+        }
+        if (rc == 0) rc = keep_up(session);
+    }
+    return rc;
+}
+
+/* Is it an error that trying again does not mend? */
+static bool is_final(int rc)
+{
+    return rc == KIN_EAUTHENTICATION || rc == KIN_EADDRESS || rc == -EINVAL || rc == KIN_ELIBRARY;
+}
+
+static void pause_until(struct service *service, kin_deadline until)
+{
+    kin_waitable items[] = {kin_on_event(service->finished), kin_on_event(service->options.stop)};
+    kin_wait(items, service->options.stop != NULL ? 2 : 1, until);
+}
+
+/* What a thread does: one connection after the other, while the patience lasts. */
+static int serve_slot(void *argument)
+{
+    struct session session = {.service = argument};
+    struct service *service = argument;
+    int64_t pause = PAUSE_FIRST_NS;
+    kin_deadline until = kin__os_clock() + service->options.patience_ns;
+    while (!leaving(service)) {
+        int rc = kin_client_open(&session.connection, service->address, service->options.client, until);
+        session.heard = session.spoken = kin__os_clock();
+        session.silence_ns = service->options.patience_ns;
+        if (rc == 0) {
+            rc = serve_connection(&session);
+            kin_connection_close(session.connection);
+            if (rc == 0) break;
+            kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
+                     kin_strerror(rc));
+            if (rc != KIN_EPROTOCOL) until = kin__os_clock() + service->options.patience_ns;
+        }
+        if (is_final(rc) || kin__os_clock() + pause >= until) {
+            finish(service, rc);
+            break;
+        }
+        pause_until(service, kin__os_clock() + pause);
+        pause = pause * 2 < PAUSE_MOST_NS ? pause * 2 : PAUSE_MOST_NS;
+    }
+    kin__remote_buffer_free(&session.in);
+    kin__remote_buffer_free(&session.out);
+    return 0;
+}
+
+/* ---- the service ---------------------------------------------------------------------------------------------- */
+
+static int run_threads(struct service *service)
+{
+    unsigned count = service->options.workers, started = 0;
+    kin_thread **threads = kin__os_calloc(count, sizeof *threads);
+    int rc = threads != NULL ? 0 : -ENOMEM;
+    while (rc == 0 && started < count) {
+        rc = kin_thread_start(&threads[started], serve_slot, service, &(kin_thread_options){.daemon = true});
+        if (rc == 0) started++;
+    }
+    if (rc < 0) finish(service, rc);
+    for (unsigned i = 0; i < started; i++) {
+        kin_thread_join(threads[i], KIN_FOREVER);
+        kin_thread_close(threads[i]);
+    }
+    kin__os_free(threads);
+    return atomic_load(&service->error);
+}
+
+int kin_worker_serve_sized(const char *address, const kin_worker_options *options, size_t size)
+{
+    struct service service = {.address = address};
+    if (address == NULL) return -EINVAL;
+    if (options != NULL)
+        memcpy(&service.options, options, size < sizeof service.options ? size : sizeof service.options);
+    if (service.options.patience_ns < 0 || service.options.workers > KIN__WORKERS_MOST) return -EINVAL;
+    if (service.options.patience_ns == 0) service.options.patience_ns = PATIENCE_NS;
+    if (service.options.workers == 0) service.options.workers = (unsigned)kin__os_cpu_count();
+    int rc = kin_event_open(&service.finished, NULL);
+    if (rc == 0)
+        rc = kin_pool_open(&service.pool,
+                           &(kin_pool_options){.workers = service.options.workers, .name = "worker"});
+    if (rc == 0) rc = run_threads(&service);
+    kin_pool_free(service.pool);
+    kin_event_close(service.finished);
+    return rc;
+}

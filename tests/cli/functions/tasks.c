@@ -1,0 +1,24 @@
+/* tasks.c: functions of tasks, for `kin worker`. */
+#include <stdlib.h>
+#include <time.h>
+
+#include <kin/worker.h>
+
+static int square(const int *in, long *out)
+{
+    if (*in == 666) abort();
+    *out = (long)*in * *in;
+    return 0;
+}
+KIN_MAP(square, int, long)
+KIN_TASK(square)
+
+/* Takes some milliseconds. */
+static int slowly(const int *in, long *out)
+{
+    kin_deadline end = kin_in_ms(5);
+    while (kin_clock() < end) continue;
+    return square(in, out);
+}
+KIN_MAP(slowly, int, long)
+KIN_TASK(slowly)
