@@ -190,7 +190,8 @@ static void finish(struct kin__server *server)
     uv_close((uv_handle_t *)&server->again, NULL);
     uv_close((uv_handle_t *)&server->stop, NULL);
     for (int i = 0; i < 2; i++) uv_close((uv_handle_t *)&server->signals[i], NULL);
-    uv_run(&server->loop, UV_RUN_DEFAULT);
+    /* Again if it was stopped: what was settled on the way here did so. */
+    while (uv_run(&server->loop, UV_RUN_DEFAULT) != 0) continue;
 }
 
 int kin__server_run(struct kin__server *server)

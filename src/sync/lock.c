@@ -17,7 +17,7 @@ struct kin_lock {
 struct kin__mutex *kin__lock_mutex(kin_lock *lock, uint64_t *magic)
 {
     *magic = MAGIC_LOCK;
-    return &lock->mutex;
+    return (struct kin__mutex *)lock;
 }
 
 int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, size_t size)
@@ -44,35 +44,35 @@ int kin_lock_open(kin_lock **lock)
 
 int kin_lock_close(kin_lock *lock)
 {
-    return kin__mutex_close(&lock->mutex, MAGIC_LOCK);
+    return kin__mutex_close((struct kin__mutex *)lock, MAGIC_LOCK);
 }
 
 int kin_lock_acquire(kin_lock *lock, kin_deadline deadline)
 {
-    return kin__mutex_acquire(&lock->mutex, MAGIC_LOCK, deadline);
+    return kin__mutex_acquire((struct kin__mutex *)lock, MAGIC_LOCK, deadline);
 }
 
 int kin_lock_release(kin_lock *lock)
 {
-    return kin__mutex_release(&lock->mutex, MAGIC_LOCK);
+    return kin__mutex_release((struct kin__mutex *)lock, MAGIC_LOCK);
 }
 
 int kin_lock_locked(kin_lock *lock)
 {
-    return kin__mutex_locked(&lock->mutex, MAGIC_LOCK);
+    return kin__mutex_locked((struct kin__mutex *)lock, MAGIC_LOCK);
 }
 
 int kin_lock_owner_sized(kin_lock *lock, kin_owner *owner, size_t size)
 {
-    return kin__mutex_tell(&lock->mutex, MAGIC_LOCK, kin__mutex_owner, owner, size);
+    return kin__mutex_tell((struct kin__mutex *)lock, MAGIC_LOCK, kin__mutex_owner, owner, size);
 }
 
 int kin_lock_last_death_sized(kin_lock *lock, kin_owner *dead, size_t size)
 {
-    return kin__mutex_tell(&lock->mutex, MAGIC_LOCK, kin__mutex_last_death, dead, size);
+    return kin__mutex_tell((struct kin__mutex *)lock, MAGIC_LOCK, kin__mutex_last_death, dead, size);
 }
 
 int kin_lock_mark_repaired(kin_lock *lock)
 {
-    return kin__mutex_mark_repaired(&lock->mutex, MAGIC_LOCK);
+    return kin__mutex_mark_repaired((struct kin__mutex *)lock, MAGIC_LOCK);
 }

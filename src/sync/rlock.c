@@ -16,7 +16,7 @@ struct kin_rlock {
 struct kin__mutex *kin__rlock_mutex(kin_rlock *rlock, uint64_t *magic)
 {
     *magic = MAGIC_RLOCK;
-    return &rlock->mutex;
+    return (struct kin__mutex *)rlock;
 }
 
 int kin_rlock_open_sized(kin_rlock **rlock, const kin_lock_options *options, size_t size)
@@ -34,40 +34,40 @@ int kin_rlock_open_sized(kin_rlock **rlock, const kin_lock_options *options, siz
 
 int kin_rlock_close(kin_rlock *rlock)
 {
-    return kin__mutex_close(&rlock->mutex, MAGIC_RLOCK);
+    return kin__mutex_close((struct kin__mutex *)rlock, MAGIC_RLOCK);
 }
 
 int kin_rlock_acquire(kin_rlock *rlock, kin_deadline deadline)
 {
-    return kin__mutex_acquire(&rlock->mutex, MAGIC_RLOCK, deadline);
+    return kin__mutex_acquire((struct kin__mutex *)rlock, MAGIC_RLOCK, deadline);
 }
 
 int kin_rlock_release(kin_rlock *rlock)
 {
-    return kin__mutex_release(&rlock->mutex, MAGIC_RLOCK);
+    return kin__mutex_release((struct kin__mutex *)rlock, MAGIC_RLOCK);
 }
 
 int kin_rlock_locked(kin_rlock *rlock)
 {
-    return kin__mutex_locked(&rlock->mutex, MAGIC_RLOCK);
+    return kin__mutex_locked((struct kin__mutex *)rlock, MAGIC_RLOCK);
 }
 
 long kin_rlock_depth(kin_rlock *rlock)
 {
-    return kin__mutex_times(&rlock->mutex, MAGIC_RLOCK);
+    return kin__mutex_times((struct kin__mutex *)rlock, MAGIC_RLOCK);
 }
 
 int kin_rlock_owner_sized(kin_rlock *rlock, kin_owner *owner, size_t size)
 {
-    return kin__mutex_tell(&rlock->mutex, MAGIC_RLOCK, kin__mutex_owner, owner, size);
+    return kin__mutex_tell((struct kin__mutex *)rlock, MAGIC_RLOCK, kin__mutex_owner, owner, size);
 }
 
 int kin_rlock_last_death_sized(kin_rlock *rlock, kin_owner *dead, size_t size)
 {
-    return kin__mutex_tell(&rlock->mutex, MAGIC_RLOCK, kin__mutex_last_death, dead, size);
+    return kin__mutex_tell((struct kin__mutex *)rlock, MAGIC_RLOCK, kin__mutex_last_death, dead, size);
 }
 
 int kin_rlock_mark_repaired(kin_rlock *rlock)
 {
-    return kin__mutex_mark_repaired(&rlock->mutex, MAGIC_RLOCK);
+    return kin__mutex_mark_repaired((struct kin__mutex *)rlock, MAGIC_RLOCK);
 }

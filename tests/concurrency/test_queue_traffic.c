@@ -27,10 +27,11 @@ struct traffic {
     _Atomic uint64_t bytes_put, bytes_got;
 };
 
+/* Packed: of several that are got at once each lies where the last one ended. */
 struct letter {
     uint64_t producer, number, size;
     unsigned char bytes[];
-};
+} __attribute__((packed));
 
 static unsigned char pattern(const struct letter *letter, size_t i)
 {

@@ -373,7 +373,7 @@ TEST(nobody_there_is_an_error_when_patience_ends)
 TEST(what_is_no_worker_is_turned_away)
 {
     kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
-    const char *said[] = {"hello", "", "\1\0\0\0\377\377\377\377and a name that is not there"};
+    static const char said[][128] = {"hello", "", "\1\0\0\0\377\377\377\377and a name that is not there"};
     char byte;
     for (int i = 0; i < 3; i++) {
         kin_connection *connection = NULL;
