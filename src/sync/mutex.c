@@ -22,6 +22,8 @@ bool kin__point_in_use(struct kin__wait_point *point)
 {
     if (!kin__waiters_any(point)) return false;
     if (kin__reap_needed()) kin__reap();
+    /* The count may be too high for a moment after somebody has gone: the ledgers are not. */
+    if (kin__waiters_any(point)) kin__waiters_recount(point);
     return kin__waiters_any(point);
 }
 
