@@ -356,7 +356,12 @@ static void produce(void *context, unsigned index)
     while (!chaos_stopping()) {
         struct note note = {.producer = index, .number = ledger_issue(storm->ledger, index)};
         size_t size = note.number % 3 == 0 ? sizeof note : 16;
-        CHECK_OK(kin_queue_put_priority(storm->queue, &note, size, (int64_t)(note.number % 5), KIN_FOREVER));
+        /* At the end nobody may be left to make room. */
+        int rc = KIN_FULL;
+        while (rc == KIN_FULL && !chaos_stopping())
+            rc = kin_queue_put_priority(storm->queue, &note, size, (int64_t)(note.number % 5), kin_in_ms(50));
+        if (rc == KIN_FULL) break;
+        CHECK_OK(rc);
         ledger_acknowledge(storm->ledger, index, note.number);
         chaos_progress();
     }

@@ -281,7 +281,12 @@ static void produce(void *context, unsigned index)
     while (!chaos_stopping()) {
         struct task task = {.number = ledger_issue(storm->ledger, index)};
         size_t size = task.number % 3 == 0 ? sizeof task : sizeof task.number;
-        CHECK_OK(kin_queue_put(storm->queue, &task, size, KIN_FOREVER));
+        /* At the end nobody may be left to make room. */
+        int rc = KIN_FULL;
+        while (rc == KIN_FULL && !chaos_stopping())
+            rc = kin_queue_put(storm->queue, &task, size, kin_in_ms(50));
+        if (rc == KIN_FULL) break;
+        CHECK_OK(rc);
         ledger_acknowledge(storm->ledger, index, task.number);
         chaos_progress();
     }

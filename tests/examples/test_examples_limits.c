@@ -17,6 +17,9 @@ TEST(p16_limits)
 
 TEST(p17_log)
 {
+#ifdef __SANITIZE_THREAD__
+    SKIP("ThreadSanitizer has a thread of its own, of which the log warns");
+#endif
     example_run("p17_log");
     example_expect("Process-1     begins", "Process-2     begins", "Process-2   ! has nothing to do",
                    "MainProcess   2 children have ended");
