@@ -245,6 +245,11 @@ static int run_task(struct session *session, const struct kin__remote_message *t
     /* The message lies in the buffer for what comes, and something may come meanwhile. */
     struct kin__remote_message kept = *task;
     int rc = prepare(&job, task);
+    /* Before it: what runs has been told of, so that its loss is charged. */
+    if (rc == 0 && (rc = send_kind(session, KIN__REMOTE_BEGUN)) < 0) {
+        kin_free(job.memory);
+        return rc;
+    }
     if (rc == 0)
         rc = kin_pool_submit(session->service->pool, &job.result, KIN_FN(run_call), &job.call,
                              sizeof job.call, KIN_FOREVER, NULL);
@@ -252,8 +257,7 @@ static int run_task(struct session *session, const struct kin__remote_message *t
         kin_free(job.memory);
         return refuse(session, KIN_CAUSE_RETURNED, rc);
     }
-    rc = send_kind(session, KIN__REMOTE_BEGUN);
-    if (rc == 0) rc = watch(session, &job);
+    rc = watch(session, &job);
     if (rc == 0) {
         rc = reply(session, &job, &kept);
     } else {
