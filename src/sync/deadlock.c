@@ -35,9 +35,14 @@ struct hop {
     struct kin__wait_point *point;
 };
 
-/* The cycle that the thread was told of last. */
+/* The cycle that the thread was told of last.  Names and processes are those of that moment: whoever
+ * was part of it may have ended by the time somebody asks. */
 static _Thread_local struct {
-    struct hop hop[HOPS_KEPT];
+    struct kept {
+        struct hop hop;
+        int pid;
+        char name[16];
+    } hop[HOPS_KEPT];
     unsigned count;
     bool bears;
 } mine;
@@ -87,6 +92,17 @@ static unsigned follow(struct kin__wait_point *point, struct hop *hops)
     return 0;
 }
 
+static void keep(const struct hop *hop, unsigned count)
+{
+    mine.count = count;
+    for (unsigned i = 0; i < count && i < HOPS_KEPT; i++) {
+        struct kept *kept = &mine.hop[i];
+        kept->hop = hop[i];
+        kept->pid = kin__member_pid(kin__member_of_thread(hop[i].thread));
+        kin__os_thread_label(kept->pid, (int)hop[i].thread, kept->name, sizeof kept->name);
+    }
+}
+
 int kin__deadlock_check(struct kin__wait_point *point)
 {
     struct hop first[HOPS_MOST], again[HOPS_MOST];
@@ -95,8 +111,7 @@ int kin__deadlock_check(struct kin__wait_point *point)
     if (count == 0 || follow(point, again) != count) return 0;
     for (unsigned i = 0; i < count; i++)
         if (first[i].thread != again[i].thread || first[i].point != again[i].point) return 0;
-    mine.count = count;
-    memcpy(mine.hop, first, (count < HOPS_KEPT ? count : HOPS_KEPT) * sizeof *first);
+    keep(first, count);
     char text[200];
     kin_deadlock_text(text, sizeof text);
     kin__log(KIN_LOG_WARNING, "deadlock: %s", text);
@@ -107,15 +122,13 @@ int kin__deadlock_check(struct kin__wait_point *point)
 
 /* Appends "thread 12 of process 12 (cook)" and what it waits for to what may be full already; the
  * length goes on all the same. */
-static int append(char *text, size_t size, int length, const struct hop *hop)
+static int append(char *text, size_t size, int length, const struct kept *kept)
 {
-    char name[16];
-    int pid = kin__member_pid(kin__member_of_thread(hop->thread));
-    kin__os_thread_label(pid, (int)hop->thread, name, sizeof name);
     bool room = (size_t)length < size;
     return length + snprintf(room ? text + length : NULL, room ? size - (size_t)length : 0,
-                             "thread %u of process %d (%s)%s waits for the lock at %p, held by ", hop->thread,
-                             pid, name, length > 0 ? ", which" : "", (void *)hop->point);
+                             "thread %u of process %d (%s)%s waits for the lock at %p, held by ",
+                             kept->hop.thread, kept->pid, kept->name, length > 0 ? ", which" : "",
+                             (void *)kept->hop.point);
 }
 
 int kin_deadlock_text(char *text, size_t size)

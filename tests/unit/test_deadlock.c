@@ -83,14 +83,20 @@ TEST(ten_in_a_cycle)
     dinner(MOST);
 }
 
-/* Through a read-write lock: the child reads. */
+/* Through a read-write lock: the child reads.  The two may each see the other's edge before they
+ * follow it, so either is told, or both. */
 static void read_and_want_the_fork(void *argument)
 {
     struct table *table = argument;
     CHECK_RC(kin_rwlock_acquire_read(table->rwlock, KIN_FOREVER), 0);
     table->seated = 1;
-    CHECK_RC(kin_lock_acquire(table->fork[0], KIN_FOREVER), 0);
-    CHECK_OK(kin_lock_release(table->fork[0]));
+    int rc = kin_lock_acquire(table->fork[0], KIN_FOREVER);
+    if (rc == -EDEADLK)
+        table->told++;
+    else {
+        CHECK_RC(rc, 0);
+        CHECK_OK(kin_lock_release(table->fork[0]));
+    }
     CHECK_OK(kin_rwlock_release(table->rwlock));
 }
 
@@ -102,10 +108,17 @@ TEST(a_writer_that_waits_for_a_reader)
     unsigned idle = books_sleepers();
     pid_t child = test_child(read_and_want_the_fork, table);
     test_until(table->seated == 1 && books_sleepers() > idle);
-    CHECK_RC(kin_rwlock_acquire_write(table->rwlock, KIN_FOREVER), -EDEADLK);
-    CHECK_GT(kin_deadlock_text(NULL, 0), 0);
+    int rc = kin_rwlock_acquire_write(table->rwlock, KIN_FOREVER);
+    if (rc == -EDEADLK) {
+        table->told++;
+        CHECK_GT(kin_deadlock_text(NULL, 0), 0);
+    } else {
+        CHECK_RC(rc, 0);
+        CHECK_OK(kin_rwlock_release(table->rwlock));
+    }
     CHECK_OK(kin_lock_release(table->fork[0]));
     CHECK_EQ(test_collect(child), 0);
+    CHECK_GE(table->told, 1);
     CHECK_RC(kin_rwlock_acquire_write(table->rwlock, KIN_FOREVER), 0);
     CHECK_OK(kin_rwlock_release(table->rwlock));
     CHECK_OK(kin_rwlock_close(table->rwlock));
