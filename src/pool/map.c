@@ -18,8 +18,8 @@
 #include <kin/error.h>
 
 #include "os/os.h"
+#include "pool/deputy.h"
 #include "pool/map.h"
-#include "pool/remote.h"
 
 #define BUSY_MOST 127
 
@@ -170,7 +170,7 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
     struct kin__map *map = part->map;
     uint64_t first = kin__map_item(map, span.first), end = kin__map_item(map, span.first + span.busy);
     volatile size_t *progress = &part->progress[span.parity];
-    struct kin__remote_items items = {
+    struct kin__deputy_items items = {
         .function = map->job->function, .inputs = map->inputs, .out_size = map->out_size};
     while (first + *progress < end && (map->keep_going || atomic_load(&map->cancel) == 0)) {
         uint64_t item = first + *progress;
@@ -181,15 +181,15 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
         }
         items.out = map->out + item * map->out_size;
         items.count = (size_t)(end - item);
-        enum kin__remote_outcome outcome = kin__remote_items(&items, &failure);
+        enum kin__deputy_outcome outcome = kin__deputy_items(&items, &failure);
         *progress += items.done;
-        if (outcome == KIN__REMOTE_DONE && items.code != 0) {
+        if (outcome == KIN__DEPUTY_DONE && items.code != 0) {
             item_returned(part, item + items.done, items.code, worker);
             *progress += 1;
         }
-        bool charged = outcome == KIN__REMOTE_DIED || outcome == KIN__REMOTE_LOST;
+        bool charged = outcome == KIN__DEPUTY_DIED || outcome == KIN__DEPUTY_LOST;
         if (charged && !kin__map_charge(part, &failure)) return true;
-        if (outcome == KIN__REMOTE_LOST || outcome == KIN__REMOTE_UNSENT) return false;
+        if (outcome == KIN__DEPUTY_LOST || outcome == KIN__DEPUTY_UNSENT) return false;
     }
     return true;
 }
@@ -282,8 +282,8 @@ bool kin__map_run(kin_result *part, struct kin__worker *worker)
     do {
         do {
             if (part->timeout_ns != 0) begin_time(worker);
-            if (span.busy > 0 && !kin__remote_here()) run_busy(part, span, worker);
-            if (span.busy > 0 && kin__remote_here() && !run_busy_there(part, span, worker)) return false;
+            if (span.busy > 0 && !kin__deputy_here()) run_busy(part, span, worker);
+            if (span.busy > 0 && kin__deputy_here() && !run_busy_there(part, span, worker)) return false;
             if (stopped(part, span)) return true;
         } while (move_on(part, &span));
     } while (atomic_load(&map->cancel) == 0 && steal(map, part) && move_on(part, &span));

@@ -168,7 +168,7 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *   retire      it is to end after what it is on; by the supervisor.
  *   blocked     threads of it that wait on the pool itself; by the worker's process, zeroed by
  *               the supervisor.
- *   deputy, host  it stands for a worker in another program (remote.h), on that machine: by the supervisor
+ *   deputy, host  it stands for a worker in another program (deputy.h), on that machine: by the supervisor
  *               before the fork, and by the deputy before READY.
  *   done, failed, retried, queue_time, run_time   of all workers that were in this slot; only grow. */
 struct kin__worker {

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "ipc/queue.h"
 #include "os/os.h"
-#include "pool/remote.h"
+#include "pool/deputy.h"
 #include "pool/schedule.h"
 #include "pool/worker.h"
 
@@ -201,13 +201,13 @@ static void give_back(kin_result *record, uint64_t word)
 }
 
 /* Items of a task, from where an earlier worker was. */
-static enum kin__remote_outcome run_items_there(kin_result *record, int *code, kin_failure *failure)
+static enum kin__deputy_outcome run_items_there(kin_result *record, int *code, kin_failure *failure)
 {
     size_t done = record->items > 1 ? record->progress[0] : 0;
     record->reply_size = (size_t)record->items * record->out_size;
     char *out = room_for(record, record->reply_size, code);
-    if (out == NULL) return KIN__REMOTE_DONE;
-    struct kin__remote_items items = {
+    if (out == NULL) return KIN__DEPUTY_DONE;
+    struct kin__deputy_items items = {
         .function = record->function,
         .inputs = 1,
         .in = {(const char *)kin__record_argument(record) + done * record->in_size},
@@ -217,7 +217,7 @@ static enum kin__remote_outcome run_items_there(kin_result *record, int *code, k
         .count = record->items - done,
     };
     int64_t begin = kin__os_clock();
-    enum kin__remote_outcome outcome = kin__remote_items(&items, failure);
+    enum kin__deputy_outcome outcome = kin__deputy_items(&items, failure);
     record->ran_ns = kin__os_clock() - begin;
     record->progress[0] = done + items.done;
     *code = items.code;
@@ -228,16 +228,16 @@ static void run_there(kin_result *record, uint64_t word)
 {
     kin_failure failure = {0};
     int code = 0;
-    enum kin__remote_outcome outcome = record->bytes != NULL ? kin__remote_task(record, &code, &failure)
+    enum kin__deputy_outcome outcome = record->bytes != NULL ? kin__deputy_task(record, &code, &failure)
                                                              : run_items_there(record, &code, &failure);
-    if (outcome == KIN__REMOTE_DONE) {
+    if (outcome == KIN__DEPUTY_DONE) {
         finish(record, word, code);
-    } else if (outcome == KIN__REMOTE_UNSENT) {
+    } else if (outcome == KIN__DEPUTY_UNSENT) {
         give_back(record, word);
     } else if (failure.cause == KIN_CAUSE_FUNCTION || !kin__record_crashed(record, word) ||
                !kin__schedule_again(record, word)) {
         kin__record_complete(record, word, &failure);
-        if (outcome == KIN__REMOTE_DIED && failure.cause != KIN_CAUSE_FUNCTION)
+        if (outcome == KIN__DEPUTY_DIED && failure.cause != KIN_CAUSE_FUNCTION)
             kin__poison_keep(record, &failure);
         kin__record_fail_with(record, word, failure);
     }
@@ -261,7 +261,7 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
     int64_t begun = record->came != 0 && record->map == NULL ? note_beginning(record, worker) : 0;
     if ((word & KIN__TASK_CANCELLED) != 0) {
         kin__record_finish(record, word, KIN__TASK_FAILED);
-    } else if (kin__remote_here() && record->map == NULL) {
+    } else if (kin__deputy_here() && record->map == NULL) {
         run_there(record, word);
     } else if (!kin__function_known(record)) {
         kin__record_fail(record, word, KIN_CAUSE_FUNCTION, 0, 0);
@@ -356,7 +356,7 @@ static bool must_end(kin_pool *pool, struct kin__worker *worker)
 static int initialize(kin_pool *pool, unsigned index, kin_connection *connection)
 {
     if (connection != NULL) {
-        int greeted = kin__remote_greet(pool, index, connection);
+        int greeted = kin__deputy_greet(pool, index, connection);
         if (greeted == 0) return 0;
         kin__log(KIN_LOG_WARNING, "what connected to pool %s is no worker: %s", pool->name,
                  kin_strerror(greeted));
@@ -391,9 +391,9 @@ int kin__worker_main(kin_pool *pool, unsigned index, kin_connection *connection)
     kin__watch_expect(false);
     bool first = true;
     while (!must_end(pool, worker)) {
-        if (claimant.deputy && !kin__remote_alive()) break;
+        if (claimant.deputy && !kin__deputy_alive()) break;
         long taken = take(&claimant, &by, &record);
-        if (taken == KIN_ECLOSED && claimant.deputy) kin__remote_farewell();
+        if (taken == KIN_ECLOSED && claimant.deputy) kin__deputy_farewell();
         if (taken < 0) return taken == KIN_ECLOSED ? 0 : KIN__WORKER_NO_QUEUE;
         if (taken == 0) continue;
         if (first) kin__watch_expect(true);

@@ -1,4 +1,4 @@
-/* remote_worker.c: the worker's side of a pool in another program: connections that bring tasks, and a
+/* serve.c: the worker's side of a pool in another program: connections that bring tasks, and a
  * pool of its own that runs them.
  *
  * Each connection is served by a thread of its own, one task at a time.  The tasks run in the workers
@@ -24,7 +24,7 @@
 #include "base/log.h"
 #include "os/os.h"
 #include "pool/pool.h"
-#include "pool/remote_wire.h"
+#include "pool/talk.h"
 
 #define PATIENCE_NS    (10 * 1000000000LL)
 #define PAUSE_FIRST_NS (50 * 1000000LL)
@@ -44,7 +44,7 @@ void kin_task_register(kin_task *task)
 /* A pool's record keeps so many bytes of a name. */
 #define NAME_KEPT (sizeof((kin_result *)0)->function - 1)
 
-static const kin_function *find_function(const struct kin__remote_message *message)
+static const kin_function *find_function(const struct kin__talk_message *message)
 {
     for (const kin_task *task = tasks; task != NULL; task = task->next) {
         size_t length = strlen(task->function->name);
@@ -96,62 +96,25 @@ struct service {
     _Atomic int error;
 };
 
-/* PRIVATE to a thread.
- *   silence_ns   how long the other side may be silent; ours may be a third of that. */
+/* PRIVATE to a thread. */
 struct session {
     struct service *service;
-    kin_connection *connection;
-    struct kin__remote_buffer in, out;
-    int64_t silence_ns;
-    kin_deadline heard, spoken;
+    struct kin__talk talk;
 };
-
-static int send(struct session *session, const struct kin__remote_message *message)
-{
-    session->spoken = kin__os_clock();
-    return kin__remote_send(session->connection, message, &session->out,
-                            session->spoken + session->silence_ns);
-}
-
-static int send_kind(struct session *session, enum kin__remote_kind kind)
-{
-    return send(session, &(struct kin__remote_message){.kind = kind});
-}
-
-static int receive(struct session *session, struct kin__remote_message *message)
-{
-    int rc = kin__remote_receive(session->connection, message, &session->in,
-                                 kin__os_clock() + session->silence_ns);
-    session->heard = kin__os_clock();
-    return rc;
-}
-
-/* Says that we are there, if that is due, and finds out whether the other side is. */
-static int keep_up(struct session *session)
-{
-    kin_deadline now = kin__os_clock();
-    if (now - session->heard > session->silence_ns) return -ETIMEDOUT;
-    return now - session->spoken >= session->silence_ns / 3 ? send_kind(session, KIN__REMOTE_ALIVE) : 0;
-}
-
-static kin_deadline beat(const struct session *session)
-{
-    return session->spoken + session->silence_ns / 3;
-}
 
 static int greet(struct session *session)
 {
-    struct kin__remote_message hello = {.kind = KIN__REMOTE_HELLO, .number = KIN__REMOTE_VERSION}, answer;
-    char name[KIN__REMOTE_NAME_MOST + 1];
+    struct kin__talk_message hello = {.kind = KIN__TALK_HELLO, .number = KIN__TALK_VERSION}, answer;
+    char name[KIN__TALK_NAME_MOST + 1];
     hello.name = kin__os_host_name(name, sizeof name);
     hello.name_size = (uint32_t)strlen(hello.name);
-    int rc = send(session, &hello);
-    if (rc == 0) rc = receive(session, &answer);
+    int rc = kin__talk_send(&session->talk, &hello);
+    if (rc == 0) rc = kin__talk_receive(&session->talk, &answer);
     if (rc < 0) return rc;
-    bool known = answer.kind == KIN__REMOTE_WELCOME && answer.number == KIN__REMOTE_VERSION &&
-                 answer.count > 0 && answer.count <= INT32_MAX;
+    bool known = answer.kind == KIN__TALK_WELCOME && answer.number == KIN__TALK_VERSION && answer.count > 0 &&
+                 answer.count <= INT32_MAX;
     if (!known) return KIN_EPROTOCOL;
-    session->silence_ns = (int64_t)answer.count * 1000000;
+    session->talk.silence_ns = (int64_t)answer.count * 1000000;
     return 0;
 }
 
@@ -166,10 +129,10 @@ struct job {
 };
 
 /* Copies what came into family memory: progress, input, output. */
-static int prepare(struct job *job, const struct kin__remote_message *message)
+static int prepare(struct job *job, const struct kin__talk_message *message)
 {
     size_t head = 64, in = ((size_t)message->size + 63) & ~(size_t)63;
-    size_t out = message->form == KIN__REMOTE_RANGE ? (size_t)(message->count * message->out_size) : 0;
+    size_t out = message->form == KIN__TALK_RANGE ? (size_t)(message->count * message->out_size) : 0;
     job->memory = kin_alloc(head + in + out);
     if (job->memory == NULL) return -errno;
     job->progress = (volatile size_t *)job->memory;
@@ -182,32 +145,38 @@ static int prepare(struct job *job, const struct kin__remote_message *message)
     return 0;
 }
 
-static int refuse(struct session *session, enum kin_cause cause, int code)
+static int refuse(struct session *session, enum kin__talk_kind kind, enum kin_cause cause, int code)
 {
-    return send(session,
-                &(struct kin__remote_message){.kind = KIN__REMOTE_FAILURE, .cause = cause, .code = code});
+    return kin__talk_send(&session->talk,
+                          &(struct kin__talk_message){.kind = kind, .cause = cause, .code = code});
 }
 
-static bool same_form(const kin_function *function, const struct kin__remote_message *message)
+/* As if its function had returned the code. */
+static int refuse_with(struct session *session, int code)
 {
-    if (message->form == KIN__REMOTE_BYTES) return function->bytes != NULL;
+    return refuse(session, KIN__TALK_REPLY, KIN_CAUSE_RETURNED, code);
+}
+
+static bool same_form(const kin_function *function, const struct kin__talk_message *message)
+{
+    if (message->form == KIN__TALK_BYTES) return function->bytes != NULL;
     size_t in_size = function->in_size;
     for (unsigned i = 0; i < function->inputs; i++) in_size += function->in_sizes[i];
     return (function->range != NULL || function->zip != NULL) && in_size == message->in_size &&
            function->out_size == message->out_size;
 }
 
-static int reply(struct session *session, struct job *job, const struct kin__remote_message *task)
+static int reply(struct session *session, struct job *job, const struct kin__talk_message *task)
 {
-    struct kin__remote_message answer = {.kind = KIN__REMOTE_REPLY};
+    struct kin__talk_message answer = {.kind = KIN__TALK_REPLY};
     kin_failure failure;
     const void *bytes = NULL;
     long size = kin_result_view(job->result, &bytes);
-    bool range = task->form == KIN__REMOTE_RANGE;
+    bool range = task->form == KIN__TALK_RANGE;
     if (size < 0) {
         int rc = kin_result_failure(job->result, &failure);
         if (rc < 0) return rc;
-        answer.kind = failure.cause == KIN_CAUSE_RETURNED ? KIN__REMOTE_REPLY : KIN__REMOTE_FAILURE;
+        answer.kind = failure.cause == KIN_CAUSE_RETURNED ? KIN__TALK_REPLY : KIN__TALK_FAILURE;
         answer.cause = failure.cause;
         answer.code = failure.code;
         answer.signal = failure.signal;
@@ -218,35 +187,38 @@ static int reply(struct session *session, struct job *job, const struct kin__rem
     answer.progress = *job->progress;
     answer.data = range ? job->call.out : bytes;
     answer.size = range ? task->count * task->out_size : size > 0 ? (uint64_t)size : 0;
-    return send(session, &answer);
+    int rc = kin__talk_send(&session->talk, &answer);
+    return rc == -EMSGSIZE || rc == -ENOMEM ? refuse_with(session, rc) : rc;
 }
 
 /* Waits until the task is over, or the connection: 0, or what the connection ended with. */
 static int watch(struct session *session, struct job *job)
 {
-    struct kin__remote_message message;
+    struct kin__talk_message message;
     for (;;) {
-        kin_waitable items[] = {kin_on_result(job->result), kin_on_connection(session->connection)};
-        long ready = kin_wait(items, 2, beat(session));
+        kin_waitable items[] = {kin_on_result(job->result), kin_on_connection(session->talk.connection)};
+        long ready = kin_wait(items, 2, kin__talk_beat(&session->talk));
         if (ready < 0) return (int)ready;
         if (items[0].ready) return 0;
-        int rc = items[1].ready ? receive(session, &message) : 0;
-        if (rc == 0) rc = keep_up(session);
+        int rc = items[1].ready ? kin__talk_receive(&session->talk, &message) : 0;
+        if (rc == 0) rc = kin__talk_keep_up(&session->talk);
         if (rc < 0) return rc;
     }
 }
 
-static int run_task(struct session *session, const struct kin__remote_message *task)
+static int run_task(struct session *session, const struct kin__talk_message *task)
 {
     struct job job = {0};
     const kin_function *function = find_function(task);
-    if (function == NULL || !same_form(function, task)) return refuse(session, KIN_CAUSE_FUNCTION, 0);
+    if (function == NULL || !same_form(function, task))
+        return refuse(session, KIN__TALK_FAILURE, KIN_CAUSE_FUNCTION, 0);
     job.call.function = function;
     /* The message lies in the buffer for what comes, and something may come meanwhile. */
-    struct kin__remote_message kept = *task;
+    struct kin__talk_message kept = *task;
     int rc = prepare(&job, task);
     /* Before it: what runs has been told of, so that its loss is charged. */
-    if (rc == 0 && (rc = send_kind(session, KIN__REMOTE_BEGUN)) < 0) {
+    const struct kin__talk_message begun = {.kind = KIN__TALK_BEGUN};
+    if (rc == 0 && (rc = kin__talk_send(&session->talk, &begun)) < 0) {
         kin_free(job.memory);
         return rc;
     }
@@ -255,7 +227,7 @@ static int run_task(struct session *session, const struct kin__remote_message *t
                              sizeof job.call, KIN_FOREVER, NULL);
     if (rc < 0) {
         kin_free(job.memory);
-        return refuse(session, KIN_CAUSE_RETURNED, rc);
+        return refuse_with(session, rc);
     }
     rc = watch(session, &job);
     if (rc == 0) {
@@ -288,23 +260,23 @@ static void finish(struct service *service, int error)
 static int serve_connection(struct session *session)
 {
     struct service *service = session->service;
-    struct kin__remote_message message;
+    struct kin__talk_message message;
     int rc = greet(session);
     while (rc == 0) {
-        kin_waitable items[] = {kin_on_connection(session->connection), kin_on_event(service->finished),
+        kin_waitable items[] = {kin_on_connection(session->talk.connection), kin_on_event(service->finished),
                                 kin_on_event(service->options.stop)};
-        long ready = kin_wait(items, service->options.stop != NULL ? 3 : 2, beat(session));
+        long ready = kin_wait(items, service->options.stop != NULL ? 3 : 2, kin__talk_beat(&session->talk));
         if (ready < 0) return (int)ready;
         if (leaving(service)) return 0;
         if (items[0].ready) {
-            rc = receive(session, &message);
-            if (rc == 0 && message.kind == KIN__REMOTE_BYE) {
+            rc = kin__talk_receive(&session->talk, &message);
+            if (rc == 0 && message.kind == KIN__TALK_BYE) {
                 finish(service, 0);
                 return 0;
             }
-            if (rc == 0 && message.kind == KIN__REMOTE_TASK) rc = run_task(session, &message);
+            if (rc == 0 && message.kind == KIN__TALK_TASK) rc = run_task(session, &message);
         }
-        if (rc == 0) rc = keep_up(session);
+        if (rc == 0) rc = kin__talk_keep_up(&session->talk);
     }
     return rc;
 }
@@ -329,12 +301,12 @@ static int serve_slot(void *argument)
     int64_t pause = PAUSE_FIRST_NS;
     kin_deadline until = kin__os_clock() + service->options.patience_ns;
     while (!leaving(service)) {
-        int rc = kin_client_open(&session.connection, service->address, service->options.client, until);
-        session.heard = session.spoken = kin__os_clock();
-        session.silence_ns = service->options.patience_ns;
+        kin_connection *connection = NULL;
+        int rc = kin_client_open(&connection, service->address, service->options.client, until);
         if (rc == 0) {
+            kin__talk_begin(&session.talk, connection, service->options.patience_ns);
             rc = serve_connection(&session);
-            kin_connection_close(session.connection);
+            kin_connection_close(connection);
             if (rc == 0) break;
             kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
                      kin_strerror(rc));
@@ -347,8 +319,7 @@ static int serve_slot(void *argument)
         pause_until(service, kin__os_clock() + pause);
         pause = pause * 2 < PAUSE_MOST_NS ? pause * 2 : PAUSE_MOST_NS;
     }
-    kin__remote_buffer_free(&session.in);
-    kin__remote_buffer_free(&session.out);
+    kin__talk_end(&session.talk);
     return 0;
 }
 
