@@ -210,13 +210,13 @@ typedef struct kin_progress {
 typedef void kin_progress_function(const kin_progress *progress, void *context);
 
 typedef struct kin_map_options {
-    size_t chunk;                    /* items a worker takes at once; 0: chosen, shrinking towards the end */
-    int retries;                     /* per item whose worker died: 0: as the pool; -1: none */
-    bool keep_going;                 /* run all items although some fail */
-    int64_t timeout_ns;              /* the worker is killed when one item runs longer; 0: no limit */
-    struct kin_failure *failures;    /* of failed items, in the order they failed */
-    size_t max_failures;             /* room in `failures` */
-    size_t *failed;                  /* how many items failed or were not run */
+    size_t chunk;                 /* items a worker takes at once, 2047 at most; 0: by how long they take */
+    int retries;                  /* per item whose worker died: 0: as the pool; -1: none */
+    bool keep_going;              /* run all items although some fail */
+    int64_t timeout_ns;           /* the worker is killed when one item runs longer; 0: no limit */
+    struct kin_failure *failures; /* of failed items, in the order they failed */
+    size_t max_failures;          /* room in `failures` */
+    size_t *failed;               /* how many items failed or were not run */
     kin_progress_function *progress; /* called by the calling thread while it waits, and at the end */
     void *progress_context;
     int64_t progress_ns; /* how often; 0: every half second */

@@ -21,7 +21,10 @@
 #include "pool/deputy.h"
 #include "pool/map.h"
 
-#define BUSY_MOST 127
+/* The units that are begun at once are as many as take about so long, as far as can be told from
+ * those before: nobody can steal them. */
+#define BUSY_START 16
+#define BUSY_NS    (50 * 1000LL)
 
 /* ---- stealing ------------------------------------------------------------------------------------ */
 
@@ -164,6 +167,14 @@ static int call(const struct kin__map *map, uint64_t first, size_t count, volati
     return map->zip(in, out, count, progress);
 }
 
+/* The time of the next item begins.  A worker that is condemned for the last one is killed before
+ * it begins this one, or the supervisor sees that it is too late. */
+static void begin_time(struct kin__worker *worker)
+{
+    atomic_store(&worker->started, kin__os_clock());
+    while (atomic_load(&worker->condemned) != NULL) kin__os_sleep_until(kin__os_clock() + 100000);
+}
+
 /* A deputy's run_busy: false when its connection has ended. */
 static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__worker *worker)
 {
@@ -180,7 +191,8 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
             items.in_size[i] = map->in_size[i];
         }
         items.out = map->out + item * map->out_size;
-        items.count = (size_t)(end - item);
+        items.count = part->timeout_ns != 0 ? 1 : (size_t)(end - item);
+        if (part->timeout_ns != 0) begin_time(worker);
         enum kin__deputy_outcome outcome = kin__deputy_items(&items, &failure);
         *progress += items.done;
         if (outcome == KIN__DEPUTY_DONE && items.code != 0) {
@@ -201,19 +213,23 @@ static void run_busy(kin_result *part, struct kin__span span, struct kin__worker
     uint64_t first = kin__map_item(map, span.first), end = kin__map_item(map, span.first + span.busy);
     uint64_t base = first;
     volatile size_t *progress = &part->progress[span.parity];
+    bool timed = part->timeout_ns != 0;
     first += *progress;
     while (first < end) {
         /* The function counts from its own beginning: the part's base moves with it. */
         size_t done = (size_t)(first - base);
         volatile size_t counted = 0;
+        bool whole = done == 0 && !timed;
         int rc;
-        if (done == 0) {
+        if (!whole && atomic_load(&map->cancel) != 0) return;
+        if (timed) begin_time(worker);
+        if (whole) {
             rc = call(map, first, (size_t)(end - first), progress);
             counted = *progress;
         } else {
             rc = call(map, first, 1, &counted);
         }
-        if (rc == 0 && done == 0) {
+        if (rc == 0 && whole) {
             *progress = (size_t)(end - base);
             return;
         }
@@ -224,25 +240,44 @@ static void run_busy(kin_result *part, struct kin__span span, struct kin__worker
     }
 }
 
-static uint64_t units_to_begin(const struct kin__map *map, struct kin__span span)
+/* PRIVATE to a worker on a part.  How much it begins at once, and when it did so last. */
+struct pace {
+    uint64_t units;
+    int64_t since;
+};
+
+/* The units took so long: the next are as many as should take BUSY_NS, but not many times more. */
+static void adapt(struct pace *pace, uint64_t units)
+{
+    int64_t now = kin__os_clock(), took = now - pace->since;
+    uint64_t fitting = took > 0 ? units * BUSY_NS / (uint64_t)took : KIN__BUSY_MOST;
+    pace->since = now;
+    pace->units = fitting < 8 * units ? fitting : 8 * units;
+    if (pace->units < 1) pace->units = 1;
+    if (pace->units > KIN__BUSY_MOST) pace->units = KIN__BUSY_MOST;
+}
+
+static uint64_t units_to_begin(const struct kin__map *map, struct kin__span span, const struct pace *pace)
 {
     uint64_t left = not_begun(span), units = map->chunk;
     if (units == 0) {
         units = left / 8; /* smaller and smaller towards the end */
+        if (units > pace->units) units = pace->units;
         units = units < 1 ? 1 : units;
     }
     units = units < left ? units : left;
-    return units < BUSY_MOST ? units : BUSY_MOST;
+    return units < KIN__BUSY_MOST ? units : KIN__BUSY_MOST;
 }
 
 /* Moves on to the next units of the part's own span; false when it has none. */
-static bool move_on(kin_result *part, struct kin__span *span)
+static bool move_on(kin_result *part, struct kin__span *span, struct pace *pace)
 {
+    if (part->map->chunk == 0 && span->busy > 0) adapt(pace, span->busy);
     for (;;) {
         uint64_t word = atomic_load(&part->span);
         struct kin__span next = kin__span_unpack(word);
         bool cancelled = atomic_load_explicit(&part->map->cancel, memory_order_relaxed) != 0;
-        uint64_t begin = cancelled ? 0 : units_to_begin(part->map, next);
+        uint64_t begin = cancelled ? 0 : units_to_begin(part->map, next, pace);
         next.first += next.busy;
         next.busy = begin;
         next.parity ^= 1;
@@ -265,28 +300,20 @@ static bool stopped(const kin_result *part, struct kin__span span)
     return atomic_load(&map->cancel) != 0 && part->progress[span.parity] < items;
 }
 
-/* The time of the next items begins.  A worker that is condemned for the last ones is killed before
- * it begins them, or the supervisor sees that it is too late. */
-static void begin_time(struct kin__worker *worker)
-{
-    atomic_store(&worker->started, kin__os_clock());
-    while (atomic_load(&worker->condemned) != NULL) kin__os_sleep_until(kin__os_clock() + 100000);
-}
-
 bool kin__map_run(kin_result *part, struct kin__worker *worker)
 {
     struct kin__map *map = part->map;
     /* A theft that our predecessor did not finish is finished before the span moves. */
     if (lock(map) == 0) kin__latch_release(&map->latch);
     struct kin__span span = kin__span_unpack(atomic_load(&part->span));
+    struct pace pace = {.units = BUSY_START, .since = kin__os_clock()};
     do {
         do {
-            if (part->timeout_ns != 0) begin_time(worker);
             if (span.busy > 0 && !kin__deputy_here()) run_busy(part, span, worker);
             if (span.busy > 0 && kin__deputy_here() && !run_busy_there(part, span, worker)) return false;
             if (stopped(part, span)) return true;
-        } while (move_on(part, &span));
-    } while (atomic_load(&map->cancel) == 0 && steal(map, part) && move_on(part, &span));
+        } while (move_on(part, &span, &pace));
+    } while (atomic_load(&map->cancel) == 0 && steal(map, part) && move_on(part, &span, &pace));
     return true;
 }
 

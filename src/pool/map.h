@@ -4,9 +4,11 @@
 
 #include "pool/pool.h"
 
-/* A span: first unit (28 bits), units on the way (7), parity (1), end (28). */
-#define KIN__UNIT_BITS  28
+/* A span: first unit (26 bits), units on the way (11), parity (1), end (26). */
+#define KIN__UNIT_BITS  26
+#define KIN__BUSY_BITS  11
 #define KIN__UNITS_MOST (((uint64_t)1 << KIN__UNIT_BITS) - 1)
+#define KIN__BUSY_MOST  (((uint64_t)1 << KIN__BUSY_BITS) - 1)
 
 struct kin__span {
     uint64_t first, busy, parity, end;
@@ -16,16 +18,16 @@ static inline struct kin__span kin__span_unpack(uint64_t word)
 {
     return (struct kin__span){
         .first = word & KIN__UNITS_MOST,
-        .busy = word >> KIN__UNIT_BITS & 127,
-        .parity = word >> (KIN__UNIT_BITS + 7) & 1,
-        .end = word >> (KIN__UNIT_BITS + 8),
+        .busy = word >> KIN__UNIT_BITS & KIN__BUSY_MOST,
+        .parity = word >> (KIN__UNIT_BITS + KIN__BUSY_BITS) & 1,
+        .end = word >> (KIN__UNIT_BITS + KIN__BUSY_BITS + 1),
     };
 }
 
 static inline uint64_t kin__span_pack(struct kin__span span)
 {
-    return span.first | span.busy << KIN__UNIT_BITS | span.parity << (KIN__UNIT_BITS + 7) |
-           span.end << (KIN__UNIT_BITS + 8);
+    return span.first | span.busy << KIN__UNIT_BITS | span.parity << (KIN__UNIT_BITS + KIN__BUSY_BITS) |
+           span.end << (KIN__UNIT_BITS + KIN__BUSY_BITS + 1);
 }
 
 /* SHARED, in the argument block of the job's record, followed by the parts' addresses, the
