@@ -10,11 +10,19 @@ static _Atomic(void *) *segments_of(struct kin__shelf *shelf)
     return atomic_load_explicit(&shelf->directory, memory_order_relaxed);
 }
 
+static struct kin__shelf_segment *segment_of(struct kin__shelf *shelf, uint32_t number)
+{
+    return atomic_load_explicit(&segments_of(shelf)[number / KIN__SHELF_SLOTS], memory_order_relaxed);
+}
+
 static struct kin__shelf_slot *slot_at(struct kin__shelf *shelf, uint32_t number)
 {
-    struct kin__shelf_slot *segment =
-        atomic_load_explicit(&segments_of(shelf)[number / KIN__SHELF_SLOTS], memory_order_relaxed);
-    return &segment[number % KIN__SHELF_SLOTS];
+    return &segment_of(shelf, number)->slots[number % KIN__SHELF_SLOTS];
+}
+
+static struct kin__rank *place_at(struct kin__shelf *shelf, uint32_t place)
+{
+    return &segment_of(shelf, place)->heap[place % KIN__SHELF_SLOTS];
 }
 
 static enum kin__shelf_state state_of(struct kin__shelf_slot *slot)
@@ -37,6 +45,7 @@ int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_b
     shelf->segments = (uint32_t)segments;
     shelf->segment_count = shelf->heaped = shelf->free = shelf->moving = 0;
     shelf->taken_first = shelf->taken_last = 0;
+    memset(shelf->tails, 0, sizeof shelf->tails);
     shelf->count = 0;
     atomic_store(&shelf->taken, 0);
     atomic_store(&shelf->has_slot, 1);
@@ -56,7 +65,7 @@ void kin__shelf_close(struct kin__shelf *shelf)
     kin__free(directory, &shelf->directory);
 }
 
-/* ---- the heap of ranks: place n has its entry in slot n ----------------------------------------- */
+/* ---- the heap -------------------------------------------------------------------------------- */
 
 static bool precedes(const struct kin__rank *a, const struct kin__rank *b)
 {
@@ -67,41 +76,91 @@ static void heap_push(struct kin__shelf *shelf, struct kin__rank rank)
 {
     uint32_t place = shelf->heaped++;
     while (place > 0) {
-        const struct kin__rank *parent = &slot_at(shelf, (place - 1) / 2)->heap;
+        const struct kin__rank *parent = place_at(shelf, (place - 1) / 2);
         if (!precedes(&rank, parent)) break;
-        slot_at(shelf, place)->heap = *parent;
+        *place_at(shelf, place) = *parent;
         place = (place - 1) / 2;
     }
-    slot_at(shelf, place)->heap = rank;
+    *place_at(shelf, place) = rank;
 }
 
-/* Takes the first one away. */
-static void heap_pop(struct kin__shelf *shelf)
+/* Puts another in the place of the first one, which comes before all others. */
+static void heap_replace(struct kin__shelf *shelf, struct kin__rank rank)
 {
-    uint32_t count = --shelf->heaped, place = 0;
-    struct kin__rank last = slot_at(shelf, count)->heap;
-    for (;;) {
-        uint32_t child = 2 * place + 1;
-        if (child >= count) break;
-        const struct kin__rank *least = &slot_at(shelf, child)->heap;
-        if (child + 1 < count) {
-            const struct kin__rank *other = &slot_at(shelf, child + 1)->heap;
+    uint32_t place = 0, child;
+    while ((child = 2 * place + 1) < shelf->heaped) {
+        const struct kin__rank *least = place_at(shelf, child);
+        if (child + 1 < shelf->heaped) {
+            const struct kin__rank *other = place_at(shelf, child + 1);
             if (precedes(other, least)) {
                 least = other;
                 child++;
             }
         }
-        if (!precedes(least, &last)) break;
-        slot_at(shelf, place)->heap = *least;
+        if (!precedes(least, &rank)) break;
+        *place_at(shelf, place) = *least;
         place = child;
     }
-    slot_at(shelf, place)->heap = last;
+    *place_at(shelf, place) = rank;
 }
 
-static void heap_add(struct kin__shelf *shelf, uint32_t number)
+/* Takes the first one away. */
+static void heap_pop(struct kin__shelf *shelf)
+{
+    uint32_t last = --shelf->heaped;
+    if (last > 0) heap_replace(shelf, *place_at(shelf, last));
+}
+
+/* ---- the runs -------------------------------------------------------------------------------- */
+
+static struct kin__shelf_tail *tail_of(struct kin__shelf *shelf, int64_t priority)
+{
+    /* 2^64 divided by the golden ratio: what differs a little is spread. */
+    uint64_t hash = (uint64_t)priority * UINT64_C(0x9e3779b97f4a7c15);
+    _Static_assert(KIN__SHELF_TAILS == 1 << 4, "as many as four bits tell apart");
+    return &shelf->tails[hash >> 60];
+}
+
+static struct kin__rank rank_of(struct kin__shelf *shelf, uint32_t number)
 {
     const struct kin__shelf_slot *slot = slot_at(shelf, number);
-    heap_push(shelf, (struct kin__rank){slot->priority, slot->number, number});
+    return (struct kin__rank){slot->priority, slot->number, number};
+}
+
+/* Puts a slot before the run that comes first, behind one that ends with its priority, or else into a run of
+ * its own. */
+static void run_add(struct kin__shelf *shelf, uint32_t number)
+{
+    struct kin__shelf_slot *slot = slot_at(shelf, number);
+    struct kin__rank rank = rank_of(shelf, number);
+    slot->next = 0;
+    if (shelf->heaped > 0 && precedes(&rank, place_at(shelf, 0))) {
+        slot->next = place_at(shelf, 0)->slot + 1;
+        *place_at(shelf, 0) = rank;
+        return;
+    }
+    struct kin__shelf_tail *tail = tail_of(shelf, rank.priority);
+    struct kin__shelf_slot *last =
+        tail->slot != 0 && tail->priority == rank.priority ? slot_at(shelf, tail->slot - 1) : NULL;
+    if (last != NULL && last->number < rank.number)
+        last->next = number + 1;
+    else
+        heap_push(shelf, rank);
+    *tail = (struct kin__shelf_tail){rank.priority, number + 1};
+}
+
+/* Takes the slot out that comes first of all. */
+static void run_remove(struct kin__shelf *shelf)
+{
+    struct kin__rank first = *place_at(shelf, 0);
+    uint32_t next = slot_at(shelf, first.slot)->next;
+    if (next != 0) {
+        heap_replace(shelf, rank_of(shelf, next - 1));
+        return;
+    }
+    struct kin__shelf_tail *tail = tail_of(shelf, first.priority);
+    if (tail->slot == first.slot + 1) tail->slot = 0;
+    heap_pop(shelf);
 }
 
 /* ---- the lists -------------------------------------------------------------------------------- */
@@ -156,7 +215,7 @@ static void list_taken(struct kin__shelf *shelf)
             heap_push(shelf, (struct kin__rank){0, slot->taken_at, number});
     }
     while (shelf->heaped > 0) {
-        taken_add(shelf, slot_at(shelf, 0)->heap.slot);
+        taken_add(shelf, place_at(shelf, 0)->slot);
         heap_pop(shelf);
     }
 }
@@ -181,11 +240,12 @@ static void repair(struct kin__shelf *shelf)
         settle_moving(shelf);
         shelf->segment_count = count;
         shelf->heaped = shelf->free = shelf->taken_first = shelf->taken_last = 0;
+        memset(shelf->tails, 0, sizeof shelf->tails);
         atomic_store(&shelf->taken, 0);
         list_taken(shelf);
         for (uint32_t number = 0; number < count * KIN__SHELF_SLOTS; number++) {
             enum kin__shelf_state state = state_of(slot_at(shelf, number));
-            if (state == KIN__SHELF_QUEUED) heap_add(shelf, number);
+            if (state == KIN__SHELF_QUEUED) run_add(shelf, number);
             if (state == KIN__SHELF_FREE) free_add(shelf, number);
         }
         note_slots(shelf);
@@ -217,9 +277,10 @@ static void move(struct kin__shelf *shelf, struct kin__end *end, uint32_t number
     shelf->moving = number + 1;
     atomic_signal_fence(memory_order_seq_cst);
     kin__cursor_pass(&cursor, kin__advance(cursor.word, 1), kin__record_charge(&record));
-    kin__cursor_commit(end, &cursor);
+    kin__end_store(end, cursor.word, cursor.bytes);
     slot->deliveries = deliveries;
-    atomic_store(&slot->state, to);
+    /* Relaxed: read under the latch alone. */
+    atomic_store_explicit(&slot->state, to, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
     shelf->moving = 0;
     atomic_signal_fence(memory_order_seq_cst);
@@ -250,10 +311,18 @@ static void fill(struct kin__shelf_slot *slot, const struct kin__record *record,
     record->message->position = number;
 }
 
+/* Under the latch neither end moves. */
+static bool has_room(struct kin__shelf *shelf, uint64_t charge)
+{
+    struct kin__cursor head = kin__cursor_at(&shelf->ends.head), tail = kin__cursor_at(&shelf->ends.tail);
+    bool by_bytes;
+    return kin__ends_admit(&shelf->ends, kin__items_between(head.word, tail.word), tail.bytes - head.bytes,
+                           charge, &by_bytes);
+}
+
 enum kin__append kin__shelf_put(struct kin__shelf *shelf, const struct kin__record *record, void *queue)
 {
-    bool by_bytes;
-    if (!kin__ends_have_room(&shelf->ends, kin__record_charge(record), &by_bytes)) return KIN__NO_ROOM;
+    if (!has_room(shelf, kin__record_charge(record))) return KIN__NO_ROOM;
     if (shelf->free == 0) return shelf->segment_count == shelf->segments ? KIN__NO_ROOM : KIN__NO_SEGMENT;
     uint32_t number = shelf->free - 1;
     struct kin__shelf_slot *slot = slot_at(shelf, number);
@@ -264,7 +333,7 @@ enum kin__append kin__shelf_put(struct kin__shelf *shelf, const struct kin__reco
     slot->number = shelf->last_first ? UINT64_MAX - shelf->count : shelf->count;
     shelf->count++;
     move(shelf, &shelf->ends.tail, number, KIN__SHELF_QUEUED, 0);
-    heap_add(shelf, number);
+    run_add(shelf, number);
     return KIN__APPENDED;
 }
 
@@ -272,22 +341,12 @@ enum kin__append kin__shelf_put(struct kin__shelf *shelf, const struct kin__reco
 
 struct kin__shelf_slot *kin__shelf_first(struct kin__shelf *shelf)
 {
-    return shelf->heaped > 0 ? slot_at(shelf, slot_at(shelf, 0)->heap.slot) : NULL;
-}
-
-struct kin__record kin__shelf_record(const struct kin__shelf_slot *slot)
-{
-    struct kin__record record = {.kind = kin__header_kind(slot->header), .size = slot->header >> 2};
-    if (record.kind == KIN__RECORD_MESSAGE)
-        record.message = slot->message;
-    else
-        record.bytes = slot->bytes;
-    return record;
+    return shelf->heaped > 0 ? slot_at(shelf, place_at(shelf, 0)->slot) : NULL;
 }
 
 void kin__shelf_take(struct kin__shelf *shelf, bool keep)
 {
-    uint32_t number = slot_at(shelf, 0)->heap.slot;
+    uint32_t number = place_at(shelf, 0)->slot;
     struct kin__shelf_slot *slot = slot_at(shelf, number);
     if (keep) {
         slot->taker = kin__self.process_identity;
@@ -295,7 +354,7 @@ void kin__shelf_take(struct kin__shelf *shelf, bool keep)
         slot->taken_at = shelf->count++;
     }
     move(shelf, &shelf->ends.head, number, keep ? KIN__SHELF_TAKEN : KIN__SHELF_FREE, slot->deliveries);
-    heap_pop(shelf);
+    run_remove(shelf);
     if (keep)
         taken_add(shelf, number);
     else
@@ -344,7 +403,7 @@ uint32_t kin__shelf_put_back(struct kin__shelf *shelf, uint64_t taker)
         if (slot->taker != taker) continue;
         move(shelf, &shelf->ends.tail, entry - 1, KIN__SHELF_QUEUED, slot->deliveries + 1);
         taken_remove(shelf, slot);
-        heap_add(shelf, entry - 1);
+        run_add(shelf, entry - 1);
         count++;
     }
     return count;

@@ -2,8 +2,10 @@
  * that hands out again what a dead process had taken: each message in a slot of its own.
  *
  * Invariants:
- *  - A slot's state is the truth; the heap of ranks, the free list, the list of those taken and
+ *  - A slot's state is the truth; the runs, the heap, the free list, the list of those taken and
  *    the counts are caches, made anew by whoever finds that the last holder of the latch died.
+ *  - Those queued are in runs, lists in which each comes before the next; the heap has the first of
+ *    each run.  Messages of equal priority mostly make one run, which costs no more than a list.
  *  - The ends (ends.h) count what was put and what was taken; a message that comes back is put
  *    again.  Their commit words are the commits: the slot that one of them is about stands in the
  *    note `moving` until its state says so too.
@@ -20,7 +22,8 @@
 #include "ipc/record.h"
 
 #define KIN__SHELF_SEGMENT     ((uint64_t)1 << 16)
-#define KIN__SHELF_SLOTS       (KIN__SHELF_SEGMENT / sizeof(struct kin__shelf_slot))
+#define KIN__SHELF_SLOTS       ((uint64_t)256)
+#define KIN__SHELF_TAILS       16
 #define KIN__SHELF_INLINE_MOST sizeof(((struct kin__shelf_slot *)0)->bytes)
 /* So many more messages than may be in the queue can be taken and not done. */
 #define KIN__SHELF_TAKEN_MOST 32768
@@ -42,8 +45,8 @@ struct kin__rank {
  *               downwards), and stays when it comes back.
  *   taker, thread, taken_at   of one that is taken: identity of the process, of the thread, and a
  *               number that tells the order of takings.
- *   heap        the rank at this place of the heap: a cache, of no concern to this slot's message.
- *   next        the next slot in the free list or in the list of those taken, plus one: a cache.
+ *   next        the next slot, plus one, in the list that it is in, which depends on its state: those
+ *               free, those taken, or its run: a cache.
  *   message, bytes   the block, or the message itself. */
 struct kin__shelf_slot {
     _Atomic uint32_t state;
@@ -54,14 +57,26 @@ struct kin__shelf_slot {
     uint64_t taker;
     uint64_t thread;
     uint64_t taken_at;
-    struct kin__rank heap;
     uint32_t next;
     union {
         struct kin__message *message;
         unsigned char bytes[168];
     };
 };
-_Static_assert(sizeof(struct kin__shelf_slot) == 256, "four cache lines, of which a small message needs two");
+
+/* SHARED.  The heap's places lie beside each other: a look at all that are between its top and its bottom
+ * touches few cache lines. */
+struct kin__shelf_segment {
+    struct kin__rank heap[KIN__SHELF_SLOTS];
+    struct kin__shelf_slot slots[KIN__SHELF_SLOTS];
+};
+_Static_assert(sizeof(struct kin__shelf_segment) <= KIN__SHELF_SEGMENT, "it is a block of that size");
+
+/* SHARED.  The last slot, plus one, of a run whose last message has that priority; 0: none. */
+struct kin__shelf_tail {
+    int64_t priority;
+    uint32_t slot;
+};
 
 /* SHARED.
  *   directory   the segments that there are, `segments` at most; each is freed when the queue is.
@@ -69,6 +84,7 @@ _Static_assert(sizeof(struct kin__shelf_slot) == 256, "four cache lines, of whic
  *   count       of numbers given to messages and takings.  Grows; a death leaves gaps.
  *   heaped, free, taken_first, taken_last, segment_count   caches: entries of the heap, first slots of
  *               the lists plus one, segments in the directory.
+ *   tails       where runs end, found by a hash of the priority: a cache; not every run is there.
  *   taken       how many are in the list of those taken: a cache, read without the latch.
  *   has_slot    is there a free slot, or room for a segment?  Likewise.
  *   moving      slot plus one of the message that is being put, taken or put back: its state becomes
@@ -86,6 +102,7 @@ struct kin__shelf {
     uint32_t free;
     uint32_t taken_first;
     uint32_t taken_last;
+    struct kin__shelf_tail tails[KIN__SHELF_TAILS];
     _Atomic uint32_t taken;
     _Atomic uint32_t has_slot;
     uint32_t moving;
@@ -110,7 +127,15 @@ bool kin__shelf_install(struct kin__shelf *shelf);
 
 /* The slot of the message that comes first, NULL if there is none; and what lies in a slot. */
 struct kin__shelf_slot *kin__shelf_first(struct kin__shelf *shelf);
-struct kin__record kin__shelf_record(const struct kin__shelf_slot *slot);
+static inline struct kin__record kin__shelf_record(const struct kin__shelf_slot *slot)
+{
+    struct kin__record record = {.kind = kin__header_kind(slot->header), .size = slot->header >> 2};
+    if (record.kind == KIN__RECORD_MESSAGE)
+        record.message = slot->message;
+    else
+        record.bytes = slot->bytes;
+    return record;
+}
 /* Commits that the first message is gone, or that it is taken and kept until it is done. */
 void kin__shelf_take(struct kin__shelf *shelf, bool keep);
 
