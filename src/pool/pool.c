@@ -67,9 +67,8 @@ static int check_options(const kin_pool_options *options)
 
 static void fill(kin_pool *pool, const kin_pool_options *options)
 {
-    bool here = options->workers != 0 || options->address == NULL;
-    unsigned usable = here ? (unsigned)kin__os_cpu_count() : 0;
-    atomic_store(&pool->workers, options->workers != 0 ? options->workers : usable);
+    bool chosen = options->workers != 0 || options->address != NULL;
+    atomic_store(&pool->workers, chosen ? options->workers : (unsigned)kin__os_cpu_count());
     atomic_store(&pool->slots, 0);
     memset(pool->worker_blocks, 0, sizeof pool->worker_blocks);
     pool->retries = options->retries;
@@ -95,7 +94,8 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->image = *kin__os_image();
     pool->owner_pid = kin__os_pid();
     pool->opened = kin__os_clock();
-    pool->supervisor_descriptor = pool->wake_descriptor = -1;
+    pool->wake_descriptor = -1;
+    atomic_store(&pool->supervisor_descriptor, -1);
     atomic_store(&pool->state, KIN__POOL_OPENING);
     atomic_store(&pool->timed, 0);
     atomic_store(&pool->closer, NULL);
@@ -158,12 +158,13 @@ static int equip(kin_pool *pool, const kin_pool_options *options)
 
 static int start(kin_pool *pool, const kin_pool_options *options)
 {
-    int pid = kin__child_fork(&pool->supervisor_descriptor);
+    int descriptor = -1, pid = kin__child_fork(&descriptor);
     if (pid == 0) {
         kin__handles_keep(NULL, NULL);
         kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool, options)));
     }
     if (pid < 0) return pid;
+    atomic_store(&pool->supervisor_descriptor, descriptor);
     pool->supervisor_since = kin__os_boot_clock();
     atomic_store(&pool->supervisor_pid, pid);
     return 0;
@@ -279,7 +280,8 @@ static bool has_ended(kin_pool *pool)
     return atomic_load(&pool->state) >= KIN__POOL_ENDED;
 }
 
-static int join(kin_pool *pool, kin_deadline deadline)
+/* Others than the opener: the end is told to them. */
+static int wait_for_end(kin_pool *pool, kin_deadline deadline)
 {
     while (!has_ended(pool)) {
         uint32_t seen = kin__event_prepare(&pool->changed);
@@ -287,16 +289,26 @@ static int join(kin_pool *pool, kin_deadline deadline)
         kin__event_done(&pool->changed);
         if (rc < 0 && !has_ended(pool)) return rc;
     }
-    if (!is_owner(pool) || pool->supervisor_descriptor < 0) return 0;
-    struct kin__poll item = {.descriptor = pool->supervisor_descriptor};
-    int rc;
-    while ((rc = kin__os_poll(&item, 1, deadline)) != 1)
-        if (rc == -ECANCELED || kin__os_clock() >= deadline) return rc == -ECANCELED ? rc : -ETIMEDOUT;
+    return 0;
+}
+
+static int join(kin_pool *pool, kin_deadline deadline)
+{
+    int descriptor, rc;
+    do {
+        descriptor = atomic_load(&pool->supervisor_descriptor);
+        /* Also when another thread has just collected it. */
+        if (!is_owner(pool) || descriptor < 0) return wait_for_end(pool, deadline);
+        /* With the supervisor all is over; to be told that it will end at once would be to wake twice. */
+        struct kin__poll item = {.descriptor = descriptor};
+        rc = kin__os_poll(&item, 1, deadline);
+        if (rc == -ECANCELED || (rc != 1 && kin__os_clock() >= deadline))
+            return rc == -ECANCELED ? rc : -ETIMEDOUT;
+    } while (rc != 1 || !atomic_compare_exchange_strong(&pool->supervisor_descriptor, &descriptor, -1));
     kin_exit_status status;
     kin__callbacks_finish(pool);
-    kin__os_process_collect(pool->supervisor_descriptor, &status);
-    kin__os_close(pool->supervisor_descriptor);
-    pool->supervisor_descriptor = -1;
+    kin__os_process_collect(descriptor, &status);
+    kin__os_close(descriptor);
     kin__reap();
     return 0;
 }

@@ -268,11 +268,11 @@ struct kin_pool {
     uint64_t owner;
     struct kin__image image; /* the owner's, and so its workers': they have functions where it has them */
     int owner_pid;
-    uint32_t held;             /* the owner's entry for it */
-    int64_t opened;            /* monotonic */
-    int64_t supervisor_since;  /* boot clock after its fork */
-    int supervisor_descriptor; /* in the owner */
-    int wake_descriptor;       /* an eventfd, in the owner, the supervisor and the workers */
+    uint32_t held;                     /* the owner's entry for it */
+    int64_t opened;                    /* monotonic */
+    int64_t supervisor_since;          /* boot clock after its fork */
+    _Atomic int supervisor_descriptor; /* in the owner; -1 once it is collected */
+    int wake_descriptor;               /* an eventfd, in the owner, the supervisor and the workers */
     _Atomic(void *) worker_blocks[KIN__WORKER_BLOCKS];
     _Atomic(void *) segments_block;
 

@@ -400,9 +400,11 @@ void kin__schedule_refresh(kin_pool *pool)
 void kin__schedule_pause(kin_pool *pool, bool pause)
 {
     if (kin__schedule_lock(pool) < 0) return;
+    bool before = pool->schedule.paused;
     pool->schedule.paused = pause && atomic_load(&pool->state) < KIN__POOL_CLOSED;
+    bool changed = pool->schedule.paused != before;
     kin__schedule_unlock(pool);
-    kin__queue_wake(pool->tasks, INT32_MAX);
+    if (changed) kin__queue_wake(pool->tasks, INT32_MAX);
 }
 
 void kin__schedule_rate(kin_pool *pool, int64_t interval_ns)
