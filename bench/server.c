@@ -133,11 +133,11 @@ static bool connect_all(const struct bench_case *test, struct server_load *load,
 static void echo(void *of_listener)
 {
     int listener = *(int *)of_listener, set = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event events[64], event = {.events = EPOLLIN, .data.fd = listener};
+    struct epoll_event events[SERVER_CLIENTS], event = {.events = EPOLLIN, .data.fd = listener};
     static char bytes[1 << 16];
     epoll_ctl(set, EPOLL_CTL_ADD, listener, &event);
     for (;;) {
-        int ready = epoll_wait(set, events, 64, -1);
+        int ready = epoll_wait(set, events, SERVER_CLIENTS, -1);
         for (int i = 0; i < ready; i++) {
             int from = events[i].data.fd;
             if (from == listener) {
@@ -170,6 +170,18 @@ static double echo_run(const struct bench_case *test, long count)
 
 /* ---- Redis ---------------------------------------------------------------------------------------- */
 
+static bool is_installed(const char *program)
+{
+    char directories[4096], path[4200], *rest;
+    const char *value = getenv("PATH");
+    snprintf(directories, sizeof directories, "%s", value != NULL ? value : "");
+    for (char *at = strtok_r(directories, ":", &rest); at != NULL; at = strtok_r(NULL, ":", &rest)) {
+        snprintf(path, sizeof path, "%s/%s", at, program);
+        if (access(path, X_OK) == 0) return true;
+    }
+    return false;
+}
+
 static void redis(void *of_port)
 {
     char port[8], path[128];
@@ -189,7 +201,7 @@ static double redis_run(const struct bench_case *test, long count)
     const struct server_shape *shape = test->shape;
     struct server_load load = {.request = request, .request_size = sizeof request - 1, .reply_size = 5};
     char address[128];
-    if (access("/usr/bin/redis-server", X_OK) != 0) return bench_missing();
+    if (!is_installed("redis-server")) return bench_missing();
     /* A port that was free a moment ago. */
     int port = 0, probe = server_listen(true, address);
     sscanf(address, "tcp://127.0.0.1:%d", &port);
@@ -217,13 +229,23 @@ static const struct bench_contender contenders[] = {
     {0},
 };
 
+/* What it is worth to send requests without waiting for each answer. */
+static const struct bench_contender hurried[] = {
+    {BENCH_LIMIT, "epoll echo", echo_run, NULL},
+    {BENCH_KIN, "kin_manager", bench_kin_server, "built without libkin"},
+    {BENCH_KIN, "kin_manager, 1 in flight", bench_kin_server_unhurried, "built without libkin"},
+    {BENCH_PEER, "Redis", redis_run, "redis-server"},
+    {0},
+};
+
 static const struct bench_target in_flight[] = {{"epoll echo", 0.9}, {"Redis", 1.0}, {0}};
-static const struct bench_target pipelined[] = {{"Redis", 1.0}, {0}};
+static const struct bench_target pipelined[] = {{"Redis", 1.0}, {"kin_manager, 1 in flight", 5.0}, {0}};
 
 #define SERVER_CASE(label, on_tcp, client_count, flight, wanted) \
     { \
         .name = label, .what = "requests that store a value", .unit = BENCH_PER_SECOND, \
-        .contenders = contenders, .targets = wanted, .first_count = 5000, .shape = &(struct server_shape) \
+        .contenders = (flight) == 1 ? contenders : hurried, .targets = wanted, .first_count = 5000, \
+        .shape = &(struct server_shape) \
         { \
             on_tcp, client_count, flight, (client_count) == 1 \
         } \
@@ -234,7 +256,10 @@ static const struct bench_case cases[] = {
     SERVER_CASE("TCP, 1 client, one core", true, 1, 1, in_flight),
     SERVER_CASE("Unix socket, 8 clients", false, 8, 1, in_flight),
     SERVER_CASE("TCP, 8 clients", true, 8, 1, in_flight),
-    SERVER_CASE("Unix socket, 1 client, 64 in flight", false, 1, 64, pipelined),
+    SERVER_CASE("Unix socket, 64 clients", false, 64, 1, in_flight),
+    SERVER_CASE("TCP, 64 clients", true, 64, 1, in_flight),
+    SERVER_CASE("Unix socket, 64 clients, 64 in flight", false, 64, 64, pipelined),
+    SERVER_CASE("TCP, 64 clients, 64 in flight", true, 64, 64, pipelined),
 };
 
 int main(int argc, char **argv)

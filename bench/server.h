@@ -13,7 +13,7 @@ struct server_shape {
     bool one_core;
 };
 
-#define SERVER_CLIENTS 8
+#define SERVER_CLIENTS 64
 
 /* What a server is sent again and again, and where. */
 struct server_load {
@@ -32,6 +32,8 @@ int server_connect(const char *address);
 double server_drive(const struct bench_case *test, const struct server_load *load, long count);
 
 bench_run bench_kin_server __attribute__((weak));
+/* The same clients with one request of each in flight, whatever the case says. */
+bench_run bench_kin_server_unhurried __attribute__((weak));
 bench_run bench_python_server __attribute__((weak));
 
 #endif

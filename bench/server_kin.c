@@ -93,6 +93,15 @@ double bench_kin_server(const struct bench_case *test, long count)
     return run(test, count, serve_kin);
 }
 
+double bench_kin_server_unhurried(const struct bench_case *test, long count)
+{
+    struct server_shape shape = *(const struct server_shape *)test->shape;
+    struct bench_case unhurried = *test;
+    shape.window = 1;
+    unhurried.shape = &shape;
+    return run(&unhurried, count, serve_kin);
+}
+
 double bench_python_server(const struct bench_case *test, long count)
 {
     const struct server_shape *shape = test->shape;

@@ -8,6 +8,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include <kin/error.h>
 
 #define KIN__FRAME_HEADER_MOST 12
 #define KIN__FRAME_SHORT_MOST  ((uint64_t)INT32_MAX)
@@ -15,6 +18,23 @@
 /* kin__frame_header writes the header of a message of `size` bytes (at most INT64_MAX) and
  * returns its length: 4 or 12. */
 size_t kin__frame_header(uint8_t header[KIN__FRAME_HEADER_MOST], uint64_t size);
+
+/* kin__frame_look reads the header at the start of `count` bytes that lie there: its length, with the
+ * size of the message in `*size`, or 0 when it is not whole.  Errors: as kin__frame_feed. */
+static inline long kin__frame_look(const uint8_t *bytes, size_t count, uint64_t *size)
+{
+    uint64_t number;
+    uint32_t first;
+    if (count < sizeof first) return 0;
+    memcpy(&first, bytes, sizeof first);
+    *size = __builtin_bswap32(first);
+    if (*size <= KIN__FRAME_SHORT_MOST) return sizeof first;
+    if (*size != UINT32_MAX) return KIN_EPROTOCOL;
+    if (count < KIN__FRAME_HEADER_MOST) return 0;
+    memcpy(&number, bytes + sizeof first, sizeof number);
+    *size = __builtin_bswap64(number);
+    return *size <= INT64_MAX ? KIN__FRAME_HEADER_MOST : KIN_EPROTOCOL;
+}
 
 /* A header as it comes in, in pieces of whatever size.  All zero to begin with. */
 struct kin__frame {

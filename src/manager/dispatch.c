@@ -3,7 +3,6 @@
  * A request that cannot be understood is answered by a text (#TRACEBACK), an exception of a method
  * by that exception (#ERROR), as Python's server does; either way the connection goes on.
  */
-#define _GNU_SOURCE
 #include "manager/dispatch.h"
 
 #include <errno.h>
@@ -12,14 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <kin/pickle.h>
-
 #include "manager/object.h"
 #include "manager/permission.h"
 #include "manager/session.h"
 #include "manager/types.h"
 #include "manager/wire.h"
 #include "os/os.h"
+#include "value/pickle.h"
 
 /* ---- exceptions and texts ------------------------------------------------------------------------- */
 
@@ -87,6 +85,13 @@ static const char *parameter(const char *words, size_t n, size_t *length)
     return NULL;
 }
 
+static size_t count_parameters(const struct kin__method *method)
+{
+    size_t count = method->parameters[0] != '\0';
+    for (const char *at = method->parameters; *at != '\0'; at++) count += *at == ' ';
+    return count;
+}
+
 static enum kin__outcome bind_keyword(struct kin__call *call, const char *name, const kin_value *item)
 {
     const struct kin__method *method = call->method;
@@ -107,12 +112,12 @@ static enum kin__outcome bind_keyword(struct kin__call *call, const char *name, 
 static enum kin__outcome bind_arguments(struct kin__call *call)
 {
     const struct kin__method *method = call->method;
-    size_t given = (size_t)kin_value_len(call->arguments) - call->skip, length = 0, at = 0;
-    const kin_value *key, *item;
-    if (given > KIN__PARAMETERS || (given > 0 && parameter(method->parameters, given - 1, &length) == NULL))
+    size_t given, length = 0, at = 0;
+    const kin_value *items = kin__items(call->arguments, &given), *key, *item;
+    given -= call->skip;
+    if (given > count_parameters(method))
         return kin__raisef(call, "TypeError", "%s() was given too many arguments (%zu)", method->name, given);
-    for (size_t i = 0; i < given; i++)
-        call->argument[i] = kin_value_at(call->arguments, (long)(call->skip + i));
+    for (size_t i = 0; i < given; i++) call->argument[i] = &items[call->skip + i];
     while (kin_value_next(call->keywords, &at, &key, &item)) {
         const char *name = kin_value_get_str(key, NULL);
         if (name == NULL) return kin__raisef(call, "TypeError", "keywords must be strings");
@@ -130,6 +135,7 @@ static enum kin__outcome bind_arguments(struct kin__call *call)
 static enum kin__outcome invoke(struct kin__call *call, const struct kin__method *method)
 {
     call->method = method;
+    memset(call->argument, 0, sizeof call->argument);
     if (method->parameters != NULL && bind_arguments(call) == KIN__RAISE) return KIN__RAISE;
     return method->function(call);
 }
@@ -347,6 +353,20 @@ static const struct kin__method *find_method(const struct kin__method *methods, 
     return NULL;
 }
 
+static const struct kin__method *find_known(struct kin__server *server, const struct kin__type *type,
+                                            const char *name)
+{
+    /* Names of one type that differ in length or in their last or middle letter do not meet. */
+    size_t length = strlen(name);
+    uint64_t letters = length > 0 ? (uint64_t)(uint8_t)name[length - 1] << 8 | (uint8_t)name[length / 2] : 0;
+    uint64_t mixed = ((uintptr_t)type >> 4 ^ letters << 20 ^ length) * 0x9e3779b97f4a7c15U;
+    struct kin__known *known = &server->known[mixed >> 58];
+    if (known->type == type && strcmp(known->method->name, name) == 0) return known->method;
+    const struct kin__method *method = find_method(type->methods, name);
+    if (method != NULL) *known = (struct kin__known){type, method};
+    return method;
+}
+
 /* Exactly one request of a connection's, unless that is accept_connection; every failure is a text. */
 static void server_call(struct kin__call *call, const char *name)
 {
@@ -439,7 +459,7 @@ static void object_call(struct kin__call *call, const kin_value *ident, const ch
         kin_value_clear(&call->result);
         return;
     }
-    const struct kin__method *method = find_method(call->object->type->methods, name);
+    const struct kin__method *method = find_known(call->server, call->object->type, name);
     if (!kin__may_call(session, call->object, method)) {
         kin__session_raise(session, kin__may_not(session, kin__permission_name(call->object->type), name));
         return;
@@ -458,25 +478,25 @@ static void object_call(struct kin__call *call, const kin_value *ident, const ch
 
 static bool is_sequence(const kin_value *value)
 {
-    kin_value_kinds kind = kin_value_kind(value);
-    return kind == KIN_VALUE_TUPLE || kind == KIN_VALUE_LIST;
+    return value->kind_ == KIN_VALUE_TUPLE || value->kind_ == KIN_VALUE_LIST;
 }
 
 static void request(struct kin__call *call, const kin_value *message)
 {
     struct kin__session *session = call->session;
-    const kin_value *ident = kin_value_at(message, 0);
-    const char *name = is_sequence(message) && kin_value_len(message) == 4
-                           ? kin_value_get_str(kin_value_at(message, 1), NULL)
-                           : NULL;
-    call->arguments = kin_value_at(message, 2);
-    call->keywords = kin_value_at(message, 3);
-    if (name == NULL || !is_sequence(call->arguments) || kin_value_kind(call->keywords) != KIN_VALUE_DICT) {
+    size_t count;
+    const kin_value *ident = kin__items(message, &count);
+    const char *name = count == 4 ? kin_value_get_str(&ident[1], NULL) : NULL;
+    if (name != NULL) {
+        call->arguments = &ident[2];
+        call->keywords = &ident[3];
+    }
+    if (name == NULL || !is_sequence(call->arguments) || call->keywords->kind_ != KIN_VALUE_DICT) {
         answer_text(session, "TypeError: a request is a tuple (ident, method, arguments, keywords)\n");
         if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
         return;
     }
-    if (session->stage == KIN__FIRST || (session->kin && kin_value_kind(ident) == KIN_VALUE_NONE))
+    if (session->stage == KIN__FIRST || (session->kin && ident->kind_ == KIN_VALUE_NONE))
         server_call(call, name);
     else
         object_call(call, ident, name);
@@ -484,18 +504,17 @@ static void request(struct kin__call *call, const kin_value *message)
 
 void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t size)
 {
-    static const char rebuild[] = "RebuildProxy";
     struct kin__call call = {.server = session->server, .session = session};
     kin_pickle_fault fault;
     kin_value value;
-    int rc = kin_pickle_loads(&value, message, size, &(kin_pickle_options){.fault = &fault});
+    int rc =
+        kin__pickle_loads(&value, message, size, &(kin_pickle_options){.fault = &fault}, &call.has_proxies);
     if (rc < 0) {
         answer_text(session, "UnpicklingError: the request cannot be read: %s (at byte %zu: %s)\n",
                     kin_strerror(rc), fault.offset, fault.text);
         if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
         return;
     }
-    call.has_proxies = memmem(message, size, rebuild, sizeof rebuild - 1) != NULL;
     request(&call, &value);
     kin_value_clear(&value);
 }

@@ -98,17 +98,15 @@ void kin__managed_ident(const struct kin__managed *object, char ident[KIN__IDENT
 /* The number that a name stands for. */
 static bool number_of(const char *ident, uint64_t *number)
 {
-    size_t length = 0;
-    *number = 0;
-    for (; ident[length] != '\0'; length++) {
-        char digit = ident[length];
-        uint64_t value = digit >= '0' && digit <= '9'   ? (uint64_t)(digit - '0')
-                         : digit >= 'a' && digit <= 'f' ? (uint64_t)(digit - 'a' + 10)
-                                                        : 16;
-        if (value == 16 || length == 16) return false;
-        *number = *number << 4 | value;
-    }
-    return true;
+    static const uint8_t digits[256] = {
+        ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+        ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    };
+    const char *at = ident;
+    uint64_t value = 0;
+    for (uint8_t digit; (digit = digits[(uint8_t)*at]) != 0; at++) value = value << 4 | (digit - 1U);
+    *number = value;
+    return *at == '\0' && at - ident <= 16 && at > ident;
 }
 
 struct kin__managed *kin__managed_find(struct kin__server *server, const char *ident)

@@ -75,10 +75,16 @@ static const kin_manager_credential *credential_of(const struct kin__session *se
     return &server->credentials[session->key - server->has_own_key];
 }
 
+static bool is_unrestricted(const struct kin__session *session)
+{
+    const kin_manager_credential *credential = credential_of(session);
+    return credential == NULL || credential->permissions == NULL;
+}
+
 bool kin__may(const struct kin__session *session, const char *name, enum kin_manager_right right)
 {
     const kin_manager_credential *credential = credential_of(session);
-    if (credential == NULL || credential->permissions == NULL) return true;
+    if (is_unrestricted(session)) return true;
     for (size_t i = 0; i < credential->permission_count; i++) {
         const kin_manager_permission *permission = &credential->permissions[i];
         if (fnmatch(permission->name, name, 0) == 0) return permission->right >= right;
@@ -105,7 +111,7 @@ bool kin__may_call(const struct kin__session *session, const struct kin__managed
                    const struct kin__method *method)
 {
     const struct kin__type *type = object->type;
-    if (type->unnamed) return true;
+    if (type->unnamed || is_unrestricted(session)) return true;
     const char *reads = type->user != NULL && type->user->reads != NULL ? type->user->reads : type->reads;
     bool reads_only = method == NULL || lists(reads, method->name);
     return kin__may(session, kin__permission_name(type), reads_only ? KIN_MAY_READ : KIN_MAY_WRITE);

@@ -93,6 +93,13 @@ struct kin__managed {
     struct kin__managed *next; /* in its bucket */
 };
 
+/* A method that a type was found to have, for the next who asks: most calls are of a few methods. */
+struct kin__known {
+    const struct kin__type *type;
+    const struct kin__method *method;
+};
+#define KIN__KNOWN 64
+
 struct kin__registry {
     struct kin__managed **buckets;
     size_t bucket_count; /* a power of two */
@@ -166,14 +173,14 @@ struct kin__call {
     struct kin__session *session;
     struct kin__managed *object;
     const struct kin__method *method;
-    const kin_value *arguments;                 /* a tuple or list */
-    const kin_value *keywords;                  /* a dict */
-    size_t skip;                                /* so many of the arguments do not count */
-    const kin_value *argument[KIN__PARAMETERS]; /* by the method's parameters; NULL: not given */
-    bool has_proxies;                           /* there may be some in the arguments */
+    const kin_value *arguments; /* a tuple or list */
+    const kin_value *keywords;  /* a dict */
+    size_t skip;                /* so many of the arguments do not count */
+    bool has_proxies;           /* there may be some in the arguments */
+    bool leaves;                /* the result was kept by the object (kin__keep), and is no more */
     kin_value result;
-    bool leaves;                  /* the result was kept by the object (kin__keep), and is no more */
-    struct kin__managed *created; /* a reference */
+    struct kin__managed *created;               /* a reference */
+    const kin_value *argument[KIN__PARAMETERS]; /* by the method's parameters; NULL: not given */
 };
 
 /* ---- the server -------------------------------------------------------------------------------- */
@@ -230,7 +237,8 @@ struct kin__server {
     unsigned refusals;       /* that were logged since */
     unsigned long unlogged;  /* … and that were not */
     size_t kept_proxies;     /* in values that objects hold */
-    struct kin__buffer out;  /* answers for out_owner that are not sent yet */
+    struct kin__known known[KIN__KNOWN];
+    struct kin__buffer out; /* answers for out_owner that are not sent yet */
     struct kin__session *out_owner;
     uint8_t scratch[KIN__SCRATCH]; /* what has just come */
     uint8_t sealed[KIN__SCRATCH];  /* … as TLS had it */

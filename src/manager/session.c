@@ -325,22 +325,18 @@ static size_t work(struct kin__session *session, const uint8_t *bytes, size_t si
 {
     size_t used = 0;
     while (is_free(session)) {
-        struct kin__frame frame = {0};
-        long header = kin__frame_feed(&frame, bytes + used, size - used);
-        if (header < 0) {
-            kin__session_end(session);
-            break;
-        }
-        if (kin__frame_missing(&frame) > 0) break;
-        if (frame.size > message_most(session)) {
-            refuse_size(session, frame.size);
+        uint64_t length;
+        long header = kin__frame_look(bytes + used, size - used, &length);
+        if (header < 0) kin__session_end(session);
+        if (header <= 0) break;
+        if (length > message_most(session)) {
+            refuse_size(session, length);
             break;
         }
         const uint8_t *message = bytes + used + header;
-        if ((uint64_t)(bytes + size - message) < frame.size || is_over_limit(session, (size_t)frame.size))
-            break;
-        used = (size_t)(message - bytes) + (size_t)frame.size;
-        handle(session, message, (size_t)frame.size);
+        if ((uint64_t)(bytes + size - message) < length || is_over_limit(session, (size_t)length)) break;
+        used = (size_t)(message - bytes) + (size_t)length;
+        handle(session, message, (size_t)length);
     }
     return used;
 }

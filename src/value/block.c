@@ -31,6 +31,7 @@
 struct kept {
     struct kin__boxed *first;
     uint32_t count;
+    uint32_t most; /* 0 until this thread may keep blocks at all */
 };
 
 static _Thread_local struct kept kept[SIZES];
@@ -49,7 +50,7 @@ static void give_back(void *unused)
             kept[i].first = object->next;
             free(object);
         }
-        kept[i].count = 0;
+        kept[i] = (struct kept){0};
     }
 }
 
@@ -58,13 +59,12 @@ static void make_key(void)
     has_key = pthread_key_create(&at_end, give_back) == 0;
 }
 
-/* Whether this thread may keep blocks: only if it can give them back in the end. */
-static bool may_keep(void)
+/* This thread may keep blocks if it can give them back in the end. */
+static void register_thread(void)
 {
-    if (registered) return true;
     pthread_once(&once, make_key);
     registered = has_key && pthread_setspecific(at_end, kept) == 0;
-    return registered;
+    for (uint32_t i = 1; registered && i < SIZES; i++) kept[i].most = KEPT_MOST / (i * STEP);
 }
 
 void *kin__boxed_make(kin_value_kinds kind, size_t size)
@@ -89,9 +89,12 @@ void *kin__boxed_make(kin_value_kinds kind, size_t size)
 void kin__boxed_free(struct kin__boxed *object)
 {
     size_t number = object->size_class;
-    if (!KEEPS || number == 0 || kept[number].count >= KEPT_MOST / (number * STEP) || !may_keep()) {
-        free(object);
-        return;
+    if (kept[number].count >= kept[number].most) {
+        if (KEEPS && number != 0 && !registered) register_thread();
+        if (kept[number].count >= kept[number].most) {
+            free(object);
+            return;
+        }
     }
     object->next = kept[number].first;
     kept[number].first = object;

@@ -77,10 +77,15 @@ enum opcode {
     OP_BYTEARRAY8
 };
 
+#define KIN__READER_STACK 48
+#define KIN__READER_MARKS 8
+#define KIN__READER_MEMO  16
+
 /* Where the reader is.
  *   stack     values; below `mark` they belong to what is outside the innermost MARK.
  *   marks     earlier values of `mark`.
- *   memo      by number; a place that was not set is of the kind KIN_VALUE_FAILED. */
+ *   memo      by number; a place that was not set is of the kind KIN_VALUE_FAILED.
+ * Each of the three begins in an array of the reader's own, which is all that a small message needs. */
 struct kin__reader {
     const unsigned char *at, *end, *begin, *opcode;
     kin_value *stack;
@@ -89,10 +94,20 @@ struct kin__reader {
     size_t mark_count, mark_capacity;
     kin_value *memo;
     size_t memo_size, memo_capacity, memo_count;
-    size_t made; /* blocks */
+    size_t made;      /* blocks */
+    bool has_proxies; /* it has made some, or tokens */
     kin_pickle_options options;
     char text[200]; /* why it failed; empty: what kin_strerror says */
+    kin_value own_stack[KIN__READER_STACK];
+    kin_value own_memo[KIN__READER_MEMO];
+    size_t own_marks[KIN__READER_MARKS];
 };
+
+/* kin_pickle_loads, which also says whether there may be proxies or tokens in the value. */
+int kin__pickle_loads(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
+                      bool *has_proxies);
+/* As kin_pickle_dumps, of the tuple (word, value) without making it; `word` is short. */
+int kin__pickle_dumps_pair(const char *word, const kin_value *value, kin_buffer *buffer);
 
 /* Notes why, and is `code`; a macro, so that the compiler sees that it is an error. */
 #define kin__reader_fail(r, code, ...) (kin__reader_note(r, __VA_ARGS__), (code))

@@ -308,6 +308,7 @@ int kin__reader_new(struct kin__reader *r, const kin_value *class, const kin_val
     switch (kin__class_use(class)) {
     case KIN__CLASS_TOKEN: {
         kin_value fields[KIN__TOKEN_FIELDS] = {kin_value_str(""), kin_value_none(), kin_value_str("")};
+        r->has_proxies = true;
         return make_record(r, KIN_VALUE_TOKEN, fields, KIN__TOKEN_FIELDS, made);
     }
     case KIN__CLASS_ERROR: return make_error(r, class, arguments, made);

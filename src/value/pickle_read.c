@@ -411,25 +411,51 @@ static int run(struct kin__reader *r, kin_value *value)
     return 0;
 }
 
-int kin_pickle_loads_sized(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
-                           size_t options_size)
+/* What is not set here is not read before it is written. */
+static void begin(struct kin__reader *r, const void *data, size_t size, const kin_pickle_options *options)
 {
-    if (value == NULL) return -EINVAL;
+    r->at = r->begin = r->opcode = data;
+    r->end = r->begin + size;
+    r->stack = r->own_stack;
+    r->capacity = KIN__READER_STACK;
+    r->marks = r->own_marks;
+    r->mark_capacity = KIN__READER_MARKS;
+    r->memo = r->own_memo;
+    r->memo_capacity = KIN__READER_MEMO;
+    r->size = r->mark = r->mark_count = r->memo_size = r->memo_count = r->made = 0;
+    r->has_proxies = false;
+    r->text[0] = 0;
+    r->options = *options;
+    if (r->options.max_count == 0 || r->options.max_count > UINT32_MAX / 2)
+        r->options.max_count = r->options.max_count ? UINT32_MAX / 2 : DEFAULT_COUNT;
+    if (r->options.max_depth == 0) r->options.max_depth = DEFAULT_DEPTH;
+    if (r->options.max_depth > KIN__LEVELS) r->options.max_depth = KIN__LEVELS;
+}
+
+int kin__pickle_loads(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
+                      bool *has_proxies)
+{
+    struct kin__reader r;
+    begin(&r, data, size, options);
     *value = kin_value_none();
-    if (data == NULL) return -EINVAL;
-    struct kin__reader r = {
-        .at = data, .begin = data, .opcode = data, .end = (const unsigned char *)data + size};
-    if (options)
-        memcpy(&r.options, options, options_size < sizeof r.options ? options_size : sizeof r.options);
-    if (r.options.max_count == 0 || r.options.max_count > UINT32_MAX / 2)
-        r.options.max_count = r.options.max_count ? UINT32_MAX / 2 : DEFAULT_COUNT;
-    if (r.options.max_depth == 0) r.options.max_depth = DEFAULT_DEPTH;
-    if (r.options.max_depth > KIN__LEVELS) r.options.max_depth = KIN__LEVELS;
     int rc = r.options.max_size && size > r.options.max_size ? -EMSGSIZE : run(&r, value);
     if (rc < 0) report(&r, rc);
     kin__values_drop(r.stack, r.size);
-    free(r.stack);
-    free(r.marks);
+    if (r.stack != r.own_stack) free(r.stack);
+    if (r.marks != r.own_marks) free(r.marks);
     kin__reader_memo_free(&r);
+    *has_proxies = r.has_proxies;
     return rc;
+}
+
+int kin_pickle_loads_sized(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
+                           size_t options_size)
+{
+    kin_pickle_options given = {0};
+    bool has_proxies;
+    if (value == NULL) return -EINVAL;
+    *value = kin_value_none();
+    if (data == NULL) return -EINVAL;
+    if (options) memcpy(&given, options, options_size < sizeof given ? options_size : sizeof given);
+    return kin__pickle_loads(value, data, size, &given, &has_proxies);
 }

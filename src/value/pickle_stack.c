@@ -12,11 +12,14 @@ int kin__reader_too_few(struct kin__reader *r)
     return kin__reader_fail(r, KIN_EPICKLE, "the stack holds too few values for this opcode");
 }
 
-static int grow(void **memory, size_t *capacity, size_t item)
+/* `own` is the array of the reader's that it begins in. */
+static int grow(void **memory, size_t *capacity, size_t item, const void *own)
 {
-    size_t grown = *capacity ? *capacity * 2 : 64;
-    void *larger = kin__os_realloc(*memory, grown * item);
+    size_t grown = *capacity * 2;
+    bool leaves = *memory == own;
+    void *larger = kin__os_realloc(leaves ? NULL : *memory, grown * item);
     if (larger == NULL) return -ENOMEM;
+    if (leaves) memcpy(larger, own, *capacity * item);
     *memory = larger;
     *capacity = grown;
     return 0;
@@ -24,7 +27,7 @@ static int grow(void **memory, size_t *capacity, size_t item)
 
 int kin__reader_push_growing(struct kin__reader *r, kin_value value)
 {
-    int rc = grow((void **)&r->stack, &r->capacity, sizeof *r->stack);
+    int rc = grow((void **)&r->stack, &r->capacity, sizeof *r->stack, r->own_stack);
     if (rc < 0)
         kin_value_clear(&value);
     else
@@ -45,7 +48,7 @@ int kin__reader_push_open(struct kin__reader *r, kin_value value)
 int kin__reader_mark(struct kin__reader *r)
 {
     if (r->mark_count == r->mark_capacity) {
-        int rc = grow((void **)&r->marks, &r->mark_capacity, sizeof *r->marks);
+        int rc = grow((void **)&r->marks, &r->mark_capacity, sizeof *r->marks, r->own_marks);
         if (rc != 0) return rc;
     }
     r->marks[r->mark_count++] = r->mark;
@@ -56,7 +59,7 @@ int kin__reader_mark(struct kin__reader *r)
 int kin__reader_pop_mark(struct kin__reader *r, kin_value **item, size_t *count)
 {
     if (r->mark_count == 0) return kin__reader_fail(r, KIN_EPICKLE, "there is no MARK");
-    *item = r->stack ? r->stack + r->mark : NULL;
+    *item = r->stack + r->mark;
     *count = r->size - r->mark;
     r->mark = r->marks[--r->mark_count];
     return 0;
@@ -220,7 +223,7 @@ int kin__reader_memo_put(struct kin__reader *r, size_t number)
     if (number > (size_t)(r->end - r->begin))
         return kin__reader_fail(r, KIN_EPICKLE, "memo entry %zu", number);
     while (number >= r->memo_capacity) {
-        int rc = grow((void **)&r->memo, &r->memo_capacity, sizeof *r->memo);
+        int rc = grow((void **)&r->memo, &r->memo_capacity, sizeof *r->memo, r->own_memo);
         if (rc != 0) return rc;
     }
     while (r->memo_size <= number) r->memo[r->memo_size++] = (kin_value){.kind_ = KIN_VALUE_FAILED};
@@ -262,5 +265,5 @@ void kin__reader_memo_free(struct kin__reader *r)
         else
             kin__value_drop(&r->memo[i]);
     }
-    free(r->memo);
+    if (r->memo != r->own_memo) free(r->memo);
 }

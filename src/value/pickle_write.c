@@ -434,21 +434,33 @@ static int write_value(struct writer *w, const kin_value *value)
     return rc == 0 ? reserve(w, HEAD) : rc;
 }
 
-int kin_pickle_dumps(const kin_value *value, kin_buffer *buffer)
+/* `word` not NULL: the tuple of it and the value. */
+static int dumps(const char *word, const kin_value *value, kin_buffer *buffer)
 {
-    if (value == NULL || buffer == NULL) return -EINVAL;
     struct writer w = {.out = buffer, .levels = KIN__LEVELS};
     size_t before = buffer->size;
     int rc = reserve(&w, HEAD);
     if (rc == 0) {
         put_byte(&w, OP_PROTO);
         put_byte(&w, 3);
-        rc = write_value(&w, value);
+        if (word != NULL) rc = put_str(&w, word, strlen(word));
     }
-    if (rc == 0)
+    if (rc == 0) rc = write_value(&w, value);
+    if (rc == 0) {
+        if (word != NULL) put_byte(&w, OP_TUPLE2);
         put_byte(&w, OP_STOP);
-    else
-        buffer->size = before;
-    memo_free(&w.memo);
+    }
+    if (rc < 0) buffer->size = before;
+    if (w.memo.slots > 0) memo_free(&w.memo);
     return rc;
+}
+
+int kin_pickle_dumps(const kin_value *value, kin_buffer *buffer)
+{
+    return value == NULL || buffer == NULL ? -EINVAL : dumps(NULL, value, buffer);
+}
+
+int kin__pickle_dumps_pair(const char *word, const kin_value *value, kin_buffer *buffer)
+{
+    return dumps(word, value, buffer);
 }

@@ -241,6 +241,29 @@ TEST(an_object_lives_while_a_queue_holds_its_proxy)
     finish(queue);
 }
 
+/* A bare token counts like a proxy, when it comes and when it goes: otherwise whoever puts some into a list
+ * and clears it would take away references of others. */
+TEST(a_token_in_a_list_takes_nobodys_reference)
+{
+    kin_proxy *list = make("list", kin_value_none()), *other = make("list", kin_value_none());
+    kin_proxy *kept = make("list", kin_value_none());
+    kin_value proxy = kin_proxy_value(other);
+    kin_value address = kin_value_ref(kin_value_token_address(&proxy));
+    kin_value token = kin_value_token("list", address, kin_value_token_id(&proxy));
+    kin_value_clear(&proxy);
+    for (int i = 0; i < 8; i++)
+        CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(v)", kin_proxy_value(kept)), NULL, SOON));
+    for (int i = 0; i < 8; i++) {
+        CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(v)", kin_value_ref(&token)), NULL, SOON));
+        CHECK_OK(kin_proxy_call(list, "pop", kin_value_none(), NULL, SOON));
+    }
+    kin_value_clear(&token);
+    CHECK_EQ(number(other, "__len__", kin_value_none()), 0);
+    CHECK_OK(kin_proxy_close(kept));
+    CHECK_OK(kin_proxy_close(other));
+    finish(list);
+}
+
 /* ---- locks and the like --------------------------------------------------------------------------------- */
 
 TEST(locks_are_used_as_in_python)
