@@ -73,7 +73,8 @@ static uint32_t find_holder(kin_queue *queue)
 
 bool kin__queue_all_done(kin_queue *queue)
 {
-    if (atomic_load(&queue->ended) != KIN__ENDED_AT_ONCE && kin__ends_items(&queue->ends) != 0) return false;
+    bool dropped = kin__queue_ended(queue, kin__queue_life(queue)) == KIN__ENDED_AT_ONCE;
+    if (!dropped && kin__ends_items(&queue->ends) != 0) return false;
     return queue->tasks == KIN__TASKS_KEPT
                ? atomic_load(&queue->shelf.taken) == 0
                : find_holder(queue) == atomic_load(&kin__family.header->process_high);
@@ -127,8 +128,8 @@ int kin_queue_task_done(kin_queue *queue)
     if (rc >= 0) {
         rc = kept ? keep_no_more(queue, &message) : count_done(queue);
         bool finished = rc == 0 && kin__queue_all_done(queue);
-        bool none_comes_back = kept && rc == 0 && atomic_load(&queue->ended) != KIN__OPEN &&
-                               atomic_load(&queue->shelf.taken) == 0;
+        bool none_comes_back = kept && rc == 0 && atomic_load(&queue->shelf.taken) == 0 &&
+                               kin__queue_ended(queue, kin__queue_life(queue)) != KIN__OPEN;
         kin__latch_release(&queue->ends.head.latch);
         if (finished) kin__queue_tell_finished(queue);
         if (none_comes_back) kin__queue_tell_items(queue, INT32_MAX);
@@ -142,6 +143,7 @@ int kin_queue_task_done(kin_queue *queue)
 
 struct joining {
     kin_queue *queue;
+    uint32_t life;
     kin_deadline deadline;
     int rc; /* 1 or 0: is nothing unfinished?  Or an error. */
 };
@@ -153,7 +155,7 @@ static bool is_over(void *context)
     int rc = enter(queue);
     if (rc == 0) rc = kin__queue_lock_head(queue, joining->deadline);
     if (rc >= 0) {
-        rc = kin__queue_all_done(queue);
+        rc = kin__queue_life(queue) != joining->life ? KIN_ECLOSED : kin__queue_all_done(queue);
         kin__latch_release(&queue->ends.head.latch);
     }
     joining->rc = rc;
@@ -163,12 +165,12 @@ static bool is_over(void *context)
 int kin_queue_join(kin_queue *queue, kin_deadline deadline)
 {
     struct joining joining = {.queue = queue, .deadline = deadline};
-    if (is_over(&joining)) {
-        if (joining.rc < 0 && kin__is_remote(queue)) return kin__remote_join(queue, deadline);
-        return joining.rc < 0 ? joining.rc : 0;
-    }
+    int rc = enter(queue);
+    if (rc < 0) return kin__is_remote(queue) ? kin__remote_join(queue, deadline) : rc;
+    joining.life = kin__queue_life(queue);
+    if (is_over(&joining)) return joining.rc < 0 ? joining.rc : 0;
     /* Without watching before: each look takes the latch that the workers want. */
-    int rc = kin__event_sleep_for(&queue->finished, is_over, &joining, deadline);
+    rc = kin__event_sleep_for(&queue->finished, is_over, &joining, deadline);
     return rc < 0 || joining.rc > 0 ? rc : joining.rc;
 }
 

@@ -29,14 +29,32 @@ static void wake_all(kin_queue *queue)
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
+/* Makes the queue another than the one that was here, if there was one, of which somebody may still be on his
+ * way out: who is inside when its latches are taken has left when they are ours, and who comes later finds
+ * another life before he looks at anything else. */
+static int begin_life(kin_queue *queue)
+{
+    struct kin__latch *latches[] = {&queue->ends.tail.latch, &queue->ends.head.latch};
+    atomic_store(&queue->life, kin__queue_life(queue) + KIN__LIFE_ENDED + 1);
+    for (int i = 0; i < 2; i++) {
+        int rc = kin__latch_acquire(latches[i], KIN_FOREVER);
+        if (rc < 0) return rc;
+        /* What it protects is made anew. */
+        kin__latch_clean(latches[i]);
+        kin__latch_release(latches[i]);
+    }
+    return 0;
+}
+
 static int fill(kin_queue *queue, const kin_queue_options *options)
 {
+    int rc = begin_life(queue);
+    if (rc < 0) return rc;
     uint64_t items = options->max_items != 0 ? options->max_items : KIN__ITEMS_MOST;
     uint64_t bytes = options->max_bytes != 0 ? options->max_bytes : BYTES_DEFAULT;
     kin__event_init(&queue->items);
     kin__event_init(&queue->space);
     kin__event_init(&queue->finished);
-    atomic_store(&queue->ended, 0);
     atomic_store(&queue->by_bytes, 0);
     atomic_store(&queue->closer, NULL);
     atomic_store(&queue->draining, NULL);
@@ -47,7 +65,7 @@ static int fill(kin_queue *queue, const kin_queue_options *options)
     queue->tasks = !options->joinable ? KIN__TASKS_NONE
                    : queue->redeliver ? KIN__TASKS_KEPT
                                       : KIN__TASKS_COUNTED;
-    int rc = queue->tasks == KIN__TASKS_COUNTED ? kin__queue_make_joinable(queue) : 0;
+    rc = queue->tasks == KIN__TASKS_COUNTED ? kin__queue_make_joinable(queue) : 0;
     if (rc < 0) return rc;
     if (queue->by_rank) {
         queue->shelf.last_first = options->order == KIN_LIFO;
@@ -99,14 +117,16 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
 
 /* ---- ending and closing ------------------------------------------------------------------------ */
 
-static int end(kin_queue *queue, uint32_t how)
+static int end(kin_queue *queue, enum kin__ended how)
 {
-    int rc = kin__queue_lock_tail(queue, KIN_FOREVER);
+    struct kin__latch *latch;
+    int rc = kin__queue_lock_tail(queue, KIN_FOREVER, &latch);
     if (rc < 0) return rc;
+    uint32_t life = kin__queue_life(queue);
     /* CRASH: after it the queue has ended, whatever becomes of the messages in it: nobody gets one that is
      * to be dropped, and at the latest the closing frees it. */
-    if (atomic_load(&queue->ended) < how) atomic_store(&queue->ended, how);
-    kin__latch_release(kin__queue_tail_latch(queue));
+    if (kin__queue_ended(queue, life) < how) atomic_store(&queue->life, life + how);
+    kin__latch_release(latch);
     wake_all(queue);
     return 0;
 }
@@ -207,7 +227,8 @@ long kin_queue_qsize(kin_queue *queue)
     int rc = kin__queue_enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_qsize(queue) : rc;
     /* What is dropped and not freed yet is nobody's concern. */
-    return atomic_load(&queue->ended) == KIN__ENDED_AT_ONCE ? 0 : (long)kin__ends_items(&queue->ends);
+    bool dropped = kin__queue_ended(queue, kin__queue_life(queue)) == KIN__ENDED_AT_ONCE;
+    return dropped ? 0 : (long)kin__ends_items(&queue->ends);
 }
 
 int kin_queue_empty(kin_queue *queue)
@@ -284,7 +305,7 @@ static int look(const kin_waitable *item)
 {
     kin_queue *queue = (kin_queue *)(uintptr_t)item->object;
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : kin__queue_may_get(queue, false);
+    return rc < 0 ? rc : kin__queue_may_get(queue, kin__queue_life(queue), false);
 }
 
 static struct kin__event *event_of(const kin_waitable *item)

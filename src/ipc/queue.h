@@ -19,8 +19,9 @@ enum kin__tasks { KIN__TASKS_NONE = 0, KIN__TASKS_COUNTED, KIN__TASKS_KEPT };
 /* SHARED.
  *   magic      OPENING → QUEUE by who opens it, → CLOSED by who closes it.
  *   closer     NULL → the thread that closes it, by CAS.
- *   ended      grows (kin__ended); seq_cst; a producer looks under the tail's latch, a consumer under
- *              the head's.
+ *   life       how it has ended (kin__ended), which only grows, and above that a count of the queues that
+ *              were here: who waits on one of them does not take the next for it.  Seq_cst; written
+ *              under the tail's latch; a producer looks under that latch, a consumer under the head's.
  *   by_bytes   somebody has waited for room in bytes: then a wake-up goes to all, because the
  *              first may be too small a room for the one and large enough for another.
  *   draining   the message that is being freed by who closes the queue; under the head's latch,
@@ -34,7 +35,7 @@ enum kin__tasks { KIN__TASKS_NONE = 0, KIN__TASKS_COUNTED, KIN__TASKS_KEPT };
  *   ends       those of the stream or the shelf, whichever it is. */
 struct kin_queue {
     uint64_t magic;
-    _Atomic uint32_t ended;
+    _Atomic uint32_t life;
     _Atomic uint32_t by_bytes;
     _Atomic(struct kin__member *) closer;
     _Atomic(void *) draining;
@@ -63,17 +64,35 @@ static inline int kin__queue_enter(const kin_queue *queue)
                : rc;
 }
 
+/* ---- its life ---------------------------------------------------------------------------------- */
+
+/* Which of the queues that were here this one is, and how it has ended. */
+#define KIN__LIFE_ENDED ((uint32_t)3)
+
+/* What stands in `life` while the queue that is here now has not ended. */
+static inline uint32_t kin__queue_life(kin_queue *queue)
+{
+    return atomic_load_explicit(&queue->life, memory_order_relaxed) & ~KIN__LIFE_ENDED;
+}
+
+/* How the queue of that life has ended: at once, if there is another by now. */
+static inline enum kin__ended kin__queue_ended(kin_queue *queue, uint32_t life)
+{
+    uint32_t ended = atomic_load(&queue->life) - life;
+    return ended < KIN__ENDED_AT_ONCE ? (enum kin__ended)ended : KIN__ENDED_AT_ONCE;
+}
+
 /* ---- the ends --------------------------------------------------------------------------------- */
 
-/* A shelf has one latch for both. */
-static inline struct kin__latch *kin__queue_tail_latch(kin_queue *queue)
+/* A shelf has one latch for both.  `*latch` is the one that was taken: the queue may be another by now. */
+static inline int kin__queue_lock_tail(kin_queue *queue, kin_deadline deadline, struct kin__latch **latch)
 {
-    return queue->by_rank ? &queue->ends.head.latch : &queue->ends.tail.latch;
-}
-static inline int kin__queue_lock_tail(kin_queue *queue, kin_deadline deadline)
-{
-    return __builtin_expect(queue->by_rank, 0) ? kin__shelf_lock(&queue->shelf, deadline)
-                                               : kin__stream_lock_tail(&queue->stream, deadline);
+    if (__builtin_expect(queue->by_rank, 0)) {
+        *latch = &queue->ends.head.latch;
+        return kin__shelf_lock(&queue->shelf, deadline);
+    }
+    *latch = &queue->ends.tail.latch;
+    return kin__stream_lock_tail(&queue->stream, deadline);
 }
 static inline int kin__queue_lock_head(kin_queue *queue, kin_deadline deadline)
 {
@@ -153,14 +172,14 @@ static inline void kin__queue_tell_space(kin_queue *queue, size_t count)
     kin__event_notify(&queue->space, all ? INT32_MAX : (int)count);
 }
 
-/* Without a latch: is there a message, or none to come?  What others have taken may come back to who has
- * taken nothing. */
-static inline bool kin__queue_may_get(kin_queue *queue, bool has_taken)
+/* Without a latch: has the queue of that life a message, or is there none to come?  What others have taken
+ * may come back to who has taken nothing. */
+static inline bool kin__queue_may_get(kin_queue *queue, uint32_t life, bool has_taken)
 {
     uint64_t head = atomic_load_explicit(&queue->ends.head.position, memory_order_relaxed);
     uint64_t tail = atomic_load(&queue->ends.tail.position);
     if (((head ^ tail) & KIN__POSITION_MASK) != 0) return true;
-    uint32_t ended = atomic_load(&queue->ended);
+    enum kin__ended ended = kin__queue_ended(queue, life);
     if (__builtin_expect(queue->tasks == KIN__TASKS_KEPT && ended == KIN__ENDED_IN_ORDER && !has_taken, 0))
         return atomic_load(&queue->shelf.taken) == 0;
     return ended != KIN__OPEN;

@@ -18,6 +18,7 @@
 /* What is waited for: a message, the end, or an interrupt. */
 struct waiting {
     kin_queue *queue;
+    uint32_t life;
     const _Atomic uint32_t *interrupt; /* NULL: none */
     bool has_taken;                    /* this process keeps tasks of the queue */
 };
@@ -30,7 +31,7 @@ static bool is_interrupted(const struct waiting *waiting)
 static bool may_get(void *context)
 {
     const struct waiting *waiting = context;
-    return kin__queue_may_get(waiting->queue, waiting->has_taken) || is_interrupted(waiting);
+    return kin__queue_may_get(waiting->queue, waiting->life, waiting->has_taken) || is_interrupted(waiting);
 }
 
 /* Waits until there may be a message: 0, KIN_EMPTY at the deadline, or -EINTR. */
@@ -48,9 +49,9 @@ static int wait_for_item(struct waiting waiting, kin_deadline deadline)
 }
 
 /* Under the head's latch, when there is no message. */
-static long why_none(kin_queue *queue)
+static long why_none(kin_queue *queue, uint32_t life)
 {
-    uint32_t ended = atomic_load(&queue->ended);
+    enum kin__ended ended = kin__queue_ended(queue, life);
     if (ended == KIN__OPEN || (ended == KIN__ENDED_IN_ORDER && kin__queue_may_come_back(queue)))
         return KIN_EMPTY;
     return KIN_ECLOSED;
@@ -64,6 +65,7 @@ struct taker {
     struct kin__message *message;         /* in: one that an inline message fits in; out: what was taken */
     const struct kin__queue_claim *claim; /* NULL: none */
     bool has_taken;                       /* out, when there is none: this process keeps tasks of the queue */
+    uint32_t life;                        /* of the queue that it came to */
 };
 
 enum taken { TAKEN, DROPPED, WANTS_BLOCK, RUN_ENDS };
@@ -141,10 +143,10 @@ static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_de
     bool finished = false;
     long rc = kin__queue_lock_head(queue, deadline);
     if (rc < 0) return rc;
-    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) == KIN__ENDED_AT_ONCE) {
+    if (kin__queue_ended(queue, taker->life) == KIN__ENDED_AT_ONCE) {
         rc = KIN_ECLOSED;
     } else if (!kin__queue_peek(queue, &record)) {
-        rc = why_none(queue);
+        rc = why_none(queue, taker->life);
         taker->has_taken = queue->tasks == KIN__TASKS_KEPT && kin__shelf_own(&queue->shelf) != NULL;
     } else {
         *size = record.size;
@@ -171,7 +173,7 @@ static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
         if (rc == TAKEN) return (long)size;
         if (rc == KIN_EMPTY) {
             const _Atomic uint32_t *interrupt = taker->claim != NULL ? taker->claim->interrupt : NULL;
-            rc = wait_for_item((struct waiting){queue, interrupt, taker->has_taken}, deadline);
+            rc = wait_for_item((struct waiting){queue, taker->life, interrupt, taker->has_taken}, deadline);
         } else if (rc == WANTS_BLOCK) {
             if (taker->message != NULL) kin__message_free(taker->message);
             taker->message = NULL;
@@ -207,6 +209,7 @@ long kin__queue_get_claim(kin_queue *queue, void *buffer, size_t capacity, kin_d
     if (__builtin_expect(rc < 0, 0))
         return kin__is_remote(queue) ? kin__remote_get(queue, buffer, capacity, deadline) : rc;
     if (buffer == NULL && capacity > 0) return -EINVAL;
+    taker.life = kin__queue_life(queue);
     void *outer = kin__touch(queue);
     rc = take_copy(queue, &taker, deadline);
     kin__untouch(outer);
@@ -224,6 +227,7 @@ long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
     long rc = kin__queue_enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_take(queue, message, deadline) : rc;
     if (message == NULL) return -EINVAL;
+    taker.life = kin__queue_life(queue);
     void *outer = kin__touch(queue);
     rc = take(queue, &taker, deadline);
     if (rc >= 0) *message = kin__message_bytes(taker.message);
@@ -235,6 +239,7 @@ long kin_queue_take(kin_queue *queue, void **message, kin_deadline deadline)
 
 /* Where the messages of a batch go: into one buffer, one behind the other. */
 struct basket {
+    uint32_t life;
     kin_message *messages;
     size_t limit;
     size_t count;
@@ -269,10 +274,10 @@ static long take_run(kin_queue *queue, struct basket *basket)
     uint64_t enough = cursor.bytes + KIN__RUN_BYTES;
     size_t before = basket->count;
     long rc = TAKEN;
-    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) == KIN__ENDED_AT_ONCE) return KIN_ECLOSED;
+    if (kin__queue_ended(queue, basket->life) == KIN__ENDED_AT_ONCE) return KIN_ECLOSED;
     while (basket->count < basket->limit && cursor.bytes < enough) {
         if (!kin__stream_peek(&queue->stream, cursor.word, &record))
-            rc = why_none(queue);
+            rc = why_none(queue, basket->life);
         else if (record.kind != KIN__RECORD_INLINE || record.size > room_in(basket))
             rc = RUN_ENDS;
         if (rc != TAKEN) break;
@@ -299,7 +304,7 @@ static long try_take_run(kin_queue *queue, struct basket *basket, kin_deadline d
 /* What no run takes: a block, a message that is too large, one of a queue by rank. */
 static long take_single(kin_queue *queue, struct basket *basket, kin_deadline deadline)
 {
-    struct taker taker = {.buffer = place_in(basket), .capacity = room_in(basket)};
+    struct taker taker = {.life = basket->life, .buffer = place_in(basket), .capacity = room_in(basket)};
     long rc = take_copy(queue, &taker, deadline);
     if (rc >= 0) add_to(basket, (size_t)rc);
     return rc;
@@ -311,7 +316,7 @@ static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline de
     while (rc >= 0 && basket->count < basket->limit) {
         rc = queue->by_rank ? RUN_ENDS : try_take_run(queue, basket, deadline);
         if (rc == KIN_EMPTY && basket->count == 0)
-            rc = wait_for_item((struct waiting){queue, NULL, false}, deadline);
+            rc = wait_for_item((struct waiting){queue, basket->life, NULL, false}, deadline);
         else if (rc == RUN_ENDS)
             rc = take_single(queue, basket, basket->count > 0 ? KIN_NOW : deadline);
     }
@@ -328,6 +333,7 @@ long kin_queue_get_many(kin_queue *queue, kin_message *messages, size_t count, v
                    ? kin__remote_get_many(queue, messages, count, buffer, capacity, deadline)
                    : rc;
     if ((messages == NULL && count > 0) || (buffer == NULL && capacity > 0)) return -EINVAL;
+    basket.life = kin__queue_life(queue);
     void *outer = kin__touch(queue);
     rc = fill_basket(queue, &basket, deadline);
     kin__untouch(outer);

@@ -21,6 +21,7 @@
 
 struct room {
     kin_queue *queue;
+    uint32_t life;
     uint64_t charge;
 };
 
@@ -41,13 +42,13 @@ static bool may_put(void *context)
         atomic_store(&queue->by_bytes, 1);
         if (has_room(queue, room->charge, &by_bytes)) return true;
     }
-    return atomic_load(&queue->ended) != KIN__OPEN;
+    return kin__queue_ended(queue, room->life) != KIN__OPEN;
 }
 
 /* Waits until a message of `charge` bytes may fit: 0, or KIN_FULL at the deadline. */
-static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadline)
+static int wait_for_room(kin_queue *queue, uint32_t life, uint64_t charge, kin_deadline deadline)
 {
-    struct room room = {queue, charge};
+    struct room room = {queue, life, charge};
     if (deadline <= 0) return KIN_FULL;
     if (kin__watch_for(may_put, &room)) {
         unsigned lag = kin__linger();
@@ -61,13 +62,15 @@ static int wait_for_room(kin_queue *queue, uint64_t charge, kin_deadline deadlin
 
 /* ---- putting -------------------------------------------------------------------------------- */
 
-/* What is to be put: a block, or so many messages that are copied; and how many of them have been. */
+/* What is to be put: a block, or so many messages that are copied; how many of them have been; and into the queue
+ * of which life. */
 struct load {
     struct kin__message *block;
     const kin_message *messages;
     int64_t priority;
     size_t count;
     size_t done;
+    uint32_t life;
 };
 
 static struct kin__record record_of(const struct load *load, size_t number)
@@ -136,16 +139,17 @@ static enum kin__append shelve_load(kin_queue *queue, struct load *load, bool *s
 /* One attempt; `*spare` says whether a segment has been allocated. */
 static int try_append(kin_queue *queue, struct load *load, bool *spare, kin_deadline deadline)
 {
-    int rc = kin__queue_lock_tail(queue, deadline);
+    struct kin__latch *latch;
+    int rc = kin__queue_lock_tail(queue, deadline, &latch);
     if (rc < 0) return rc;
     size_t before = load->done;
-    if (atomic_load_explicit(&queue->ended, memory_order_relaxed) != 0)
+    if (kin__queue_ended(queue, load->life) != KIN__OPEN)
         rc = KIN_ECLOSED;
     else if (queue->by_rank)
         rc = (int)shelve_load(queue, load, spare);
     else
         rc = (int)(load->count == 1 ? write_single(queue, load, spare) : write_load(queue, load, spare));
-    kin__latch_release(kin__queue_tail_latch(queue));
+    kin__latch_release(latch);
     if (load->done > before) kin__queue_tell_items(queue, load->done - before);
     return rc;
 }
@@ -175,7 +179,7 @@ static int append(kin_queue *queue, struct load *load, kin_deadline deadline)
         if (spare) kin__allocate_cancel();
         spare = false;
         struct kin__record next = record_of(load, load->done);
-        rc = wait_for_room(queue, kin__record_charge(&next), deadline);
+        rc = wait_for_room(queue, load->life, kin__record_charge(&next), deadline);
         if (rc < 0) break;
     }
     if (spare) kin__allocate_cancel();
@@ -184,10 +188,10 @@ static int append(kin_queue *queue, struct load *load, kin_deadline deadline)
     return rc;
 }
 
-static int put_message(kin_queue *queue, struct kin__message *message, int64_t priority,
+static int put_message(kin_queue *queue, uint32_t life, struct kin__message *message, int64_t priority,
                        kin_deadline deadline)
 {
-    struct load load = {.block = message, .priority = priority, .count = 1};
+    struct load load = {.life = life, .block = message, .priority = priority, .count = 1};
     uint32_t held = message->held;
     int rc = append(queue, &load, deadline);
     /* CRASH: in the queue and in our table: the reaper finds it in the queue. */
@@ -195,13 +199,14 @@ static int put_message(kin_queue *queue, struct kin__message *message, int64_t p
     return rc;
 }
 
-static int put_large(kin_queue *queue, const kin_message *copied, int64_t priority, kin_deadline deadline)
+static int put_large(kin_queue *queue, uint32_t life, const kin_message *copied, int64_t priority,
+                     kin_deadline deadline)
 {
     struct kin__message *message = NULL;
     int rc = kin__message_make(&message, copied->size);
     if (rc < 0) return rc;
     memcpy(kin__message_bytes(message), copied->data, copied->size);
-    rc = put_message(queue, message, priority, deadline);
+    rc = put_message(queue, life, message, priority, deadline);
     if (rc < 0) kin__message_free(message);
     return rc;
 }
@@ -214,11 +219,12 @@ static size_t inline_most(const kin_queue *queue)
 
 static int put(kin_queue *queue, const kin_message *message, int64_t priority, kin_deadline deadline)
 {
-    struct load load = {.messages = message, .priority = priority, .count = 1};
+    struct load load = {
+        .life = kin__queue_life(queue), .messages = message, .priority = priority, .count = 1};
     if (message->data == NULL && message->size > 0) return -EINVAL;
     void *outer = kin__touch(queue);
     int rc = message->size <= inline_most(queue) ? append(queue, &load, deadline)
-                                                 : put_large(queue, message, priority, deadline);
+                                                 : put_large(queue, load.life, message, priority, deadline);
     kin__untouch(outer);
     return rc;
 }
@@ -260,13 +266,14 @@ long kin_queue_put_many(kin_queue *queue, const kin_message *messages, size_t co
     for (size_t i = 0; i < count; i++)
         if (messages[i].data == NULL && messages[i].size > 0) return -EINVAL;
     void *outer = kin__touch(queue);
+    uint32_t life = kin__queue_life(queue);
     size_t put = 0;
     while (rc == 0 && put < count) {
         const kin_message *next = &messages[put];
-        struct load load = {.messages = next, .count = count_small(queue, next, count - put)};
+        struct load load = {.life = life, .messages = next, .count = count_small(queue, next, count - put)};
         if (load.count > 0)
             rc = append(queue, &load, deadline);
-        else if ((rc = put_large(queue, next, 0, deadline)) == 0)
+        else if ((rc = put_large(queue, life, next, 0, deadline)) == 0)
             load.done = 1;
         put += load.done;
     }
@@ -280,7 +287,7 @@ int kin_queue_reserve(kin_queue *queue, void **message, size_t size)
     int rc = kin__queue_enter(queue);
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_reserve(queue, message, size) : rc;
     if (message == NULL) return -EINVAL;
-    if (atomic_load(&queue->ended) != 0) return KIN_ECLOSED;
+    if (kin__queue_ended(queue, kin__queue_life(queue)) != KIN__OPEN) return KIN_ECLOSED;
     rc = kin__message_make(&made, size);
     if (rc == 0) *message = kin__message_bytes(made);
     return rc;
@@ -293,7 +300,7 @@ static int commit(kin_queue *queue, void *message, int64_t priority, kin_deadlin
     int rc = kin__message_find(message, &found);
     if (rc < 0) return rc == KIN_EFOREIGN ? -EINVAL : rc;
     void *outer = kin__touch(queue);
-    rc = put_message(queue, found, priority, deadline);
+    rc = put_message(queue, kin__queue_life(queue), found, priority, deadline);
     kin__untouch(outer);
     return rc;
 }

@@ -137,6 +137,67 @@ TEST(all_who_wait_are_woken)
     books_check_wakes(&books);
 }
 
+/* ---- a queue that is closed, and the next one at its place ------------------------------------------ */
+
+struct left {
+    kin_queue *empty, *full;
+};
+
+static void wait_for_the_first(void *context, unsigned index)
+{
+    struct left *left = context;
+    kin_message message = {large, 1};
+    void *taken;
+    long rc = 0;
+    switch (index) {
+    case 0: rc = kin_queue_get(left->empty, large, sizeof large, KIN_FOREVER); break;
+    case 1: rc = kin_queue_take(left->empty, &taken, KIN_FOREVER); break;
+    case 2: rc = kin_queue_get_many(left->empty, &message, 1, large, sizeof large, KIN_FOREVER); break;
+    case 3: rc = kin_queue_put(left->full, large, 1, KIN_FOREVER); break;
+    case 4: rc = kin_queue_put_many(left->full, &message, 1, KIN_FOREVER); break;
+    default: rc = kin_queue_join(left->full, KIN_FOREVER); break;
+    }
+    CHECK_RC(rc, KIN_ECLOSED);
+}
+
+/* Closed and opened before those who wait have come to look. */
+static void open_anew(kin_queue **queue, const kin_queue_options *options)
+{
+    kin_queue *before = *queue;
+    CHECK_OK(kin_queue_close(before));
+    CHECK_OK(kin_queue_open(queue, options));
+    CHECK(*queue == before);
+    CHECK_OK(kin_queue_put(*queue, large, 5, KIN_NOW));
+}
+
+static void who_waits_does_not_take_the_next_queue_for_it(enum crew_kind kind)
+{
+    enum { WAITERS = 6 };
+    struct books books = books_open();
+    for (int round = 0; round < (test_sanitized() ? 20 : 100); round++) {
+        struct left *left = test_shared(sizeof *left);
+        struct crew crew;
+        kin_queue_options first = kinds[round % 3], next = kinds[round / 3 % 3];
+        first.max_items = next.max_items = 1;
+        CHECK_OK(kin_queue_open(&left->empty, &first));
+        CHECK_OK(kin_queue_open(&left->full, &first));
+        CHECK_OK(kin_queue_put(left->full, large, 1, KIN_NOW));
+        crew_start(&crew, kind, WAITERS, wait_for_the_first, left);
+        test_until(books_sleepers() == WAITERS);
+        open_anew(&left->empty, &next);
+        open_anew(&left->full, &next);
+        crew_join(&crew);
+        CHECK_EQ(kin_queue_get(left->empty, large, sizeof large, KIN_NOW), 5);
+        CHECK_EQ(kin_queue_get(left->full, large, sizeof large, KIN_NOW), 5);
+        CHECK_OK(kin_queue_close(left->empty));
+        CHECK_OK(kin_queue_close(left->full));
+    }
+    books_check(&books);
+}
+CREW_TEST(who_waits_does_not_take_the_next_queue_for_it)
+
+/* ---- in the middle of traffic ------------------------------------------------------------------------ */
+
 struct rush {
     kin_queue *queue;
     _Atomic int down;
