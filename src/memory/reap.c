@@ -218,6 +218,25 @@ int kin__reap(void)
     return found;
 }
 
+static bool has_members(int pid)
+{
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t state = atomic_load(&kin__family.members[i].state);
+        uint32_t process = kin__member_process(state);
+        if (kin__state_of(state) == KIN__SLOT_FREE || process >= KIN__PROCESSES_MOST) continue;
+        if (kin__process_pid(atomic_load(&kin__family.processes[process].state)) == pid) return true;
+    }
+    return false;
+}
+
+void kin__reap_of(int pid)
+{
+    kin_deadline end = kin__os_clock() + 1000000000LL;
+    for (kin__reap(); pid > 0 && has_members(pid) && kin__os_clock() < end; kin__reap())
+        kin__os_sleep_until(kin__os_clock() + 100000);
+}
+
 int kin_sweep(void)
 {
     int rc = kin__enter();

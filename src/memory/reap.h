@@ -31,6 +31,10 @@ extern struct kin__reap_hooks kin__reap_hooks[KIN__OBJECT_KINDS + 1];
  * The calling thread has not necessarily joined. */
 int kin__reap(void);
 
+/* Reaps until nothing is left of the threads of a process that has ended: another reaper may be at work,
+ * and have passed them by.  Gives up after a second, for one that is stopped. */
+void kin__reap_of(int pid);
+
 /* Are there deaths that nobody has dealt with?  Reads memory only: of a process without members
  * that is not known, and it is time to look when a slice has passed since the last look. */
 bool kin__reap_needed(void);

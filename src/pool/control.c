@@ -72,12 +72,38 @@ static struct counts count(kin_pool *pool)
     return counts;
 }
 
+/* PRIVATE to who drains. */
+struct drain {
+    kin_pool *pool;
+    uint32_t opening;
+    kin_deadline look; /* at the records, although the counts say that there are tasks */
+};
+
+#define DRAIN_LOOK_NS (50 * 1000000LL)
+
+static bool has_tasks(kin_pool *pool)
+{
+    for (uint32_t i = 0; i < kin__pool_record_count(pool); i++) {
+        uint64_t word = atomic_load(&kin__pool_record(pool, i)->state);
+        if (KIN__TASK_STATE(word) == KIN__TASK_QUEUED || KIN__TASK_STATE(word) == KIN__TASK_CLAIMED)
+            return true;
+    }
+    return false;
+}
+
+/* The counts are quick to read, and may be wrong for good after a death: the records decide. */
 static bool is_drained(void *context)
 {
-    kin_pool *pool = context;
+    struct drain *drain = context;
+    kin_pool *pool = drain->pool;
+    if (atomic_load(&pool->openings) != drain->opening || atomic_load(&pool->state) >= KIN__POOL_ENDED)
+        return true;
     uint64_t submitted = atomic_load(&pool->submitted);
     struct counts counts = count(pool);
-    return counts.done + counts.failed >= submitted || atomic_load(&pool->state) >= KIN__POOL_ENDED;
+    kin_deadline now = kin__os_clock();
+    if (counts.done + counts.failed < submitted && now < drain->look) return false;
+    drain->look = now + DRAIN_LOOK_NS;
+    return !has_tasks(pool);
 }
 
 int kin_pool_drain(kin_pool *pool, kin_deadline deadline)
@@ -87,7 +113,8 @@ int kin_pool_drain(kin_pool *pool, kin_deadline deadline)
     if (kin__worker_here(pool) != NULL) return -EDEADLK;
     /* CRASH: counted for ever: then the end of a task looks for sleepers that there are not. */
     atomic_fetch_add(&pool->drainers, 1);
-    rc = kin__event_await(&pool->changed, is_drained, pool, deadline);
+    struct drain drain = {.pool = pool, .opening = atomic_load(&pool->openings)};
+    rc = kin__event_await(&pool->changed, is_drained, &drain, deadline);
     atomic_fetch_sub(&pool->drainers, 1);
     return rc == 0 && atomic_load(&pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : rc;
 }

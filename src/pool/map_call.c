@@ -235,7 +235,11 @@ static int check_plan(struct plan *plan, const kin_map_options *options, size_t 
         item += plan->in_size[i];
     }
     plan->copy_out = !kin__in_family(plan->out);
-    return plan->count > SIZE_MAX / 2 / item ? -EMSGSIZE : 0;
+    /* No more than all can fail. */
+    if (plan->options.max_failures > plan->count) plan->options.max_failures = plan->count;
+    bool absurd =
+        plan->count > SIZE_MAX / 2 / item || plan->options.max_failures > SIZE_MAX / 4 / sizeof(kin_failure);
+    return absurd ? -EMSGSIZE : 0;
 }
 
 /* A map with its parts, none of them queued. */

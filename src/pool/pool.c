@@ -12,6 +12,7 @@
 #include <kin/error.h>
 
 #include "ipc/handle.h"
+#include "ipc/queue.h"
 #include "memory/reap.h"
 #include "os/os.h"
 #include "os/program.h"
@@ -20,6 +21,7 @@
 #include "process/fork.h"
 
 #define QUEUED_DEFAULT 4096
+#define NO_LIFE        UINT32_MAX /* a queue's has its two lowest bits clear */
 #define SILENCE_NS     (15 * 1000000000LL)
 
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
@@ -90,6 +92,8 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->context = options->context;
     snprintf(pool->name, sizeof pool->name, "%s", options->name != NULL ? options->name : "pool");
     pool->tasks = NULL;
+    pool->tasks_life = NO_LIFE;
+    atomic_fetch_add(&pool->openings, 1);
     pool->owner = kin__self.process_identity;
     pool->image = *kin__os_image();
     pool->owner_pid = kin__os_pid();
@@ -109,6 +113,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     memset(&pool->schedule, 0, sizeof pool->schedule);
     pool->schedule.interval_ns = options->interval_ns;
     atomic_store(&pool->supervisor, NULL);
+    atomic_store(&pool->supervisor_identity, 0);
     atomic_store(&pool->supervisor_pid, 0);
     memset(&pool->open_failure, 0, sizeof pool->open_failure);
     pool->free_record = 0;
@@ -148,6 +153,7 @@ static int equip(kin_pool *pool, const kin_pool_options *options)
     for (unsigned i = 0; i < kin__pool_size(pool) && rc == 0; i++) rc = kin__pool_add_slot(pool);
     if (rc == 0) rc = allocate_zeroed(&pool->segments_block, KIN__RECORD_SEGMENTS * sizeof(void *));
     if (rc == 0) rc = kin_queue_open(&pool->tasks, &(kin_queue_options){.max_items = queued});
+    if (rc == 0) pool->tasks_life = kin__queue_life(pool->tasks);
     if (rc == 0) {
         rc = kin__os_event_make();
         pool->wake_descriptor = rc;
@@ -180,7 +186,10 @@ static bool supervisor_ended(kin_pool *pool)
 bool kin__pool_all_ready(kin_pool *pool)
 {
     if (pool->listens && atomic_load(&pool->listening) == 0) return false;
-    for (unsigned i = 0; i < kin__pool_size(pool); i++)
+    unsigned size = kin__pool_size(pool);
+    /* While it grows there may be no slots for them yet. */
+    if (size > kin__pool_slots(pool)) return false;
+    for (unsigned i = 0; i < size; i++)
         if (atomic_load(&kin__pool_worker(pool, i)->state) != KIN__WORKER_READY) return false;
     return true;
 }
@@ -283,7 +292,8 @@ static bool has_ended(kin_pool *pool)
 /* Others than the opener: the end is told to them. */
 static int wait_for_end(kin_pool *pool, kin_deadline deadline)
 {
-    while (!has_ended(pool)) {
+    uint32_t opening = atomic_load(&pool->openings);
+    while (!has_ended(pool) && atomic_load(&pool->openings) == opening) {
         uint32_t seen = kin__event_prepare(&pool->changed);
         int rc = has_ended(pool) ? 0 : kin__event_sleep(&pool->changed, seen, deadline);
         kin__event_done(&pool->changed);
@@ -324,7 +334,10 @@ int kin_pool_join(kin_pool *pool, kin_deadline deadline)
 static void free_parts(kin_pool *pool)
 {
     __atomic_store_n(&pool->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
-    if (pool->tasks != NULL) kin_queue_close(pool->tasks);
+    /* Not the next queue at this place.  CRASH: closed and still named, it is passed by again. */
+    bool ours = pool->tasks != NULL &&
+                (pool->tasks_life == NO_LIFE || kin__queue_life(pool->tasks) == pool->tasks_life);
+    if (ours) kin_queue_close(pool->tasks);
     pool->tasks = NULL;
     kin__records_close(pool);
     atomic_store(&pool->slots, 0);
@@ -371,8 +384,8 @@ static void release(kin_pool *pool)
             ;
         kin__pool_raise(pool, KIN__POOL_ENDED);
         join(pool, KIN_FOREVER);
-        wait_for_orphans(pool);
     }
+    wait_for_orphans(pool);
     kin__shield(-1);
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
     kin__callbacks_forget(pool);
@@ -403,13 +416,25 @@ static void wake_results(kin_pool *pool)
     kin__waiters_wake_all(&pool->room.point);
 }
 
-static void announce(void *object, struct kin__member *dead)
+static void break_down(kin_pool *pool)
 {
-    kin_pool *pool = object;
-    if (atomic_load(&pool->supervisor) != dead || has_ended(pool)) return;
+    if (has_ended(pool)) return;
     kin__pool_raise(pool, KIN__POOL_BROKEN);
     if (pool->tasks != NULL) kin_queue_shutdown(pool->tasks, 0);
     wake_results(pool);
+}
+
+static void announce(void *object, struct kin__member *dead)
+{
+    kin_pool *pool = object;
+    if (atomic_load(&pool->supervisor) == dead) break_down(pool);
+}
+
+/* What a supervisor touches is a queue now and then, and not its pool. */
+static void forget(void *object, struct kin__process_slot *dead)
+{
+    kin_pool *pool = object;
+    if (atomic_load(&pool->supervisor_identity) == atomic_load(&dead->generation)) break_down(pool);
 }
 
 /* The process that opened the pool died; the kernel is ending supervisor and workers. */
@@ -429,5 +454,6 @@ static bool settle(void *object, _Atomic(void *) *entry, uint64_t identity)
 
 __attribute__((constructor)) static void register_hooks(void)
 {
-    kin__reap_hooks[KIN__OBJECT_POOL] = (struct kin__reap_hooks){.announce = announce, .held = settle};
+    kin__reap_hooks[KIN__OBJECT_POOL] =
+        (struct kin__reap_hooks){.announce = announce, .held = settle, .forget = forget};
 }

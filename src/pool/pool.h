@@ -91,6 +91,7 @@ struct kin__edge;
  *   needs      what it needs, a block; by the submitter before QUEUED.
  *   unmet, dependents   under the schedule's latch; see needs.c.
  *   crashes    how many workers died on it (of a map: on crash_item); by the supervisor.
+ *   errors     how often its function returned an error; by the worker.
  *   map, job, span, progress, crash_item   of a part of a map; see map.c.
  *   next_free  under the pool's `records` latch. */
 struct kin_result {
@@ -135,6 +136,7 @@ struct kin_result {
     volatile size_t progress[2];
     uint64_t crash_item;
     uint32_t crashes;
+    uint32_t errors;
     uint32_t items;          /* of a task of several: progress[0] is the index of the one it is on */
     int64_t came;            /* when it was handed in, of a task that is timed; else 0 */
     int64_t ran_ns;          /* of such a task: how long it ran; by the worker */
@@ -168,6 +170,8 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *   retire      it is to end after what it is on; by the supervisor.
  *   blocked     threads of it that wait on the pool itself; by the worker's process, zeroed by
  *               the supervisor.
+ *   finishing, counted   what it is about to make over, and how many it had counted then; by the worker
+ *               before that step.  CRASH: over and not counted: the supervisor counts it.
  *   deputy, host  it stands for a worker in another program (deputy.h), on that machine: by the supervisor
  *               before the fork, and by the deputy before READY.
  *   done, failed, retried, queue_time, run_time   of all workers that were in this slot; only grow. */
@@ -185,6 +189,8 @@ struct kin__worker {
     _Atomic uint64_t failed;
     _Atomic uint64_t retried;
     _Atomic uint32_t blocked;
+    _Atomic(kin_result *) finishing;
+    _Atomic uint64_t counted;
     _Atomic uint64_t queue_time[KIN_TIME_BUCKETS];
     _Atomic uint64_t run_time[KIN_TIME_BUCKETS];
     bool deputy;
@@ -246,7 +252,10 @@ struct kin__schedule {
  *   attention    bits; changed under the schedule's latch; seq_cst, see struct kin__worker.
  *   listed       how many tasks are in the lists; likewise.
  *   untidy       the supervisor is to look at all records: something was dropped, or somebody died.
- *   supervisor   the supervisor's member slot, set by it; BROKEN when that member died.
+ *   supervisor   the supervisor's member slot, and its process's identity, set by it; BROKEN when that
+ *                member died touching the pool, at the latest when that process ended.
+ *   openings     counts the pools that have been here: who waits for the end of one does not wait for
+ *                that of the next.
  *   records …    latch of the free list, a cache of the records' states, made anew after a death
  *                inside.
  *   segment_count  under that latch; only grows, and is read without it by the supervisor.
@@ -265,6 +274,7 @@ struct kin_pool {
     void *context;
     char name[64];
     kin_queue *tasks;
+    uint32_t tasks_life; /* which of the queues at that place it is */
     uint64_t owner;
     struct kin__image image; /* the owner's, and so its workers': they have functions where it has them */
     int owner_pid;
@@ -289,6 +299,8 @@ struct kin_pool {
     struct kin__event completed;
     struct kin__event room;
     _Atomic(struct kin__member *) supervisor;
+    _Atomic uint64_t supervisor_identity;
+    _Atomic uint32_t openings;
     _Atomic int supervisor_pid;
     kin_failure open_failure;
     bool listens;
@@ -361,10 +373,12 @@ static inline bool kin__task_over(uint64_t word)
     return KIN__TASK_STATE(word) >= KIN__TASK_DONE;
 }
 
-/* The word of a QUEUED record that a worker claims: its next attempt. */
+/* The word of a record that a worker claims, or claims again: its next attempt.  The number stays at its
+ * most; what ends a task is counted in the record. */
 static inline uint64_t kin__claimed_word(uint64_t word, unsigned worker)
 {
-    uint64_t attempt = (uint64_t)KIN__TASK_ATTEMPT(word) + 1;
+    uint64_t attempt = KIN__TASK_ATTEMPT(word);
+    if (attempt < UINT16_MAX) attempt++;
     return (word & KIN__TASK_FLAGS) | (uint64_t)worker << 32 | attempt << 16 | KIN__TASK_CLAIMED;
 }
 
@@ -385,7 +399,9 @@ int kin__record_make(kin_pool *pool, kin_result **record);
 void kin__record_free(kin_result *record);
 /* Tells who waits for a record that is over, or for the map it is a part of. */
 void kin__record_tell(kin_result *record, kin_result *job);
-/* After a record has got the word `over`: counts it, and does the rest of kin__record_finish. */
+/* Counts a task that is over, unless `worker` (NULL: none) died after it had. */
+void kin__record_count(kin_pool *pool, struct kin__worker *worker, enum kin__task_state state);
+/* After a record has got the word `over`, and was counted: the rest of kin__record_finish. */
 void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over);
 /* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected` but for its flags; wakes who
  * waits, frees what nobody wants.  False: it was not. */

@@ -83,6 +83,7 @@ static void prepare(kin_pool *pool, kin_result *record)
     record->job = NULL;
     record->timeout_ns = 0;
     record->crashes = 0;
+    record->errors = 0;
     record->crash_item = 0;
     record->progress[0] = 0;
     record->items = 1;
@@ -165,11 +166,23 @@ void kin__record_tell(kin_result *record, kin_result *job)
     kin__event_notify(job != NULL ? &job->done : &record->done, INT32_MAX);
 }
 
-static void count(kin_pool *pool, enum kin__task_state state)
+/* Before the step that makes a record over. */
+static void note_finishing(struct kin__worker *here, kin_result *record)
 {
-    struct kin__worker *here = kin__worker_here(pool);
-    _Atomic uint64_t *done = here != NULL ? &here->done : &pool->done;
-    _Atomic uint64_t *failed = here != NULL ? &here->failed : &pool->failed;
+    uint64_t counted = atomic_load_explicit(&here->done, memory_order_relaxed) +
+                       atomic_load_explicit(&here->failed, memory_order_relaxed);
+    atomic_store_explicit(&here->finishing, NULL, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&here->counted, counted, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&here->finishing, record, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+void kin__record_count(kin_pool *pool, struct kin__worker *worker, enum kin__task_state state)
+{
+    _Atomic uint64_t *done = worker != NULL ? &worker->done : &pool->done;
+    _Atomic uint64_t *failed = worker != NULL ? &worker->failed : &pool->failed;
     /* Seq_cst: pairs with the look of who drains the pool. */
     atomic_fetch_add(state == KIN__TASK_DONE ? done : failed, 1);
     if (atomic_load(&pool->drainers) != 0) kin__event_notify(&pool->changed, INT32_MAX);
@@ -178,7 +191,6 @@ static void count(kin_pool *pool, enum kin__task_state state)
 void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over)
 {
     kin_pool *pool = record->pool;
-    count(pool, KIN__TASK_STATE(over));
     if ((over & KIN__TASK_CLOSING) != 0) {
         kin__record_free(record);
         return;
@@ -197,11 +209,15 @@ static bool in_lists(const kin_result *record, uint64_t word)
 
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state)
 {
+    kin_pool *pool = record->pool;
     kin_result *job = record->job;
     /* Before it is over: what comes after is the job's no more. */
     bool async = job != NULL && job != record && kin__is_async(job);
-    uint64_t over;
+    struct kin__worker *here = kin__worker_here(pool);
+    uint64_t over, last;
+    if (here != NULL) note_finishing(here, record);
     for (uint64_t seen = expected;;) {
+        last = seen;
         over = kin__over_word(seen, state, job != NULL);
         /* Release: pairs with the acquire of who reads the outcome.  CRASH: after it the
          * outcome counts; who waits is woken by the supervisor (or by the end of its slice). */
@@ -210,6 +226,8 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
         if (done) break;
         if (((seen ^ expected) & ~KIN__TASK_FLAGS) != 0) return false;
     }
+    /* A part of a map that was never handed in is none of the tasks that were. */
+    if (KIN__TASK_STATE(last) != KIN__TASK_NEW) kin__record_count(pool, here, KIN__TASK_STATE(over));
     kin__record_after(record, job, async, over);
     return true;
 }

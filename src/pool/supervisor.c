@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "ipc/connection.h"
+#include "ipc/queue.h"
 #include "memory/reap.h"
 #include "os/os.h"
 #include "pool/schedule.h"
@@ -75,6 +76,8 @@ static int start_worker(struct supervisor *s, unsigned index, kin_connection *co
     s->child[index].oom_kills = s->oom_kills;
     int pid = kin__child_fork(&s->child[index].descriptor);
     if (pid == 0) {
+        for (unsigned i = 0; i < kin__pool_slots(pool); i++)
+            if (s->child[i].descriptor >= 0) kin__os_close(s->child[i].descriptor);
         if (s->listener != NULL) kin__handles_keep(connection, NULL);
         kin__os_exit_now(kin__child_finish(kin__worker_main(pool, index, connection)));
     }
@@ -130,15 +133,30 @@ static int free_slot(struct supervisor *s, unsigned *index)
     return slots < KIN__WORKERS_MOST ? kin__pool_add_slot(s->pool) : -EAGAIN;
 }
 
+/* Starts a worker in each empty slot that tasks may have as their home, whoever lives in others. */
+static int fill_homes(struct supervisor *s, unsigned most)
+{
+    int rc = 0;
+    unsigned alive = crew_of(s).alive;
+    for (unsigned i = 0; i < kin__pool_size(s->pool) && alive < most && rc == 0; i++) {
+        if (i < kin__pool_slots(s->pool) && is_alive(s, i)) continue;
+        while (rc == 0 && i >= kin__pool_slots(s->pool)) rc = kin__pool_add_slot(s->pool);
+        if (rc == 0) rc = start_worker(s, i, NULL);
+        alive++;
+    }
+    return rc;
+}
+
 /* Starts whoever is missing; 0 or the error of a fork. */
 static int start_missing(struct supervisor *s)
 {
     int rc = 0;
-    unsigned index;
+    unsigned index, most = kin__own_limit(s->pool);
     for (unsigned i = 0; i < kin__pool_slots(s->pool) && rc == 0; i++)
         if (!is_alive(s, i) && has_heir(s, i)) rc = start_worker(s, i, NULL);
+    if (rc == 0) rc = fill_homes(s, most);
     struct crew crew = crew_of(s);
-    unsigned most = kin__own_limit(s->pool), wanted = kin__pool_size(s->pool) + crew.blocked;
+    unsigned wanted = kin__pool_size(s->pool) + crew.blocked;
     if (wanted > most) wanted = most;
     for (unsigned alive = crew.alive; alive < wanted && rc == 0; alive++) {
         rc = free_slot(s, &index);
@@ -207,6 +225,16 @@ static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_ex
     return failure;
 }
 
+/* The dead worker had made it over: had it counted it, too? */
+static void count_finished(kin_pool *pool, struct kin__worker *worker, kin_result *record,
+                           enum kin__task_state state)
+{
+    uint64_t counted = atomic_load(&worker->done) + atomic_load(&worker->failed);
+    if (atomic_load(&worker->finishing) == record && atomic_load(&worker->counted) == counted)
+        kin__record_count(pool, worker, state);
+    atomic_store(&worker->finishing, NULL);
+}
+
 bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
 {
     struct kin__worker *worker = kin__pool_worker(pool, index);
@@ -214,6 +242,7 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
     if (record == NULL) return false;
     uint64_t word = atomic_load(&record->state);
     if (kin__task_over(word)) {
+        count_finished(pool, worker, record, KIN__TASK_STATE(word));
         const uint64_t freeing = KIN__TASK_DROPPED | KIN__TASK_CLOSING;
         if ((word & freeing) == freeing && KIN__TASK_WORKER(word) == index) {
             kin__record_free(record);
@@ -239,7 +268,7 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
         if ((record->not_before != 0 || worker->deputy) && kin__schedule_again(record, word)) return false;
         /* Only flags can come between. */
         while (KIN__TASK_STATE(word) == KIN__TASK_CLAIMED)
-            if (atomic_compare_exchange_strong(&record->state, &word, word + ((uint64_t)1 << 16)))
+            if (atomic_compare_exchange_strong(&record->state, &word, kin__claimed_word(word, index)))
                 return true;
     }
     if (ending && failure->cause == KIN_CAUSE_SIGNALED) failure->cause = KIN_CAUSE_TERMINATED;
@@ -247,6 +276,15 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
     if (!ending && failure->cause != KIN_CAUSE_CANCELLED) kin__poison_keep(record, failure);
     kin__record_fail_with(record, word, *failure);
     return false;
+}
+
+/* What a worker finds that is not ready yet is its predecessor's, and none of its doing: the next one has
+ * it.  (Those that never get ready end the pool.) */
+static bool is_inherited(struct kin__worker *worker, unsigned index)
+{
+    kin_result *record = atomic_load(&worker->current);
+    uint64_t word = record != NULL ? atomic_load(&record->state) : 0;
+    return KIN__TASK_STATE(word) == KIN__TASK_CLAIMED && KIN__TASK_WORKER(word) == index;
 }
 
 static bool on_purpose(const kin_exit_status *status, bool idle)
@@ -259,6 +297,7 @@ static void bury(struct supervisor *s, unsigned index)
     kin_pool *pool = s->pool;
     struct kin__worker *worker = kin__pool_worker(pool, index);
     kin_exit_status status = {.kind = KIN_UNKNOWN};
+    int worker_pid = atomic_load(&worker->pid);
     kin__os_process_collect(s->child[index].descriptor, &status);
     kin__os_close(s->child[index].descriptor);
     s->child[index].descriptor = -1;
@@ -267,7 +306,7 @@ static void bury(struct supervisor *s, unsigned index)
     bool idle = atomic_load(&worker->current) == NULL;
     atomic_store(&worker->state, KIN__WORKER_NONE);
     /* Who closes the pool reaps at its end. */
-    if (!on_purpose(&status, idle) || state_of(pool) != KIN__POOL_CLOSED) kin__reap();
+    if (!on_purpose(&status, idle) || state_of(pool) != KIN__POOL_CLOSED) kin__reap_of(worker_pid);
     kin_failure failure = failure_of(s, index, &status);
     atomic_store(&worker->pid, 0); /* from here on it may be another's */
     /* Counted before anybody is told. */
@@ -275,7 +314,11 @@ static void bury(struct supervisor *s, unsigned index)
         atomic_fetch_add(&pool->deaths, 1);
         atomic_fetch_add(&pool->deaths_by[failure.cause], 1);
     }
-    if (!kin__worker_charge(pool, index, &failure)) atomic_store(&worker->current, NULL);
+    /* Of a kill between what it was allowed and what it took from the queue. */
+    atomic_store(&worker->intent, 0);
+    atomic_store(&worker->blocked, 0);
+    bool heir = !was_ready && is_inherited(worker, index);
+    if (!heir && !kin__worker_charge(pool, index, &failure)) atomic_store(&worker->current, NULL);
     bool retired = atomic_exchange(&worker->retire, 0) != 0;
     /* Others may wait for the room it took, or to be told that it need not go any more. */
     if (retired || atomic_load(&pool->attention) != 0) kin__schedule_refresh(pool);
@@ -437,6 +480,14 @@ static void tidy(struct supervisor *s)
     if (atomic_load(&pool->listed) != 0) kin__needs_fail(pool);
 }
 
+/* Who closed the pool may have died after the first step. */
+static void finish_closing(kin_pool *pool)
+{
+    if ((atomic_load(&pool->tasks->life) & KIN__LIFE_ENDED) != 0) return;
+    kin__schedule_pause(pool, false);
+    kin_queue_shutdown(pool->tasks, 0);
+}
+
 /* One round; false when the pool has ended. */
 static bool supervise(struct supervisor *s)
 {
@@ -446,13 +497,15 @@ static bool supervise(struct supervisor *s)
     if (state_of(pool) == KIN__POOL_TERMINATED || hopeless(s)) {
         bool broken = state_of(pool) != KIN__POOL_TERMINATED;
         kill_workers(s, KIN_CAUSE_TERMINATED);
-        if (living(s) > 0 && !broken) return true;
+        /* They may write into what is freed after the end. */
+        if (living(s) > 0) return true;
         end_pool(s, broken ? KIN_CAUSE_NONE : KIN_CAUSE_TERMINATED);
         return false;
     }
     enforce(s);
     retire_spare(s);
     bool closed = state_of(pool) == KIN__POOL_CLOSED;
+    if (closed) finish_closing(pool);
     if (closed && living(s) == 0 && !work_waits(s)) {
         end_pool(s, KIN_CAUSE_TERMINATED);
         return false;
@@ -481,8 +534,9 @@ int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options)
     s.poll = kin__os_calloc(KIN__WORKERS_MOST + 2, sizeof *s.poll);
     if (s.child == NULL || s.poll == NULL) return 1;
     for (unsigned i = 0; i < KIN__WORKERS_MOST; i++) s.child[i].descriptor = -1;
-    /* From here on our death breaks the pool, and is told (announce in pool.c). */
+    /* From here on our death breaks the pool, and is told (announce and forget in pool.c). */
     kin__touch(pool);
+    atomic_store(&pool->supervisor_identity, kin__self.process_identity);
     atomic_store(&pool->supervisor, kin__self.member);
     int rc = listen(&s, options);
     if (rc == 0) rc = start_missing(&s);

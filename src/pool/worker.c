@@ -102,7 +102,7 @@ static enum kin__claim claim(const void *message, size_t size, void *context)
 /* The function has returned an error: may it be run again? */
 static bool again(kin_result *record, uint64_t word)
 {
-    unsigned errors = KIN__TASK_ATTEMPT(word) - record->crashes;
+    unsigned errors = ++record->errors;
     if (errors > record->retries_error || (word & KIN__TASK_CANCELLED) != 0) return false;
     record->not_before = kin__retry_time(record, errors);
     if (!kin__schedule_again(record, word)) return false;

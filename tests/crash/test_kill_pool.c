@@ -79,6 +79,15 @@ static void scene_open(struct scene *scene, bool stopped)
     scene->books = books_open();
 }
 
+/* Whoever died, every task that was handed in is counted once as over. */
+static void check_counts(const struct scene *scene)
+{
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(scene->pool, &status));
+    CHECK_EQ(status.done + status.failed, status.submitted);
+    CHECK_OK(kin_pool_drain(scene->pool, kin_in_s(5)));
+}
+
 static void scene_close(struct scene *scene)
 {
     kill(scene->worker, SIGCONT);
@@ -177,6 +186,7 @@ static void survive_worker(void *context, long step, bool finished)
     CHECK_EQ(out, 42);
     CHECK_OK(kin_result_close(scene->result));
     CHECK_EQ(records_in_use(scene->pool), 0);
+    check_counts(scene);
     /* A message that nobody claimed may be left: it names no task any more. */
     atomic_store(&kin__pool_worker(scene->pool, 0)->tasks, 0);
     kin_result *message;
@@ -233,6 +243,7 @@ static void survive_dropper(void *context, long step, bool finished)
     submit_and_drop(context);
     fresh_worker(scene);
     check_free_list(scene->pool);
+    check_counts(scene);
     books_check(&scene->books);
 }
 
@@ -288,6 +299,7 @@ static void survive_part(void *context, long step, bool finished)
     while (kin_queue_get(scene->pool->tasks, &message, sizeof message, KIN_NOW) >= 0)
         ;
     CHECK_EQ(records_in_use(scene->pool), 0);
+    check_counts(scene);
     books_check(&scene->books);
 }
 

@@ -5,6 +5,7 @@
 #include "support/books.h"
 #include "support/test.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>

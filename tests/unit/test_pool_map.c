@@ -489,7 +489,12 @@ TEST(bad_maps_are_refused)
     CHECK_RC(kin_pool_map(pool, &not_code, in, out, 2, KIN_FOREVER), KIN_ENOTCODE);
     CHECK_RC(kin_pool_map(pool, KIN_FN(square), in, out, SIZE_MAX, KIN_FOREVER), -EMSGSIZE);
     CHECK_RC(kin_pool_map(pool, KIN_FN(square), in, out, SIZE_MAX / 64, KIN_FOREVER), -ENOMEM);
+    kin_map_options options = {.max_failures = SIZE_MAX};
+    CHECK_RC(kin_pool_map_with(pool, KIN_FN(square), in, out, SIZE_MAX / 64, KIN_FOREVER, &options),
+             -EMSGSIZE);
     CHECK_EQ(out[0], -1);
+    /* No more than both can fail. */
+    CHECK_RC(kin_pool_map_with(pool, KIN_FN(square), in, out, 2, KIN_FOREVER, &options), 0);
     CHECK_OK(kin_pool_close(pool));
     CHECK_RC(kin_pool_map(pool, KIN_FN(square), in, out, 2, KIN_FOREVER), KIN_ECLOSED);
     CHECK_RC(kin_pool_join(pool, KIN_FOREVER), 0);

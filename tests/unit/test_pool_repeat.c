@@ -44,6 +44,34 @@ TEST(errors_and_deaths_are_counted_apart)
     books_check(&books);
 }
 
+static int always_fail(const struct order *order, int *out)
+{
+    *out = 0;
+    order->board->count++;
+    return 5;
+}
+KIN_MAP(always_fail, struct order, int)
+
+/* "For ever" is more often than an attempt's number can say; it is the most that can be asked for. */
+TEST(the_most_repetitions_come_to_an_end)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_result *result =
+        submit(pool, KIN_FN(always_fail), board, 0, &(kin_task_options){.retries_error = INT_MAX});
+    kin_failure failure = failure_of(result);
+    CHECK_EQ(failure.cause, KIN_CAUSE_RETURNED);
+    CHECK_EQ(failure.code, 5);
+    CHECK_EQ(board->count, 65536);
+    CHECK_OK(kin_result_close(result));
+    kin_pool_status status;
+    test_until(kin_pool_stats(pool, &status) == 0 && status.running == 0);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
 static int crash(const struct order *order, int *out)
 {
     *out = order->number;

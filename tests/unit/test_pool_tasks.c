@@ -243,6 +243,41 @@ TEST(a_key_has_its_worker)
     books_check(&books);
 }
 
+static int wait_on_the_pool(const struct order *order, int *out)
+{
+    kin_result *inner = NULL;
+    int rc = kin_pool_submit(kin_worker_pool(), &inner, KIN_FN(wait_at_gate), order, sizeof *order,
+                             KIN_FOREVER, NULL);
+    if (rc == 0) rc = kin_result_wait(inner, KIN_FOREVER);
+    *out = rc;
+    return rc;
+}
+KIN_MAP(wait_on_the_pool, struct order, int)
+
+/* As many workers as there are to be live elsewhere, and the one that the key belongs to has died. */
+TEST(a_key_has_a_worker_again_after_a_death)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_task_options home = {.affinity = 2, .retries = -1};
+    kin_result *blocked = submit(pool, KIN_FN(wait_on_the_pool), board, 0, &home);
+    kin_pool_status status;
+    test_until(board->inside == 1 && kin_pool_stats(pool, &status) == 0 && status.alive == 3);
+    int pids[3];
+    CHECK_EQ(kin_pool_workers(pool, pids, 3), 3);
+    CHECK_EQ(kill(pids[0], SIGKILL), 0);
+    CHECK_EQ(failure_of(blocked).signal, SIGKILL);
+    CHECK_OK(kin_result_close(blocked));
+    CHECK_GT(value(submit(pool, KIN_FN(note), board, 1, &home)), 0);
+    /* A heavy task gets the whole pool, whatever the dead one was about to do. */
+    board->open = 1;
+    CHECK_GT(value(submit(pool, KIN_FN(note), board, 2, &(kin_task_options){.exclusive = true})), 0);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
 /* ---- needs ---------------------------------------------------------------------------------------------------- */
 
 static int sum_of_needs(const void *argument, size_t size, kin_reply *reply)
