@@ -53,6 +53,30 @@ TEST(outputs_of_many_inputs)
     CHECK_EQ(*at, '\0');
 }
 
+/* As many as may be started before the first is printed, and many more that wait for it. */
+TEST(a_slow_input_holds_up_the_order)
+{
+    enum { INPUTS = 40000 };
+    static char text[INPUTS * 20];
+    char *at = text + sprintf(text, "last counted 16383\n");
+    for (int i = 2; i <= INPUTS; i++) at += sprintf(at, "count counted %d\n", i);
+    build_library();
+    struct ran ran = MAP(text, "-k", "-j", "16", BEHAVE);
+    remove_library();
+    CHECK_EQ(unlink("counted"), 0);
+    CHECK_EQ(ran.code, 0);
+    CHECK_STR(ran.err, "");
+    CHECK_EQ(strncmp(ran.out, "last\n", 5), 0);
+    const char *out = ran.out + 5;
+    for (int i = 2; i <= INPUTS; i++) {
+        char line[16];
+        int size = sprintf(line, "%d\n", i);
+        if (strncmp(out, line, (size_t)size) != 0) FAIL("not line %d: %.20s", i, out);
+        out += size;
+    }
+    CHECK_EQ(*out, '\0');
+}
+
 TEST(inputs_can_be_made_of_forms)
 {
     build_library();

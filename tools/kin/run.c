@@ -150,7 +150,10 @@ bool run_feed(struct run *run)
     unsigned turns = 0;
     while (!run->stopping && engine_has_room(run)) {
         if (turns++ == FEED_TURNS) return false;
-        if (!sink_has_room(run->sink) && !sink_pump(run->sink) && !sink_has_room(run->sink)) break;
+        /* One that is run again may be what all others wait for. */
+        uint64_t number = run->again.count > 0 ? run->again.first->sequence : run->sequence + 1;
+        if (!sink_has_room(run->sink, number)) sink_pump(run->sink);
+        if (!sink_has_room(run->sink, number)) break;
         struct job *job = next_job(run);
         if (job == NULL || !start(run, job)) break;
     }

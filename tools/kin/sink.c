@@ -1,7 +1,8 @@
 /* sink.c: the order of outputs, and their way out.
  *
  * Invariants: a job is in `printing`, or waits in `held` for those before it; in order, the
- * next one to go into `printing` is number `next`. */
+ * next one to go into `printing` is number `next`, and no job is started whose number is WINDOW
+ * or more above it: each has a place of its own in `held`. */
 #define _GNU_SOURCE
 #include "sink.h"
 
@@ -13,7 +14,7 @@
 #include "say.h"
 #include "stream.h"
 
-/* So many jobs may have ended and not be printed. */
+/* In order, so many jobs may have been started and not be printed; half as many may wait for the reader. */
 #define WINDOW 16384
 
 struct sink {
@@ -114,9 +115,10 @@ void sink_print(struct sink *sink, struct job *job, const char *line)
     enqueue(sink, job);
 }
 
-bool sink_has_room(const struct sink *sink)
+bool sink_has_room(const struct sink *sink, uint64_t number)
 {
-    return sink->printing.count + sink->held_count < WINDOW / 2;
+    bool in_window = sink->held == NULL || number - sink->next < WINDOW;
+    return in_window && sink->printing.count < WINDOW / 2;
 }
 
 /* Moves an output into its stream; true when all of it is there. */

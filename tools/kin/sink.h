@@ -20,8 +20,8 @@ void sink_close(struct sink *sink);
 void sink_take(struct sink *sink, struct job *job);
 /* A line for standard output that belongs to no job's end; --dry-run prints this way. */
 void sink_print(struct sink *sink, struct job *job, const char *line);
-/* Whether another job may be started. */
-bool sink_has_room(const struct sink *sink);
+/* Whether the job of that number may be started. */
+bool sink_has_room(const struct sink *sink, uint64_t number);
 /* Prints as much as can be without waiting; true when nothing is left. */
 bool sink_pump(struct sink *sink);
 /* Prints all that is complete, waiting, out of order where jobs before it are missing. */

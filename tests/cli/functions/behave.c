@@ -2,9 +2,12 @@
  * it. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <kin/map.h>
@@ -29,8 +32,31 @@ static int crash_once(const char *path, FILE *output)
     return 0;
 }
 
+/* "count FILE WORD" adds a byte to the file; "last FILE SIZE" waits until it is so long. */
+static void count(const char *words, FILE *output)
+{
+    static int file = -1;
+    char path[200] = "";
+    int at = 0;
+    sscanf(words, "%199s %n", path, &at);
+    if (file < 0) file = open(path, O_CREAT | O_APPEND | O_WRONLY, 0600);
+    if (write(file, "x", 1) == 1) fprintf(output, "%s\n", words + at);
+}
+
+static void be_last(const char *words, FILE *output)
+{
+    struct stat now = {0};
+    char path[200] = "";
+    long size = 0;
+    sscanf(words, "%199s %ld", path, &size);
+    while (stat(path, &now) != 0 || now.st_size < size) sched_yield();
+    fputs("last\n", output);
+}
+
 KIN_MAP_FUNCTION(behave)
 {
+    if (strncmp(input, "count ", 6) == 0) count(input + 6, output);
+    if (strncmp(input, "last ", 5) == 0) be_last(input + 5, output);
     if (strcmp(input, "crash") == 0) abort();
     if (strcmp(input, "die") == 0) raise(SIGKILL);
     if (strcmp(input, "exit") == 0) exit(7);
