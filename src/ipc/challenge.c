@@ -3,6 +3,7 @@
  * Invariants:
  *  - What is compared with a secret is compared in a time that depends on its length alone.
  *  - A side that has refused stays refused, and says nothing more.
+ *  - What a connecting side challenges with no connecting side that has the key answers.
  */
 #include "ipc/challenge.h"
 
@@ -23,6 +24,10 @@
 
 /* A challenge names its digest, "{sha256}", and the digest covers the name too. */
 #define OURS "{sha256}"
+
+/* The nonce of a connecting side ends with so many bytes of a digest of what is before them. */
+#define MARK_SIZE 16
+#define MARK_TEXT "kin: a connecting side challenges"
 
 static const char *const prefixes[KIN__DIGESTS] = {"{md5}", "{sha256}", "{sha384}", "{sha3_256}",
                                                    "{sha3_384}"};
@@ -72,11 +77,40 @@ static int refuse(struct kin__challenge *challenge, int rc)
 
 /* ---- our challenge, and its answer ------------------------------------------------------------- */
 
-static void pose(struct kin__challenge *challenge, struct kin__challenge_message *reply)
+/* Python's proof does not say which side gives it.  So somebody without the key, to whom two connect, could
+ * have the challenge of the one answered by the other.  For who has the key, that of a connecting side of kin
+ * is marked; for anybody else it is as random as others. */
+static int mark_of(const struct kin__challenge *challenge, const uint8_t *nonce, uint8_t mark[KIN__HMAC_MOST])
 {
+    enum { FRESH = KIN__CHALLENGE_NONCE - MARK_SIZE };
+    uint8_t marked[sizeof MARK_TEXT - 1 + FRESH];
+    memcpy(marked, MARK_TEXT, sizeof MARK_TEXT - 1);
+    memcpy(marked + sizeof MARK_TEXT - 1, nonce, FRESH);
+    return kin__os_hmac(KIN__SHA256, challenge->key, challenge->key_size, marked, sizeof marked, mark);
+}
+
+static int pose(struct kin__challenge *challenge, struct kin__challenge_message *reply)
+{
+    if (challenge->role == KIN__CHALLENGE_CONNECTS) {
+        uint8_t mark[KIN__HMAC_MOST];
+        int length = mark_of(challenge, challenge->nonce, mark);
+        if (length < 0) return length;
+        memcpy(challenge->nonce + sizeof challenge->nonce - MARK_SIZE, mark, MARK_SIZE);
+    }
     say(reply, CHALLENGE OURS);
     append(reply, challenge->nonce, sizeof challenge->nonce);
     challenge->state = KIN__CHALLENGE_WANTS_ANSWER;
+    return 0;
+}
+
+/* 1: the challenge is one that a connecting side has made, 0: it is not, or an error. */
+static int is_marked(const struct kin__challenge *challenge, const uint8_t *message, size_t size)
+{
+    uint8_t mark[KIN__HMAC_MOST];
+    if (size != sizeof OURS - 1 + KIN__CHALLENGE_NONCE || !begins_with(message, size, OURS)) return 0;
+    const uint8_t *nonce = message + sizeof OURS - 1;
+    int length = mark_of(challenge, nonce, mark);
+    return length < 0 ? length : same_secret(nonce + KIN__CHALLENGE_NONCE - MARK_SIZE, mark, MARK_SIZE);
 }
 
 /* 1 when the answer to our challenge is right, 0 when it is not, or an error. */
@@ -140,6 +174,8 @@ static int take_challenge(struct kin__challenge *challenge, const uint8_t *messa
     /* What it challenges with must not be so short that an answer to it could be collected. */
     if (digest == KIN__DIGESTS || size < LEGACY_NONCE) return refuse(challenge, KIN_EPROTOCOL);
     if (digest == KIN__MD5 && challenge->refuse_md5) return refuse(challenge, -EOPNOTSUPP);
+    int marked = challenge->role == KIN__CHALLENGE_CONNECTS ? is_marked(challenge, message, size) : 0;
+    if (marked != 0) return refuse(challenge, marked < 0 ? marked : KIN_EAUTHENTICATION);
     int length = kin__os_hmac(digest, challenge->key, challenge->key_size, message, size, mac);
     if (length < 0) return refuse(challenge, length);
     if (!bare) say(reply, prefixes[digest]);
@@ -154,8 +190,8 @@ static int take_welcome(struct kin__challenge *challenge, const uint8_t *message
     if (is_text(message, size, FAILURE)) return refuse(challenge, KIN_EAUTHENTICATION);
     if (!is_text(message, size, WELCOME)) return refuse(challenge, KIN_EPROTOCOL);
     if (challenge->role == KIN__CHALLENGE_CONNECTS) {
-        pose(challenge, reply);
-        return 0;
+        int rc = pose(challenge, reply);
+        return rc < 0 ? refuse(challenge, rc) : 0;
     }
     challenge->state = KIN__CHALLENGE_DONE;
     return 1;
@@ -166,10 +202,8 @@ static int take_welcome(struct kin__challenge *challenge, const uint8_t *message
 int kin__challenge_begin(struct kin__challenge *challenge, struct kin__challenge_message *reply)
 {
     reply->size = 0;
-    if (challenge->role == KIN__CHALLENGE_ACCEPTS)
-        pose(challenge, reply);
-    else
-        challenge->state = KIN__CHALLENGE_WANTS_CHALLENGE;
+    if (challenge->role == KIN__CHALLENGE_ACCEPTS) return pose(challenge, reply);
+    challenge->state = KIN__CHALLENGE_WANTS_CHALLENGE;
     return 0;
 }
 

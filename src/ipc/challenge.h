@@ -16,9 +16,9 @@
  *         rc = kin__challenge_step(&challenge, frame, size, &reply);
  *     }
  *
- * The proof says that the other side knew the key when the connection began.  It neither encrypts
- * nor binds what follows: somebody between the two can relay the handshake and then talk.  TLS
- * does both.
+ * The proof says that the other side knew the key when the connection began, and played the other
+ * role.  It neither encrypts nor binds what follows: somebody between the two can relay the
+ * handshake and then talk.  TLS does both.
  */
 #ifndef KIN_IPC_CHALLENGE_H
 #define KIN_IPC_CHALLENGE_H

@@ -237,3 +237,87 @@ TEST(no_message_comes_twice)
     CHECK_EQ(first.size, second.size);
     CHECK_NE(memcmp(first.bytes, second.bytes, first.size), 0);
 }
+
+/* ---- attacks by who has heard others, and has no key --------------------------------------------------- */
+
+/* Begins, and hears a message. */
+static int hear(struct kin__challenge *side, const struct kin__challenge_message *message,
+                struct kin__challenge_message *reply)
+{
+    struct kin__challenge_message first;
+    CHECK_RC(kin__challenge_begin(side, &first), 0);
+    return kin__challenge_step(side, message->bytes, message->size, reply);
+}
+
+TEST(an_answer_is_good_for_one_connection)
+{
+    struct kin__challenge_message posed, answer, reply;
+    struct kin__challenge accepts = side(KIN__CHALLENGE_ACCEPTS, "abc"),
+                          connects = side(KIN__CHALLENGE_CONNECTS, "abc"),
+                          again = side(KIN__CHALLENGE_ACCEPTS, "abc");
+    CHECK_RC(kin__challenge_begin(&accepts, &posed), 0);
+    CHECK_RC(hear(&connects, &posed, &answer), 0);
+    CHECK_RC(kin__challenge_step(&accepts, answer.bytes, answer.size, &reply), 0);
+    CHECK_RC(hear(&again, &answer, &reply), KIN_EAUTHENTICATION);
+    CHECK(SAYS(reply, "#FAILURE#"));
+}
+
+TEST(what_a_listener_says_sent_back_is_refused)
+{
+    struct kin__challenge_message posed, reply;
+    for (size_t skipped = 0; skipped <= strlen("#CHALLENGE#{sha256}"); skipped++) {
+        struct kin__challenge accepts = side(KIN__CHALLENGE_ACCEPTS, "abc");
+        CHECK_RC(kin__challenge_begin(&accepts, &posed), 0);
+        CHECK_RC(kin__challenge_step(&accepts, posed.bytes + skipped, posed.size - skipped, &reply),
+                 KIN_EAUTHENTICATION);
+        CHECK(SAYS(reply, "#FAILURE#"));
+    }
+    /* It proves nothing, and asks nothing, before the other side has proved itself. */
+    struct kin__challenge accepts = side(KIN__CHALLENGE_ACCEPTS, "abc"),
+                          other = side(KIN__CHALLENGE_ACCEPTS, "abc");
+    CHECK_RC(kin__challenge_begin(&accepts, &posed), 0);
+    CHECK_RC(hear(&other, &posed, &reply), KIN_EAUTHENTICATION);
+    CHECK(SAYS(reply, "#FAILURE#"));
+}
+
+/* Two connect to somebody who has no key, and has the one answer what the other asks. */
+TEST(a_challenge_of_one_who_connects_is_not_answered_by_another)
+{
+    static const struct kin__challenge_message welcome = {9, "#WELCOME#"};
+    struct kin__challenge_message posed, answer, reply;
+    struct kin__challenge accepts = side(KIN__CHALLENGE_ACCEPTS, "abc"),
+                          one = side(KIN__CHALLENGE_CONNECTS, "abc"),
+                          other = side(KIN__CHALLENGE_CONNECTS, "abc"),
+                          stranger = side(KIN__CHALLENGE_CONNECTS, "another key");
+    CHECK_RC(kin__challenge_begin(&accepts, &posed), 0);
+    CHECK_RC(hear(&one, &posed, &answer), 0);
+    CHECK_RC(kin__challenge_step(&one, welcome.bytes, welcome.size, &posed), 0);
+    CHECK_RC(hear(&other, &posed, &answer), KIN_EAUTHENTICATION);
+    CHECK_EQ(answer.size, 0);
+    /* For who has not the key it is a challenge as others are; and one with another digest, whose answer is of no
+     * use, too. */
+    CHECK_RC(hear(&stranger, &posed, &answer), 0);
+    CHECK_RC(kin__challenge_step(&one, answer.bytes, answer.size, &reply), KIN_EAUTHENTICATION);
+    memcpy(posed.bytes + strlen("#CHALLENGE#"), "{sha384}", 8);
+    other = side(KIN__CHALLENGE_CONNECTS, "abc");
+    CHECK_RC(hear(&other, &posed, &answer), 0);
+}
+
+TEST(messages_in_another_order_are_refused)
+{
+    static const struct kin__challenge_message others[] = {{9, "#WELCOME#"}, {9, "#FAILURE#"}, {0, ""}};
+    for (int i = 0; i < 3; i++) {
+        struct kin__challenge_message reply, first;
+        struct kin__challenge accepts = side(KIN__CHALLENGE_ACCEPTS, "abc"),
+                              connects = side(KIN__CHALLENGE_CONNECTS, "abc");
+        CHECK_RC(hear(&accepts, &others[i], &reply), KIN_EAUTHENTICATION);
+        CHECK_RC(hear(&connects, &others[i], &reply), KIN_EPROTOCOL);
+        /* A second challenge instead of the welcome; the second would be an oracle. */
+        accepts = side(KIN__CHALLENGE_ACCEPTS, "abc");
+        connects = side(KIN__CHALLENGE_CONNECTS, "abc");
+        CHECK_RC(kin__challenge_begin(&accepts, &first), 0);
+        CHECK_RC(hear(&connects, &first, &reply), 0);
+        CHECK_RC(kin__challenge_step(&connects, first.bytes, first.size, &reply), KIN_EPROTOCOL);
+        CHECK_EQ(reply.size, 0);
+    }
+}
