@@ -164,10 +164,11 @@ static long receive(kin_connection *connection, void *buffer, size_t capacity, k
     return rc < 0 ? rc : (long)size;
 }
 
+/* The beginning of a message is none of it: whoever waits would not wait for its rest. */
 static void note_left_over(kin_connection *connection)
 {
-    bool left_over = connection->ended || connection->frame.got > 0 ||
-                     (connection->secure != NULL && kin__secure_readable(connection->secure));
+    bool left_over =
+        connection->ended || (connection->secure != NULL && kin__secure_readable(connection->secure));
     __atomic_store_n(&connection->left_over, left_over, __ATOMIC_RELAXED);
 }
 

@@ -13,6 +13,7 @@
 #include <kin/connection.h>
 #include <kin/error.h>
 #include <kin/listener.h>
+#include <kin/wait.h>
 
 /* A connection, and the bare other end. */
 static kin_connection *open_stream(int *other)
@@ -96,6 +97,32 @@ TEST(a_message_that_is_too_long_stays_whole)
     put(other, "\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff", 12);
     CHECK_RC(kin_connection_recv(connection, got, sizeof got, KIN_NOW), KIN_ETOOSMALL);
     CHECK_EQ(kin_needed_size(), INT64_MAX);
+    close(other);
+    CHECK_OK(kin_connection_close(connection));
+}
+
+/* Else who waits for many connections would be kept busy by a peer that sends one byte and no more. */
+TEST(the_beginning_of_a_message_is_waited_with_once)
+{
+    int other;
+    char got[10] = "";
+    kin_connection *connection = open_stream(&other);
+    kin_waitable item = kin_on_connection(connection);
+    for (size_t sent = 0; sent < 8; sent++) {
+        put(other, &"\0\0\0\5hell"[sent], 1);
+        CHECK_RC(kin_connection_poll(connection, KIN_NOW), 1);
+        CHECK_RC(kin_connection_recv(connection, got, sizeof got, KIN_NOW), -ETIMEDOUT);
+        CHECK_RC(kin_connection_poll(connection, KIN_NOW), 0);
+        CHECK_EQ(kin_wait(&item, 1, KIN_NOW), 0);
+    }
+    put(other, "o", 1);
+    CHECK_EQ(kin_wait(&item, 1, KIN_NOW), 1);
+    CHECK_RC(kin_connection_recv(connection, got, sizeof got, KIN_NOW), 5);
+    CHECK_STR(got, "hello");
+    /* What is no message at all is not waited for. */
+    put(other, "\xff\xff\xff\xfe", 4);
+    CHECK_RC(kin_connection_recv(connection, got, sizeof got, KIN_NOW), KIN_EPROTOCOL);
+    CHECK_EQ(kin_wait(&item, 1, KIN_NOW), 1);
     close(other);
     CHECK_OK(kin_connection_close(connection));
 }
