@@ -67,7 +67,7 @@ KIN_API int kin_connection_close(kin_connection *connection);
  * whatever becomes of the sender.  Safe for threads, and on a pipe's end for processes; not for
  * signal handlers.
  * Errors, after which no message was sent: -ETIMEDOUT, -EPIPE (nobody receives at the other end
- * any more), -EBADF (this end only receives), -EMFILE, -ENFILE, -ENOMEM (for a large message),
+ * any more), KIN_ESILENT, -EBADF (this end only receives), -EMFILE, -ENFILE, -ENOMEM (for a large message),
  * -EINVAL (NULL), KIN_ENOTGIVEN.  On a stream a message that was begun cannot be taken back: then
  * -ETIMEDOUT ends the sending side of the connection, and the other end finds a message cut off. */
 KIN_API int kin_connection_send(kin_connection *connection, const void *message, size_t size,
@@ -81,13 +81,15 @@ KIN_API int kin_connection_send(kin_connection *connection, const void *message,
  * Others: KIN_ECLOSED (the other end is closed and everything was received), KIN_ETRUNCATED (the
  * sender ended in the middle of this message; on a pipe the next one can be received), -EMFILE
  * (a large message or a descriptor was lost, because this process has no descriptor left),
- * KIN_EPROTOCOL, -ECONNRESET and others of the network, -EBADF (this end only sends), -EINVAL
+ * KIN_EPROTOCOL, KIN_ESILENT (the other machine does not answer: kin/listener.h), -ECONNRESET and others
+ * of the network, -EBADF (this end only sends), -EINVAL
  * (NULL), KIN_ENOTGIVEN. */
 KIN_API long kin_connection_recv(kin_connection *connection, void *buffer, size_t capacity,
                                  kin_deadline deadline);
 
 /* kin_connection_poll waits until there is something to be received, or the end, and returns 1,
- * or 0 at `deadline`.  On a stream that may be the beginning of a message.  Safe like
+ * or 0 at `deadline`.  On a stream that may be the beginning of a message; once kin_connection_recv has had that,
+ * the rest is waited for.  Safe like
  * kin_connection_send.
  * Errors: -EBADF (this end only sends), -EINVAL (NULL), KIN_ENOTGIVEN. */
 KIN_API int kin_connection_poll(kin_connection *connection, kin_deadline deadline);

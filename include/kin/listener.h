@@ -39,6 +39,7 @@ typedef struct kin_listener_options {
     int64_t handshake_ms; /* how long one may take over it; 0: 10,000 */
     int backlog;          /* connections that wait in the kernel, at most; 0: 128 */
     bool refuse_md5;      /* let no peer in that knows HMAC-MD5 alone (Python 3.11 and before) */
+    unsigned silence_s;   /* of a network: see kin_client_options */
     /* Of TLS alone, PEM files: */
     const char *certificate; /* the listener's, and those up to an authority's; NULL: both have the key */
     const char *private_key; /* NULL: it is in the file of the certificate */
@@ -63,7 +64,7 @@ static inline int kin_listener_open(kin_listener **listener, const char *address
 /* kin_listener_accept waits until `deadline` for a client that has authenticated and stores its
  * connection in `*connection`, which the caller closes.  Meanwhile it talks with all that have not
  * yet: one that is silent, slow or wrong keeps nobody else waiting, and is dropped when its time
- * is over, or the oldest of them when they are too many; a line in the log says so.  One for which no
+ * is over, or the oldest of them when they are too many; a line in the log says so, ten in a second.  One for which no
  * descriptor is left is turned away: it finds its connection closed.  Safe for threads; not for signal
  * handlers.
  * Errors: -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, KIN_ELIBRARY (a key, and no OpenSSL), KIN_ENOTGIVEN,
@@ -88,6 +89,11 @@ typedef struct kin_client_options {
     const void *key; /* NULL: no authentication */
     size_t key_size;
     bool refuse_md5; /* connect to no listener that knows HMAC-MD5 alone */
+    /* Of a network: the connection ends with KIN_ESILENT when the other machine has not answered for so many
+     * seconds, up to 32,767, or when the other program takes nothing for so long while there is something for it.
+     * 0: 60 while nothing is sent, and as long as this system tries to send something, some 15 minutes; a
+     * program that takes nothing is waited for. */
+    unsigned silence_s;
     /* Of TLS alone, PEM files: */
     const char *certificate; /* to be shown to a listener that demands one; NULL: none */
     const char *private_key; /* NULL: it is in the file of the certificate */

@@ -12,13 +12,21 @@
 #include "ipc/secure.h"
 #include "os/os.h"
 
-/* The addresses are tried in turn; the error is that of the last. */
+/* The end of an equal part of the time that is left. */
+static kin_deadline share_of(kin_deadline deadline, int parts)
+{
+    kin_deadline now = kin__os_clock();
+    return deadline == KIN_FOREVER || deadline <= now ? deadline : now + (deadline - now) / parts;
+}
+
+/* The addresses are tried in turn, so that one that says nothing leaves time for the others; the error is that
+ * of the last. */
 static int connect_to(const char *text, bool *tls, kin_deadline deadline)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     int count = kin__address_parse(text, false, addresses, tls), rc = count;
     for (int i = 0; i < count; i++) {
-        rc = kin__os_connect(&addresses[i], deadline);
+        rc = kin__os_connect(&addresses[i], share_of(deadline, count - i));
         if (rc >= 0) break;
     }
     return rc;
@@ -77,7 +85,7 @@ static int secure_with(struct kin__secure **secure, int descriptor, const char *
 
 static bool is_absurd(const kin_client_options *options)
 {
-    return (options->key == NULL && options->key_size > 0) ||
+    return (options->key == NULL && options->key_size > 0) || options->silence_s > KIN__SILENCE_MOST ||
            (options->private_key != NULL && options->certificate == NULL);
 }
 
@@ -101,6 +109,7 @@ int kin_client_open_sized(kin_connection **connection, const char *address, cons
     if (strncmp(address, "tls:", 4) != 0 && wants_tls(&given)) return -EINVAL;
     int descriptor = connect_to(address, &tls, deadline), proved = 0;
     if (descriptor < 0) return descriptor;
+    kin__watch_silence(descriptor, given.silence_s);
     if (tls) proved = secure_with(&secure, descriptor, address, &given, deadline);
     int rc = proved < 0 ? proved : kin__connection_take(&made, descriptor, secure);
     if (rc < 0) {

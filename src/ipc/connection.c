@@ -14,6 +14,7 @@
 
 #include "ipc/secure.h"
 #include "memory/waitable.h"
+#include "os/network.h"
 #include "os/os.h"
 #include "os/suspend.h"
 
@@ -21,11 +22,21 @@
 #define LOOK_FIRST_NS 20000
 #define LOOK_LAST_NS  1000000
 
+#define SILENCE_DEFAULT_S 60
+
 static int check(const kin_connection *connection)
 {
     if (connection == NULL) return -EINVAL;
     if (!connection->handle.withheld) return 0;
     return connection->secure != NULL ? KIN_EPRIVATE : KIN_ENOTGIVEN;
+}
+
+/* In a forked child: a thread of its parent may receive, or send, and hold a lock for as long as it waits. */
+static void renew(struct kin__handle *handle)
+{
+    kin_connection *connection = (kin_connection *)handle;
+    pthread_mutex_init(&connection->receiving, NULL);
+    pthread_mutex_init(&connection->sending, NULL);
 }
 
 int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor,
@@ -42,6 +53,7 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
     /* Two processes would use the same keys for different bytes: no child gets a copy. */
     kin__handle_add(&connection->handle, descriptor, secure != NULL);
     connection->handle.connection = true;
+    connection->handle.renew = renew;
     *made = connection;
     return 0;
 }
@@ -85,6 +97,15 @@ int kin__connection_take(kin_connection **connection, int descriptor, struct kin
     (*connection)->local = local;
     (*connection)->left_over = secure != NULL && kin__secure_readable(secure);
     return 0;
+}
+
+void kin__watch_silence(int socket, unsigned seconds)
+{
+    /* By default no program is given up that is only slow. */
+    if (seconds != 0)
+        kin__os_notice_silence(socket, seconds);
+    else
+        kin__os_keep_alive(socket, SILENCE_DEFAULT_S);
 }
 
 int kin_connection_open(kin_connection **connection, int descriptor)
@@ -160,6 +181,7 @@ long kin__send_until(int socket, const struct kin__part *parts, size_t count, in
     for (;;) {
         long sent = kin__os_send(socket, parts, count, descriptor, may_block(deadline));
         int rc = 0;
+        if (sent == -ETIMEDOUT) return KIN_ESILENT;
         if (sent == -EAGAIN)
             rc = kin__os_wait_ready(socket, KIN__WRITABLE, deadline);
         else if (sent != -ECONNRESET)
@@ -174,6 +196,8 @@ long kin__receive_until(int socket, const struct kin__part *parts, size_t count,
 {
     for (;;) {
         long got = kin__os_receive(socket, parts, count, received, may_block(deadline));
+        /* Of the network, not of the deadline. */
+        if (got == -ETIMEDOUT) return KIN_ESILENT;
         if (got != -EAGAIN) return got;
         int rc = kin__os_wait_ready(socket, KIN__READABLE, deadline);
         if (rc < 0) return rc;

@@ -39,7 +39,7 @@ struct kin__packet {
  *   spare       packets: room for one, to be used again; taken and given by exchange.
  *   frame       framed: the header of the message that comes next; under `receiving`.
  *   partial, got   framed: the beginning of that message, when a deadline came in its middle.
- *   left_over   framed: the beginning of a message was read, or the end: read without the lock by who
+ *   left_over   framed: the end was read, or there is something decrypted: read without the lock by who
  *               waits.
  *   ended       framed: nothing more can be received; likewise.
  *   torn        framed: a message was sent in part; under `sending`. */
@@ -70,6 +70,10 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
  * process gives its own up, without a word to the other side, by kin__connection_forget. */
 void kin__connection_hand_over(kin_connection *connection);
 void kin__connection_forget(kin_connection *connection);
+
+/* What an option `silence_s` says of a socket, which may be of no network. */
+#define KIN__SILENCE_MOST 32767
+void kin__watch_silence(int socket, unsigned seconds);
 
 /* Makes a connection of a stream, and of `secure` if that is not NULL, likewise; what that holds already
  * can be received.  Errors as kin_connection_open. */

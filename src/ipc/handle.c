@@ -81,8 +81,10 @@ static void after_fork_in_parent(void)
 /* A copy of what is on its way would hide from one side that the other is gone. */
 static void after_fork_in_child(void)
 {
-    for (struct kin__handle *handle = first; handle != NULL; handle = handle->next)
+    for (struct kin__handle *handle = first; handle != NULL; handle = handle->next) {
         if (handle->passing) withhold(handle);
+        if (handle->renew != NULL) handle->renew(handle);
+    }
     pthread_mutex_unlock(&lock);
 }
 

@@ -13,7 +13,9 @@
  *   descriptor   -1: none (any more).
  *   passing      it belongs to one call or one message of this process: no child keeps it.
  *   withheld     this process is a child that was not given it, and has closed it.
- *   connection   it is one. */
+ *   connection   it is one.
+ *   renew        NULL, or what a forked child does with the whole of which it is a part: the other threads
+ *                of its parent are not there to let go of a lock. */
 struct kin__handle {
     struct kin__handle *next;
     struct kin__handle *previous;
@@ -21,6 +23,7 @@ struct kin__handle {
     bool passing;
     bool withheld;
     bool connection;
+    void (*renew)(struct kin__handle *handle);
 };
 
 void kin__handle_add(struct kin__handle *handle, int descriptor, bool passing);

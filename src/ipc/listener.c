@@ -34,6 +34,10 @@
 /* How many connections are taken from the kernel, or looked at, before one is handed out. */
 #define AT_ONCE 16
 
+/* So many lines about clients go into the log in that time. */
+#define COMPLAINTS_MOST 10
+#define COMPLAINTS_NS   1000000000
+
 /* A peer on its way; under the listener's lock. */
 struct pending {
     struct kin__handle handle;
@@ -55,7 +59,8 @@ struct pending {
  *   context    how TLS is spoken; NULL: it is not.
  *   authenticates   there is a key that TLS does not prove.
  *   spare      a descriptor that is given up for a moment when there is no other for a client.
- *   first      the pending, in the order in which they came; under `lock`. */
+ *   first      the pending, in the order in which they came; under `lock`.
+ *   complaints   lines about clients since then, whether or not they are in the log; likewise. */
 struct kin_listener {
     struct kin__handle handle;
     struct kin__handle set;
@@ -69,12 +74,21 @@ struct kin_listener {
     struct kin__tls_context *context;
     bool authenticates;
     bool refuse_md5;
+    unsigned silence_s;
     struct kin__address bound;
     uint64_t file; /* 0: none */
+    kin_deadline complaints_since;
+    unsigned complaints;
     char address[ADDRESS_SIZE];
     size_t key_size;
     uint8_t key[];
 };
+
+/* In a forked child: a thread of its parent may wait for clients, and hold the lock as long. */
+static void renew_lock(struct kin__handle *handle)
+{
+    pthread_mutex_init(&((kin_listener *)handle)->lock, NULL);
+}
 
 /* ---- opening ---------------------------------------------------------------------------------------- */
 
@@ -139,6 +153,7 @@ static void fill(kin_listener *listener, const kin_listener_options *options)
         (options->handshake_ms > 0 ? options->handshake_ms : HANDSHAKE_DEFAULT_MS) * 1000000;
     listener->authenticates = options->key != NULL;
     listener->refuse_md5 = options->refuse_md5;
+    listener->silence_s = options->silence_s;
     listener->key_size = options->key_size;
     if (options->key_size > 0) memcpy(listener->key, options->key, options->key_size);
     pthread_mutex_init(&listener->lock, NULL);
@@ -149,7 +164,8 @@ static bool is_absurd(const kin_listener_options *options)
     return (options->key == NULL && options->key_size > 0) || options->key_size > INT32_MAX ||
            options->max_pending > PENDING_MOST ||
            (options->private_key != NULL && options->certificate == NULL) || options->handshake_ms < 0 ||
-           options->handshake_ms > INT64_MAX / 1000000 || options->backlog < 0;
+           options->handshake_ms > INT64_MAX / 1000000 || options->backlog < 0 ||
+           options->silence_s > KIN__SILENCE_MOST;
 }
 
 int kin_listener_open_sized(kin_listener **listener, const char *address, const kin_listener_options *options,
@@ -169,6 +185,7 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
         return rc;
     }
     kin__handle_add(&made->handle, rc, false);
+    made->handle.renew = renew_lock;
     kin__handle_add(&made->set, -1, true);
     kin__handle_add(&made->spare, -1, true);
     made->owner = kin__os_pid();
@@ -188,6 +205,23 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
 const char *kin_listener_address(const kin_listener *listener)
 {
     return listener != NULL ? listener->address : NULL;
+}
+
+/* Says what became of a client in the log, where a crowd of them must not drown what else is there. */
+static void complain(kin_listener *listener, const char *what, const char *why)
+{
+    if (!kin__log_wanted(KIN_LOG_WARNING)) return;
+    kin_deadline now = kin__os_clock();
+    if (now - listener->complaints_since >= COMPLAINTS_NS) {
+        if (listener->complaints > COMPLAINTS_MOST)
+            kin__log(KIN_LOG_WARNING, "%s: %u more like these", listener->address,
+                     listener->complaints - COMPLAINTS_MOST);
+        listener->complaints_since = now;
+        listener->complaints = 0;
+    }
+    if (++listener->complaints > COMPLAINTS_MOST) return;
+    kin__log(KIN_LOG_WARNING, "%s: %s%s%s", listener->address, what, why != NULL ? ": " : "",
+             why != NULL ? why : "");
 }
 
 /* ---- the pending -------------------------------------------------------------------------------------- */
@@ -302,7 +336,7 @@ static int go_on(kin_listener *listener, struct pending *pending)
     if (rc == -EAGAIN) return 0;
     pending->welcome = rc == 1;
     if (rc == 1) return 0;
-    kin__log(KIN_LOG_WARNING, "%s: a client was refused: %s", listener->address,
+    complain(listener, "a client was refused",
              rc == KIN_ETLS || rc == KIN_ECERTIFICATE ? kin__tls_why(pending->secure->tls)
                                                       : kin_strerror(rc));
     forget(listener, pending);
@@ -333,7 +367,7 @@ static int turn_away(kin_listener *listener, int error)
     if (descriptor >= 0) kin__os_close(descriptor);
     renew(&listener->spare, kin__os_event_make());
     if (descriptor < 0) return descriptor == -EAGAIN ? 0 : error;
-    kin__log(KIN_LOG_WARNING, "%s: a client was turned away: %s", listener->address, kin_strerror(error));
+    complain(listener, "a client was turned away", kin_strerror(error));
     return 1;
 }
 
@@ -349,6 +383,7 @@ static int take_one(kin_listener *listener)
         return -ENOMEM;
     }
     kin__handle_add(&pending->handle, descriptor, true);
+    kin__watch_silence(descriptor, listener->silence_s);
     pending->expires = kin__os_clock() + listener->handshake_ns;
     struct pending **last = &listener->first;
     while (*last != NULL) last = &(*last)->next;
@@ -366,14 +401,15 @@ static void make_room(kin_listener *listener)
     struct pending *oldest = listener->first;
     while (oldest != NULL && oldest->welcome) oldest = oldest->next;
     if (oldest == NULL || listener->pending <= listener->max_pending) return;
-    kin__log(KIN_LOG_WARNING, "%s: too many clients have not authenticated; the oldest is dropped",
-             listener->address);
+    complain(listener, "too many clients have not authenticated; the oldest is dropped", NULL);
     forget(listener, oldest);
 }
 
+/* One that need not authenticate is enough: other processes may listen here too, and be idle. */
 static int take_new(kin_listener *listener)
 {
-    for (int i = 0; i < AT_ONCE; i++) {
+    int most = listener->authenticates || listener->context != NULL ? AT_ONCE : 1;
+    for (int i = 0; i < most; i++) {
         int rc = take_one(listener);
         if (rc <= 0) return rc;
         make_room(listener);
@@ -381,21 +417,18 @@ static int take_new(kin_listener *listener)
     return 0;
 }
 
-/* Drops those whose time is over, and returns when the next one's will be. */
+/* Drops those whose time is over, and returns when the next one's will be: all have equally long. */
 static kin_deadline expire(kin_listener *listener)
 {
-    kin_deadline now = kin__os_clock(), next = KIN_FOREVER;
+    kin_deadline now = kin__os_clock();
     for (struct pending *pending = listener->first, *following; pending != NULL; pending = following) {
         following = pending->next;
         if (pending->welcome) continue;
-        if (pending->expires <= now) {
-            kin__log(KIN_LOG_WARNING, "%s: a client did not authenticate in time", listener->address);
-            forget(listener, pending);
-        } else if (pending->expires < next) {
-            next = pending->expires;
-        }
+        if (pending->expires > now) return pending->expires;
+        complain(listener, "a client did not authenticate in time", NULL);
+        forget(listener, pending);
     }
-    return next;
+    return KIN_FOREVER;
 }
 
 static struct pending *find_welcome(kin_listener *listener)
@@ -426,11 +459,13 @@ static int hand_out(kin_listener *listener, struct pending *pending, kin_connect
     int descriptor = pending->handle.descriptor;
     if (listener->authenticates || pending->secure != NULL)
         kin__os_epoll_remove(listener->set.descriptor, descriptor);
+    /* Before it is the connection's: a child that is forked meanwhile closes it once. */
+    pending->handle.descriptor = -1;
     int rc = kin__connection_take(connection, descriptor, pending->secure);
-    if (rc == 0) {
-        pending->handle.descriptor = -1;
+    if (rc == 0)
         pending->secure = NULL;
-    }
+    else
+        pending->handle.descriptor = descriptor;
     forget(listener, pending);
     return rc;
 }
@@ -440,6 +475,8 @@ static int take_over(kin_listener *listener)
 {
     if (!listener->set.withheld) return 0;
     while (listener->first != NULL) forget(listener, listener->first);
+    /* A thread of the parent may have been counting. */
+    listener->pending = 0;
     return make_set(listener);
 }
 
@@ -485,6 +522,7 @@ int kin_listener_close(kin_listener *listener)
     kin__handle_close(&listener->handle);
     kin__tls_context_free(listener->context);
     pthread_mutex_destroy(&listener->lock);
+    if (listener->key_size > 0) kin__os_forget(listener->key, listener->key_size);
     kin__os_free(listener);
     return 0;
 }

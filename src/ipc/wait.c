@@ -245,24 +245,29 @@ static void ring_ourselves(kin_waiter *waiter)
     kin__os_bell_ring(name);
 }
 
-int kin_waiter_add(kin_waiter *waiter, const kin_waitable *what)
+/* An item that has been looked at. */
+static int add(kin_waiter *waiter, const kin_waitable *what)
 {
     size_t index;
+    int rc = make_place(waiter, &index);
+    if (rc < 0) return rc;
+    struct item *item = &waiter->items[index];
+    *item = (struct item){.what = *what, .descriptor = -1};
+    rc = attach(waiter, item, index);
+    if (rc < 0) give_place(waiter, index);
+    return rc;
+}
+
+int kin_waiter_add(kin_waiter *waiter, const kin_waitable *what)
+{
     if (waiter == NULL || what == NULL || what->kind == KIN_WAITABLE_NONE) return -EINVAL;
     if (waiter->set.withheld) return KIN_ENOTGIVEN;
     int rc = look(what);
     if (rc < 0) return rc;
     /* The set finds descriptors that are there twice. */
     if (class_of(what)->event != NULL && find(waiter, what) != NULL) return -EEXIST;
-    rc = make_place(waiter, &index);
-    if (rc < 0) return rc;
-    struct item *item = &waiter->items[index];
-    *item = (struct item){.what = *what, .descriptor = -1};
-    rc = attach(waiter, item, index);
-    if (rc < 0)
-        give_place(waiter, index);
-    else
-        ring_ourselves(waiter);
+    rc = add(waiter, what);
+    if (rc == 0) ring_ourselves(waiter);
     return rc;
 }
 
@@ -418,11 +423,12 @@ static bool has_bells(const kin_waitable *items, size_t count)
     return false;
 }
 
+/* What is there twice has two bells: to look for it would take longer, with many items. */
 static int add_all(kin_waiter *waiter, const kin_waitable *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (items[i].kind == KIN_WAITABLE_NONE) continue;
-        int rc = kin_waiter_add(waiter, &items[i]);
+        int rc = add(waiter, &items[i]);
         if (rc < 0 && rc != -EEXIST) return rc;
     }
     return 0;

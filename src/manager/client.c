@@ -11,7 +11,6 @@
 #include <kin/pickle.h>
 
 #include "manager/wire.h"
-#include "os/network.h"
 
 /* What a connection keeps for the next message, and reads into at first. */
 #define KEPT ((size_t)16 * 1024)
@@ -31,10 +30,9 @@ void kin__client_close(struct kin__client *client)
 int kin__client_connect(struct kin__client *client, const char *address, const void *key, size_t key_size,
                         kin_deadline deadline)
 {
-    kin_client_options options = {.key = key, .key_size = key_size};
+    kin_client_options options = {.key = key, .key_size = key_size, .silence_s = SILENCE_S};
     kin__client_close(client);
     int rc = kin_client_open(&client->connection, address, &options, deadline);
-    if (rc == 0) kin__os_notice_silence(kin_connection_fileno(client->connection), SILENCE_S);
     /* Whoever lets us connect and says nothing more has no use for us. */
     return rc == KIN_ECLOSED ? -ECONNRESET : rc;
 }

@@ -246,6 +246,11 @@ void *kin__os_realloc(void *memory, size_t size)
     return kin__os_fault(KIN__FAULT_MEMORY) < 0 ? NULL : realloc(memory, size);
 }
 
+void kin__os_forget(void *secret, size_t size)
+{
+    explicit_bzero(secret, size);
+}
+
 void kin__os_free(void *memory)
 {
     free(memory);

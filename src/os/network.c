@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,6 +21,9 @@
 #include "os/fault.h"
 #include "os/socket.h"
 #include "os/suspend.h"
+
+/* How often the lock on a directory is asked for, a millisecond apart. */
+#define LOCK_TRIES 200
 
 _Static_assert(sizeof(struct sockaddr_storage) <= sizeof(((struct kin__address *)0)->bytes), "any address");
 
@@ -114,11 +118,14 @@ static int make_socket(const struct kin__address *address, int flags)
     return made < 0 ? -errno : made;
 }
 
+static bool is_file(const struct kin__address *address)
+{
+    return as_socket_address(address)->sa_family == AF_UNIX && as_unix(address)->sun_path[0] != '\0';
+}
+
 /* A socket file whose listener was killed stays behind, and nobody can connect to it. */
 static bool is_left_behind(const struct kin__address *address)
 {
-    if (as_socket_address(address)->sa_family != AF_UNIX || as_unix(address)->sun_path[0] == '\0')
-        return false;
     int probe = make_socket(address, SOCK_NONBLOCK);
     if (probe < 0) return false;
     bool refused = connect(probe, as_socket_address(address), address->size) < 0 && errno == ECONNREFUSED;
@@ -126,20 +133,55 @@ static bool is_left_behind(const struct kin__address *address)
     return refused;
 }
 
+/* Between the binding of a socket file and the listening it looks left behind, and between our look and the
+ * unlinking another may have taken its place: so kin's listeners do that one after the other, by a lock on the
+ * directory, which ends with its holder.  Anybody who may read the directory may hold it up: it is not
+ * waited for long.  The locked descriptor, or an error. */
+static int lock_directory(const char *path)
+{
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    memcpy(directory, slash == NULL ? "." : path, slash == NULL ? 1 : length);
+    directory[slash == NULL ? 1 : length] = '\0';
+    int opened = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (opened < 0) return -errno;
+    for (int i = 0; flock(opened, LOCK_EX | LOCK_NB) < 0; i++) {
+        if (i < LOCK_TRIES && (errno == EWOULDBLOCK || errno == EINTR)) {
+            poll(NULL, 0, 1);
+            continue;
+        }
+        close(opened);
+        return -EWOULDBLOCK;
+    }
+    return opened;
+}
+
+static int bind_and_listen(int made, const struct kin__address *address, int backlog, bool may_replace)
+{
+    int rc = bind(made, as_socket_address(address), address->size) < 0 ? -errno : 0;
+    if (rc == -EADDRINUSE && may_replace && is_left_behind(address)) {
+        unlink(as_unix(address)->sun_path);
+        rc = bind(made, as_socket_address(address), address->size) < 0 ? -errno : 0;
+    }
+    if (rc == 0 && listen(made, backlog) < 0) rc = -errno;
+    return rc;
+}
+
 int kin__os_listen(const struct kin__address *address, int backlog)
 {
     const int one = 1;
-    int made = make_socket(address, SOCK_NONBLOCK);
+    int made = make_socket(address, SOCK_NONBLOCK), lock = -1;
     if (made < 0) return made;
     setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    int rc = bind(made, as_socket_address(address), address->size);
-    if (rc < 0 && errno == EADDRINUSE && is_left_behind(address)) {
-        unlink(as_unix(address)->sun_path);
-        rc = bind(made, as_socket_address(address), address->size);
+    if (is_file(address)) lock = lock_directory(as_unix(address)->sun_path);
+    int rc = bind_and_listen(made, address, backlog, lock >= 0);
+    if (lock >= 0) {
+        /* Said, because a process that was forked meanwhile has a copy. */
+        flock(lock, LOCK_UN);
+        close(lock);
     }
-    if (rc == 0) rc = listen(made, backlog);
     if (rc == 0) return made;
-    rc = -errno;
     close(made);
     return rc;
 }
@@ -151,12 +193,19 @@ static void hurry(int socket)
     setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+/* What has befallen a connection before it was accepted Linux says here: it is no error of who listens. */
+static bool is_the_client_s(int error)
+{
+    return error == ECONNABORTED || error == EPROTO || error == ENETDOWN || error == ENETUNREACH ||
+           error == EHOSTDOWN || error == EHOSTUNREACH || error == ENONET || error == ENOPROTOOPT;
+}
+
 int kin__os_accept(int listener)
 {
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
     do rc = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    while (rc < 0 && (errno == EINTR || errno == ECONNABORTED));
+    while (rc < 0 && (errno == EINTR || is_the_client_s(errno)));
     if (rc < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
     hurry(rc);
     return rc;
@@ -168,15 +217,20 @@ void kin__os_acknowledge(int socket)
     setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
 }
 
-void kin__os_notice_silence(int socket, unsigned seconds)
+void kin__os_keep_alive(int socket, unsigned seconds)
 {
     const int one = 1, probes = 3, idle = (int)(seconds / 2 > 0 ? seconds / 2 : 1);
     const int between = (int)(seconds / 6 > 0 ? seconds / 6 : 1);
-    const unsigned milliseconds = seconds * 1000;
     setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+void kin__os_notice_silence(int socket, unsigned seconds)
+{
+    const unsigned milliseconds = seconds * 1000;
+    kin__os_keep_alive(socket, seconds);
     setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
@@ -189,7 +243,7 @@ bool kin__os_hung_up(int socket)
 uint64_t kin__os_socket_file(const struct kin__address *address)
 {
     struct stat status;
-    if (as_socket_address(address)->sa_family != AF_UNIX || as_unix(address)->sun_path[0] == '\0') return 0;
+    if (!is_file(address)) return 0;
     return lstat(as_unix(address)->sun_path, &status) == 0 ? status.st_ino : 0;
 }
 

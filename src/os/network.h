@@ -37,8 +37,11 @@ int kin__os_accept(int listener);
 int kin__os_connect(const struct kin__address *address, kin_deadline deadline);
 /* Acknowledges at once what has come: a peer that waits for that before it sends on is not kept. */
 void kin__os_acknowledge(int socket);
-/* The connection ends when the other side's system has not answered for so long, whether something was
- * sent to it or not.  Of use over a network only. */
+/* The connection ends when the other side's system has not answered for so long while nothing is sent to it.
+ * At most 32,767.  Of use over a network only, as the next one. */
+void kin__os_keep_alive(int socket, unsigned seconds);
+/* The same, whether something was sent to it or not; it ends too when the other side takes nothing for so
+ * long while there is something for it. */
 void kin__os_notice_silence(int socket, unsigned seconds);
 /* Has the other side closed its end, or is it gone?  There may still be something to be read. */
 bool kin__os_hung_up(int socket);

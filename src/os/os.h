@@ -216,6 +216,8 @@ void *kin__os_realloc(void *memory, size_t size); /* NULL: none, and `memory` st
 /* 16 bytes that others cannot guess and that stay the same in this process and its forks. */
 void kin__os_secret(uint64_t secret[2]);
 void kin__os_free(void *memory);
+/* Overwrites what must not be left in memory that is freed. */
+void kin__os_forget(void *secret, size_t size);
 char *kin__os_copy(const char *text); /* as strdup */
 /* Flushes stdio's output streams, before a fork.  In a program with threads only stdout and
  * stderr: another thread may hold any other for as long as it is blocked in it. */
