@@ -28,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <kin/listener.h>
 #include <kin/time.h>
 #include <kin/value.h>
 
@@ -129,13 +130,22 @@ typedef struct kin_manager_options {
     int64_t snapshot_ns;    /* it is also written at such intervals, if there were calls; 0: not */
     unsigned silence_s;     /* a client whose system does not answer for so many seconds, or that does not
                                read its answers, is given up; 0: 60 */
+    /* Of TLS alone, PEM files, as in kin_listener_options; the key is proved behind them: */
+    const char *certificate; /* NULL: both sides prove by the key who they are */
+    const char *private_key;
+    const char *authorities;
+    int64_t grace_ns; /* a client of kin's whose connection broke may come back for so long, and finds what it
+                         held: its calls go on as if nothing had been; 0: what it held is given back at once */
+    int64_t lease_ns; /* a client that holds something and has asked for nothing for so long loses it, and its
+                         connection (kin_manager_ping); 0: it may be silent */
 } kin_manager_options;
 
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients
- * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
+ * can connect when it returns.  `options` may be NULL, and has no certificates (-EINVAL: those are for
+ * kin_manager_serve).  The child ends with its parent.
  * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
- * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), KIN_ESNAPSHOT (the file is not whole), others of the
- * file system, those of kin_process_start and, with tasks, of kin_pool_open. */
+ * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), KIN_ESNAPSHOT (the file is not whole), -EBUSY (another
+ * manager has it), others of the file system, KIN_ETLS (kin_tls_text tells why), those of kin_process_start and, with tasks, of kin_pool_open. */
 KIN_API int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size);
 static inline int kin_manager_start(kin_manager **manager, const kin_manager_options *options)
 {
@@ -158,6 +168,21 @@ static inline int kin_manager_serve(const kin_manager_options *options)
  * -ECONNRESET, -ETIMEDOUT, KIN_EPROTOCOL (no manager), -EINVAL, KIN_ELIBRARY, -ENOMEM, -EMFILE. */
 KIN_API int kin_manager_connect(kin_manager **manager, const char *address, const void *key, size_t key_size,
                                 kin_deadline deadline);
+
+/* kin_manager_connect_with is the same with all that a client can be told (kin/listener.h): certificates for
+ * TLS above all.  The texts of `options` are copied.  Errors: also those of kin_client_open. */
+KIN_API int kin_manager_connect_with_sized(kin_manager **manager, const char *address,
+                                           const kin_client_options *options, size_t size,
+                                           kin_deadline deadline);
+static inline int kin_manager_connect_with(kin_manager **manager, const char *address,
+                                           const kin_client_options *options, kin_deadline deadline)
+{
+    return kin_manager_connect_with_sized(manager, address, options, sizeof(kin_client_options), deadline);
+}
+
+/* kin_manager_ping asks the manager for nothing over the calling thread's connection: it is there, and hears
+ * that this client is (kin_manager_options.lease_ns).  Errors: as kin_proxy_call. */
+KIN_API int kin_manager_ping(kin_manager *manager, kin_deadline deadline);
 
 /* kin_manager_address returns the address, such as "tcp://127.0.0.1:5000"; kin_manager_key the key.
  * Both belong to the handle. */
@@ -195,7 +220,8 @@ KIN_API const kin_value *kin_manager_error(kin_manager *manager);
  * keywords, or None for none, and used up.  An object that it returns is a value of the kind
  * KIN_VALUE_PROXY, for kin_manager_proxy.
  * When `deadline` passes before the answer is there, the connection is given up, and with it what
- * the thread has acquired; kin_proxy_get and the like wait by the server's clock instead.
+ * the thread has acquired; kin_proxy_get and the like wait by the server's clock instead.  While a connection
+ * is broken that may be made again (kin_manager_options.grace_ns) the deadline stands still.
  * Errors: KIN_EREMOTE (it raised an exception; kin_manager_error returns it), KIN_EMPTY, KIN_FULL,
  * KIN_ECLOSED (queue.Empty, queue.Full, queue.ShutDown), -ETIMEDOUT, -ECONNRESET and -EPIPE (the
  * manager is gone), as kin_manager_connect, as kin_pickle_loads, -EINVAL. */

@@ -2,6 +2,8 @@
 #include "manager/client.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <kin/container.h>
@@ -11,42 +13,45 @@
 #include <kin/pickle.h>
 
 #include "manager/wire.h"
+#include "os/os.h"
 
 /* What a connection keeps for the next message, and reads into at first. */
 #define KEPT ((size_t)16 * 1024)
 
-/* A manager whose system does not answer for so long is gone. */
-#define SILENCE_S 60
+/* Between two attempts to connect again. */
+#define PAUSE_NS      INT64_C(5000000)
+#define PAUSE_MOST_NS INT64_C(200000000)
 
+/* After that the server cannot tell it from another one. */
 void kin__client_close(struct kin__client *client)
 {
     kin_connection_close(client->connection);
-    client->connection = NULL;
-    client->kin = false;
+    kin_buffer_free(&client->request);
     kin_buffer_free(&client->bytes);
     kin_value_clear(&client->error);
+    *client = (struct kin__client){.resumed = client->resumed};
 }
 
-int kin__client_connect(struct kin__client *client, const char *address, const void *key, size_t key_size,
-                        kin_deadline deadline)
+static int open_connection(struct kin__client *client, kin_deadline deadline)
 {
-    kin_client_options options = {.key = key, .key_size = key_size, .silence_s = SILENCE_S};
-    kin__client_close(client);
-    int rc = kin_client_open(&client->connection, address, &options, deadline);
+    int rc = kin_client_open(&client->connection, client->address, client->options, deadline);
     /* Whoever lets us connect and says nothing more has no use for us. */
     return rc == KIN_ECLOSED ? -ECONNRESET : rc;
 }
 
-int kin__client_accept(struct kin__client *client, kin_deadline deadline)
+static void drop_connection(struct kin__client *client)
 {
-    struct kin__arguments arguments = {.positional = kin_value_build("(s)", KIN__WIRE_CLIENT)};
-    kin_value answer;
-    int rc = kin__client_call(client, NULL, "accept_connection", arguments, &answer, deadline);
-    if (rc < 0) return rc;
-    const char *text = kin_value_get_str(&answer, NULL);
-    client->kin = text != NULL && strcmp(text, KIN__WIRE_CLIENT) == 0;
-    kin_value_clear(&answer);
-    return 0;
+    kin_connection_close(client->connection);
+    client->connection = NULL;
+}
+
+int kin__client_connect(struct kin__client *client, const char *address, const kin_client_options *options,
+                        kin_deadline deadline)
+{
+    kin__client_close(client);
+    client->address = address;
+    client->options = options;
+    return open_connection(client, deadline);
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------- */
@@ -128,36 +133,170 @@ static int receive(struct kin__client *client, kin_deadline deadline)
     return rc;
 }
 
-/* Sends what is in `bytes`, and takes the answer.  Whatever fails before that is whole ends the
- * connection, for the next answer would be taken for this one. */
-static int exchange(struct kin__client *client, kin_value *answer, kin_deadline deadline)
+/* Sends a request, and takes its answer into `bytes`. */
+static int exchange(struct kin__client *client, const kin_buffer *request, kin_deadline deadline)
 {
-    int rc = kin_connection_send(client->connection, client->bytes.data, client->bytes.size, deadline);
-    client->bytes.size = 0;
+    int rc = kin_connection_send(client->connection, request->data, request->size, deadline);
     if (rc == 0) rc = receive(client, deadline);
-    if (rc < 0) {
-        kin__client_close(client);
+    return rc == KIN_ECLOSED || rc == KIN_ETRUNCATED ? -ECONNRESET : rc;
+}
+
+/* Reads the answer that was received. */
+static int read_answer(struct kin__client *client, kin_value *result)
+{
+    kin_value answer = kin_value_none();
+    int rc = kin_pickle_loads(&answer, client->bytes.data, client->bytes.size,
+                              &(kin_pickle_options){.keep_unknown = true});
+    if (client->bytes.capacity > 4 * KEPT) kin_buffer_free(&client->bytes);
+    if (rc == 0) rc = take_answer(client, &answer, result);
+    kin_value_clear(&answer);
+    return rc;
+}
+
+/* ---- who we are ------------------------------------------------------------------------------------- */
+
+static int invent_name(struct kin__client *client)
+{
+    uint64_t number[2];
+    int rc = kin__os_random(number, sizeof number);
+    snprintf(client->name, sizeof client->name, "%016" PRIx64 "%016" PRIx64, number[0], number[1]);
+    return rc;
+}
+
+/* Tells the server which client this is, and what it waits for. */
+static int tell(struct kin__client *client, uint64_t number, kin_deadline deadline)
+{
+    char text[KIN__CLIENT_NAME_SIZE + 40];
+    const char *word = NULL;
+    kin_buffer bytes = {0};
+    kin_value result = kin_value_none();
+    snprintf(text, sizeof text, KIN__WIRE_CLIENT " %s %" PRIu64, client->name, number);
+    struct kin__arguments arguments = {.positional = kin_value_build("(s)", text)};
+    kin_value message = request(NULL, "accept_connection", arguments);
+    int rc = kin_value_error_code(&message);
+    if (rc == 0) rc = kin_pickle_dumps(&message, &bytes);
+    kin_value_clear(&message);
+    if (rc == 0) rc = exchange(client, &bytes, deadline);
+    kin_buffer_free(&bytes);
+    if (rc == 0) rc = read_answer(client, &result);
+    if (rc < 0) return rc;
+    /* A server of Python's answers None. */
+    client->grace_ns = 0;
+    if (kin_value_kind(&result) == KIN_VALUE_TUPLE) {
+        const kin_value *grace = kin_value_at(&result, 1), *answered = kin_value_at(&result, 2);
+        word = kin_value_get_str(kin_value_at(&result, 0), NULL);
+        if (kin_value_get_int(grace, &client->grace_ns) < 0 ||
+            kin_value_get_int(answered, &client->answered) < 0)
+            word = NULL;
+    } else {
+        word = kin_value_get_str(&result, NULL);
+    }
+    client->kin = word != NULL && strcmp(word, KIN__WIRE_CLIENT) == 0;
+    kin_value_clear(&result);
+    return 0;
+}
+
+int kin__client_accept(struct kin__client *client, kin_deadline deadline)
+{
+    int rc = invent_name(client);
+    if (rc == 0) rc = tell(client, 0, deadline);
+    if (rc < 0) kin__client_close(client);
+    return rc;
+}
+
+void kin__client_leave(struct kin__client *client)
+{
+    kin_buffer bytes = {0};
+    if (client->connection == NULL || client->grace_ns <= 0) return;
+    kin_value message = request(NULL, "leave", (struct kin__arguments){0});
+    if (kin_value_error_code(&message) == 0 && kin_pickle_dumps(&message, &bytes) == 0)
+        kin_connection_send(client->connection, bytes.data, bytes.size, KIN_NOW);
+    kin_value_clear(&message);
+    kin_buffer_free(&bytes);
+}
+
+/* ---- coming back -------------------------------------------------------------------------------------- */
+
+/* Is that an error of a connection that another one may not have? */
+static bool may_pass(const struct kin__client *client, int rc)
+{
+    static const int codes[] = {-ECONNRESET, -EPIPE, -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH, -ENETDOWN};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (rc == codes[i]) return true;
+    }
+    /* Nobody listens: on this machine the server has ended; elsewhere perhaps what is in between has. */
+    return rc == -ECONNREFUSED && strncmp(client->address, "unix:", strlen("unix:")) != 0;
+}
+
+static kin_deadline later(kin_deadline deadline, int64_t ns)
+{
+    return deadline < KIN_FOREVER - ns ? deadline + ns : KIN_FOREVER;
+}
+
+/* Connects again, until the server knows us or the time of grace is over. */
+static int connect_again(struct kin__client *client)
+{
+    kin_deadline end = later(kin_clock(), client->grace_ns);
+    int64_t pause = PAUSE_NS;
+    for (;;) {
+        drop_connection(client);
+        int rc = open_connection(client, end);
+        if (rc == 0) rc = tell(client, client->number, end);
+        if (rc == 0) break;
+        if (!may_pass(client, rc) || later(kin_clock(), pause) >= end) return rc;
+        kin__os_sleep_until(later(kin_clock(), pause));
+        pause = pause < PAUSE_MOST_NS ? 2 * pause : pause;
+    }
+    client->resumed = true;
+    return client->grace_ns > 0 && client->answered >= 0 ? 0 : -ECONNRESET;
+}
+
+/* The request that is in work goes on over another connection: its answer comes again, or it is sent again,
+ * for the server has not done it. */
+static int go_on(struct kin__client *client, kin_deadline deadline)
+{
+    uint64_t answered = (uint64_t)client->answered;
+    if (answered == client->number) {
+        int rc = receive(client, deadline);
         return rc == KIN_ECLOSED || rc == KIN_ETRUNCATED ? -ECONNRESET : rc;
     }
-    rc = kin_pickle_loads(answer, client->bytes.data, client->bytes.size,
-                          &(kin_pickle_options){.keep_unknown = true});
-    client->bytes.size = 0;
-    if (client->bytes.capacity > 4 * KEPT) kin_buffer_free(&client->bytes);
+    return answered + 1 == client->number ? exchange(client, &client->request, deadline) : KIN_EPROTOCOL;
+}
+
+/* Whatever fails before the answer is whole ends the connection, for the next answer would be taken for this
+ * one. */
+static int call(struct kin__client *client, kin_deadline deadline)
+{
+    kin_deadline begun = client->grace_ns > 0 ? kin_clock() : 0, by = deadline;
+    client->number++;
+    int rc = exchange(client, &client->request, deadline);
+    while (rc < 0 && client->grace_ns > 0 && may_pass(client, rc) && kin_clock() < by) {
+        rc = connect_again(client);
+        if (rc < 0) break;
+        /* The server's time begins anew, and so does ours. */
+        by = later(deadline, kin_clock() - begun);
+        rc = go_on(client, by);
+    }
+    if (rc < 0) {
+        kin__client_leave(client);
+        kin__client_close(client);
+    }
     return rc;
 }
 
 int kin__client_call(struct kin__client *client, const char *ident, const char *method,
                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
 {
-    kin_value message = request(ident, method, arguments), answer = kin_value_none();
+    kin_value message = request(ident, method, arguments);
     *result = kin_value_none();
     kin_value_clear(&client->error);
     int rc = kin_value_error_code(&message);
-    if (rc == 0) rc = kin_pickle_dumps(&message, &client->bytes);
+    client->request.size = 0;
+    if (rc == 0) rc = kin_pickle_dumps(&message, &client->request);
     kin_value_clear(&message);
     if (rc < 0) return rc;
-    rc = exchange(client, &answer, deadline);
-    if (rc == 0) rc = take_answer(client, &answer, result);
-    kin_value_clear(&answer);
-    return rc;
+    rc = call(client, deadline);
+    if (rc < 0) return rc;
+    if (client->request.capacity > 4 * KEPT) kin_buffer_free(&client->request);
+    return read_answer(client, result);
 }

@@ -1,6 +1,7 @@
 /* client.h: one connection to a manager, as a client has it: requests out, answers in.
  *
- * A connection is used by one thread at a time.  All zero is one that is not connected.
+ * A connection is used by one thread at a time.  All zero is one that is not connected.  Where the server lets
+ * clients come back (manager/absence.h), one that broke during a call is made again and the call goes on.
  */
 #ifndef KIN_MANAGER_CLIENT_H
 #define KIN_MANAGER_CLIENT_H
@@ -8,6 +9,7 @@
 #include <stdbool.h>
 
 #include <kin/connection.h>
+#include <kin/listener.h>
 #include <kin/pickle.h>
 #include <kin/time.h>
 #include <kin/value.h>
@@ -18,19 +20,31 @@ struct kin__arguments {
     kin_value keywords;   /* a dict */
 };
 
+#define KIN__CLIENT_NAME_SIZE 33
+
 struct kin__client {
     kin_connection *connection; /* NULL: not connected */
     bool kin;                   /* the server is kin's: it takes server calls over this connection too */
-    kin_buffer bytes;           /* of the message that is sent or was received */
-    kin_value error;            /* what the last call raised, or None */
+    const char *address;        /* where to, and how; they stay */
+    const kin_client_options *options;
+    kin_buffer request;               /* that is in work */
+    kin_buffer bytes;                 /* that were received */
+    kin_value error;                  /* what the last call raised, or None */
+    char name[KIN__CLIENT_NAME_SIZE]; /* random: which client this is */
+    uint64_t number;                  /* of requests so far */
+    int64_t answered; /* … of which the server said so when it was told the name; -1: unknown */
+    int64_t grace_ns; /* for so long it may come back; 0: it may not */
+    bool resumed;     /* it has; for the owner */
 };
 
 void kin__arguments_clear(struct kin__arguments *arguments);
 
 void kin__client_close(struct kin__client *client);
+/* Tells the server, without waiting, that this client does not come back; then it is to be closed. */
+void kin__client_leave(struct kin__client *client);
 
-/* Connects and authenticates.  Errors: see kin_manager_connect. */
-int kin__client_connect(struct kin__client *client, const char *address, const void *key, size_t key_size,
+/* Connects and authenticates.  Errors: see kin_manager_connect_with. */
+int kin__client_connect(struct kin__client *client, const char *address, const kin_client_options *options,
                         kin_deadline deadline);
 /* Makes it a connection for object calls, and learns whether the server is kin's. */
 int kin__client_accept(struct kin__client *client, kin_deadline deadline);

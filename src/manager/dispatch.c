@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "manager/absence.h"
 #include "manager/object.h"
 #include "manager/permission.h"
 #include "manager/session.h"
@@ -289,11 +290,23 @@ static enum kin__outcome call_decref(struct kin__call *call)
 
 static enum kin__outcome call_accept_connection(struct kin__call *call)
 {
+    static const char kin[] = KIN__WIRE_CLIENT;
     const char *name = kin_value_get_str(call->argument[0], NULL);
+    int64_t grace = call->server->grace_ns, answered = 0;
     call->session->stage = KIN__CALLS;
-    if (name == NULL || strcmp(name, KIN__WIRE_CLIENT) != 0) return kin__return_none(call);
+    if (name == NULL || strncmp(name, kin, sizeof kin - 1) != 0) return kin__return_none(call);
     call->session->kin = true;
-    return kin__return(call, kin_value_str(KIN__WIRE_CLIENT));
+    if (grace <= 0 || name[sizeof kin - 1] != ' ') return kin__return(call, kin_value_str(kin));
+    int rc = kin__absence_identify(call->session, name + sizeof kin, &answered);
+    if (rc < 0) return kin__raise_code(call, rc);
+    return kin__return(call, kin_value_build("(svv)", kin, kin_value_int(grace), kin_value_int(answered)));
+}
+
+/* A client of kin's that does not come back. */
+static enum kin__outcome call_leave(struct kin__call *call)
+{
+    kin__session_end_after_answers(call->session);
+    return kin__return_none(call);
 }
 
 static enum kin__outcome call_get_methods(struct kin__call *call)
@@ -338,6 +351,7 @@ static const struct kin__method server_calls[] = {
     {"incref", call_incref, "ident", 1},
     {"decref", call_decref, "ident", 1},
     {"dummy", call_dummy, "", 0},
+    {"leave", call_leave, "", 0},
     {"get_methods", call_get_methods, "token", 1},
     {"number_of_objects", call_number_of_objects, "", 0},
     {"debug_info", call_debug_info, "", 0},

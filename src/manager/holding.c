@@ -47,3 +47,13 @@ void kin__unhold(struct kin__server *server, struct kin__holding *holding)
 {
     if (--holding->count == 0) kin__holding_free(server, holding);
 }
+
+void kin__holdings_give_back(struct kin__session *session)
+{
+    while (!kin__links_empty(&session->holdings)) {
+        struct kin__holding *holding =
+            kin__links_entry(session->holdings.next, struct kin__holding, in_session);
+        holding->give_back(session->server, holding);
+    }
+    kin__references_drop(session);
+}

@@ -20,4 +20,7 @@ struct kin__holding *kin__hold_new(struct kin__session *session, struct kin__man
 void kin__unhold(struct kin__server *server, struct kin__holding *holding);
 void kin__holding_free(struct kin__server *server, struct kin__holding *holding);
 
+/* Gives back all that a session holds whose connection has ended, references too. */
+void kin__holdings_give_back(struct kin__session *session);
+
 #endif

@@ -18,13 +18,23 @@
 
 #include "os/os.h"
 
+/* A manager whose system does not answer for so long is gone. */
+#define SILENCE_S 60
+
 /* ---- lines ------------------------------------------------------------------------------------------ */
+
+/* Closes a connection that is this process's own, or a copy of another's. */
+static void leave(struct kin__line *line)
+{
+    if (line->pid == kin__os_pid()) kin__client_leave(&line->client);
+    kin__client_close(&line->client);
+}
 
 /* A thread ends: what it has acquired is given back by the server. */
 static void on_thread_end(void *of_thread)
 {
     struct kin__line *line = of_thread;
-    kin__client_close(&line->client);
+    leave(line);
     atomic_store_explicit(&line->used, false, memory_order_release);
 }
 
@@ -78,7 +88,7 @@ static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadli
 {
     struct kin__client *client = &line->client;
     if (client->connection != NULL) return 0;
-    int rc = kin__client_connect(client, manager->address, manager->key, manager->key_size, deadline);
+    int rc = kin__client_connect(client, manager->address, &manager->options, deadline);
     if (rc == 0) rc = kin__client_accept(client, deadline);
     if (rc == 0) atomic_store_explicit(&manager->kin, client->kin, memory_order_relaxed);
     return rc;
@@ -86,14 +96,24 @@ static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadli
 
 /* ---- calls -------------------------------------------------------------------------------------------- */
 
+static void poke_control(kin_manager *manager, kin_deadline deadline);
+
 int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
                       struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
 {
     struct kin__line *line = own_line(manager);
     *result = kin_value_none();
     int rc = line != NULL ? connect_line(manager, line, deadline) : -ENOMEM;
-    if (rc == 0) return kin__client_call(&line->client, ident, method, arguments, result, deadline);
-    kin__arguments_clear(&arguments);
+    if (rc < 0) {
+        kin__arguments_clear(&arguments);
+        return rc;
+    }
+    rc = kin__client_call(&line->client, ident, method, arguments, result, deadline);
+    if (line->client.resumed) {
+        /* The control line is perhaps broken too, and has the references. */
+        line->client.resumed = false;
+        poke_control(manager, deadline);
+    }
     return rc;
 }
 
@@ -102,7 +122,7 @@ static int call_alone(kin_manager *manager, const char *method, struct kin__argu
                       kin_value *result, kin_value *error, kin_deadline deadline)
 {
     struct kin__client client = {0};
-    int rc = kin__client_connect(&client, manager->address, manager->key, manager->key_size, deadline);
+    int rc = kin__client_connect(&client, manager->address, &manager->options, deadline);
     if (rc == 0)
         rc = kin__client_call(&client, NULL, method, arguments, result, deadline);
     else
@@ -151,6 +171,29 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
     return rc;
 }
 
+static void poke_control(kin_manager *manager, kin_deadline deadline)
+{
+    kin_value result, error = kin_value_none();
+    call_control(manager, "dummy", (struct kin__arguments){0}, &result, &error, deadline);
+    kin_value_clear(&result);
+    kin_value_clear(&error);
+}
+
+int kin_manager_ping(kin_manager *manager, kin_deadline deadline)
+{
+    struct kin__line *line = manager != NULL ? own_line(manager) : NULL;
+    kin_value result;
+    if (line == NULL) return manager != NULL ? -ENOMEM : -EINVAL;
+    int rc = connect_line(manager, line, deadline);
+    if (rc < 0) return rc;
+    /* A server of Python's takes such a call over a connection of its own. */
+    rc = line->client.kin
+             ? kin__manager_call(manager, NULL, "dummy", (struct kin__arguments){0}, &result, deadline)
+             : kin__manager_server_call(manager, "dummy", (struct kin__arguments){0}, &result, deadline);
+    kin_value_clear(&result);
+    return rc;
+}
+
 const kin_value *kin_manager_error(kin_manager *manager)
 {
     struct kin__line *line = manager != NULL ? own_line(manager) : NULL;
@@ -165,29 +208,54 @@ void kin__manager_free(kin_manager *manager)
     struct kin__line *next;
     for (struct kin__line *line = atomic_load(&manager->lines); line != NULL; line = next) {
         next = line->next;
-        kin__client_close(&line->client);
+        leave(line);
         kin__os_free(line);
     }
-    kin__client_close(&manager->control.client);
+    leave(&manager->control);
     pthread_key_delete(manager->thread);
+    kin__os_free(manager->texts);
     kin__os_free(manager->key);
     kin__os_free(manager);
 }
 
-int kin__manager_make(kin_manager **made, const char *address, const void *key, size_t key_size)
+/* Copies the texts of the options, one behind the other, and its key. */
+static int copy_options(kin_manager *manager, const kin_client_options *options)
+{
+    const char **texts[] = {&manager->options.certificate, &manager->options.private_key,
+                            &manager->options.authorities, &manager->options.server_name};
+    const size_t count = sizeof texts / sizeof texts[0];
+    size_t size = 1;
+    manager->options = *options;
+    if (options->silence_s == 0) manager->options.silence_s = SILENCE_S;
+    for (size_t i = 0; i < count; i++) size += *texts[i] != NULL ? strlen(*texts[i]) + 1 : 0;
+    char *at = manager->texts = kin__os_malloc(size);
+    manager->key = kin__os_malloc(options->key_size + 1);
+    if (manager->texts == NULL || manager->key == NULL) return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        if (*texts[i] == NULL) continue;
+        size_t length = strlen(*texts[i]) + 1;
+        *texts[i] = memcpy(at, *texts[i], length);
+        at += length;
+    }
+    if (options->key_size > 0) memcpy(manager->key, options->key, options->key_size);
+    manager->key_size = options->key_size;
+    manager->options.key = manager->key;
+    return 0;
+}
+
+int kin__manager_make(kin_manager **made, const char *address, const kin_client_options *options)
 {
     if (strlen(address) >= KIN__ADDRESS_SIZE) return KIN_EADDRESS;
     kin_manager *manager = kin__os_calloc(1, sizeof *manager);
     if (manager == NULL) return -ENOMEM;
-    manager->key = kin__os_malloc(key_size + 1);
-    int rc = manager->key == NULL ? -ENOMEM : -pthread_key_create(&manager->thread, on_thread_end);
+    int rc = copy_options(manager, options);
+    if (rc == 0) rc = -pthread_key_create(&manager->thread, on_thread_end);
     if (rc < 0) {
+        kin__os_free(manager->texts);
         kin__os_free(manager->key);
         kin__os_free(manager);
         return rc;
     }
-    if (key_size > 0) memcpy(manager->key, key, key_size);
-    manager->key_size = key_size;
     strcpy(manager->address, address);
     *made = manager;
     return 0;
@@ -205,12 +273,14 @@ int kin__manager_connect(kin_manager *manager, kin_deadline deadline)
     return rc;
 }
 
-int kin_manager_connect(kin_manager **manager, const char *address, const void *key, size_t key_size,
-                        kin_deadline deadline)
+int kin_manager_connect_with_sized(kin_manager **manager, const char *address,
+                                   const kin_client_options *options, size_t size, kin_deadline deadline)
 {
+    kin_client_options given = {0};
     kin_manager *made;
-    if (manager == NULL || address == NULL || (key == NULL && key_size > 0)) return -EINVAL;
-    int rc = kin__manager_make(&made, address, key, key_size);
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    if (manager == NULL || address == NULL || (given.key == NULL && given.key_size > 0)) return -EINVAL;
+    int rc = kin__manager_make(&made, address, &given);
     if (rc < 0) return rc;
     rc = kin__manager_connect(made, deadline);
     if (rc < 0) {
@@ -219,6 +289,13 @@ int kin_manager_connect(kin_manager **manager, const char *address, const void *
     }
     *manager = made;
     return 0;
+}
+
+int kin_manager_connect(kin_manager **manager, const char *address, const void *key, size_t key_size,
+                        kin_deadline deadline)
+{
+    const kin_client_options options = {.key = key, .key_size = key_size};
+    return kin_manager_connect_with(manager, address, &options, deadline);
 }
 
 const char *kin_manager_address(const kin_manager *manager)

@@ -24,6 +24,8 @@ struct kin_manager {
     char address[KIN__ADDRESS_SIZE];
     uint8_t *key;
     size_t key_size;
+    kin_client_options options;         /* how to connect; what it points to is this handle's */
+    char *texts;                        /* … that */
     _Atomic bool kin;                   /* the server is kin's */
     kin_process *server;                /* NULL: not started by this handle */
     int starter;                        /* the process that started it */
@@ -37,7 +39,7 @@ struct kin_manager {
 
 /* A handle that is not connected; connecting its control line; freeing it, whatever became of its
  * server. */
-int kin__manager_make(kin_manager **made, const char *address, const void *key, size_t key_size);
+int kin__manager_make(kin_manager **made, const char *address, const kin_client_options *options);
 int kin__manager_connect(kin_manager *manager, kin_deadline deadline);
 void kin__manager_free(kin_manager *manager);
 

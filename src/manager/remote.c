@@ -91,7 +91,8 @@ static int use_peer(struct peer **used, const char *address, const void *key, si
     int rc = 0;
     if (peer == NULL) {
         peer = kin__os_calloc(1, sizeof *peer);
-        rc = peer == NULL ? -ENOMEM : kin__manager_make(&peer->manager, address, key, key_size);
+        const kin_client_options client = {.key = key, .key_size = key_size};
+        rc = peer == NULL ? -ENOMEM : kin__manager_make(&peer->manager, address, &client);
         if (rc == 0) {
             peer->next = peers;
             peers = peer;

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "ipc/address.h"
 #include "ipc/challenge.h"
+#include "ipc/secure.h"
+#include "manager/absence.h"
 #include "manager/object.h"
 #include "manager/permission.h"
 #include "manager/session.h"
@@ -36,6 +38,9 @@
 
 /* After descriptors were short. */
 #define AGAIN_MS 100
+
+/* A lease is looked at so often while it lasts. */
+#define LEASE_PARTS 4
 
 /* ---- accepting --------------------------------------------------------------------------------- */
 
@@ -117,18 +122,53 @@ static void watch_signals(struct kin__server *server)
     }
 }
 
+/* Ends those who hold something and have said nothing for as long as the lease of it is, unless they wait for
+ * an answer: it is the server then that is silent. */
+static void on_leases(uv_timer_t *timer)
+{
+    struct kin__server *server = timer->data;
+    uint64_t now = uv_now(&server->loop), lease = (uint64_t)server->lease_ns / 1000000;
+    struct kin__links *link = server->sessions.next, seen;
+    kin__links_init(&seen);
+    /* To end one may end others: whichever are still there go through a list of their own. */
+    while (link != &server->sessions) {
+        struct kin__session *session = kin__links_entry(link, struct kin__session, link);
+        kin__links_remove(link);
+        kin__links_append(&seen, link);
+        if (session->wait.object == NULL && !kin__links_empty(&session->holdings) &&
+            now - session->heard >= lease) {
+            kin__log(KIN_LOG_WARNING, "manager: a client that held something was silent for %llu ms",
+                     (unsigned long long)(now - session->heard));
+            kin__session_end_after_answers(session);
+            kin__session_end(session);
+        }
+        link = server->sessions.next;
+    }
+    while (!kin__links_empty(&seen)) {
+        link = seen.next;
+        kin__links_remove(link);
+        kin__links_append(&server->sessions, link);
+    }
+    kin__sessions_settle(server);
+}
+
 static int begin(struct kin__server *server)
 {
     int rc = uv_poll_init(&server->loop, &server->listener, server->descriptor);
     if (rc != 0) return rc;
     uv_timer_init(&server->loop, &server->again);
     uv_timer_init(&server->loop, &server->stop);
-    server->listener.data = server->again.data = server->stop.data = server;
+    uv_timer_init(&server->loop, &server->leases);
+    server->listener.data = server->again.data = server->stop.data = server->leases.data = server;
     watch_signals(server);
     rc = kin__tasks_begin(server);
     if (rc < 0) return rc;
     kin__snapshots_begin(server);
     set_accepting(server, true);
+    if (server->lease_ns > 0) {
+        uint64_t period = (uint64_t)server->lease_ns / LEASE_PARTS / 1000000 + 1;
+        uv_timer_start(&server->leases, on_leases, period, period);
+    }
     if (server->stop_at != 0) {
         kin_deadline left = server->stop_at - kin_clock();
         uv_timer_start(&server->stop, on_stop, left > 0 ? (uint64_t)(left / 1000000 + 1) : 0, 0);
@@ -185,10 +225,12 @@ static void finish(struct kin__server *server)
     end_all(&server->strangers);
     say_farewell(server);
     end_all(&server->sessions);
+    kin__absences_end(server);
     kin__tasks_stop(server);
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->again, NULL);
     uv_close((uv_handle_t *)&server->stop, NULL);
+    uv_close((uv_handle_t *)&server->leases, NULL);
     for (int i = 0; i < 2; i++) uv_close((uv_handle_t *)&server->signals[i], NULL);
     /* Again if it was stopped: what was settled on the way here did so. */
     while (uv_run(&server->loop, UV_RUN_DEFAULT) != 0) continue;
@@ -228,23 +270,34 @@ static int invent_address(char address[KIN__ADDRESS_SIZE])
     return rc;
 }
 
-/* By the key alone: whoever has it is who may connect, and is sure of whom it talks to. */
-static int encrypt(struct kin__server *server)
+/* By the key alone: whoever has it is who may connect, and is sure of whom it talks to.  Or by certificates:
+ * then the key is proved behind them, as without TLS. */
+static int encrypt(struct kin__server *server, const kin_manager_options *options)
 {
     char why[KIN__TLS_WHY];
-    if (!server->has_own_key) return -EINVAL;
+    struct kin__tls_options given = {.accepts = true,
+                                     .certificate = options->certificate,
+                                     .private_key = options->private_key,
+                                     .authorities = options->authorities};
+    if (options->certificate == NULL) {
+        if (!server->has_own_key || options->authorities != NULL) return -EINVAL;
+        given.key = server->keys[0].key;
+        given.key_size = server->keys[0].size;
+    }
     /* "tls" is as long as "tcp". */
     memcpy(server->address, "tls", 3);
-    return kin__tls_context_make(&server->tls,
-                                 &(struct kin__tls_options){.accepts = true,
-                                                            .key = server->keys[0].key,
-                                                            .key_size = server->keys[0].size},
-                                 why);
+    int rc = kin__tls_context_make(&server->tls, &given, why);
+    if (rc < 0)
+        kin__tls_text_set(server->address, why);
+    else
+        server->tls_proves = kin__tls_by_key(server->tls);
+    return rc;
 }
 
 /* Listens at the first of the addresses that the text means where that can be done. */
-static int listen_at(struct kin__server *server, const char *text)
+static int listen_at(struct kin__server *server, const kin_manager_options *options)
 {
+    const char *text = options->address;
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     bool tls = false;
     int rc = text == NULL ? invent_address(server->address) : 0;
@@ -260,7 +313,9 @@ static int listen_at(struct kin__server *server, const char *text)
         server->socket_file = kin__os_socket_file(&server->socket_address);
         break;
     }
-    if (rc >= 0 && tls) rc = encrypt(server);
+    if (rc >= 0 && tls) rc = encrypt(server, options);
+    /* Who gives certificates must not find that nothing is encrypted. */
+    if (rc >= 0 && !tls && (options->certificate != NULL || options->authorities != NULL)) rc = -EINVAL;
     return rc < 0 ? rc : 0;
 }
 
@@ -280,7 +335,10 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     kin__links_init(&server->strangers);
     kin__links_init(&server->sessions);
     kin__links_init(&server->resumed);
-    server->descriptor = -1;
+    kin__links_init(&server->away);
+    server->grace_ns = options->grace_ns;
+    server->lease_ns = options->lease_ns;
+    server->descriptor = server->snapshot_lock = -1;
     server->functions = options->tasks;
     server->task_count = options->task_count;
     server->workers = options->workers;
@@ -288,14 +346,9 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     int rc = kin__keys_open(server, options);
     if (rc == 0) rc = kin__types_check_tasks(options->tasks, options->task_count);
     if (rc == 0) rc = kin__types_register(server, options->types, options->type_count);
-    if (rc == 0 && options->snapshot != NULL) {
-        server->snapshot = kin__os_malloc(strlen(options->snapshot) + 1);
-        server->snapshot_ns = options->snapshot_ns;
-        if (server->snapshot != NULL) strcpy(server->snapshot, options->snapshot);
-        rc = server->snapshot != NULL ? kin__snapshot_load(server) : -ENOMEM;
-    }
+    if (rc == 0 && options->snapshot != NULL) rc = kin__snapshot_open(server, options);
     if (rc < 0) return rc;
-    return listen_at(server, options->address);
+    return listen_at(server, options);
 }
 
 const char *kin__server_address(const struct kin__server *server)
@@ -323,7 +376,7 @@ void kin__server_close(struct kin__server *server, bool remove)
         kin__os_socket_file_remove(&server->socket_address, server->socket_file);
     kin__registry_drop(server);
     kin__types_drop(server);
-    kin__os_free(server->snapshot);
+    kin__snapshot_close(server, remove);
     kin__buffer_free(&server->out);
     kin__tls_context_free(server->tls);
     kin__keys_close(server);

@@ -139,15 +139,27 @@ struct kin__holding {
     unsigned count;
 };
 
+#define KIN__IDENTITY_SIZE 33
+
+/* Of a client that may come back after its connection broke (absence.c). */
+struct kin__identity {
+    char name[KIN__IDENTITY_SIZE];
+    bool tells;              /* the next answer is that to the name */
+    bool repeats;            /* … and behind it comes the last one again */
+    uint64_t answered;       /* requests, so far */
+    struct kin__buffer last; /* answer, as it went out */
+    uv_timer_t timer;        /* the end of its time of grace */
+};
+
 struct kin__session {
     struct kin__server *server;
-    struct kin__links link;    /* in server->sessions */
+    struct kin__links link;    /* in server->sessions, or strangers, or away */
     struct kin__links resumed; /* in server->resumed */
     struct kin__links holdings;
     struct kin__links references; /* of a client of kin's: gone with it */
     uv_poll_t poll;
     uv_timer_t timer;      /* the deadline of the handshake, or of what is parked */
-    unsigned open_handles; /* of these two */
+    unsigned open_handles; /* of these two, and that of `identity` while the client is away */
     int descriptor;
     int events; /* that are polled for */
     enum kin__stage stage;
@@ -160,6 +172,8 @@ struct kin__session {
     uint64_t second;      /* the loop's time at which the counts below began */
     size_t requests;
     size_t bytes;
+    uint64_t heard;                   /* the loop's time at which something came */
+    struct kin__identity *identity;   /* NULL: what it holds ends with the connection */
     size_t objects;                   /* references of a client of kin's */
     bool kin;                         /* a client of kin's: it makes server calls over this connection too */
     struct kin__challenge *challenge; /* while authenticating */
@@ -203,6 +217,7 @@ struct kin__server {
     uint64_t socket_file; /* see kin__os_socket_file; 0: none */
     char address[KIN__ADDRESS_SIZE];
     struct kin__tls_context *tls; /* NULL: nothing is encrypted */
+    bool tls_proves;              /* … and by it both sides prove that they have the key */
     struct kin__challenge_key *keys;
     size_t key_count;
     bool has_own_key;                          /* the first key is the one without restrictions */
@@ -215,7 +230,8 @@ struct kin__server {
     size_t task_count;
     unsigned workers;
     unsigned retries;
-    char *snapshot; /* its file, or NULL */
+    char *snapshot;    /* its file, or NULL */
+    int snapshot_lock; /* that it is this server's; -1: it is not */
     int64_t snapshot_ns;
     struct kin__snapshots *snapshots; /* NULL: none are written at intervals */
     uint64_t calls;                   /* of objects, so far */
@@ -223,8 +239,13 @@ struct kin__server {
     struct kin__registry registry;
     struct kin__links strangers; /* sessions that are authenticating, oldest first */
     struct kin__links sessions;  /* the others */
-    struct kin__links resumed;   /* were parked, are answered, and may have asked for more */
-    size_t session_count;        /* of both kinds */
+    struct kin__links away;      /* without a connection: they may come back; oldest first */
+    size_t away_count;
+    int64_t grace_ns;
+    int64_t lease_ns;
+    uv_timer_t leases;
+    struct kin__links resumed; /* were parked, are answered, and may have asked for more */
+    size_t session_count;      /* of both kinds */
     size_t session_most;
     size_t stranger_count;
     uint64_t message_most; /* bytes */

@@ -19,7 +19,9 @@
 #include "base/log.h"
 #include "ipc/challenge.h"
 #include "ipc/frame.h"
+#include "manager/absence.h"
 #include "manager/dispatch.h"
+#include "manager/holding.h"
 #include "manager/object.h"
 #include "manager/permission.h"
 #include "manager/seal.h"
@@ -56,14 +58,20 @@ static bool is_calling(const struct kin__session *session)
 
 /* ---- the end ---------------------------------------------------------------------------------- */
 
-static void on_closed(uv_handle_t *handle)
+void kin__session_closed(struct kin__session *session)
 {
-    struct kin__session *session = handle->data;
     if (--session->open_handles > 0) return;
     kin__buffer_free(&session->input);
     kin__buffer_free(&session->output);
+    if (session->identity != NULL) kin__buffer_free(&session->identity->last);
+    kin__os_free(session->identity);
     kin__os_free(session->challenge);
     kin__os_free(session);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    kin__session_closed(handle->data);
 }
 
 static void unpark(struct kin__session *session)
@@ -100,12 +108,7 @@ void kin__session_end(struct kin__session *session)
         if (session->wait.abandoned != NULL) session->wait.abandoned(session);
         unpark(session);
     }
-    while (!kin__links_empty(&session->holdings)) {
-        struct kin__holding *holding =
-            kin__links_entry(session->holdings.next, struct kin__holding, in_session);
-        holding->give_back(server, holding);
-    }
-    kin__references_drop(session);
+    if (!kin__absence_begin(session)) kin__holdings_give_back(session);
     kin__server_make_room(server);
 }
 
@@ -171,6 +174,14 @@ static void send_message(struct kin__session *session, const void *message, size
         kin__session_end(session);
 }
 
+static int write_answer(struct kin__session *session, const char *kind, const kin_value *value)
+{
+    struct kin__buffer *out = answers_of(session);
+    size_t before = kin__buffer_size(out);
+    int rc = kin__wire_answer(out, kind, value);
+    return rc < 0 || session->identity == NULL ? rc : kin__absence_note(session, out, before);
+}
+
 /* Borrows `value`. */
 static void answer(struct kin__session *session, const char *kind, const kin_value *value)
 {
@@ -180,10 +191,10 @@ static void answer(struct kin__session *session, const char *kind, const kin_val
     }
     if (session->stage == KIN__ENDED) return;
     int rc = kin__lend(session, value);
-    if (rc == 0) rc = kin__wire_answer(answers_of(session), kind, value);
+    if (rc == 0) rc = write_answer(session, kind, value);
     if (rc < 0 && rc != -ENOMEM) {
         kin_value text = kin_value_str(kin_strerror(rc));
-        rc = kin__wire_answer(answers_of(session), KIN__ANSWER_UNSERIALIZABLE, &text);
+        rc = write_answer(session, KIN__ANSWER_UNSERIALIZABLE, &text);
         kin_value_clear(&text);
     }
     if (rc < 0) kin__session_end(session);
@@ -246,6 +257,23 @@ static void admit(struct kin__session *session)
     kin__links_append(&server->sessions, &session->link);
     /* A client that lets small messages wait for an acknowledgement sends its request now. */
     kin__os_acknowledge(session->descriptor);
+}
+
+/* Lets the client prove that it has a key. */
+static int challenge(struct kin__session *session)
+{
+    struct kin__server *server = session->server;
+    struct kin__challenge_message first;
+    session->challenge = kin__os_calloc(1, sizeof *session->challenge);
+    if (session->challenge == NULL) return -ENOMEM;
+    session->challenge->role = KIN__CHALLENGE_ACCEPTS;
+    session->challenge->keys = server->keys;
+    session->challenge->key_count = server->key_count;
+    int rc = kin__os_random(session->challenge->nonce, sizeof session->challenge->nonce);
+    if (rc == 0) rc = kin__challenge_begin(session->challenge, &first);
+    if (rc < 0) return rc;
+    send_message(session, first.bytes, first.size);
+    return 0;
 }
 
 static void authenticate(struct kin__session *session, const uint8_t *message, size_t size)
@@ -358,7 +386,10 @@ static bool receive_sealed(struct kin__session *session)
     if (rc < 0) kin__log_refusal(session, rc);
     /* What the handshake has to say, also about its failure. */
     if (!send_some(session, &session->output) || rc < 0) return false;
-    if (begun) admit(session);
+    if (begun && server->tls_proves)
+        admit(session);
+    else if (begun && challenge(session) < 0)
+        return false;
     while (session->secured && (got = kin__unseal(session, server->scratch, KIN__SCRATCH)) > 0) {
         if (kin__buffer_append(&session->input, server->scratch, (size_t)got) < 0) return false;
         look_at(session);
@@ -372,6 +403,7 @@ static bool receive(struct kin__session *session)
 {
     struct kin__server *server = session->server;
     struct kin__buffer *input = &session->input;
+    session->heard = uv_now(&server->loop);
     if (session->tls != NULL) return receive_sealed(session);
     if (kin__buffer_size(input) == 0) {
         long got = read_now(session, server->scratch, KIN__SCRATCH);
@@ -526,21 +558,10 @@ struct kin__session *kin__session_first(struct kin__links *list)
 static int begin_handshake(struct kin__session *session)
 {
     struct kin__server *server = session->server;
-    struct kin__challenge_message first;
     server->stranger_count++;
     session->stranger = true;
     set_timer(session, HANDSHAKE_SECONDS);
-    if (server->tls != NULL) return kin__tls_make(&session->tls, server->tls, NULL);
-    session->challenge = kin__os_calloc(1, sizeof *session->challenge);
-    if (session->challenge == NULL) return -ENOMEM;
-    session->challenge->role = KIN__CHALLENGE_ACCEPTS;
-    session->challenge->keys = server->keys;
-    session->challenge->key_count = server->key_count;
-    int rc = kin__os_random(session->challenge->nonce, sizeof session->challenge->nonce);
-    if (rc == 0) rc = kin__challenge_begin(session->challenge, &first);
-    if (rc < 0) return rc;
-    send_message(session, first.bytes, first.size);
-    return 0;
+    return server->tls != NULL ? kin__tls_make(&session->tls, server->tls, NULL) : challenge(session);
 }
 
 int kin__session_open(struct kin__server *server, int descriptor)

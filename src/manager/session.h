@@ -10,6 +10,9 @@ int kin__session_open(struct kin__server *server, int descriptor);
 /* Ends a session at once: what it held is given back, what it waited for goes to others. */
 void kin__session_end(struct kin__session *session);
 
+/* One of its handles is closed: its memory goes with the last one. */
+void kin__session_closed(struct kin__session *session);
+
 /* Ends it when what was answered has been sent. */
 void kin__session_end_after_answers(struct kin__session *session);
 

@@ -33,6 +33,9 @@
 
 #define DIGEST_SIZE 32
 
+/* A manager that was killed leaves processes behind for a moment, which have its file. */
+#define CLAIM_MS 1000
+
 /* What tells a snapshot's digest from another use of the same bytes. */
 #define DIGEST_KEY "kin manager snapshot 1"
 
@@ -51,8 +54,8 @@ struct kin__snapshots {
     kin_buffer bytes; /* that are being written */
     uint64_t calls;   /* of the server when the last one was made */
     int rc;
+    int failed; /* what the log was told of last; 0: nothing */
     bool writing;
-    bool ending;
 };
 
 /* ---- writing --------------------------------------------------------------------------------------- */
@@ -104,7 +107,9 @@ static int put_together(struct kin__server *server, kin_buffer *bytes)
 
 static void log_failure(const struct kin__server *server, int rc)
 {
-    if (rc < 0) kin__log(KIN_LOG_ERROR, "manager: cannot write %s: %s", server->snapshot, kin_strerror(rc));
+    if (rc < 0)
+        kin__log(KIN_LOG_ERROR, "manager: cannot write %s: %s; what was written before stays",
+                 server->snapshot, kin_strerror(rc));
 }
 
 int kin__snapshot_write(struct kin__server *server)
@@ -127,13 +132,23 @@ static void write_bytes(uv_work_t *work)
         kin__os_file_replace(snapshots->server->snapshot, snapshots->bytes.data, snapshots->bytes.size);
 }
 
+/* A failure is told once, and so is its end; at the next interval it is tried again. */
+static void conclude(struct kin__snapshots *snapshots, int rc)
+{
+    if (rc < 0) snapshots->calls = UINT64_MAX;
+    if (rc < 0 && rc != snapshots->failed) log_failure(snapshots->server, rc);
+    if (rc == 0 && snapshots->failed < 0)
+        kin__log(KIN_LOG_WARNING, "manager: %s is written again", snapshots->server->snapshot);
+    snapshots->failed = rc;
+}
+
 static void on_written(uv_work_t *work, int status)
 {
     struct kin__snapshots *snapshots = work->data;
     (void)status;
     snapshots->writing = false;
     kin_buffer_free(&snapshots->bytes);
-    log_failure(snapshots->server, snapshots->rc);
+    conclude(snapshots, snapshots->rc);
 }
 
 static void on_interval(uv_timer_t *timer)
@@ -143,7 +158,7 @@ static void on_interval(uv_timer_t *timer)
     if (snapshots->writing || snapshots->calls == server->calls) return;
     int rc = put_together(server, &snapshots->bytes);
     if (rc < 0) {
-        log_failure(server, rc);
+        conclude(snapshots, rc);
         return;
     }
     snapshots->calls = server->calls;
@@ -282,20 +297,51 @@ static int restore(struct kin__server *server, const kin_value *all)
     return rc;
 }
 
-int kin__snapshot_load(struct kin__server *server)
+static int load(struct kin__server *server)
 {
     kin_buffer bytes = {0};
     kin_value all = kin_value_none();
-    if (server->snapshot == NULL) return 0;
     int rc = kin__os_file_read(server->snapshot, &bytes.data, &bytes.size);
     if (rc == -ENOENT) return 0;
     bytes.capacity = bytes.size;
     if (rc == 0) rc = check(&bytes);
-    if (rc == 0 && kin_pickle_loads(&all, bytes.data, bytes.size,
-                                    &(kin_pickle_options){.max_count = SIZE_MAX, .keep_unknown = true}) < 0)
-        rc = KIN_ESNAPSHOT;
+    /* A value that a client may send lies some levels deeper here. */
+    const kin_pickle_options options = {.max_count = SIZE_MAX, .max_depth = SIZE_MAX, .keep_unknown = true};
+    if (rc == 0 && kin_pickle_loads(&all, bytes.data, bytes.size, &options) < 0) rc = KIN_ESNAPSHOT;
     if (rc == 0) rc = restore(server, &all);
     kin_value_clear(&all);
     kin_buffer_free(&bytes);
     return rc;
+}
+
+static int claim(struct kin__server *server)
+{
+    kin_deadline deadline = kin_in_ms(CLAIM_MS);
+    int rc;
+    while ((rc = kin__os_file_claim(server->snapshot, &server->snapshot_lock)) == -EBUSY &&
+           kin_clock() < deadline)
+        kin__os_sleep_until(kin_in_ms(10));
+    if (rc == -EBUSY)
+        kin__log(KIN_LOG_ERROR, "manager: %s is the snapshot of another manager, which runs",
+                 server->snapshot);
+    return rc;
+}
+
+int kin__snapshot_open(struct kin__server *server, const kin_manager_options *options)
+{
+    server->snapshot = kin__os_malloc(strlen(options->snapshot) + 1);
+    if (server->snapshot == NULL) return -ENOMEM;
+    strcpy(server->snapshot, options->snapshot);
+    server->snapshot_ns = options->snapshot_ns;
+    int rc = claim(server);
+    return rc < 0 ? rc : load(server);
+}
+
+void kin__snapshot_close(struct kin__server *server, bool ended)
+{
+    if (server->snapshot_lock >= 0 && ended)
+        kin__os_file_disclaim(server->snapshot, server->snapshot_lock);
+    else if (server->snapshot_lock >= 0)
+        kin__os_close(server->snapshot_lock);
+    kin__os_free(server->snapshot);
 }

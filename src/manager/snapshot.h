@@ -4,9 +4,11 @@
 
 #include "manager/server.h"
 
-/* Makes the objects that the file holds; no file is none.  Errors: KIN_ESNAPSHOT (it is not whole, or not
- * one of these), those of reading it, -ENOMEM. */
-int kin__snapshot_load(struct kin__server *server);
+/* Claims the file of the options and makes the objects that it holds; no file is none.  Errors: -EBUSY (it is
+ * another manager's), KIN_ESNAPSHOT (it is not whole, or not one of these), those of reading it, -ENOMEM. */
+int kin__snapshot_open(struct kin__server *server, const kin_manager_options *options);
+/* Frees what belongs to that.  `ended`: the server has, and not only this process's copy of it. */
+void kin__snapshot_close(struct kin__server *server, bool ended);
 
 /* Writes a snapshot at intervals from now on, in the loop; kin__snapshots_end does not any more, and waits
  * for one that is being written. */

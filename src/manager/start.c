@@ -65,8 +65,9 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
     struct kin__server *server;
     kin_manager *made;
     uint8_t key[KEY_SIZE];
-    int rc = manager != NULL ? 0 : -EINVAL;
     complete(&given, options, size);
+    /* The starter is a client too, and knows no authorities. */
+    int rc = manager != NULL && given.certificate == NULL ? 0 : -EINVAL;
     if (rc == 0 && given.key == NULL && given.key_size == 0) {
         rc = kin__os_random(key, sizeof key);
         given.key = key;
@@ -76,7 +77,8 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
     given.ready = NULL;
     if (rc == 0) rc = kin__server_open(&server, &given);
     if (rc < 0) return rc;
-    rc = kin__manager_make(&made, kin__server_address(server), given.key, given.key_size);
+    const kin_client_options client = {.key = given.key, .key_size = given.key_size};
+    rc = kin__manager_make(&made, kin__server_address(server), &client);
     if (rc == 0) {
         rc = start_server(made, server);
         if (rc < 0) {

@@ -20,7 +20,9 @@
 #define KIN__ANSWER_UNSERIALIZABLE "#UNSERIALIZABLE"
 #define KIN__ANSWER_PROXY          "#PROXY"
 
-/* A client that calls itself this, and a server that answers so when it does, are both kin's. */
+/* A client that calls itself this, and a server that answers so when it does, are both kin's.  Behind it the
+ * client may tell its identity (absence.h): "kin/1 NAME NUMBER"; a server where clients may come back answers
+ * with a tuple: this, for how many nanoseconds, and how many requests of that client have been answered. */
 #define KIN__WIRE_CLIENT "kin/1"
 
 /* A manager's address as Python has it: a tuple of host and port, a str, or bytes. */

@@ -5,16 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/fault.h"
 #include "os/os.h"
 
-#define NEW ".new"
+#define NEW  ".new"
+#define LOCK ".lock"
 
 static int open_file(const char *path, int flags)
 {
@@ -89,4 +92,46 @@ int kin__os_file_replace(const char *path, const void *data, size_t size)
     else
         unlink(beside);
     return rc;
+}
+
+/* ---- whose a file is --------------------------------------------------------------------------------- */
+
+static int lock_path(char lock[PATH_MAX], const char *path)
+{
+    return snprintf(lock, PATH_MAX, "%s" LOCK, path) < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* Is that still the file of this name? */
+static bool is_named(int descriptor, const char *path)
+{
+    struct stat ours, named;
+    return fstat(descriptor, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
+           ours.st_dev == named.st_dev;
+}
+
+int kin__os_file_claim(const char *path, int *descriptor)
+{
+    char lock[PATH_MAX];
+    int rc = lock_path(lock, path);
+    while (rc == 0) {
+        int opened = open_file(lock, O_RDWR | O_CREAT | O_NOFOLLOW);
+        if (opened < 0) return opened;
+        if (flock(opened, LOCK_EX | LOCK_NB) < 0) {
+            rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+        } else if (is_named(opened, lock)) {
+            *descriptor = opened;
+            return 0;
+        }
+        /* Whoever had it has just removed it: again, with a new one. */
+        close(opened);
+    }
+    return rc;
+}
+
+void kin__os_file_disclaim(const char *path, int descriptor)
+{
+    char lock[PATH_MAX];
+    /* While we have the lock: afterwards the file may be another's. */
+    if (lock_path(lock, path) == 0 && is_named(descriptor, lock)) unlink(lock);
+    close(descriptor);
 }

@@ -14,4 +14,11 @@ int kin__os_file_read(const char *path, unsigned char **data, size_t *size);
  * is there. */
 int kin__os_file_replace(const char *path, const void *data, size_t size);
 
+/* Makes the file that `path` names this process's, and that of the children it forks, as long as one of them has
+ * `*descriptor` open: by a lock of the file `path` with ".lock" behind, since `path` itself is replaced.
+ * -EBUSY: another has it; others. */
+int kin__os_file_claim(const char *path, int *descriptor);
+/* Gives it up, and removes that file; whoever claims it at this moment notices. */
+void kin__os_file_disclaim(const char *path, int descriptor);
+
 #endif

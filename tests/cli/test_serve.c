@@ -172,6 +172,12 @@ TEST(what_cannot_be_served_is_said)
     refused((const char *const[]){"serve", "-k", path, "unix:/no/such/directory", NULL}, "no/such/directory");
     refused((const char *const[]){"serve", "-k", path, "unix:@x", "a=Nonsense", NULL}, "a TYPE is not known");
     refused((const char *const[]){"serve", "-k", path, "unix:@x", "Queue", NULL}, "not NAME=TYPE: Queue");
+    refused((const char *const[]){"serve", "-k", path, "--certificate", path, "unix:@x", NULL},
+            "certificates are for tls://");
+    refused(
+        (const char *const[]){"serve", "-k", path, "--certificate", "nowhere.pem", "tls://127.0.0.1:0", NULL},
+        "nowhere.pem");
+    refused((const char *const[]){"serve", "--grace", "never", NULL}, "not a number: never");
     refused((const char *const[]){"serve", "--max-clients", "many", NULL}, "not a number of clients: many");
     refused((const char *const[]){"serve", "--nonsense", NULL}, "unknown option: --nonsense");
     unlink(path);

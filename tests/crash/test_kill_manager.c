@@ -211,3 +211,152 @@ TEST(everybody_learns_that_the_server_was_killed)
     close(seats[0]);
     close(seats[1]);
 }
+
+/* ---- a server at every system call ---------------------------------------------------------------------- */
+
+#define ITEMS 3
+
+static const kin_manager_type kept[] = {{.name = "list", .shared = "list"}};
+
+static const char *snapshot(void)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/snapshot", test_directory());
+    return path;
+}
+
+/* Serves until a client ends it, or at once. */
+static void keep_list(kin_deadline stop)
+{
+    kin_manager_serve(&(kin_manager_options){.address = address,
+                                             .key = "k",
+                                             .key_size = 1,
+                                             .types = kept,
+                                             .type_count = 1,
+                                             .snapshot = snapshot(),
+                                             .stop = stop});
+}
+
+static void serve_nobody(void *unused)
+{
+    (void)unused;
+    keep_list(kin_clock());
+}
+
+static void serve_one(void *unused)
+{
+    (void)unused;
+    keep_list(kin_in_s(60));
+}
+
+/* What the snapshot holds. */
+static long count_kept(void)
+{
+    kin_manager *manager = NULL;
+    kin_value result;
+    int64_t count = -1;
+    CHECK_OK(kin_manager_start(
+        &manager, &(kin_manager_options){.types = kept, .type_count = 1, .snapshot = snapshot()}));
+    kin_proxy *list = open_object(manager, "list");
+    CHECK_OK(kin_proxy_call(list, "__len__", kin_value_none(), &result, SOON));
+    CHECK_OK(kin_value_get_int(&result, &count));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(manager));
+    return (long)count;
+}
+
+static void whole_after_a_kill(void *unused, long step, bool finished)
+{
+    (void)unused;
+    (void)step;
+    (void)finished;
+    CHECK_EQ(count_kept(), ITEMS);
+}
+
+static void remove_files(void)
+{
+    static const char *const ends[] = {"", ".new", ".lock"};
+    for (int i = 0; i < 3; i++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%s%s", snapshot(), ends[i]);
+        unlink(path);
+    }
+}
+
+/* Whichever snapshot is there, the one before or the one after, it is whole. */
+TEST(a_server_is_killed_at_every_system_call_of_a_snapshot, .deadline = 120)
+{
+    kin_manager *manager = NULL;
+    CHECK_OK(kin_manager_start(
+        &manager, &(kin_manager_options){.types = kept, .type_count = 1, .snapshot = snapshot()}));
+    kin_proxy *list = open_object(manager, "list");
+    for (int i = 0; i < ITEMS; i++)
+        CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(i)", i), NULL, SOON));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(manager));
+    snprintf(address, sizeof address, "unix:@kin-test-snap-%d", (int)getpid());
+    struct stepkill_report report = stepkill(&(struct stepkill){
+        .mode = STEPKILL_SYSCALLS, .operation = serve_nobody, .survive = whole_after_a_kill, .stride = 2});
+    CHECK_GT(report.points, 20);
+    remove_files();
+}
+
+/* A client of the server that is killed: it always learns how its calls end. */
+struct caller {
+    pid_t process;
+    volatile int *killed; /* the server is dead */
+    volatile int *done;   /* calls that were answered */
+};
+
+static void call_until_the_end(void *of_caller)
+{
+    struct caller *caller = of_caller;
+    kin_manager *manager = NULL;
+    kin_proxy *list = NULL;
+    int rc = -1;
+    while (rc < 0 && !*caller->killed) rc = kin_manager_connect(&manager, address, "k", 1, SOON);
+    if (rc == 0) rc = kin_manager_create(manager, &list, "list", kin_value_none(), SOON);
+    for (int i = 0; rc == 0 && i < ITEMS; i++) {
+        rc = kin_proxy_call(list, "append", kin_value_build("(i)", i), NULL, SOON);
+        if (rc == 0) *caller->done = i + 1;
+    }
+    CHECK(rc != -ETIMEDOUT);
+    kin_proxy_close(list);
+    if (rc == 0) rc = kin_manager_shutdown(manager, SOON);
+    CHECK(rc != -ETIMEDOUT);
+    kin_manager_close(manager);
+}
+
+static void begin_calls(void *context)
+{
+    struct caller *caller = context;
+    remove_files();
+    *caller->killed = *caller->done = 0;
+    caller->process = test_child(call_until_the_end, caller);
+}
+
+static void nothing_hangs(void *context, long step, bool finished)
+{
+    struct caller *caller = context;
+    (void)step;
+    *caller->killed = 1;
+    CHECK_EQ(test_collect(caller->process), 0);
+    if (finished) {
+        CHECK_EQ(*caller->done, ITEMS);
+        CHECK_EQ(count_kept(), ITEMS);
+    }
+}
+
+TEST(a_server_is_killed_at_every_system_call_of_requests, .deadline = 120)
+{
+    struct caller caller = {.killed = test_shared(sizeof(int)), .done = test_shared(sizeof(int))};
+    snprintf(address, sizeof address, "unix:@kin-test-calls-%d", (int)getpid());
+    struct stepkill_report report = stepkill(&(struct stepkill){.mode = STEPKILL_SYSCALLS,
+                                                                .setup = begin_calls,
+                                                                .operation = serve_one,
+                                                                .survive = nothing_hangs,
+                                                                .context = &caller,
+                                                                .stride = 3});
+    CHECK_GT(report.points, 20);
+    remove_files();
+}

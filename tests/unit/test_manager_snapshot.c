@@ -1,18 +1,23 @@
 /* test_manager_snapshot.c: a manager's objects in a file: they are there after its end and after its death, and a
  * file that is not whole is refused.
  */
+#define _GNU_SOURCE
 #include "support/test.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <kin/container.h>
 #include <kin/error.h>
+#include <kin/log.h>
 #include <kin/manager.h>
 #include <kin/object.h>
 
@@ -175,6 +180,97 @@ TEST(a_file_that_is_not_whole_is_refused)
     CHECK_OK(rmdir(file()));
 }
 
+TEST(a_value_of_any_depth_comes_back)
+{
+    kin_manager *manager = NULL;
+    kin_value deep = kin_value_int(7);
+    CHECK_OK(start(&manager));
+    /* As deep as a request may be. */
+    for (int i = 0; i < 197; i++) deep = kin_value_list(&deep, 1);
+    call(manager, "numbers", "append", kin_value_build("(v)", deep));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_OK(start(&manager));
+    check(manager, "numbers", "__len__", kin_value_none(), "1");
+    CHECK_OK(kin_manager_close(manager));
+    unlink(file());
+}
+
+/* ---- whose a file is -------------------------------------------------------------------------------- */
+
+static char *logged; /* shared with the server */
+
+static void note_line(enum kin_log_level level, const char *line, void *unused)
+{
+    (void)level;
+    (void)unused;
+    snprintf(logged, 512, "%s", line);
+}
+
+TEST(a_second_server_of_a_snapshot_is_refused)
+{
+    kin_manager *first = NULL, *second = NULL;
+    char lock[4200];
+    logged = test_shared(512);
+    kin_log_set(note_line, KIN_LOG_WARNING, NULL);
+    CHECK_OK(start(&first));
+    call(first, "numbers", "append", kin_value_build("(i)", 1));
+    CHECK_RC(start(&second), -EBUSY);
+    CHECK(strstr(logged, "/snapshot is the snapshot of another manager, which runs") != NULL);
+    check(first, "numbers", "__len__", kin_value_none(), "1");
+    CHECK_OK(kin_manager_close(first));
+    CHECK_OK(start(&second));
+    check(second, "numbers", "__len__", kin_value_none(), "1");
+    CHECK_OK(kin_manager_close(second));
+    snprintf(lock, sizeof lock, "%s.lock", file());
+    CHECK_EQ(access(lock, F_OK), -1);
+    unlink(file());
+}
+
+/* ---- a disk that is full ------------------------------------------------------------------------------ */
+
+static void fill_disk(void *unused)
+{
+    (void)unused;
+    static char large[256 * 1024];
+    char disk[4096], path[4200];
+    kin_manager *manager = NULL;
+    snprintf(disk, sizeof disk, "%s/disk", test_directory());
+    snprintf(path, sizeof path, "%s/snapshot", disk);
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", disk, "tmpfs", 0, "size=64k") != 0)
+        _exit(77);
+    kin_log_set(note_line, KIN_LOG_WARNING, NULL);
+    const kin_manager_options options = {
+        .types = types, .type_count = 10, .snapshot = path, .snapshot_ns = 1000000};
+    CHECK_OK(kin_manager_start(&manager, &options));
+    call(manager, "numbers", "append", kin_value_build("(i)", 1));
+    test_until(access(path, F_OK) == 0);
+    call(manager, "numbers", "append", kin_value_build("(v)", kin_value_bytes(large, sizeof large)));
+    test_until(strstr(logged, "cannot write") != NULL);
+    CHECK(strstr(logged, "disk/snapshot: No space left on device; what was written before stays") != NULL);
+    /* It goes on, and writes again as soon as it can. */
+    call(manager, "numbers", "pop", kin_value_none());
+    test_until(strstr(logged, "is written again") != NULL);
+    call(manager, "numbers", "append", kin_value_build("(v)", kin_value_bytes(large, sizeof large)));
+    kin_manager_close(manager);
+    CHECK_OK(kin_manager_start(&manager, &options));
+    check(manager, "numbers", "copy", kin_value_none(), "[1]");
+    CHECK_OK(kin_manager_close(manager));
+    _exit(0);
+}
+
+TEST(a_full_disk_leaves_the_old_snapshot)
+{
+    char disk[4096];
+    logged = test_shared(512);
+    snprintf(disk, sizeof disk, "%s/disk", test_directory());
+    CHECK_OK(mkdir(disk, 0700));
+    int status = test_collect(test_child(fill_disk, NULL));
+    CHECK_OK(rmdir(disk));
+    if (WEXITSTATUS(status) == 77) SKIP("no file system can be mounted here");
+    CHECK_EQ(status, 0);
+}
+
 /* ---- deaths ---------------------------------------------------------------------------------------- */
 
 #define ADDRESS "unix:@kin-test-snapshot-%d"
@@ -220,6 +316,8 @@ TEST(a_server_that_is_killed_starts_from_a_whole_snapshot)
     CHECK_GT(restored, 0);
     char beside[4200];
     snprintf(beside, sizeof beside, "%s.new", file());
+    unlink(beside);
+    snprintf(beside, sizeof beside, "%s.lock", file());
     unlink(beside);
     unlink(file());
 }

@@ -1,10 +1,11 @@
-/* test_manager_tls.c: a manager over TLS, with the key as proof of both sides. */
+/* test_manager_tls.c: a manager over TLS, with the key as proof of both sides, or certificates. */
 #include "support/test.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <kin/container.h>
 #include <kin/error.h>
@@ -12,6 +13,8 @@
 #include <kin/manager.h>
 #include <kin/object.h>
 #include <kin/queue.h>
+
+#include "support/certificates.h"
 
 #define SOON kin_in_s(20)
 
@@ -101,4 +104,93 @@ TEST(tls_needs_a_key_of_the_managers)
     CHECK_RC(kin_manager_serve(&(kin_manager_options){
                  .address = "tls://127.0.0.1:0", .credentials = &only, .credential_count = 1}),
              -EINVAL);
+}
+
+/* ---- certificates ------------------------------------------------------------------------------- */
+
+static int ends[2]; /* of a pipe, by which the server says its address */
+
+static void say_address(const char *address, void *unused)
+{
+    (void)unused;
+    CHECK_EQ(write(ends[1], address, strlen(address) + 1), (long)strlen(address) + 1);
+}
+
+static void serve(void *unused)
+{
+    static const kin_manager_permission rules[] = {{"dict", KIN_MAY_WRITE}};
+    static const kin_manager_credential guest = {
+        .name = "guest", .key = "guest", .key_size = 5, .permissions = rules, .permission_count = 1};
+    (void)unused;
+    CHECK_OK(kin_manager_serve(&(kin_manager_options){.address = "tls://127.0.0.1:0",
+                                                      .key = "k",
+                                                      .key_size = 1,
+                                                      .credentials = &guest,
+                                                      .credential_count = 1,
+                                                      .certificate = "server.pem",
+                                                      .private_key = "server.key",
+                                                      .authorities = "authority.pem",
+                                                      .ready = say_address}));
+}
+
+static int connect_by(const char *address, const char *key, const char *certificate, const char *authorities,
+                      kin_manager **manager)
+{
+    const kin_client_options options = {.key = key,
+                                        .key_size = strlen(key),
+                                        .certificate = certificate,
+                                        .private_key = certificate != NULL ? "client.key" : NULL,
+                                        .authorities = authorities};
+    return kin_manager_connect_with(manager, address, &options, SOON);
+}
+
+TEST(certificates_and_then_the_key)
+{
+    char address[64];
+    kin_manager *manager = NULL, *other = NULL;
+    kin_proxy *dict = NULL, *list = NULL;
+    certificates_make();
+    CHECK_OK(pipe(ends));
+    pid_t server = test_child(serve, NULL);
+    CHECK_GT(read(ends[0], address, sizeof address), 0);
+    /* The files are not needed by those who have connected, nor are the texts that named them. */
+    char authority[] = "authority.pem";
+    CHECK_OK(connect_by(address, "k", "client.pem", authority, &manager));
+    memset(authority, 'x', sizeof authority - 1);
+    CHECK_OK(kin_manager_create(manager, &dict, "dict", kin_value_none(), SOON));
+    CHECK_OK(kin_proxy_call(dict, "__setitem__", kin_value_build("(si)", "a", 1), NULL, SOON));
+    CHECK_OK(kin_proxy_close(dict));
+    /* Each of the two proofs is needed. */
+    CHECK_RC(connect_by(address, "wrong", "client.pem", "authority.pem", &other), KIN_EAUTHENTICATION);
+    CHECK_RC(connect_by(address, "k", "client.pem", "alone.pem", &other), KIN_ECERTIFICATE);
+    CHECK_LT(connect_by(address, "k", NULL, "authority.pem", &other), 0);
+    CHECK_LT(connect_by(address, "k", NULL, NULL, &other), 0);
+    /* Further keys are of use here. */
+    CHECK_OK(connect_by(address, "guest", "client.pem", "authority.pem", &other));
+    CHECK_OK(kin_manager_create(other, &dict, "dict", kin_value_none(), SOON));
+    CHECK_RC(kin_manager_create(other, &list, "list", kin_value_none(), SOON), KIN_EREMOTE);
+    CHECK_OK(kin_proxy_close(dict));
+    CHECK_OK(kin_manager_close(other));
+    CHECK_OK(kin_manager_shutdown(manager, SOON));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(test_collect(server), 0);
+    close(ends[0]);
+    close(ends[1]);
+    certificates_remove();
+}
+
+TEST(certificates_that_would_mislead_are_refused)
+{
+    kin_manager *manager = NULL;
+    kin_manager_options options = {
+        .address = "tcp://127.0.0.1:0", .key = "k", .key_size = 1, .certificate = "x.pem"};
+    /* Nothing would be encrypted. */
+    CHECK_RC(kin_manager_serve(&options), -EINVAL);
+    options.address = "tls://127.0.0.1:0";
+    CHECK_RC(kin_manager_serve(&options), -ENOENT);
+    /* The starter would not believe it. */
+    CHECK_RC(kin_manager_start(&manager, &options), -EINVAL);
+    options.certificate = NULL;
+    options.authorities = "x.pem";
+    CHECK_RC(kin_manager_serve(&options), -EINVAL);
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <kin/connection.h>
+#include <kin/error.h>
 #include <kin/log.h>
 #include <kin/manager.h>
 
@@ -41,8 +43,14 @@ static const char help[] =
     "      --snapshot FILE    keep the objects there: read at the start, written at the end\n"
     "      --interval SECONDS and so often in between\n"
     "      --silence SECONDS  give a client up that is silent for so long, when it must not be (60)\n"
+    "      --grace SECONDS    a C client whose connection broke may come back, and finds what it held\n"
+    "      --lease SECONDS    who holds something must ask for something so often, or loses it\n"
+    "      --certificate FILE, --private-key FILE, --authorities FILE\n"
+    "                         PEM files for tls://: ours, its key, and who signs those of clients\n"
     "  -q, --quiet            say nothing of clients that are refused\n"
     "  -h, --help             print this\n";
+
+#define DAY 86400
 
 struct given {
     kin_manager_options options;
@@ -51,6 +59,8 @@ struct given {
     bool quiet;
     size_t silence;
     size_t interval;
+    size_t grace;
+    size_t lease;
     struct key key;
     struct permissions permissions;
 };
@@ -85,6 +95,8 @@ static size_t *counted(struct given *given, int option, const char **what)
     case 'b': return &given->options.client_bytes;
     case 's': return &given->silence;
     case 'i': return &given->interval;
+    case 'g': return &given->grace;
+    case 'l': return &given->lease;
     default: return NULL;
     }
 }
@@ -102,6 +114,11 @@ static int read_options(int count, char **words, struct given *given)
         {"client-bytes", required_argument, NULL, 'b'},
         {"silence", required_argument, NULL, 's'},
         {"interval", required_argument, NULL, 'i'},
+        {"grace", required_argument, NULL, 'g'},
+        {"lease", required_argument, NULL, 'l'},
+        {"certificate", required_argument, NULL, 'C'},
+        {"private-key", required_argument, NULL, 'K'},
+        {"authorities", required_argument, NULL, 'A'},
         {"snapshot", required_argument, NULL, 'S'},
         {"permissions", required_argument, NULL, 'p'},
         {"quiet", no_argument, NULL, 'q'},
@@ -116,6 +133,9 @@ static int read_options(int count, char **words, struct given *given)
         switch (option) {
         case 'k': given->key_file = optarg; break;
         case 'S': given->options.snapshot = optarg; break;
+        case 'C': given->options.certificate = optarg; break;
+        case 'K': given->options.private_key = optarg; break;
+        case 'A': given->options.authorities = optarg; break;
         case 'p': given->permission_file = optarg; break;
         case 'q': given->quiet = true; break;
         case 'h': return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? EXIT_OTHER : 0;
@@ -161,6 +181,24 @@ static void log_line(enum kin_log_level level, const char *line, void *unused)
     say("%s", line);
 }
 
+/* More than a day is one. */
+static int64_t nanoseconds(size_t seconds)
+{
+    return (int64_t)(seconds > DAY ? DAY : seconds) * 1000000000;
+}
+
+static const char *reason(const struct given *given, int rc)
+{
+    static char why[512];
+    bool of_file = rc == KIN_ETLS || (given->options.certificate != NULL && (rc == -ENOENT || rc == -EACCES));
+    if (of_file && kin_tls_text(why, sizeof why) > 0) return why;
+    if (rc == -EBUSY) return "the snapshot is that of another manager, which runs";
+    if (rc != -EINVAL) return kin_strerror(rc);
+    if (given->options.certificate != NULL || given->options.authorities != NULL)
+        return "certificates are for tls://, the authorities' besides one's own";
+    return "a TYPE is not known";
+}
+
 static int serve(struct given *given, int count, char **words)
 {
     kin_manager_type types[count];
@@ -172,8 +210,10 @@ static int serve(struct given *given, int count, char **words)
         return EXIT_OTHER;
     given->options.credentials = given->permissions.credentials;
     given->options.credential_count = given->permissions.count;
-    given->options.silence_s = given->silence > 86400 ? 86400 : (unsigned)given->silence;
-    given->options.snapshot_ns = (int64_t)(given->interval > 86400 ? 86400 : given->interval) * 1000000000;
+    given->options.silence_s = (unsigned)(given->silence > DAY ? DAY : given->silence);
+    given->options.snapshot_ns = nanoseconds(given->interval);
+    given->options.grace_ns = nanoseconds(given->grace);
+    given->options.lease_ns = nanoseconds(given->lease);
     given->options.key = given->key.bytes;
     given->options.key_size = given->key.size;
     if (!given->quiet) kin_log_set(log_line, KIN_LOG_WARNING, NULL);
@@ -184,7 +224,7 @@ static int serve(struct given *given, int count, char **words)
     given->options.end_by_signal = true;
     int rc = kin_manager_serve(&given->options);
     if (rc == 0) return 0;
-    say("cannot serve at %s: %s", words[0], rc == -EINVAL ? "a TYPE is not known" : kin_strerror(rc));
+    say("cannot serve at %s: %s", words[0], reason(given, rc));
     return EXIT_OTHER;
 }
 

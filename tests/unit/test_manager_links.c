@@ -1,0 +1,242 @@
+/* test_manager_links.c: connections to a manager that break: whoever comes back in time finds what it held and
+ * goes on with what it was doing, whoever does not loses it; and those who hold something and say nothing.
+ */
+#include "support/test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/manager.h>
+#include <kin/object.h>
+
+#include "support/relay.h"
+
+#define SOON kin_in_s(20)
+
+static const kin_manager_type types[] = {{.name = "door", .shared = "Lock"},
+                                         {.name = "gate", .shared = "Lock"},
+                                         {.name = "tasks", .shared = "TaskQueue"},
+                                         {.name = "results", .shared = "Queue"}};
+
+static kin_manager *start(int64_t grace_ns, int64_t lease_ns)
+{
+    kin_manager *manager = NULL;
+    CHECK_OK(kin_manager_start(&manager, &(kin_manager_options){.address = "tcp://127.0.0.1:0",
+                                                                .key = "k",
+                                                                .key_size = 1,
+                                                                .types = types,
+                                                                .type_count = 4,
+                                                                .grace_ns = grace_ns,
+                                                                .lease_ns = lease_ns}));
+    return manager;
+}
+
+static kin_manager *connect_at(const char *address)
+{
+    kin_manager *manager = NULL;
+    CHECK_OK(kin_manager_connect(&manager, address, "k", 1, SOON));
+    return manager;
+}
+
+static kin_proxy *open_object(kin_manager *manager, const char *name)
+{
+    kin_proxy *proxy = NULL;
+    CHECK_OK(kin_manager_create(manager, &proxy, name, kin_value_none(), SOON));
+    return proxy;
+}
+
+static int64_t number(kin_proxy *proxy, const char *method)
+{
+    kin_value result;
+    int64_t got = -1;
+    CHECK_OK(kin_proxy_call(proxy, method, kin_value_none(), &result, SOON));
+    CHECK_OK(kin_value_get_int(&result, &got));
+    kin_value_clear(&result);
+    return got;
+}
+
+/* ---- coming back -------------------------------------------------------------------------------- */
+
+TEST(who_comes_back_finds_its_lock_and_its_objects)
+{
+    kin_manager *here = start(INT64_C(60000000000), 0);
+    struct relay relay = relay_start(kin_manager_address(here), 0);
+    kin_manager *there = connect_at(relay.address);
+    kin_proxy *door = open_object(there, "door"), *door_here = open_object(here, "door");
+    kin_proxy *list = open_object(there, "list");
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(i)", 5), NULL, SOON));
+    for (int round = 0; round < 3; round++) {
+        CHECK_EQ(relay_cut(&relay), 2);
+        CHECK_RC(kin_proxy_acquire(door_here, KIN_NOW), -ETIMEDOUT);
+        CHECK_EQ(number(list, "__len__"), 1);
+    }
+    CHECK_OK(kin_proxy_release(door));
+    CHECK_RC(kin_proxy_acquire(door_here, SOON), 0);
+    CHECK_OK(kin_proxy_release(door_here));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_proxy_close(door_here));
+    CHECK_OK(kin_manager_close(there));
+    relay_end(&relay);
+    CHECK_OK(kin_manager_close(here));
+}
+
+static void get_one(void *of_queue)
+{
+    kin_value item;
+    int64_t got = 0;
+    CHECK_OK(kin_proxy_get(of_queue, &item, SOON));
+    CHECK_OK(kin_value_get_int(&item, &got));
+    CHECK_EQ(got, 7);
+}
+
+/* It waits on, although the link has been cut meanwhile. */
+TEST(a_get_goes_on_over_another_connection)
+{
+    kin_manager *here = start(INT64_C(60000000000), 0);
+    struct relay relay = relay_start(kin_manager_address(here), 0);
+    kin_manager *there = connect_at(relay.address);
+    kin_proxy *results = open_object(there, "results"), *results_here = open_object(here, "results");
+    pid_t child = test_child(get_one, results);
+    /* The child has two connections of its own, then. */
+    while (relay_cut(&relay) < 3) kin_manager_ping(there, SOON);
+    CHECK_OK(kin_proxy_put(results_here, kin_value_int(7), SOON));
+    CHECK_EQ(test_collect(child), 0);
+    CHECK_OK(kin_proxy_close(results));
+    CHECK_OK(kin_proxy_close(results_here));
+    CHECK_OK(kin_manager_close(there));
+    relay_end(&relay);
+    CHECK_OK(kin_manager_close(here));
+}
+
+TEST(who_does_not_come_back_in_time_loses_what_it_held)
+{
+    kin_manager *here = start(INT64_C(100000000), 0);
+    struct relay relay = relay_start(kin_manager_address(here), 0);
+    kin_manager *there = connect_at(relay.address);
+    kin_proxy *door = open_object(there, "door"), *door_here = open_object(here, "door");
+    kin_proxy *tasks = open_object(there, "tasks"), *tasks_here = open_object(here, "tasks");
+    kin_value task;
+    CHECK_OK(kin_proxy_put(tasks, kin_value_int(1), SOON));
+    CHECK_OK(kin_proxy_get(tasks, &task, SOON));
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    relay_end(&relay);
+    CHECK_RC(kin_proxy_acquire(door_here, SOON), KIN_OWNER_DIED);
+    CHECK_OK(kin_proxy_get(tasks_here, &task, SOON));
+    int rc = kin_proxy_release(door);
+    CHECK(rc == -ECONNREFUSED || rc == -ECONNRESET);
+    kin_proxy_close(door);
+    kin_proxy_close(tasks);
+    kin_manager_close(there);
+    CHECK_OK(kin_proxy_close(door_here));
+    CHECK_OK(kin_proxy_close(tasks_here));
+    CHECK_OK(kin_manager_close(here));
+}
+
+/* Whoever leaves in order is not waited for. */
+TEST(who_leaves_gives_back_at_once)
+{
+    kin_manager *here = start(INT64_C(3600000000000), 0), *other = connect_at(kin_manager_address(here));
+    kin_proxy *door = open_object(other, "door"), *door_here = open_object(here, "door");
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_manager_close(other));
+    CHECK_RC(kin_proxy_acquire(door_here, SOON), KIN_OWNER_DIED);
+    CHECK_OK(kin_proxy_close(door_here));
+    CHECK_OK(kin_manager_close(here));
+}
+
+/* ---- a bad link ------------------------------------------------------------------------------------- */
+
+#define TASKS   120
+#define WORKERS 3
+
+static char relay_address[64];
+
+static void work(void *unused)
+{
+    (void)unused;
+    kin_manager *manager = connect_at(relay_address);
+    kin_proxy *tasks = open_object(manager, "tasks"), *results = open_object(manager, "results");
+    kin_value task;
+    int rc;
+    while ((rc = kin_proxy_get(tasks, &task, SOON)) == 0) {
+        CHECK_OK(kin_proxy_put(results, task, SOON));
+        CHECK_OK(kin_proxy_call(tasks, "task_done", kin_value_none(), NULL, SOON));
+    }
+    CHECK_RC(rc, KIN_ECLOSED);
+    CHECK_OK(kin_proxy_close(tasks));
+    CHECK_OK(kin_proxy_close(results));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* Each task is done once, however often the link is cut between any two bytes. */
+TEST(no_task_is_lost_or_done_twice_over_a_slow_link_that_breaks, .deadline = 120)
+{
+    kin_manager *here = start(INT64_C(60000000000), 0);
+    struct relay relay = relay_start(kin_manager_address(here), 2);
+    kin_proxy *tasks = open_object(here, "tasks"), *results = open_object(here, "results");
+    static bool done[TASKS];
+    pid_t workers[WORKERS];
+    unsigned seed = 1;
+    long cuts = 0;
+    strcpy(relay_address, relay.address);
+    for (int i = 0; i < TASKS; i++) CHECK_OK(kin_proxy_put(tasks, kin_value_int(i), SOON));
+    for (int i = 0; i < WORKERS; i++) workers[i] = test_child(work, NULL);
+    for (int i = 0; i < TASKS; i++) {
+        kin_value result;
+        int64_t which;
+        CHECK_OK(kin_proxy_get(results, &result, SOON));
+        CHECK_OK(kin_value_get_int(&result, &which));
+        CHECK(!done[which]);
+        done[which] = true;
+        if (rand_r(&seed) % 4 == 0) cuts += relay_cut(&relay);
+    }
+    CHECK_OK(kin_proxy_call(tasks, "join", kin_value_none(), NULL, SOON));
+    CHECK_EQ(number(results, "qsize"), 0);
+    CHECK_OK(kin_proxy_call(tasks, "shutdown", kin_value_none(), NULL, SOON));
+    for (int i = 0; i < WORKERS; i++) CHECK_EQ(test_collect(workers[i]), 0);
+    NOTE("%ld connections were cut", cuts);
+    CHECK_GT(cuts, 10);
+    relay_end(&relay);
+    CHECK_OK(kin_proxy_close(tasks));
+    CHECK_OK(kin_proxy_close(results));
+    CHECK_OK(kin_manager_close(here));
+}
+
+/* ---- leases --------------------------------------------------------------------------------------------- */
+
+static volatile int *stage;
+
+static void hold(void *of_manager)
+{
+    kin_proxy *door = open_object(of_manager, "door");
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    *stage = 1;
+    raise(SIGSTOP);
+}
+
+TEST(who_holds_something_and_is_silent_loses_it)
+{
+    kin_manager *manager = start(0, test_sanitized() ? INT64_C(1000000000) : INT64_C(200000000));
+    kin_proxy *door = open_object(manager, "door"), *gate = open_object(manager, "gate");
+    stage = test_shared(sizeof *stage);
+    CHECK_OK(kin_proxy_acquire(gate, SOON));
+    pid_t child = test_child(hold, manager);
+    test_until(*stage == 1);
+    /* This client speaks, and keeps what it has. */
+    int rc;
+    while ((rc = kin_proxy_acquire(door, KIN_NOW)) == -ETIMEDOUT) CHECK_OK(kin_manager_ping(manager, SOON));
+    CHECK_RC(rc, KIN_OWNER_DIED);
+    CHECK_OK(kin_proxy_release(gate));
+    test_kill(child);
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_proxy_close(gate));
+    CHECK_OK(kin_manager_close(manager));
+}
