@@ -29,6 +29,8 @@
  *   position   the commit word: a release store under the latch; acquire loads by everybody.
  *   bytes      running total of bytes that passed, by the parity of the messages counted in
  *              position; stored before it, under the latch.
+ *   halves     how often that count has come to half of its range or to the end of it: odd when its
+ *              highest bit is set.  Stored before position, under the latch; for kin__end_total.
  *   other_position, other_bytes   what was last seen of the other end: under the latch. */
 struct kin__end {
     struct kin__latch latch;
@@ -36,7 +38,9 @@ struct kin__end {
     _Atomic uint64_t bytes[2];
     uint64_t other_position;
     uint64_t other_bytes;
+    _Atomic uint32_t halves;
 } __attribute__((aligned(64)));
+_Static_assert(sizeof(struct kin__end) == 64, "one cache line");
 
 /* SHARED.  The limits are constant once the queue is open. */
 struct kin__ends {
@@ -95,8 +99,20 @@ static inline void kin__cursor_pass(struct kin__cursor *cursor, uint64_t positio
     cursor->bytes += charge;
 }
 
+/* All messages that have passed an end with that word and those halves, if they were read in this order: the
+ * halves may be one ahead of the word. */
+static inline uint64_t kin__end_total(uint64_t word, uint32_t halves)
+{
+    halves -= (halves ^ (uint32_t)(word >> 63)) & 1;
+    return (uint64_t)(halves >> 1) << (64 - KIN__POSITION_BITS) | kin__items_of(word);
+}
+
 static inline void kin__end_store(struct kin__end *end, uint64_t word, uint64_t bytes)
 {
+    uint32_t halves = atomic_load_explicit(&end->halves, memory_order_relaxed);
+    /* CRASH: after it and before the commit, whoever passes the same message finds it done. */
+    if (__builtin_expect(((halves ^ (uint32_t)(word >> 63)) & 1) != 0, 0))
+        atomic_store_explicit(&end->halves, halves + 1, memory_order_relaxed);
     /* Release: pairs with the acquire in kin__end_read. */
     atomic_store_explicit(&end->bytes[kin__items_of(word) & 1], bytes, memory_order_release);
     /* CRASH: before this store nothing has happened, after it everything has.  Release: pairs
