@@ -26,8 +26,6 @@ static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
 #define GIBIBYTE     ((uint64_t)1 << 30)
 #define SIZE_DEFAULT (1024 * GIBIBYTE)
-#define SIZE_MOST    (16 * 1024 * GIBIBYTE)
-#define SIZE_LEAST   ((uint64_t)16 << 20)
 
 /* Where the region may lie, best first.  The first suits plain programs, AddressSanitizer and
  * 48-bit arm64; the second lies in the range ThreadSanitizer leaves to applications; the others
@@ -36,11 +34,11 @@ static const struct {
     uint64_t base;
     uint64_t size;
 } places[] = {
-    {0x200000000000, SIZE_MOST},    {0x7e8000000000, 256 * GIBIBYTE}, {0x100000000000, SIZE_MOST},
-    {0x5000000000, 128 * GIBIBYTE}, {0x3000000000, 64 * GIBIBYTE},    {0x1000000000, 32 * GIBIBYTE},
+    {0x200000000000, KIN__REGION_MOST}, {0x7e8000000000, 256 * GIBIBYTE}, {0x100000000000, KIN__REGION_MOST},
+    {0x5000000000, 128 * GIBIBYTE},     {0x3000000000, 64 * GIBIBYTE},    {0x1000000000, 32 * GIBIBYTE},
 };
 
-static uint32_t layout_check(void)
+uint32_t kin__region_layout_check(void)
 {
     return (uint32_t)(sizeof(struct kin__header) * 31 + sizeof(struct kin__process_slot) * 17 +
                       sizeof(struct kin__member) * 7 + sizeof(struct kin__page) + KIN__BELLS * 5 +
@@ -52,7 +50,7 @@ static uint64_t align_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) & ~(unit - 1);
 }
 
-static void layout(struct kin__header *header, uint64_t size)
+void kin__region_layout(struct kin__header *header, uint64_t size)
 {
     uint64_t processes = size >> 23;
     if (processes > KIN__PROCESSES_MOST) processes = KIN__PROCESSES_MOST;
@@ -92,7 +90,7 @@ static int fill(void *base, uint64_t size, int descriptor)
     if (rc < 0) return rc;
     struct kin__header *header = base;
     header->layout_version = KIN__LAYOUT_VERSION;
-    header->layout_check = layout_check();
+    header->layout_check = kin__region_layout_check();
     header->size = size;
     header->base = base;
     header->creator_pid = kin__os_pid();
@@ -101,7 +99,7 @@ static int fill(void *base, uint64_t size, int descriptor)
     if (rc == 0) rc = kin__os_boot_id(header->boot_id);
     if (rc == 0) rc = kin__os_pid_namespace(&header->pid_namespace);
     if (rc < 0) return rc;
-    layout(header, size);
+    kin__region_layout(header, size);
     header->reap.point.kind = KIN__POINT_OWNER;
     kin__event_init(&header->registry.changed);
     kin__allocator_init(&header->allocator);
@@ -134,7 +132,8 @@ static int create(uint64_t wanted)
     uint64_t size = wanted != 0 ? align_up(wanted, KIN__PAGE_SIZE) : SIZE_DEFAULT;
     if (wanted != 0 && size > file) return -EFBIG;
     /* Under a limit the program needs room for itself: kin takes a quarter of it. */
-    while (wanted == 0 && (size > file || (space != UINT64_MAX && size > space / 4)) && size > SIZE_LEAST)
+    while (wanted == 0 && (size > file || (space != UINT64_MAX && size > space / 4)) &&
+           size > KIN__REGION_LEAST)
         size /= 2;
     if (size > file) return -EFBIG;
     for (;;) {
@@ -153,9 +152,9 @@ static int create(uint64_t wanted)
             return rc;
         }
         kin__os_close(descriptor);
-        if (wanted != 0 || size <= SIZE_LEAST || (rc != -ENOMEM && rc != KIN_ENOREGION)) return rc;
+        if (wanted != 0 || size <= KIN__REGION_LEAST || (rc != -ENOMEM && rc != KIN_ENOREGION)) return rc;
         size /= 4;
-        if (size < SIZE_LEAST) size = SIZE_LEAST;
+        if (size < KIN__REGION_LEAST) size = KIN__REGION_LEAST;
     }
 }
 
@@ -164,7 +163,7 @@ static int accept_header(const struct kin__header *header, const void *base, uin
     uint8_t boot_id[16];
     uint64_t namespace = 0;
     if (header->magic != KIN__MAGIC_REGION || header->layout_version != KIN__LAYOUT_VERSION ||
-        header->layout_check != layout_check() || header->size != size || header->base != base)
+        header->layout_check != kin__region_layout_check() || header->size != size || header->base != base)
         return KIN_ELAYOUT;
     if (header->inode != inode) return -EBADF;
     int rc = kin__os_boot_id(boot_id);
@@ -181,7 +180,7 @@ static int join(int descriptor, uint64_t base, uint64_t size)
     uint64_t device = 0, inode = 0, file_size = 0;
     int rc = kin__os_file_identity(descriptor, &device, &inode, &file_size);
     if (rc < 0) return rc;
-    if (file_size != size || base == 0 || size < SIZE_LEAST) return -EBADF;
+    if (file_size != size || base == 0 || size < KIN__REGION_LEAST) return -EBADF;
     void *address = (void *)(uintptr_t)base;
     rc = kin__os_memory_map(descriptor, address, size);
     if (rc < 0) return rc == -EEXIST ? KIN_ENOREGION : rc;
@@ -222,7 +221,7 @@ int kin__region_open(const kin_family_options *options)
     if (__atomic_load_n(&kin__family.header, __ATOMIC_ACQUIRE) != NULL)
         return options != NULL && options->region_size != 0 ? KIN_ESTARTED : 0;
     uint64_t wanted = options != NULL ? options->region_size : 0;
-    if (wanted != 0 && (wanted < SIZE_LEAST || wanted > SIZE_MOST)) return -EINVAL;
+    if (wanted != 0 && (wanted < KIN__REGION_LEAST || wanted > KIN__REGION_MOST)) return -EINVAL;
     pthread_mutex_lock(&opening);
     int rc = 0;
     if (kin__family.header != NULL) {
@@ -241,7 +240,7 @@ int kin__region_join(int descriptor)
     struct kin__header header;
     int rc = kin__os_read_at(descriptor, &header, sizeof header, 0);
     if (rc < 0) return rc;
-    if (header.layout_version != KIN__LAYOUT_VERSION || header.layout_check != layout_check())
+    if (header.layout_version != KIN__LAYOUT_VERSION || header.layout_check != kin__region_layout_check())
         return KIN_ELAYOUT;
     pthread_mutex_lock(&opening);
     rc = check_kernel();

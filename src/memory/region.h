@@ -29,6 +29,10 @@
 #define KIN__REGION_NAME    "kin" /* of the memory file, as /proc shows it */
 #define KIN__LAYOUT_VERSION 1u
 
+/* Sizes that a region may have, in bytes. */
+#define KIN__REGION_LEAST ((uint64_t)16 << 20)
+#define KIN__REGION_MOST  ((uint64_t)16 << 40)
+
 /* SHARED.  The family's name, for kin_family_join, which reads it from outside.
  *   state   NONE → CLAIMING by CAS, with the claimant's pid above; → CLAIMED → PUBLISHED, or back to
  *           NONE, by stores of the claimant; a dead claimant's claim is taken over by CAS.
@@ -158,6 +162,10 @@ int kin__region_join(int descriptor);
 int kin__region_check_descriptor(void);
 /* Writes the invitation for a process that has the memory open at that number; returns its length. */
 int kin__region_invitation(char *text, size_t size, int number);
+
+/* Fills in what lies where in a region of that size; a number that tells this layout from others. */
+void kin__region_layout(struct kin__header *header, uint64_t size);
+uint32_t kin__region_layout_check(void);
 
 /* Puts memory behind [offset, offset + size) of the region. */
 int kin__region_back(uint64_t offset, uint64_t size);

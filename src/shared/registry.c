@@ -13,23 +13,7 @@
 #include <kin/publish.h>
 
 #include "memory/region.h"
-
-#define NAMES_IN_BLOCK 64
-
-/* SHARED.  Everything under the registry's latch.
- *   text    written while object is NULL.
- *   object  what is published; NULL: the place is free. */
-struct name {
-    void *object;
-    char text[KIN_NAME_SIZE];
-};
-
-/* SHARED.
- *   next    NULL, or the next block; also named by the note of the thread that adds that. */
-struct block {
-    _Atomic(void *) next;
-    struct name names[NAMES_IN_BLOCK];
-};
+#include "shared/registry.h"
 
 static struct kin__registry *registry(void)
 {
@@ -49,13 +33,13 @@ static void unlock(void)
 }
 
 /* Under the latch: the place of a name, or NULL; a free place; where the next block belongs. */
-static struct name *search(const char *text, struct name **free, _Atomic(void *) **end)
+static struct kin__name *search(const char *text, struct kin__name **free, _Atomic(void *) **end)
 {
     _Atomic(void *) *link = &registry()->first;
     *free = NULL;
-    for (struct block *block; (block = atomic_load(link)) != NULL; link = &block->next) {
-        for (unsigned i = 0; i < NAMES_IN_BLOCK; i++) {
-            struct name *name = &block->names[i];
+    for (struct kin__names *block; (block = atomic_load(link)) != NULL; link = &block->next) {
+        for (unsigned i = 0; i < KIN__NAMES_IN_BLOCK; i++) {
+            struct kin__name *name = &block->names[i];
             if (name->object == NULL)
                 *free = *free == NULL ? name : *free;
             else if (strcmp(name->text, text) == 0)
@@ -73,9 +57,9 @@ static int check_name(const char *name)
 }
 
 /* Under the latch, with a block in hand if `*spare`: 0, -EEXIST, or -EAGAIN: get a block first. */
-static int enter_name(const char *text, void *object, struct block **spare)
+static int enter_name(const char *text, void *object, struct kin__names **spare)
 {
-    struct name *free;
+    struct kin__name *free;
     _Atomic(void *) *end;
     if (search(text, &free, &end) != NULL) return -EEXIST;
     if (free == NULL) {
@@ -93,7 +77,7 @@ static int enter_name(const char *text, void *object, struct block **spare)
 
 int kin_publish(const char *name, void *object)
 {
-    struct block *spare = NULL;
+    struct kin__names *spare = NULL;
     int rc = object == NULL ? -EINVAL : check_name(name);
     if (rc < 0) return rc;
     if (!kin__in_family(object)) return KIN_EFOREIGN;
@@ -114,12 +98,12 @@ int kin_publish(const char *name, void *object)
 
 int kin_unpublish(const char *name)
 {
-    struct name *free;
+    struct kin__name *free;
     _Atomic(void *) *end;
     int rc = check_name(name);
     if (rc == 0) rc = lock(KIN_FOREVER);
     if (rc < 0) return rc;
-    struct name *found = search(name, &free, &end);
+    struct kin__name *found = search(name, &free, &end);
     if (found != NULL) __atomic_store_n(&found->object, NULL, __ATOMIC_SEQ_CST);
     unlock();
     return found != NULL ? 0 : -ENOENT;
@@ -128,11 +112,11 @@ int kin_unpublish(const char *name)
 /* 0: *object is set; -ENOENT. */
 static int look_up(const char *name, kin_deadline deadline, void **object)
 {
-    struct name *free;
+    struct kin__name *free;
     _Atomic(void *) *end;
     int rc = lock(deadline);
     if (rc < 0) return rc;
-    struct name *found = search(name, &free, &end);
+    struct kin__name *found = search(name, &free, &end);
     if (found != NULL) *object = found->object;
     unlock();
     return found != NULL ? 0 : -ENOENT;

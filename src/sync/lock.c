@@ -7,8 +7,6 @@
 #include "memory/remote.h"
 #include "sync/mutex.h"
 
-#define MAGIC_LOCK 0x6b636f6c6e696b01ull
-
 /* SHARED.  See struct kin__mutex. */
 struct kin_lock {
     struct kin__mutex mutex;
@@ -16,7 +14,7 @@ struct kin_lock {
 
 struct kin__mutex *kin__lock_mutex(kin_lock *lock, uint64_t *magic)
 {
-    *magic = MAGIC_LOCK;
+    *magic = KIN__MAGIC_LOCK;
     return (struct kin__mutex *)lock;
 }
 
@@ -30,7 +28,7 @@ int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, s
     if (given.address != NULL)
         return kin__remote_open((void **)lock, given.address, given.key, given.key_size,
                                 given.name != NULL ? given.name : "Lock");
-    struct kin__mutex *made = kin__mutex_make(given.strict, false, MAGIC_LOCK, &rc);
+    struct kin__mutex *made = kin__mutex_make(given.strict, false, KIN__MAGIC_LOCK, &rc);
     if (made == NULL) return rc;
     *lock = (kin_lock *)made;
     kin__allocate_finish();
@@ -44,35 +42,35 @@ int kin_lock_open(kin_lock **lock)
 
 int kin_lock_close(kin_lock *lock)
 {
-    return kin__mutex_close((struct kin__mutex *)lock, MAGIC_LOCK);
+    return kin__mutex_close((struct kin__mutex *)lock, KIN__MAGIC_LOCK);
 }
 
 int kin_lock_acquire(kin_lock *lock, kin_deadline deadline)
 {
-    return kin__mutex_acquire((struct kin__mutex *)lock, MAGIC_LOCK, deadline);
+    return kin__mutex_acquire((struct kin__mutex *)lock, KIN__MAGIC_LOCK, deadline);
 }
 
 int kin_lock_release(kin_lock *lock)
 {
-    return kin__mutex_release((struct kin__mutex *)lock, MAGIC_LOCK);
+    return kin__mutex_release((struct kin__mutex *)lock, KIN__MAGIC_LOCK);
 }
 
 int kin_lock_locked(kin_lock *lock)
 {
-    return kin__mutex_locked((struct kin__mutex *)lock, MAGIC_LOCK);
+    return kin__mutex_locked((struct kin__mutex *)lock, KIN__MAGIC_LOCK);
 }
 
 int kin_lock_owner_sized(kin_lock *lock, kin_owner *owner, size_t size)
 {
-    return kin__mutex_tell((struct kin__mutex *)lock, MAGIC_LOCK, kin__mutex_owner, owner, size);
+    return kin__mutex_tell((struct kin__mutex *)lock, KIN__MAGIC_LOCK, kin__mutex_owner, owner, size);
 }
 
 int kin_lock_last_death_sized(kin_lock *lock, kin_owner *dead, size_t size)
 {
-    return kin__mutex_tell((struct kin__mutex *)lock, MAGIC_LOCK, kin__mutex_last_death, dead, size);
+    return kin__mutex_tell((struct kin__mutex *)lock, KIN__MAGIC_LOCK, kin__mutex_last_death, dead, size);
 }
 
 int kin_lock_mark_repaired(kin_lock *lock)
 {
-    return kin__mutex_mark_repaired((struct kin__mutex *)lock, MAGIC_LOCK);
+    return kin__mutex_mark_repaired((struct kin__mutex *)lock, KIN__MAGIC_LOCK);
 }

@@ -22,6 +22,9 @@
 #include "memory/latch.h"
 #include "memory/region.h"
 
+#define KIN__MAGIC_LOCK  0x6b636f6c6e696b01ull
+#define KIN__MAGIC_RLOCK 0x6b636f6c726b6e01ull
+
 #define KIN__HOLDS_MOST 1000
 
 /* What `special` says besides the depth, which is in its lower half. */

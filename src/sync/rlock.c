@@ -6,8 +6,6 @@
 
 #include "sync/mutex.h"
 
-#define MAGIC_RLOCK 0x6b636f6c726b6e01ull
-
 /* SHARED.  See struct kin__mutex.  Of one class of memory with the lock, whose word it shares. */
 struct kin_rlock {
     struct kin__mutex mutex;
@@ -15,7 +13,7 @@ struct kin_rlock {
 
 struct kin__mutex *kin__rlock_mutex(kin_rlock *rlock, uint64_t *magic)
 {
-    *magic = MAGIC_RLOCK;
+    *magic = KIN__MAGIC_RLOCK;
     return (struct kin__mutex *)rlock;
 }
 
@@ -25,7 +23,7 @@ int kin_rlock_open_sized(kin_rlock **rlock, const kin_lock_options *options, siz
     int rc = 0;
     if (rlock == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    struct kin__mutex *made = kin__mutex_make(given.strict, true, MAGIC_RLOCK, &rc);
+    struct kin__mutex *made = kin__mutex_make(given.strict, true, KIN__MAGIC_RLOCK, &rc);
     if (made == NULL) return rc;
     *rlock = (kin_rlock *)made;
     kin__allocate_finish();
@@ -34,40 +32,40 @@ int kin_rlock_open_sized(kin_rlock **rlock, const kin_lock_options *options, siz
 
 int kin_rlock_close(kin_rlock *rlock)
 {
-    return kin__mutex_close((struct kin__mutex *)rlock, MAGIC_RLOCK);
+    return kin__mutex_close((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK);
 }
 
 int kin_rlock_acquire(kin_rlock *rlock, kin_deadline deadline)
 {
-    return kin__mutex_acquire((struct kin__mutex *)rlock, MAGIC_RLOCK, deadline);
+    return kin__mutex_acquire((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK, deadline);
 }
 
 int kin_rlock_release(kin_rlock *rlock)
 {
-    return kin__mutex_release((struct kin__mutex *)rlock, MAGIC_RLOCK);
+    return kin__mutex_release((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK);
 }
 
 int kin_rlock_locked(kin_rlock *rlock)
 {
-    return kin__mutex_locked((struct kin__mutex *)rlock, MAGIC_RLOCK);
+    return kin__mutex_locked((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK);
 }
 
 long kin_rlock_depth(kin_rlock *rlock)
 {
-    return kin__mutex_times((struct kin__mutex *)rlock, MAGIC_RLOCK);
+    return kin__mutex_times((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK);
 }
 
 int kin_rlock_owner_sized(kin_rlock *rlock, kin_owner *owner, size_t size)
 {
-    return kin__mutex_tell((struct kin__mutex *)rlock, MAGIC_RLOCK, kin__mutex_owner, owner, size);
+    return kin__mutex_tell((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK, kin__mutex_owner, owner, size);
 }
 
 int kin_rlock_last_death_sized(kin_rlock *rlock, kin_owner *dead, size_t size)
 {
-    return kin__mutex_tell((struct kin__mutex *)rlock, MAGIC_RLOCK, kin__mutex_last_death, dead, size);
+    return kin__mutex_tell((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK, kin__mutex_last_death, dead, size);
 }
 
 int kin_rlock_mark_repaired(kin_rlock *rlock)
 {
-    return kin__mutex_mark_repaired((struct kin__mutex *)rlock, MAGIC_RLOCK);
+    return kin__mutex_mark_repaired((struct kin__mutex *)rlock, KIN__MAGIC_RLOCK);
 }

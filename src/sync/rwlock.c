@@ -21,72 +21,34 @@
 #include "memory/reap.h"
 #include "os/os.h"
 #include "sync/deadlock.h"
-#include "sync/mutex.h"
-
-#define MAGIC_RWLOCK 0x6c77726e696b0101ull
-#define MAGIC_GATE   0x6c77726e696b0102ull
-#define MAGIC_TURN   0x6c77726e696b0103ull
-
-#define FIRST    16
-#define SEGMENT  64
-#define SEGMENTS 32
+#include "sync/rwlock.h"
 
 /* An acquisition takes so many words at once for a moment. */
 #define HOLDS_NEEDED 2
 
-/* SHARED.  One who reads.
- *   hold    see struct kin__robust.
- *   depth   how often its holder reads beyond the first time.  By the holder. */
-struct reader {
-    struct kin__robust hold;
-    uint32_t depth;
-} __attribute__((aligned(64)));
-
-/* SHARED.
- *   head      see object.h.
- *   fair      constant.
- *   gate      the writer's.
- *   untold    0 → 1 by who holds the gate, after a death; → 0 by who is told.
- *   waiting   readers that wait for the gate to be free.
- *   turn      fair locks: whoever has to wait, reader or writer, waits for this first.
- *   growing   of who publishes a segment.
- *   capacity  entries there are: FIRST, and SEGMENT for each segment.  Written under `growing`.
- *   segment   NULL → a segment, under `growing`; freed when the lock is. */
-struct kin_rwlock {
-    struct kin__object head;
-    bool fair;
-    _Atomic uint32_t untold;
-    _Atomic uint32_t capacity;
-    struct kin__mutex gate __attribute__((aligned(64)));
-    struct kin__event waiting;
-    struct kin__latch growing;
-    struct kin__mutex turn __attribute__((aligned(64)));
-    _Atomic(void *) segment[SEGMENTS];
-    struct reader first[FIRST];
-};
-
 static int enter(const kin_rwlock *lock)
 {
     int rc = kin__enter();
-    if (rc == 0) rc = kin__check(lock, offsetof(struct kin_rwlock, head.magic), MAGIC_RWLOCK);
+    if (rc == 0) rc = kin__check(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK);
     return rc == 0 && kin__self.robust->pending != NULL ? -EDEADLK : rc;
 }
 
 /* ---- entries ---------------------------------------------------------------------------------- */
 
-static struct reader *entry(kin_rwlock *lock, uint32_t index)
+static struct kin__reader *entry(kin_rwlock *lock, uint32_t index)
 {
-    if (__builtin_expect(index < FIRST, 1)) return &lock->first[index];
-    struct reader *segment = atomic_load(&lock->segment[(index - FIRST) / SEGMENT]);
-    return &segment[(index - FIRST) % SEGMENT];
+    if (__builtin_expect(index < KIN__READERS_FIRST, 1)) return &lock->first[index];
+    struct kin__reader *segment =
+        atomic_load(&lock->segment[(index - KIN__READERS_FIRST) / KIN__READER_SEGMENT]);
+    return &segment[(index - KIN__READERS_FIRST) % KIN__READER_SEGMENT];
 }
 
-static uint32_t entry_word(const struct reader *reader)
+static uint32_t entry_word(const struct kin__reader *reader)
 {
     return atomic_load_explicit(&reader->hold.point.word, memory_order_relaxed);
 }
 
-static void init_entries(struct reader *reader, uint32_t count)
+static void init_entries(struct kin__reader *reader, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         reader[i].hold.point.kind = KIN__POINT_OWNER;
@@ -104,7 +66,7 @@ static uint32_t place(uint32_t capacity)
 }
 
 /* The calling thread's entry, NULL if it has none. */
-static struct reader *own_entry(kin_rwlock *lock)
+static struct kin__reader *own_entry(kin_rwlock *lock)
 {
     uint32_t capacity = atomic_load(&lock->capacity);
     for (uint32_t n = 0, i = place(capacity); n < capacity; n++, i = i + 1 < capacity ? i + 1 : 0)
@@ -116,15 +78,16 @@ static struct reader *own_entry(kin_rwlock *lock)
  * latch. */
 static int grow(kin_rwlock *lock, uint32_t capacity)
 {
-    uint32_t number = (capacity - FIRST) / SEGMENT;
+    uint32_t number = (capacity - KIN__READERS_FIRST) / KIN__READER_SEGMENT;
     int rc;
-    if (number >= SEGMENTS) return KIN_EHELD;
-    struct reader *segment = kin__allocate_object(KIN__OBJECT_READERS, SEGMENT * sizeof *segment, &rc);
+    if (number >= KIN__READER_SEGMENTS) return KIN_EHELD;
+    struct kin__reader *segment =
+        kin__allocate_object(KIN__OBJECT_READERS, KIN__READER_SEGMENT * sizeof *segment, &rc);
     if (segment == NULL) return rc;
-    init_entries(segment, SEGMENT);
+    init_entries(segment, KIN__READER_SEGMENT);
     rc = kin__latch_acquire(&lock->growing, KIN_FOREVER);
     if (rc < 0 || atomic_load(&lock->segment[number]) != NULL) {
-        if (rc >= 0) atomic_store(&lock->capacity, FIRST + (number + 1) * SEGMENT);
+        if (rc >= 0) atomic_store(&lock->capacity, KIN__READERS_FIRST + (number + 1) * KIN__READER_SEGMENT);
         if (rc >= 0) kin__latch_release(&lock->growing);
         kin__allocate_cancel();
         return rc < 0 ? rc : 0;
@@ -132,18 +95,18 @@ static int grow(kin_rwlock *lock, uint32_t capacity)
     if (rc > 0) kin__latch_clean(&lock->growing);
     /* CRASH: published and not yet counted: the next one who comes here counts it. */
     kin__allocate_publish(&lock->segment[number]);
-    atomic_store(&lock->capacity, FIRST + (number + 1) * SEGMENT);
+    atomic_store(&lock->capacity, KIN__READERS_FIRST + (number + 1) * KIN__READER_SEGMENT);
     kin__latch_release(&lock->growing);
     return 0;
 }
 
 /* Takes a free entry. */
-static int take_entry(kin_rwlock *lock, struct reader **taken)
+static int take_entry(kin_rwlock *lock, struct kin__reader **taken)
 {
     for (;;) {
         uint32_t capacity = atomic_load(&lock->capacity);
         for (uint32_t n = 0, i = place(capacity); n < capacity; n++, i = i + 1 < capacity ? i + 1 : 0) {
-            struct reader *reader = entry(lock, i);
+            struct kin__reader *reader = entry(lock, i);
             uint32_t seen = entry_word(reader);
             if ((seen & KIN__WORD_OWNER) != 0 || !kin__hold_take(&reader->hold, seen)) continue;
             reader->depth = 0;
@@ -156,7 +119,7 @@ static int take_entry(kin_rwlock *lock, struct reader **taken)
     }
 }
 
-static void free_entry(struct reader *reader)
+static void free_entry(struct kin__reader *reader)
 {
     kin__hold_free(&reader->hold);
 }
@@ -217,13 +180,13 @@ static int acquire_turn(kin_rwlock *lock, kin_deadline deadline)
     struct kin__wait_point *point = &lock->turn.robust.point;
     for (int i = 0; i < STAND_ASIDE && atomic_load(&point->word) == 0 && kin__waiters_any(point); i++)
         kin__os_yield();
-    return kin__mutex_acquire(&lock->turn, MAGIC_TURN, deadline);
+    return kin__mutex_acquire(&lock->turn, KIN__MAGIC_TURN, deadline);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 /* With an entry: 0 or KIN_OWNER_DIED, reads; -EAGAIN: the gate is held. */
-static int make_sure(kin_rwlock *lock, struct reader *reader)
+static int make_sure(kin_rwlock *lock, struct kin__reader *reader)
 {
     if (gate_is_free(lock)) return admit(lock);
     free_entry(reader);
@@ -232,7 +195,7 @@ static int make_sure(kin_rwlock *lock, struct reader *reader)
 
 static int try_read(kin_rwlock *lock)
 {
-    struct reader *reader;
+    struct kin__reader *reader;
     int rc = take_entry(lock, &reader);
     return rc < 0 ? rc : make_sure(lock, reader);
 }
@@ -259,7 +222,7 @@ static int wait_to_read(kin_rwlock *lock, kin_deadline deadline)
 static int read_slow(kin_rwlock *lock, kin_deadline deadline)
 {
     if (kin__mutex_held_by_me(&lock->gate)) return -EDEADLK;
-    struct reader *reader = own_entry(lock);
+    struct kin__reader *reader = own_entry(lock);
     if (reader != NULL) {
         if (reader->depth == UINT32_MAX) return KIN_EHELD;
         reader->depth++;
@@ -295,7 +258,7 @@ static __attribute__((noinline)) int read_touching(kin_rwlock *lock, kin_deadlin
 }
 
 /* With an entry taken on the fast path, and a reason to look again. */
-static __attribute__((noinline)) int read_unsure(kin_rwlock *lock, struct reader *reader,
+static __attribute__((noinline)) int read_unsure(kin_rwlock *lock, struct kin__reader *reader,
                                                  kin_deadline deadline)
 {
     int rc = make_sure(lock, reader);
@@ -303,19 +266,19 @@ static __attribute__((noinline)) int read_unsure(kin_rwlock *lock, struct reader
 }
 
 /* The entry of the last time, of whatever lock: NULL if it is not one of the first. */
-static inline struct reader *usual_entry(kin_rwlock *lock)
+static inline struct kin__reader *usual_entry(kin_rwlock *lock)
 {
     uint32_t usual = kin__self.reader_place - 1;
-    return __builtin_expect(usual < FIRST, 1) ? &lock->first[usual] : NULL;
+    return __builtin_expect(usual < KIN__READERS_FIRST, 1) ? &lock->first[usual] : NULL;
 }
 
 int kin_rwlock_acquire_read(kin_rwlock *lock, kin_deadline deadline)
 {
-    struct reader *reader = usual_entry(lock);
+    struct kin__reader *reader = usual_entry(lock);
     /* As in mutex.h: whether the entry is free the CAS finds out.
      * CRASH: with an entry and not yet sure of it: the kernel wakes a writer that waits for it. */
     if (__builtin_expect(reader != NULL && kin__self.member != NULL && kin__holds_room(HOLDS_NEEDED), 1) &&
-        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), MAGIC_RWLOCK) &&
+        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
         __builtin_expect(kin__self.robust->pending == NULL && gate_is_free(lock) && !somebody_waits(lock),
                          1) &&
         kin__hold_take(&reader->hold, 0)) {
@@ -331,7 +294,7 @@ int kin_rwlock_acquire_read(kin_rwlock *lock, kin_deadline deadline)
 /* ---- writing ---------------------------------------------------------------------------------- */
 
 /* Until that entry is free: 0, -EDEADLK, -ETIMEDOUT, -ECANCELED. */
-static int wait_for_reader(struct reader *reader, kin_deadline deadline)
+static int wait_for_reader(struct kin__reader *reader, kin_deadline deadline)
 {
     struct kin__wait_point *point = &reader->hold.point;
     unsigned budget = kin__spin_limit / 10, steps = 1;
@@ -355,7 +318,7 @@ static int drain(kin_rwlock *lock, kin_deadline deadline)
 {
     uint32_t capacity = atomic_load(&lock->capacity);
     for (uint32_t i = 0; i < capacity; i++) {
-        struct reader *reader = entry(lock, i);
+        struct kin__reader *reader = entry(lock, i);
         uint32_t word = atomic_load(&reader->hold.point.word);
         if ((word & KIN__WORD_OWNER) == 0) continue;
         int rc = wait_for_reader(reader, deadline);
@@ -369,11 +332,11 @@ static int acquire_gate(kin_rwlock *lock, kin_deadline deadline)
     struct kin__mutex *gate = &lock->gate;
     /* Who reads itself would wait for ever, here or for the writer before it. */
     if (!gate_is_free(lock) && own_entry(lock) != NULL) return -EDEADLK;
-    if (!lock->fair) return kin__mutex_acquire(gate, MAGIC_GATE, deadline);
+    if (!lock->fair) return kin__mutex_acquire(gate, KIN__MAGIC_GATE, deadline);
     if (kin__mutex_held_by_me(gate)) return -EDEADLK;
     int rc = acquire_turn(lock, deadline);
     if (rc < 0) return rc;
-    rc = kin__mutex_acquire(gate, MAGIC_GATE, deadline);
+    rc = kin__mutex_acquire(gate, KIN__MAGIC_GATE, deadline);
     kin__mutex_free(&lock->turn);
     return rc;
 }
@@ -408,7 +371,7 @@ static __attribute__((noinline)) int release_slow(kin_rwlock *lock)
         kin__untouch(outer);
         return 0;
     }
-    struct reader *reader = own_entry(lock);
+    struct kin__reader *reader = own_entry(lock);
     if (reader == NULL) return -EPERM;
     if (reader->depth > 0)
         reader->depth--;
@@ -420,9 +383,9 @@ static __attribute__((noinline)) int release_slow(kin_rwlock *lock)
 int kin_rwlock_release(kin_rwlock *lock)
 {
     struct kin__robust_list *list = kin__self.robust;
-    struct reader *reader = usual_entry(lock);
+    struct kin__reader *reader = usual_entry(lock);
     if (__builtin_expect(reader != NULL && list != NULL, 1) &&
-        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), MAGIC_RWLOCK) &&
+        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
         __builtin_expect(
             kin__hold_is_newest(list, &reader->hold) && list->pending == NULL && reader->depth == 0, 1))
         return kin__hold_free(&reader->hold);
@@ -432,13 +395,13 @@ int kin_rwlock_release(kin_rwlock *lock)
 int kin_rwlock_owner_sized(kin_rwlock *lock, kin_owner *owner, size_t size)
 {
     int rc = enter(lock);
-    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, MAGIC_GATE, kin__mutex_owner, owner, size);
+    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, KIN__MAGIC_GATE, kin__mutex_owner, owner, size);
 }
 
 int kin_rwlock_last_death_sized(kin_rwlock *lock, kin_owner *dead, size_t size)
 {
     int rc = enter(lock);
-    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, MAGIC_GATE, kin__mutex_last_death, dead, size);
+    return rc < 0 ? rc : kin__mutex_tell(&lock->gate, KIN__MAGIC_GATE, kin__mutex_last_death, dead, size);
 }
 
 long kin_rwlock_readers(kin_rwlock *lock)
@@ -465,14 +428,14 @@ int kin_rwlock_open_sized(kin_rwlock **lock, const kin_rwlock_options *options, 
     void *outer = kin__touch(made);
     made->fair = given.fair;
     atomic_store(&made->untold, 0);
-    atomic_store(&made->capacity, FIRST);
+    atomic_store(&made->capacity, KIN__READERS_FIRST);
     kin__event_init(&made->waiting);
-    kin__mutex_init(&made->gate, (struct kin__mutex_plan){0}, MAGIC_GATE);
-    kin__mutex_init(&made->turn, (struct kin__mutex_plan){0}, MAGIC_TURN);
-    init_entries(made->first, FIRST);
+    kin__mutex_init(&made->gate, (struct kin__mutex_plan){0}, KIN__MAGIC_GATE);
+    kin__mutex_init(&made->turn, (struct kin__mutex_plan){0}, KIN__MAGIC_TURN);
+    init_entries(made->first, KIN__READERS_FIRST);
     kin__object_prepare(&made->head);
     *lock = made;
-    kin__object_open(&made->head, MAGIC_RWLOCK);
+    kin__object_open(&made->head, KIN__MAGIC_RWLOCK);
     kin__untouch(outer);
     return 0;
 }
@@ -492,7 +455,7 @@ static bool in_use(kin_rwlock *lock)
 
 static int destroy(kin_rwlock *lock)
 {
-    for (int i = 0; i < SEGMENTS; i++) {
+    for (int i = 0; i < KIN__READER_SEGMENTS; i++) {
         void *segment = atomic_load(&lock->segment[i]);
         if (segment != NULL) kin__free(segment, &lock->segment[i]);
     }
@@ -504,7 +467,7 @@ static int close_unused(kin_rwlock *lock)
 {
     if (!in_use(lock)) return destroy(lock);
     atomic_store(&lock->head.closer, NULL);
-    __atomic_store_n(&lock->head.magic, MAGIC_RWLOCK, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&lock->head.magic, KIN__MAGIC_RWLOCK, __ATOMIC_SEQ_CST);
     return -EBUSY;
 }
 

@@ -18,30 +18,7 @@
 #include "memory/reap.h"
 #include "memory/wait.h"
 #include "memory/waitable.h"
-#include "sync/permits.h"
-
-#define MAGIC_SEMAPHORE 0x726f6870616d6573ull
-
-/* SHARED.
- *   head      see object.h.
- *   plain, bounded, limit   constant while it is open; plain is also read by who comes late to a
- *             closed one.
- *   released  "there may be a permit, or it was closed".
- *   permits   of an owned semaphore; see permits.h.  They begin on the head's cache line, so that a
- *             semaphore of up to four permits is one line.
- *   count     of a plain one, in the place of the first cells; changed by CAS, seq_cst where it grows. */
-struct kin_semaphore {
-    struct kin__object head;
-    uint32_t limit;
-    _Atomic(bool) plain;
-    bool bounded;
-    struct kin__event released;
-    union {
-        struct kin__permits permits;
-        _Atomic uint32_t count;
-    };
-};
-_Static_assert(offsetof(struct kin_semaphore, permits) == 56, "the first word is on the first line");
+#include "sync/semaphore.h"
 
 static inline bool is_plain(const kin_semaphore *semaphore)
 {
@@ -51,14 +28,15 @@ static inline bool is_plain(const kin_semaphore *semaphore)
 static int enter(const kin_semaphore *semaphore)
 {
     int rc = kin__enter();
-    return rc == 0 ? kin__check(semaphore, offsetof(struct kin_semaphore, head.magic), MAGIC_SEMAPHORE) : rc;
+    return rc == 0 ? kin__check(semaphore, offsetof(struct kin_semaphore, head.magic), KIN__MAGIC_SEMAPHORE)
+                   : rc;
 }
 
 /* As enter, on the fast paths. */
 static inline __attribute__((always_inline)) bool may_go_on(const kin_semaphore *semaphore)
 {
     return __builtin_expect(kin__self.member != NULL, 1) &&
-           kin__is_open(semaphore, offsetof(struct kin_semaphore, head.magic), MAGIC_SEMAPHORE);
+           kin__is_open(semaphore, offsetof(struct kin_semaphore, head.magic), KIN__MAGIC_SEMAPHORE);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -99,7 +77,7 @@ int kin_semaphore_open_sized(kin_semaphore **semaphore, uint32_t permits,
     rc = fill(made, permits, &given);
     if (rc == 0) {
         *semaphore = made;
-        kin__object_open(&made->head, MAGIC_SEMAPHORE);
+        kin__object_open(&made->head, KIN__MAGIC_SEMAPHORE);
     } else {
         take_down(made);
     }
@@ -264,7 +242,7 @@ static void announce(void *object, struct kin__member *dead)
 static void forget(void *object, struct kin__process_slot *dead)
 {
     kin_semaphore *semaphore = object;
-    if (__atomic_load_n(&semaphore->head.magic, __ATOMIC_ACQUIRE) != MAGIC_SEMAPHORE) return;
+    if (__atomic_load_n(&semaphore->head.magic, __ATOMIC_ACQUIRE) != KIN__MAGIC_SEMAPHORE) return;
     if (!is_plain(semaphore))
         kin__permits_reclaim(&semaphore->permits,
                              KIN__CELL_HOLDER + (uint32_t)(dead - kin__family.processes));
