@@ -13,6 +13,7 @@
 #include <kin/event.h>
 #include <kin/generator.h>
 #include <kin/imap.h>
+#include <kin/inspect.h>
 #include <kin/limits.h>
 #include <kin/listener.h>
 #include <kin/local.h>

@@ -245,18 +245,39 @@ int kin__os_process_note(int pid, struct kin__process_note *note)
     int rc = kin__os_read_text(path, text, sizeof text);
     if (rc < 0) return rc;
     /* The name in the second field may hold anything, parentheses too. */
-    const char *rest = strrchr(text, ')');
+    const char *name = strchr(text, '('), *rest = strrchr(text, ')');
+    uint64_t user, system;
     note->pid = pid;
-    if (rest == NULL ||
-        sscanf(rest + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %" SCNu64,
-               &note->state, &note->parent, &note->group, &note->session, &note->threads, &note->start) != 6)
+    if (name == NULL || rest == NULL ||
+        sscanf(rest + 1,
+               " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
+               " %*d %*d %*d %*d %ld %*d %" SCNu64 " %*u %" SCNu64,
+               &note->state, &note->parent, &note->group, &note->session, &user, &system, &note->threads,
+               &note->start, &note->resident) != 9)
         return -EIO;
+    note->cpu = user + system;
+    snprintf(note->name, sizeof note->name, "%.*s", (int)(rest - name - 1), name + 1);
     return 0;
+}
+
+static uint64_t tick_ns(void)
+{
+    return 1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+int64_t kin__os_process_cpu(const struct kin__process_note *note)
+{
+    return (int64_t)(note->cpu * tick_ns());
+}
+
+uint64_t kin__os_process_memory(const struct kin__process_note *note)
+{
+    return note->resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 uint64_t kin__os_process_ticks(int64_t boot)
 {
-    return (uint64_t)boot / (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
+    return (uint64_t)boot / tick_ns();
 }
 
 /* A first thread that has ended looks like a zombie while others go on. */

@@ -13,7 +13,10 @@ struct kin__process_note {
     int session;
     char state; /* as in proc(5) */
     long threads;
-    uint64_t start; /* clock ticks since boot; with the pid it names a process for ever */
+    uint64_t start;    /* clock ticks since boot; with the pid it names a process for ever */
+    uint64_t cpu;      /* clock ticks it has used */
+    uint64_t resident; /* pages */
+    char name[64];
 };
 
 /* -ENOENT or -ESRCH: there is no such process. */
@@ -22,6 +25,9 @@ int kin__os_process_note(int pid, struct kin__process_note *note);
 bool kin__os_process_is_over(const struct kin__process_note *note);
 /* A moment of the boot clock, in the unit of `start`. */
 uint64_t kin__os_process_ticks(int64_t boot);
+/* The processor time and the memory of a note, in ns and in bytes. */
+int64_t kin__os_process_cpu(const struct kin__process_note *note);
+uint64_t kin__os_process_memory(const struct kin__process_note *note);
 
 /* Those that there are, each looked at once; the list is for kin__os_free.  Processes that come or
  * go meanwhile may be in it or not. */

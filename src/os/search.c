@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 
 struct search {
     char link[64]; /* what /proc shows for the file */
+    enum kin__search how;
     kin__os_found *found;
     void *context;
     ino_t shown[SHOWN];
@@ -38,19 +40,25 @@ static int error_of_ours(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM ? -error : 0;
 }
 
+static bool may_show(const struct search *search, const struct stat *status)
+{
+    return search->how == KIN__SEARCH_TO_READ || status->st_uid == geteuid();
+}
+
 /* 1: kept.  The number may be another file's by now: the user and the kind of the file are looked
  * at here, what is in it by `found`. */
-static int show(struct search *search, int directory, const char *number)
+static int show(struct search *search, int directory, const char *number, const char *pid)
 {
     struct stat status;
     if (fstatat(directory, number, &status, 0) < 0 || !S_ISREG(status.st_mode) ||
-        status.st_uid != geteuid() || was_shown(search, status.st_ino))
+        !may_show(search, &status) || was_shown(search, status.st_ino))
         return 0;
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
-    int descriptor = openat(directory, number, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int access = search->how == KIN__SEARCH_TO_READ ? O_RDONLY : O_RDWR;
+    int descriptor = openat(directory, number, access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0) return error_of_ours(errno);
-    if (search->found(descriptor, search->context)) return 1;
+    if (search->found(descriptor, atoi(pid), search->context)) return 1;
     close(descriptor);
     return 0;
 }
@@ -61,7 +69,7 @@ static int search_process(struct search *search, int all, const char *pid)
     char path[300], target[sizeof search->link + 1];
     struct stat status;
     int rc = 0;
-    if (fstatat(all, pid, &status, 0) < 0 || status.st_uid != geteuid()) return 0;
+    if (fstatat(all, pid, &status, 0) < 0 || !may_show(search, &status)) return 0;
     snprintf(path, sizeof path, "%s/fd", pid);
     int descriptor = openat(all, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return error_of_ours(errno);
@@ -74,15 +82,15 @@ static int search_process(struct search *search, int all, const char *pid)
     for (struct dirent *entry; rc == 0 && (entry = readdir(directory)) != NULL;) {
         ssize_t length = readlinkat(descriptor, entry->d_name, target, sizeof target);
         if (length == (ssize_t)strlen(search->link) && memcmp(target, search->link, (size_t)length) == 0)
-            rc = show(search, descriptor, entry->d_name);
+            rc = show(search, descriptor, entry->d_name, pid);
     }
     closedir(directory);
     return rc;
 }
 
-int kin__os_memory_search(const char *name, kin__os_found *found, void *context)
+int kin__os_memory_search(const char *name, enum kin__search how, kin__os_found *found, void *context)
 {
-    struct search search = {.found = found, .context = context};
+    struct search search = {.how = how, .found = found, .context = context};
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
     snprintf(search.link, sizeof search.link, "/memfd:%s (deleted)", name);
@@ -96,6 +104,15 @@ int kin__os_memory_search(const char *name, kin__os_found *found, void *context)
     }
     closedir(all);
     return mounted ? rc : -ENOENT;
+}
+
+int kin__os_file_usage(int descriptor, unsigned *user, uint64_t *bytes)
+{
+    struct stat status;
+    if (fstat(descriptor, &status) < 0) return -errno;
+    *user = status.st_uid;
+    *bytes = (uint64_t)status.st_blocks * 512;
+    return 0;
 }
 
 int kin__os_read_at(int descriptor, void *buffer, size_t size, uint64_t offset)

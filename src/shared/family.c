@@ -77,10 +77,11 @@ struct survey {
 };
 
 /* Looks at one other family. */
-static bool survey_one(int descriptor, void *context)
+static bool survey_one(int descriptor, int pid, void *context)
 {
     struct survey *survey = context;
     struct seen seen;
+    (void)pid;
     uint64_t device, inode, size;
     if (kin__os_file_identity(descriptor, &device, &inode, &size) < 0 || inode == kin__family.header->inode ||
         !look(descriptor, &seen) || strcmp(seen.name.text, survey->name) != 0)
@@ -99,7 +100,7 @@ static int survey_all(const char *name, enum rivals *rivals)
     struct survey survey = {.name = name};
     /* Twice, because a process may be missed that forks and ends while it is looked for. */
     for (int i = 0; i < 2 && survey.rivals != RIVAL_PUBLISHED; i++) {
-        int rc = kin__os_memory_search(KIN__REGION_NAME, survey_one, &survey);
+        int rc = kin__os_memory_search(KIN__REGION_NAME, KIN__SEARCH_TO_JOIN, survey_one, &survey);
         if (rc < 0) return rc;
     }
     *rivals = survey.rivals;
@@ -172,10 +173,11 @@ struct wanted {
 };
 
 /* Joins the family if it is the one. */
-static bool join_one(int descriptor, void *context)
+static bool join_one(int descriptor, int pid, void *context)
 {
     struct wanted *wanted = context;
     struct seen seen;
+    (void)pid;
     if (!look(descriptor, &seen) || state_of(seen.name.state) != KIN__NAME_PUBLISHED ||
         strcmp(seen.name.text, wanted->name) != 0)
         return false;
@@ -190,7 +192,7 @@ int kin_family_join(const char *name, kin_deadline deadline)
     for (;;) {
         struct wanted wanted = {.name = name, .rc = -ENOENT};
         if (__atomic_load_n(&kin__family.header, __ATOMIC_ACQUIRE) != NULL) return KIN_ESTARTED;
-        rc = kin__os_memory_search(KIN__REGION_NAME, join_one, &wanted);
+        rc = kin__os_memory_search(KIN__REGION_NAME, KIN__SEARCH_TO_JOIN, join_one, &wanted);
         if (rc >= 0) rc = wanted.rc;
         if (rc == 0) return kin__enter();
         if (rc != -ENOENT || kin__os_clock() >= deadline) return rc;

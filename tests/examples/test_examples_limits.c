@@ -24,3 +24,10 @@ TEST(p17_log)
     example_expect("Process-1     begins", "Process-2     begins", "Process-2   ! has nothing to do",
                    "MainProcess   2 children have ended");
 }
+
+TEST(o01_inspect)
+{
+    example_run("o01_inspect");
+    example_expect("the shop waits for a message of \"receipts\", in which there are 0",
+                   "the seller waits for the lock \"till\", which the shop has");
+}
