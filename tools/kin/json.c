@@ -1,7 +1,6 @@
 /* json.c: JSON, piece by piece, so that an output of any size passes through little memory. */
 #include "json.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +47,11 @@ int json_seconds(struct output *out, const char *name, double seconds)
 int json_null(struct output *out, const char *name)
 {
     return add_plain(out, name, "null");
+}
+
+int json_boolean(struct output *out, const char *name, bool value)
+{
+    return add_plain(out, name, value ? "true" : "false");
 }
 
 int json_open(struct output *out, const char *name, char bracket)
@@ -104,6 +108,12 @@ static bool utf8_take(struct utf8 *state, const char *bytes, size_t size)
         }
     }
     return true;
+}
+
+bool json_is_text(const char *bytes, size_t size)
+{
+    struct utf8 state = {0};
+    return utf8_take(&state, bytes, size) && state.needed == 0;
 }
 
 static int add_escaped(struct output *out, const char *bytes, size_t size)

@@ -8,18 +8,20 @@
 #include "map.h"
 #include "say.h"
 #include "serve.h"
+#include "top.h"
 #include "worker.h"
 
 static const char help[] = "Usage: kin COMMAND ...\n"
                            "\n"
                            "  map          run a command or a function for every input, on all processors\n"
                            "  serve        serve shared objects to programs in C and Python\n"
+                           "  top          show what goes on in running programs: pools, queues, locks\n"
                            "  worker       run tasks for a pool in another program, on any machine\n"
                            "\n"
                            "  --help       print this; kin COMMAND --help: the help of a command\n"
                            "  --version    print the version\n"
                            "\n"
-                           "See kin(1), kin-map(1), kin-serve(1), kin-worker(1).\n";
+                           "See kin(1), kin-map(1), kin-serve(1), kin-top(1), kin-worker(1).\n";
 
 static int print(const char *text)
 {
@@ -37,6 +39,7 @@ int main(int count, char **words)
     const char *word = words[1];
     if (strcmp(word, "map") == 0) return map_main(count - 1, words + 1);
     if (strcmp(word, "serve") == 0) return serve_main(count - 1, words + 1);
+    if (strcmp(word, "top") == 0) return top_main(count - 1, words + 1);
     if (strcmp(word, "worker") == 0) return worker_main(count - 1, words + 1);
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return print("kin " KIN_VERSION "\n");
     bool help_of = strcmp(word, "help") == 0;
@@ -44,6 +47,8 @@ int main(int count, char **words)
         return map_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
     if (help_of && count > 2 && strcmp(words[2], "serve") == 0)
         return serve_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
+    if (help_of && count > 2 && strcmp(words[2], "top") == 0)
+        return top_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
     if (help_of && count > 2 && strcmp(words[2], "worker") == 0)
         return worker_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
     if (help_of || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return print(help);

@@ -1,0 +1,141 @@
+/* look.c: see look.h. */
+#include "look.h"
+
+int look_again(struct looks *looks, const kin_inspect_options *options)
+{
+    kin_inspection *now = NULL;
+    int rc = kin_inspect(&now, options);
+    if (rc < 0) return rc;
+    kin_inspection_close(looks->before);
+    looks->before = looks->now;
+    looks->now = now;
+    return 0;
+}
+
+void looks_free(struct looks *looks)
+{
+    kin_inspection_close(looks->before);
+    kin_inspection_close(looks->now);
+    *looks = (struct looks){0};
+}
+
+/* The family of the present look in the one before, with the seconds in between; false if it was not
+ * there. */
+static bool find_family(const struct looks *looks, size_t index, size_t *before, double *seconds)
+{
+    kin_inspected_family now, family;
+    if (looks->before == NULL || kin_inspection_family(looks->now, index, &now) < 0) return false;
+    for (*before = 0; kin_inspection_family(looks->before, *before, &family) == 0; ++*before) {
+        *seconds = (double)(now.taken_at - family.taken_at) / 1e9;
+        if (family.id == now.id) return *seconds > 0;
+    }
+    return false;
+}
+
+static double rate(uint64_t before, uint64_t now, double seconds)
+{
+    return now >= before ? (double)(now - before) / seconds : -1;
+}
+
+double process_rate(const struct looks *looks, size_t index, const kin_inspected_process *now)
+{
+    kin_inspected_process process;
+    size_t family;
+    double seconds;
+    if (!find_family(looks, index, &family, &seconds)) return -1;
+    for (size_t i = 0; kin_inspection_process(looks->before, family, i, &process) == 0; i++)
+        if (process.pid == now->pid && process.generation == now->generation)
+            return rate((uint64_t)process.cpu_ns, (uint64_t)now->cpu_ns, seconds * 1e9);
+    return -1;
+}
+
+double pool_rate(const struct looks *looks, size_t index, const kin_inspected_pool *now)
+{
+    kin_inspected_pool pool;
+    size_t family;
+    double seconds;
+    if (!find_family(looks, index, &family, &seconds)) return -1;
+    for (size_t i = 0; kin_inspection_pool(looks->before, family, i, &pool) == 0; i++)
+        if (pool.pool == now->pool)
+            return rate(pool.status.done + pool.status.failed, now->status.done + now->status.failed,
+                        seconds);
+    return -1;
+}
+
+struct queue_rates queue_rates(const struct looks *looks, size_t index, const kin_inspected_queue *now)
+{
+    struct queue_rates rates = {-1, -1};
+    kin_inspected_queue queue;
+    size_t family;
+    double seconds;
+    if (!find_family(looks, index, &family, &seconds)) return rates;
+    for (size_t i = 0; kin_inspection_queue(looks->before, family, i, &queue) == 0; i++) {
+        if (queue.queue != now->queue) continue;
+        rates.put = rate(queue.put, now->put, seconds);
+        rates.got = rate(queue.got, now->got, seconds);
+        break;
+    }
+    return rates;
+}
+
+/* ---- words ---------------------------------------------------------------------------------- */
+
+const char *waits_text(enum kin_waits waits)
+{
+    static const char *const texts[KIN_WAITS] = {
+        [KIN_WAITS_NOT] = "",
+        [KIN_WAITS_OTHER] = "kin itself",
+        [KIN_WAITS_LOCK] = "lock",
+        [KIN_WAITS_RWLOCK] = "rwlock",
+        [KIN_WAITS_SEMAPHORE] = "semaphore",
+        [KIN_WAITS_CONDITION] = "condition",
+        [KIN_WAITS_EVENT] = "event",
+        [KIN_WAITS_BARRIER] = "barrier",
+        [KIN_WAITS_MESSAGE] = "message of queue",
+        [KIN_WAITS_ROOM] = "room in queue",
+        [KIN_WAITS_TASKS] = "tasks of queue",
+        [KIN_WAITS_POOL] = "pool",
+        [KIN_WAITS_RESULT] = "result",
+        [KIN_WAITS_ARRAY] = "array",
+    };
+    return (unsigned)waits < KIN_WAITS ? texts[waits] : "";
+}
+
+const char *kind_text(enum kin_inspected_kind kind)
+{
+    static const char *const texts[KIN_KINDS] = {
+        [KIN_KIND_LOCK] = "lock",
+        [KIN_KIND_RLOCK] = "rlock",
+        [KIN_KIND_RWLOCK] = "rwlock",
+        [KIN_KIND_SEMAPHORE] = "semaphore",
+    };
+    return (unsigned)kind < KIN_KINDS ? texts[kind] : "";
+}
+
+const char *state_text(enum kin_inspected_state state)
+{
+    static const char *const texts[] = {
+        [KIN_POOL_RUNNING] = "running",       [KIN_POOL_OPENING] = "opening", [KIN_POOL_CLOSED] = "closed",
+        [KIN_POOL_TERMINATED] = "terminated", [KIN_POOL_ENDED] = "ended",     [KIN_POOL_BROKEN] = "broken",
+    };
+    return (unsigned)state <= KIN_POOL_BROKEN ? texts[state] : "";
+}
+
+const char *cause_name(int cause)
+{
+    static const char *const names[KIN_CAUSES] = {
+        [KIN_CAUSE_NONE] = "none",
+        [KIN_CAUSE_RETURNED] = "returned",
+        [KIN_CAUSE_EXITED] = "exited",
+        [KIN_CAUSE_SIGNALED] = "signaled",
+        [KIN_CAUSE_TIMEOUT] = "timeout",
+        [KIN_CAUSE_TERMINATED] = "terminated",
+        [KIN_CAUSE_OUT_OF_MEMORY] = "out_of_memory",
+        [KIN_CAUSE_FUNCTION] = "function",
+        [KIN_CAUSE_SUPERVISOR] = "supervisor",
+        [KIN_CAUSE_CANCELLED] = "cancelled",
+        [KIN_CAUSE_NEED] = "need",
+        [KIN_CAUSE_LOST] = "lost",
+    };
+    return cause >= 0 && cause < KIN_CAUSES && names[cause] != NULL ? names[cause] : "other";
+}
