@@ -62,6 +62,13 @@ static bool is_set(const kin_value *value)
 
 enum operation { UNION, INTERSECTION, DIFFERENCE, SYMMETRIC };
 
+/* Variants of methods: an operation, and whether the set changes, or is the right side. */
+enum { OPERATION = 3, CHANGES = 4, REFLECTED = 8 };
+/* … and of comparisons, and of what takes an item away. */
+enum { ABOVE = 1, STRICTLY = 2, TO_ANY = 4 };
+enum { REQUIRED = 1 };
+static unsigned variant_of(const struct kin__call *call);
+
 static int add_missing(kin_value *to, const kin_value *from, const kin_value *unless)
 {
     const kin_value *item;
@@ -135,54 +142,31 @@ static enum kin__outcome replace(struct kin__call *call, kin_value items)
 }
 
 /* set.union and the like, and those that change the set instead. */
-static enum kin__outcome method(struct kin__call *call, enum operation operation, bool change)
+static enum kin__outcome set_combine(struct kin__call *call)
 {
     kin_value combined = kin_value_none();
-    if (combine_all(call, operation, &combined) == KIN__RAISE) return KIN__RAISE;
-    return change ? replace(call, combined) : kin__return(call, combined);
+    unsigned variant = variant_of(call);
+    if (combine_all(call, variant & OPERATION, &combined) == KIN__RAISE) return KIN__RAISE;
+    return variant & CHANGES ? replace(call, combined) : kin__return(call, combined);
 }
 
 /* The operators: their other side is a set. */
-static enum kin__outcome operator(struct kin__call *call, enum operation operation, bool reflected,
-                                  bool change) {
+static enum kin__outcome set_operator(struct kin__call *call)
+{
     static const char *const signs[] = {"|", "&", "-", "^"};
     const kin_value *left = items_of(call), *right = call->argument[0];
+    unsigned variant = variant_of(call);
+    bool change = variant & CHANGES, reflected = variant & REFLECTED;
     kin_value combined;
-    if (!is_set(right)) return kin__raisef(call, "TypeError",
-                                           "unsupported operand type(s) for %s%s: 'set' and '%s'",
-                                           signs[operation], change ? "=" : "", kin_value_kind_name(right));
+    if (!is_set(right))
+        return kin__raisef(call, "TypeError", "unsupported operand type(s) for %s%s: 'set' and '%s'",
+                           signs[variant & OPERATION], change ? "=" : "", kin_value_kind_name(right));
     if (change && kin__names_objects(call, right)) return kin__raisef(call, "TypeError", "a proxy is no key");
-    if (combine(call, operation, reflected ? right : left, reflected ? left : right, &combined) ==
-        KIN__RAISE) return KIN__RAISE;
+    if (combine(call, variant & OPERATION, reflected ? right : left, reflected ? left : right, &combined) ==
+        KIN__RAISE)
+        return KIN__RAISE;
     return change ? replace(call, combined) : kin__return(call, combined);
 }
-
-#define COMBINING(word, operation) \
-    static enum kin__outcome set_##word(struct kin__call *call) \
-    { \
-        return method(call, operation, false); \
-    } \
-    static enum kin__outcome set_##word##_update(struct kin__call *call) \
-    { \
-        return method(call, operation, true); \
-    } \
-    static enum kin__outcome set_##word##_operator(struct kin__call *call) \
-    { \
-        return operator(call, operation, false, false); \
-    } \
-    static enum kin__outcome set_##word##_reflected(struct kin__call *call) \
-    { \
-        return operator(call, operation, true, false); \
-    } \
-    static enum kin__outcome set_##word##_in_place(struct kin__call *call) \
-    { \
-        return operator(call, operation, false, true); \
-    }
-
-COMBINING(union, UNION)
-COMBINING(intersection, INTERSECTION)
-COMBINING(difference, DIFFERENCE)
-COMBINING(symmetric, SYMMETRIC)
 
 /* ---- comparing ------------------------------------------------------------------------------------------ */
 
@@ -197,48 +181,20 @@ static bool is_part_of(const kin_value *part, const kin_value *whole)
 }
 
 /* How the set stands to another one, or to the items of a container. */
-static enum kin__outcome relation(struct kin__call *call, bool below, bool strictly, bool to_any)
+static enum kin__outcome set_relation(struct kin__call *call)
 {
     kin_value other;
-    if (!to_any && !is_set(call->argument[0]))
+    unsigned variant = variant_of(call);
+    bool above = variant & ABOVE, strictly = variant & STRICTLY;
+    if (!(variant & TO_ANY) && !is_set(call->argument[0]))
         return kin__raisef(call, "TypeError", "'%s%s' not supported between instances of 'set' and '%s'",
-                           below ? "<" : ">", strictly ? "" : "=", kin_value_kind_name(call->argument[0]));
+                           above ? ">" : "<", strictly ? "" : "=", kin_value_kind_name(call->argument[0]));
     if (set_of(call, call->argument[0], &other) == KIN__RAISE) return KIN__RAISE;
     const kin_value *items = items_of(call);
-    bool holds = below ? is_part_of(items, &other) : is_part_of(&other, items);
+    bool holds = above ? is_part_of(&other, items) : is_part_of(items, &other);
     if (strictly) holds = holds && kin_value_len(items) != kin_value_len(&other);
     kin_value_clear(&other);
     return kin__return(call, kin_value_bool(holds));
-}
-
-static enum kin__outcome set_le(struct kin__call *call)
-{
-    return relation(call, true, false, false);
-}
-
-static enum kin__outcome set_lt(struct kin__call *call)
-{
-    return relation(call, true, true, false);
-}
-
-static enum kin__outcome set_ge(struct kin__call *call)
-{
-    return relation(call, false, false, false);
-}
-
-static enum kin__outcome set_gt(struct kin__call *call)
-{
-    return relation(call, false, true, false);
-}
-
-static enum kin__outcome set_issubset(struct kin__call *call)
-{
-    return relation(call, true, false, true);
-}
-
-static enum kin__outcome set_issuperset(struct kin__call *call)
-{
-    return relation(call, false, false, true);
 }
 
 static enum kin__outcome set_isdisjoint(struct kin__call *call)
@@ -276,25 +232,15 @@ static enum kin__outcome set_add(struct kin__call *call)
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
 }
 
-static enum kin__outcome discard(struct kin__call *call, bool required)
+static enum kin__outcome set_discard(struct kin__call *call)
 {
     int rc = kin_value_set_discard(items_of(call), call->argument[0]);
     if (rc == KIN_EKIND) return unhashable(call, call->argument[0]);
     if (rc < 0) return kin__raise_code(call, rc);
-    if (rc == 0 && required)
+    if (rc == 0 && variant_of(call) == REQUIRED)
         return kin__raise(
             call, kin_value_error("KeyError", kin_value_build("(v)", kin_value_ref(call->argument[0]))));
     return kin__return_none(call);
-}
-
-static enum kin__outcome set_discard(struct kin__call *call)
-{
-    return discard(call, false);
-}
-
-static enum kin__outcome set_remove(struct kin__call *call)
-{
-    return discard(call, true);
 }
 
 static enum kin__outcome set_pop(struct kin__call *call)
@@ -349,45 +295,55 @@ static void save(struct kin__managed *object, kin_value *arguments, kin_value *s
     *arguments = kin_value_build("(v)", kin_value_ref(&((struct set *)(void *)object)->items));
 }
 
-static const struct kin__method methods[] = {
-    {"__and__", set_intersection_operator, "other", 1},
-    {"__contains__", set_contains, "item", 1},
-    {"__ge__", set_ge, "other", 1},
-    {"__gt__", set_gt, "other", 1},
-    {"__iand__", set_intersection_in_place, "other", 1},
-    {"__ior__", set_union_in_place, "other", 1},
-    {"__isub__", set_difference_in_place, "other", 1},
-    {"__iter__", set_iter, "", 0},
-    {"__ixor__", set_symmetric_in_place, "other", 1},
-    {"__le__", set_le, "other", 1},
-    {"__len__", set_len, "", 0},
-    {"__lt__", set_lt, "other", 1},
-    {"__or__", set_union_operator, "other", 1},
-    {"__rand__", set_intersection_reflected, "other", 1},
-    {"__ror__", set_union_reflected, "other", 1},
-    {"__rsub__", set_difference_reflected, "other", 1},
-    {"__rxor__", set_symmetric_reflected, "other", 1},
-    {"__sub__", set_difference_operator, "other", 1},
-    {"__xor__", set_symmetric_operator, "other", 1},
-    {"add", set_add, "item", 1},
-    {"clear", set_clear, "", 0},
-    {"copy", set_copy, "", 0},
-    {"difference", set_difference, NULL, 0},
-    {"difference_update", set_difference_update, NULL, 0},
-    {"discard", set_discard, "item", 1},
-    {"intersection", set_intersection, NULL, 0},
-    {"intersection_update", set_intersection_update, NULL, 0},
-    {"isdisjoint", set_isdisjoint, "items", 1},
-    {"issubset", set_issubset, "items", 1},
-    {"issuperset", set_issuperset, "items", 1},
-    {"pop", set_pop, "", 0},
-    {"remove", set_remove, "item", 1},
-    {"symmetric_difference", set_symmetric, NULL, 0},
-    {"symmetric_difference_update", set_symmetric_update, NULL, 0},
-    {"union", set_union, NULL, 0},
-    {"update", set_union_update, NULL, 0},
-    {0},
-};
+/* Name, function, parameters, how many of these are required, and the variant. */
+#define METHODS(X) \
+    X("__and__", set_operator, "other", 1, INTERSECTION) \
+    X("__contains__", set_contains, "item", 1, 0) \
+    X("__ge__", set_relation, "other", 1, ABOVE) \
+    X("__gt__", set_relation, "other", 1, ABOVE | STRICTLY) \
+    X("__iand__", set_operator, "other", 1, INTERSECTION | CHANGES) \
+    X("__ior__", set_operator, "other", 1, UNION | CHANGES) \
+    X("__isub__", set_operator, "other", 1, DIFFERENCE | CHANGES) \
+    X("__iter__", set_iter, "", 0, 0) \
+    X("__ixor__", set_operator, "other", 1, SYMMETRIC | CHANGES) \
+    X("__le__", set_relation, "other", 1, 0) \
+    X("__len__", set_len, "", 0, 0) \
+    X("__lt__", set_relation, "other", 1, STRICTLY) \
+    X("__or__", set_operator, "other", 1, UNION) \
+    X("__rand__", set_operator, "other", 1, INTERSECTION | REFLECTED) \
+    X("__ror__", set_operator, "other", 1, UNION | REFLECTED) \
+    X("__rsub__", set_operator, "other", 1, DIFFERENCE | REFLECTED) \
+    X("__rxor__", set_operator, "other", 1, SYMMETRIC | REFLECTED) \
+    X("__sub__", set_operator, "other", 1, DIFFERENCE) \
+    X("__xor__", set_operator, "other", 1, SYMMETRIC) \
+    X("add", set_add, "item", 1, 0) \
+    X("clear", set_clear, "", 0, 0) \
+    X("copy", set_copy, "", 0, 0) \
+    X("difference", set_combine, NULL, 0, DIFFERENCE) \
+    X("difference_update", set_combine, NULL, 0, DIFFERENCE | CHANGES) \
+    X("discard", set_discard, "item", 1, 0) \
+    X("intersection", set_combine, NULL, 0, INTERSECTION) \
+    X("intersection_update", set_combine, NULL, 0, INTERSECTION | CHANGES) \
+    X("isdisjoint", set_isdisjoint, "items", 1, 0) \
+    X("issubset", set_relation, "items", 1, TO_ANY) \
+    X("issuperset", set_relation, "items", 1, ABOVE | TO_ANY) \
+    X("pop", set_pop, "", 0, 0) \
+    X("remove", set_discard, "item", 1, REQUIRED) \
+    X("symmetric_difference", set_combine, NULL, 0, SYMMETRIC) \
+    X("symmetric_difference_update", set_combine, NULL, 0, SYMMETRIC | CHANGES) \
+    X("union", set_combine, NULL, 0, UNION) \
+    X("update", set_combine, NULL, 0, UNION | CHANGES)
+
+#define METHOD(name, function, parameters, required, variant)  {name, function, parameters, required},
+#define VARIANT(name, function, parameters, required, variant) variant,
+
+static const struct kin__method methods[] = {METHODS(METHOD){0}};
+static const unsigned char variants[] = {METHODS(VARIANT)};
+
+static unsigned variant_of(const struct kin__call *call)
+{
+    return variants[call->method - methods];
+}
 
 const struct kin__type kin__type_set = {
     .name = "set",
