@@ -220,7 +220,8 @@ void kin__client_leave(struct kin__client *client)
 /* Is that an error of a connection that another one may not have? */
 static bool may_pass(const struct kin__client *client, int rc)
 {
-    static const int codes[] = {-ECONNRESET, -EPIPE, -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH, -ENETDOWN};
+    static const int codes[] = {-ECONNRESET,  -EPIPE,    -ETIMEDOUT, -EHOSTUNREACH,
+                                -ENETUNREACH, -ENETDOWN, KIN_ESILENT};
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         if (rc == codes[i]) return true;
     }

@@ -433,17 +433,19 @@ static void fallback(struct kin__call *call, const char *name)
 
 static void answer_created(struct kin__call *call)
 {
-    kin_value exposed = kin__exposed(call->created->type);
-    kin_value token = kin__token_of(call->server, call->created);
+    kin_value pair = kin_value_build("(vv)", kin__exposed(call->created->type),
+                                     kin__token_of(call->server, call->created));
     int rc = call->session->kin ? kin__reference_add(call->session, call->created, true) : 0;
     if (call->session->kin)
         kin__managed_decref(call->server, call->created);
     else
         call->created->counted++;
-    if (rc == 0)
-        kin__session_answer(call->session, KIN__ANSWER_PROXY, kin_value_build("(vv)", exposed, token));
-    else
+    if (rc == 0) {
+        kin__session_answer(call->session, KIN__ANSWER_PROXY, pair);
+    } else {
+        kin_value_clear(&pair);
         kin__session_end(call->session);
+    }
 }
 
 static void conclude(struct kin__call *call, enum kin__outcome outcome)

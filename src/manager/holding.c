@@ -4,11 +4,13 @@
 #include "manager/object.h"
 #include "os/os.h"
 
-struct kin__holding *kin__holding_of(struct kin__session *session, struct kin__links *list)
+struct kin__holding *kin__holding_of(struct kin__session *session, const struct kin__managed *object)
 {
+    /* In the session's list: a client has few, while an object may be held by thousands. */
+    struct kin__links *list = &session->holdings;
     for (struct kin__links *link = list->next; link != list; link = link->next) {
-        struct kin__holding *holding = kin__links_entry(link, struct kin__holding, in_object);
-        if (holding->session == session) return holding;
+        struct kin__holding *holding = kin__links_entry(link, struct kin__holding, in_session);
+        if (holding->object == object) return holding;
     }
     return NULL;
 }
@@ -29,7 +31,7 @@ struct kin__holding *kin__hold_new(struct kin__session *session, struct kin__man
 struct kin__holding *kin__hold(struct kin__session *session, struct kin__managed *object,
                                struct kin__links *list, unsigned count, kin__give_back *give_back)
 {
-    struct kin__holding *holding = kin__holding_of(session, list);
+    struct kin__holding *holding = kin__holding_of(session, object);
     if (holding == NULL) holding = kin__hold_new(session, object, list, sizeof *holding, give_back);
     if (holding != NULL) holding->count += count;
     return holding;

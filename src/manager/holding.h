@@ -6,8 +6,8 @@
 
 typedef void kin__give_back(struct kin__server *server, struct kin__holding *holding);
 
-/* What the session holds of the object whose holdings are in `list`; NULL: nothing. */
-struct kin__holding *kin__holding_of(struct kin__session *session, struct kin__links *list);
+/* What the session holds of the object, the oldest of it; NULL: nothing. */
+struct kin__holding *kin__holding_of(struct kin__session *session, const struct kin__managed *object);
 
 /* Notes `count` more; `give_back` is called with what is held when the session ends, and frees it.
  * `size`: of a struct that begins with a kin__holding, zeroed; a new one is made if `again`.

@@ -73,6 +73,8 @@ static void grant(struct kin__server *server, struct lock *lock)
     struct kin__session *session;
     (void)server;
     while (lock->permits > 0 && (session = kin__session_first(&lock->waiting)) != NULL) {
+        /* Those who were found gone may have given permits back, and these and ours went to others. */
+        if (lock->permits <= 0) break;
         /* One that was woken from a condition gets its levels back, and that wait's result. */
         bool again = session->wait.other != NULL;
         unsigned levels = again ? session->wait.count : 1;
@@ -99,7 +101,7 @@ enum kin__outcome kin__lock_acquire(struct kin__call *call)
     double seconds;
     kin__argument_truth(call->argument[0], &blocking);
     if (!kin__argument_timeout(call, call->argument[1], &seconds)) return KIN__RAISE;
-    struct kin__holding *own = kin__holding_of(call->session, &lock->holdings);
+    struct kin__holding *own = kin__holding_of(call->session, call->object);
     if (lock->kind == RLOCK && own != NULL) {
         own->count++;
         return kin__return(call, kin_value_bool(true));
@@ -115,7 +117,7 @@ enum kin__outcome kin__lock_acquire(struct kin__call *call)
 /* Whose permit a release gives back; NULL: it is one more than there were. */
 static struct kin__holding *to_release(struct lock *lock, struct kin__session *session)
 {
-    struct kin__holding *own = kin__holding_of(session, &lock->holdings);
+    struct kin__holding *own = kin__holding_of(session, &lock->object);
     if (own != NULL || lock->kind == RLOCK || kin__links_empty(&lock->holdings)) return own;
     return kin__links_entry(lock->holdings.next, struct kin__holding, in_object);
 }
@@ -174,7 +176,7 @@ bool kin__is_lock(const struct kin__managed *object)
 bool kin__lock_is_held(struct kin__managed *object, struct kin__session *session)
 {
     struct lock *lock = lock_of(object);
-    return lock->kind == RLOCK ? kin__holding_of(session, &lock->holdings) != NULL : lock->permits == 0;
+    return lock->kind == RLOCK ? kin__holding_of(session, object) != NULL : lock->permits == 0;
 }
 
 unsigned kin__lock_give_up(struct kin__server *server, struct kin__managed *object,

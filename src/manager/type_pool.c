@@ -351,7 +351,8 @@ static enum kin__outcome make_pool(struct kin__call *call)
     if (processes < 1) return kin__raisef(call, "ValueError", "Number of processes must be at least 1");
     if (initializer != NULL && kin_value_kind(initializer) != KIN_VALUE_NONE)
         return kin__raisef(call, "TypeError", "this manager cannot call an initializer");
-    pool->most = (uint64_t)processes;
+    /* As many as there can be tasks: more make no difference. */
+    pool->most = processes < INT32_MAX ? (uint64_t)processes : INT32_MAX;
     kin__links_init(&pool->waiting);
     kin__links_init(&pool->working);
     kin__links_init(&pool->joiners);

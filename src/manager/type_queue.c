@@ -113,14 +113,20 @@ static void serve(struct queue *queue)
 {
     struct kin__session *session;
     for (;;) {
-        if (queue->count > 0 && (session = kin__session_first(&queue->getters)) != NULL) {
+        /* To look for one ends those who are gone, and what these held goes to others, through here: how the
+         * queue stands is to be asked afterwards. */
+        if (queue->count > 0 && !kin__links_empty(&queue->getters)) {
+            session = kin__session_first(&queue->getters);
+            if (session == NULL || queue->count == 0) continue;
             if (note_taken(queue, session, &queue->ring[queue->first]) < 0) {
                 kin__session_raise(session, exception("MemoryError"));
                 continue;
             }
             kin__session_return_kept(session, pop(queue));
-        } else if (!is_full(queue) && !kin__links_empty(&queue->putters) && reserve(queue) == 0 &&
-                   (session = kin__session_first(&queue->putters)) != NULL) {
+        } else if (!is_full(queue) && !kin__links_empty(&queue->putters)) {
+            session = kin__session_first(&queue->putters);
+            if (session == NULL || is_full(queue)) continue;
+            if (reserve(queue) < 0) break;
             push(queue, session->wait.item);
             session->wait.item = kin_value_none();
             queue->unfinished++;
@@ -255,7 +261,7 @@ static void wake_joiners(struct queue *queue)
 /* The oldest item that this client took is done; one that another took, if it took none. */
 static void acknowledge(struct kin__call *call, struct queue *queue)
 {
-    struct kin__holding *holding = kin__holding_of(call->session, &queue->taken);
+    struct kin__holding *holding = kin__holding_of(call->session, call->object);
     if (holding == NULL && !kin__links_empty(&queue->taken))
         holding = kin__links_entry(queue->taken.next, struct kin__holding, in_object);
     if (holding == NULL) return;

@@ -1,0 +1,164 @@
+/* test_manager_gone.c: clients that end in the middle of a call of another one's: what they held goes on to
+ * others before that call is over.
+ */
+#include "support/test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kin/connection.h>
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/listener.h>
+#include <kin/manager.h>
+#include <kin/object.h>
+#include <kin/pickle.h>
+
+#define SOON kin_in_s(20)
+
+static char address[64];
+static kin_manager *manager;
+static pid_t server;
+
+static void serve(void *unused)
+{
+    (void)unused;
+    CHECK_OK(kin_manager_serve(&(kin_manager_options){.address = address, .key = "k", .key_size = 1}));
+}
+
+static kin_proxy *begin(const char *type, kin_value arguments)
+{
+    kin_proxy *proxy = NULL;
+    snprintf(address, sizeof address, "unix:@kin-test-gone-%d", (int)getpid());
+    server = test_child(serve, NULL);
+    test_until(kin_manager_connect(&manager, address, "k", 1, SOON) == 0);
+    CHECK_OK(kin_manager_create(manager, &proxy, type, arguments, SOON));
+    return proxy;
+}
+
+static void finish(kin_proxy *proxy)
+{
+    CHECK_OK(kin_proxy_close(proxy));
+    CHECK_OK(kin_manager_shutdown(manager, SOON));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(test_collect(server), 0);
+}
+
+/* A client of which the case decides when it asks and when it listens. */
+static void ask(kin_connection *client, kin_value ident, const char *method, kin_value arguments)
+{
+    kin_buffer bytes = {0};
+    kin_value request = kin_value_build("(vsv{})", ident, method, arguments);
+    CHECK_OK(kin_pickle_dumps(&request, &bytes));
+    CHECK_OK(kin_connection_send(client, bytes.data, bytes.size, SOON));
+    kin_value_clear(&request);
+    kin_buffer_free(&bytes);
+}
+
+/* What it is answered: an int, or None, as -1. */
+static int64_t hear(kin_connection *client)
+{
+    char bytes[512];
+    kin_value answer;
+    const char *kind;
+    const kin_value *value;
+    int64_t number = -1;
+    long size = kin_connection_recv(client, bytes, sizeof bytes, SOON);
+    CHECK_GT(size, 0);
+    CHECK_OK(kin_pickle_loads(&answer, bytes, (size_t)size, NULL));
+    CHECK_OK(kin_value_parse(&answer, "(sv)", &kind, &value));
+    CHECK_STR(kind, "#RETURN");
+    if (kin_value_kind(value) != KIN_VALUE_NONE) CHECK_OK(kin_value_get_int(value, &number));
+    kin_value_clear(&answer);
+    return number;
+}
+
+static kin_connection *open_client(void)
+{
+    kin_connection *client = NULL;
+    CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
+    ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "client"));
+    CHECK_EQ(hear(client), -1);
+    return client;
+}
+
+static kin_value ident_of(kin_proxy *proxy)
+{
+    kin_value value = kin_proxy_value(proxy), ident = kin_value_str(kin_value_token_id(&value));
+    kin_value_clear(&value);
+    return ident;
+}
+
+static int64_t size_of(kin_proxy *queue)
+{
+    kin_value result;
+    int64_t size = -1;
+    CHECK_OK(kin_proxy_call(queue, "qsize", kin_value_none(), &result, SOON));
+    CHECK_OK(kin_value_get_int(&result, &size));
+    return size;
+}
+
+#define CLIENTS 4
+
+/* The first has something in its hands and waits for more, as the others do.  Then it ends and somebody makes
+ * room, in such a way that the server sees the second before the first. */
+static void end_the_first(kin_connection *clients[CLIENTS], kin_connection *other, kin_proxy *object,
+                          const char *method, kin_value arguments)
+{
+    CHECK_OK(kill(server, SIGSTOP));
+    ask(other, ident_of(object), method, arguments);
+    CHECK_OK(kin_connection_close(clients[0]));
+    CHECK_OK(kill(server, SIGCONT));
+    CHECK_EQ(hear(other), -1);
+}
+
+TEST(an_item_that_came_back_meanwhile_is_not_handed_out_twice)
+{
+    kin_proxy *queue = begin("TaskQueue", kin_value_none());
+    kin_connection *clients[CLIENTS], *other = open_client();
+    for (int i = 0; i < CLIENTS; i++) clients[i] = open_client();
+    CHECK_OK(kin_proxy_put(queue, kin_value_int(1), SOON));
+    ask(clients[0], ident_of(queue), "get", kin_value_tuple(NULL, 0));
+    CHECK_EQ(hear(clients[0]), 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        ask(clients[i], ident_of(queue), "get", kin_value_tuple(NULL, 0));
+        /* It waits when a later call of another's is answered. */
+        CHECK_EQ(size_of(queue), 0);
+    }
+    end_the_first(clients, other, queue, "put", kin_value_build("(i)", 2));
+    CHECK_EQ(hear(clients[1]) + hear(clients[2]), 3);
+    CHECK_EQ(size_of(queue), 0);
+    CHECK_OK(kin_proxy_put(queue, kin_value_int(5), SOON));
+    CHECK_EQ(hear(clients[3]), 5);
+    for (int i = 1; i < CLIENTS; i++) CHECK_OK(kin_connection_close(clients[i]));
+    CHECK_OK(kin_connection_close(other));
+    finish(queue);
+}
+
+TEST(a_permit_that_came_back_meanwhile_is_not_given_twice)
+{
+    kin_proxy *semaphore = begin("Semaphore", kin_value_build("(i)", 2));
+    kin_connection *clients[CLIENTS], *other = open_client();
+    for (int i = 0; i < CLIENTS; i++) clients[i] = open_client();
+    ask(other, ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0));
+    CHECK_EQ(hear(other), 1);
+    ask(clients[0], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0));
+    CHECK_EQ(hear(clients[0]), 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        ask(clients[i], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0));
+        CHECK_RC(kin_proxy_acquire(semaphore, KIN_NOW), -ETIMEDOUT);
+    }
+    end_the_first(clients, other, semaphore, "release", kin_value_tuple(NULL, 0));
+    CHECK_EQ(hear(clients[1]), 1);
+    CHECK_EQ(hear(clients[2]), 1);
+    CHECK_RC(kin_proxy_acquire(semaphore, KIN_NOW), -ETIMEDOUT);
+    CHECK_LE(kin_connection_poll(clients[3], KIN_NOW), 0);
+    CHECK_OK(kin_proxy_release(semaphore));
+    CHECK_EQ(hear(clients[3]), 1);
+    for (int i = 1; i < CLIENTS; i++) CHECK_OK(kin_connection_close(clients[i]));
+    CHECK_OK(kin_connection_close(other));
+    finish(semaphore);
+}
