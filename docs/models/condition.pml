@@ -21,7 +21,10 @@
 byte owner; /* i + 1; 0: free */
 bool owner_died;
 byte pending; /* bit i: the word is in i's robust list, or about to come in or go out */
-bool any_bit; /* BUG_SLEEPERS_IN_THE_WORD: FUTEX_WAITERS, instead of the count */
+bool marked;  /* FUTEX_WAITERS in the word: somebody sleeps, or is about to */
+bool owed;    /* beside the word: a wake-up, since the mark was erased */
+byte waking;  /* bit i: i erases the mark, and has not woken anybody yet */
+byte telling; /* bit i: i has notified, and will wake when it has given the lock back */
 
 byte items, added, taken;
 
@@ -29,50 +32,65 @@ byte items, added, taken;
 
 /* ---- notifying, by who has the lock --------------------------------------------------------------- */
 
-inline notify_one() {
-    touching = touching | BIT(me);
-    event_notify_one(CHANGED);
-    touching = touching & ~BIT(me)
+/* Who has read the sequence and not slept yet finds it changed at once; who sleeps is woken when the lock
+ * is free (tell). */
+inline notify(whom) {
+    if
+    :: count[CHANGED] > woken[CHANGED] ->
+#ifndef BUG_TOLD_LATER_AND_FORGOTTEN
+        telling = telling | BIT(me);
+#endif
+        stepped[CHANGED] = ALL;
+        tells = whom
+    :: else
+    fi
 }
 
-inline notify_all() {
-    touching = touching | BIT(me);
-    event_notify_all(CHANGED);
-    touching = touching & ~BIT(me)
+#define NOBODY 0
+#define ONE    1
+#define EVERY  2
+
+inline tell() {
+    if
+    :: atomic { tells == ONE -> tells = NOBODY };
+       look_at_waiters(CHANGED);
+       if
+       :: seen_count > seen_woken -> futex_wake_one(CHANGED, hit); count_woken(CHANGED)
+       :: atomic { else -> forget_look(CHANGED) }
+       fi
+    :: atomic { tells == EVERY -> tells = NOBODY; asleep[CHANGED] = 0 }
+    :: tells == NOBODY
+    fi;
+    telling = telling & ~BIT(me)
 }
 
 /* ---- the lock ----------------------------------------------------------------------------------- */
 
-/* Who has slept looks at the word again. */
-inline come_back() {
-    atomic {
-        woken[LOCK] = (woken[LOCK] > 0 -> woken[LOCK] - 1 : 0);
-        recounted[LOCK] = ALL;
-        seen = 0 }
-}
-
 #ifndef COARSE_LOCK
-/* At first only a word that nobody died with; later, counted as waiting, any that is free. */
+/* At first only a word that nobody died with; later, counted as waiting, any that is free, and with the
+ * mark, for others may sleep.  The word is slept on with the mark. */
 inline lock_take() {
     do
     :: atomic { owner == 0 && (entered || !owner_died) -> pending = pending | BIT(me) };
        if
        :: atomic {
               owner == 0 ->
-              owner = me + 1; told = owner_died; owner_died = false;
-#ifdef BUG_SLEEPERS_IN_THE_WORD
-              any_bit = slept;
-#endif
+              owner = me + 1; told = owner_died; owner_died = false; marked = (marked || entered);
               break }
        :: atomic { owner != 0 -> pending = pending & ~BIT(me) }
        fi
     :: atomic { (owner != 0 || owner_died) && !entered -> entered = true }; waiters_enter(LOCK)
     :: atomic { owner != 0 && entered -> seen = owner };
-#ifdef BUG_SLEEPERS_IN_THE_WORD
-       atomic { if :: owner == seen -> any_bit = true; slept = true :: else fi };
-#endif
+#ifndef BUG_SLEPT_UNMARKED
+       if
+       :: atomic { owner == seen -> marked = true };
+          futex_wait(LOCK, owner == seen && marked, false)
+       :: owner != seen
+       fi;
+#else
        futex_wait(LOCK, owner == seen, false);
-       come_back()
+#endif
+       seen = 0
     od;
     if
     :: atomic { entered -> entered = false }; waiters_leave(LOCK)
@@ -91,34 +109,47 @@ inline lock_acquire() {
     if
     :: atomic { told -> told = false };
 #ifndef BUG_NOT_TOLD
-       notify_all()
+       notify(EVERY)
 #endif
     :: else
     fi
 }
 
-inline lock_release() {
-#if defined(COARSE_LOCK)
-    owner = 0;
-#elif defined(BUG_SLEEPERS_IN_THE_WORD)
-    atomic { owner = 0; hit = any_bit; any_bit = false; slept = false };
-    if
-    :: hit -> futex_wake_one(LOCK, hit); hit = false
-    :: else
-    fi;
-#else
-    owner = 0;
-    if
-    :: count[LOCK] > 0 ->
-        look_at_waiters(LOCK);
+/* Wakes one, and with it pays what was owed, unless more has become owed since. */
+inline settle_debt() {
+    futex_wake_one(LOCK, hit);
+    atomic {
         if
-        :: seen_count > 0 && seen_woken == 0 -> futex_wake_one(LOCK, hit); count_woken(LOCK)
-        :: atomic { else -> forget_look(LOCK) }
-        fi
-    :: else
+        :: (recounted[LOCK] & BIT(me)) == 0 -> owed = false; recounted[LOCK] = ALL
+        :: else -> recounted[LOCK] = recounted[LOCK] | BIT(me)
+        fi;
+        hit = false }
+}
+
+inline lock_release() {
+#ifdef COARSE_LOCK
+    owner = 0;
+#else
+    if
+    :: atomic { !marked -> owner = 0 };
+#ifndef BUG_SLEEPERS_IN_THE_WORD
+       if
+       :: atomic { owed -> recounted[LOCK] = recounted[LOCK] & ~BIT(me) }; settle_debt()
+       :: !owed
+       fi
+#endif
+    :: marked ->
+#ifndef BUG_SLEEPERS_IN_THE_WORD
+       waking = waking | BIT(me);
+       atomic { owed = true; recounted[LOCK] = ALL & ~BIT(me) };
+#endif
+       atomic { owner = 0; marked = false };
+       settle_debt();
+       waking = waking & ~BIT(me)
     fi;
 #endif
-    pending = pending & ~BIT(me)
+    pending = pending & ~BIT(me);
+    tell()
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
@@ -151,20 +182,20 @@ inline condition_wait() {
 }
 
 proctype producer(byte me) {
-    byte seen, seen_count, seen_woken;
-    bool entered, told, gave_up, hit, slept;
+    byte seen, seen_count, seen_woken, tells;
+    bool entered, told, gave_up, hit;
     {
         lock_acquire();
         atomic { items++; added++ };
-        notify_one();
+        notify(ONE);
         lock_release();
         done = done | BIT(me)
     } unless { (dead & BIT(me)) != 0 }
 }
 
 proctype consumer(byte me) {
-    byte seen, seen_count, seen_woken;
-    bool entered, told, gave_up, hit, slept;
+    byte seen, seen_count, seen_woken, tells;
+    bool entered, told, gave_up, hit;
     {
         lock_acquire();
         do
@@ -184,18 +215,31 @@ inline kernel_settles(d) {
     if
     :: owner == d + 1 ->
         atomic { owner = 0; owner_died = true };
-        futex_wake_one(LOCK, hit);
+        if
+        :: marked -> futex_wake_one(LOCK, hit)
+        :: else
+        fi;
         life_died = life_died | BIT(d)
     :: else ->
         life_died = life_died | BIT(d);
         if
-        :: (pending & BIT(d)) != 0 && owner == 0 && !owner_died -> futex_wake_one(LOCK, hit)
+        :: (pending & BIT(d)) != 0 && owner == 0 && !owner_died && !marked -> futex_wake_one(LOCK, hit)
         :: else
         fi
     fi
 }
 
-inline reap_touched() { waiters_wake_all(CHANGED) }
+inline reap_notes(d) {
+    if
+    :: (waking & BIT(d)) != 0 -> waiters_wake_all(LOCK)
+    :: else
+    fi;
+    if
+    :: (touching & BIT(d)) != 0 || (telling & BIT(d)) != 0 -> waiters_wake_all(CHANGED)
+    :: else
+    fi;
+    atomic { waking = waking & ~BIT(d); telling = telling & ~BIT(d); touching = touching & ~BIT(d) }
+}
 inline reap_process(d) { skip }
 
 #include "deaths.pml"

@@ -4,7 +4,7 @@
  *     KILLS         how many processes may be killed
  *     REAPER_KILLS  how often the reaper
  *
- * and reap_touched(), reap_process(d), what the reaper does for the dead besides, and
+ * and reap_notes(d), reap_process(d), what the reaper does for the dead besides, and
  * kernel_settles(d), what the kernel does to the robust list of one.
  */
 
@@ -54,11 +54,8 @@ inline reap_member(d) {
         waiters_wake_all(entry[d] - 1)
     :: else
     fi;
-    if
-    :: (touching & BIT(d)) != 0 -> reap_touched()
-    :: else
-    fi;
-    atomic { entry[d] = 0; unsettled = unsettled & ~BIT(d); touching = touching & ~BIT(d) };
+    reap_notes(d);
+    atomic { entry[d] = 0; unsettled = unsettled & ~BIT(d) };
     life_died = life_died & ~BIT(d)
 }
 

@@ -70,7 +70,7 @@ proctype process(byte me) {
 
 /* ---- after a death ---------------------------------------------------------------------------- */
 
-inline reap_touched() { skip }
+inline reap_notes(d) { skip }
 
 inline reap_process(d) {
     i = 0;

@@ -21,11 +21,10 @@ static int grow_lock(void)
     bool waiting = false;
     for (;;) {
         uint32_t seen = atomic_load(&lock->point.word);
-        if ((seen & KIN__WORD_OWNER) == (kin__self.owner_word & KIN__WORD_OWNER))
-            return -EDEADLK; /* a signal handler that interrupted us in here */
+        if (kin__word_is_mine(seen)) return -EDEADLK; /* a signal handler that interrupted us in here */
         if ((seen & KIN__WORD_OWNER) == 0) {
             kin__pending_set(kin__self.robust, &lock->point.word);
-            if (atomic_compare_exchange_strong(&lock->point.word, &seen, kin__self.owner_word)) {
+            if (kin__owner_take(&lock->point, seen, waiting ? KIN__WORD_WAITERS : 0)) {
                 kin__robust_insert(kin__self.robust, lock);
                 kin__pending_clear(kin__self.robust);
                 break;
@@ -37,6 +36,7 @@ static int grow_lock(void)
             kin__waiters_enter(&lock->point);
             waiting = true;
         }
+        if (!kin__owner_mark(&lock->point, &seen)) continue;
         kin__sleep_thread(&lock->point, seen, KIN_FOREVER);
     }
     if (waiting) kin__waiters_leave(&lock->point);
@@ -48,8 +48,7 @@ static void grow_unlock(void)
     struct kin__robust *lock = &kin__heap()->grow;
     kin__pending_set(kin__self.robust, &lock->point.word);
     kin__robust_remove(lock);
-    atomic_exchange(&lock->point.word, 0);
-    if (kin__waiters_any(&lock->point)) kin__wake_one(&lock->point);
+    if (!kin__owner_drop(&lock->point)) kin__owner_drop_rest(&lock->point);
     kin__pending_clear(kin__self.robust);
 }
 

@@ -11,10 +11,10 @@
 #define GRACE_NS KIN__SLICE_NS
 
 /* Takes a word that is free or was left by a dead owner; 1 when it was. */
-static int take(struct kin__latch *latch, uint32_t seen)
+static int take(struct kin__latch *latch, uint32_t seen, uint32_t mark)
 {
     kin__pending_set(kin__self.robust, &latch->point.word);
-    if (!atomic_compare_exchange_strong(&latch->point.word, &seen, kin__self.owner_word)) {
+    if (!kin__owner_take(&latch->point, seen, mark)) {
         kin__pending_clear(kin__self.robust);
         return 0;
     }
@@ -28,7 +28,7 @@ static bool watch(struct kin__latch *latch)
     unsigned budget = kin__spin_limit / 10, steps = KIN__RELAX_MOST;
     for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
         uint32_t seen = atomic_load_explicit(&latch->point.word, memory_order_relaxed);
-        if ((seen & KIN__WORD_OWNER) == 0 && take(latch, seen)) return true;
+        if ((seen & KIN__WORD_OWNER) == 0 && take(latch, seen, 0)) return true;
     }
     return false;
 }
@@ -46,9 +46,10 @@ int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline)
     for (;;) {
         uint32_t seen = atomic_load(&latch->point.word);
         if ((seen & KIN__WORD_OWNER) == 0) {
-            if (take(latch, seen)) break;
+            if (take(latch, seen, KIN__WORD_WAITERS)) break;
             continue;
         }
+        if (!kin__owner_mark(&latch->point, &seen)) continue;
         rc = kin__sleep_thread(&latch->point, seen, deadline);
         if (rc == 1 && (atomic_load(&latch->point.word) & KIN__WORD_OWNER) == 0)
             kin__rescued(&latch->point, seen);

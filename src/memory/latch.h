@@ -4,9 +4,7 @@
  *  - A thread holds at most one latch, and inside it runs only kin's own code: no call that
  *    could take another latch or a robust mutex.  That is what lets the thread's one
  *    "pending" note of the robust list stand for the latch, so that holding it needs no list.
- *  - The owner word always carries FUTEX_WAITERS, so that the kernel wakes a sleeper when the
- *    owner dies.  The release does not erase the memory that somebody sleeps: that is
- *    `waiters`, a word of its own (glibc's robust mutex loses a wake-up there).
+ *  - Its word is an owner word: see owner.h.
  *  - `dirty` stays set from the death of an owner until a later owner has repaired what the
  *    latch protects and calls kin__latch_clean; whoever dies in between leaves it set.
  *
@@ -16,12 +14,7 @@
 #ifndef KIN_MEMORY_LATCH_H
 #define KIN_MEMORY_LATCH_H
 
-#include "memory/table.h"
-#include "memory/wait.h"
-
-#define KIN__WORD_OWNER   0x3fffffffu /* the thread id, 0: free */
-#define KIN__WORD_DIED    0x40000000u
-#define KIN__WORD_WAITERS 0x80000000u
+#include "memory/owner.h"
 
 /* From an owner word to where the kernel's robust list expects the entry (glibc's layout). */
 #define KIN__ROBUST_ENTRY 32
@@ -53,14 +46,11 @@ static inline void kin__pending_clear(struct kin__robust_list *list)
 static inline int kin__latch_acquire(struct kin__latch *latch, kin_deadline deadline)
 {
     struct kin__robust_list *list = kin__self.robust;
-    uint32_t expected = 0;
     if (__builtin_expect(list->pending != NULL, 0)) return kin__latch_acquire_slow(latch, deadline);
     kin__pending_set(list, &latch->point.word);
     /* Acquire: pairs with the release's exchange.  CRASH: before this the kernel finds a
      * pending note with a word that is not ours and at most wakes somebody. */
-    if (__builtin_expect(atomic_compare_exchange_strong(&latch->point.word, &expected, kin__self.owner_word),
-                         1))
-        return latch->point.dirty;
+    if (__builtin_expect(kin__owner_take(&latch->point, 0, 0), 1)) return latch->point.dirty;
     kin__pending_clear(list);
     return kin__latch_acquire_slow(latch, deadline);
 }
@@ -72,13 +62,7 @@ static inline void kin__latch_clean(struct kin__latch *latch)
 
 static inline void kin__latch_release(struct kin__latch *latch)
 {
-    /* Seq_cst exchange: releases what we wrote, and is the full barrier between every commit
-     * made inside and the reads of `waiters` here and in kin__event_notify after it.
-     * CRASH: after it and before the wake-up, `waiters` still counts the sleeper, so that the
-     * next release wakes it; the kernel, finding the pending note and a free word, wakes one
-     * too. */
-    atomic_exchange(&latch->point.word, 0);
-    if (__builtin_expect(kin__waiters_any(&latch->point), 0)) kin__wake_one(&latch->point);
+    if (!kin__owner_drop(&latch->point)) kin__owner_drop_rest(&latch->point);
     kin__pending_clear(kin__self.robust);
 }
 

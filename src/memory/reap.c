@@ -28,7 +28,7 @@ static bool reap_lock(struct kin__robust *lock)
     uint32_t seen = atomic_load(&lock->point.word);
     if ((seen & KIN__WORD_OWNER) != 0) return false;
     kin__pending_set(kin__self.robust, &lock->point.word);
-    bool taken = atomic_compare_exchange_strong(&lock->point.word, &seen, kin__self.owner_word);
+    bool taken = kin__owner_take(&lock->point, seen, 0);
     if (taken) kin__robust_insert(kin__self.robust, lock);
     kin__pending_clear(kin__self.robust);
     return taken;
@@ -68,6 +68,13 @@ static bool member_dead(struct kin__member *member, uint64_t state)
     }
 }
 
+/* Who was about to wake somebody and did not. */
+static void wake_for(_Atomic(struct kin__wait_point *) *named)
+{
+    struct kin__wait_point *point = atomic_load(named);
+    if (point != NULL) kin__waiters_wake_all(point);
+}
+
 static void reap_member(struct kin__member *member, uint64_t state)
 {
     uint64_t dead = (state & ~(uint64_t)0xff) | KIN__SLOT_DEAD;
@@ -76,12 +83,16 @@ static void reap_member(struct kin__member *member, uint64_t state)
     bool counted = kin__waits_settle(member->waiting_on, KIN__WAITS);
     kin__note_settle(member);
     counted = kin__ledger_settle(member) && counted;
+    wake_for(&member->waking);
+    wake_for(&member->telling);
     void *touching = atomic_load(&member->touching);
     int kind = touching != NULL ? kin__object_kind_of(touching) : -1;
     if (kind >= 0 && kin__reap_hooks[kind].announce != NULL) kin__reap_hooks[kind].announce(touching, member);
     if (!counted) return; /* its ledger is needed: dead until the next look */
     for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
     atomic_store(&member->touching, NULL);
+    atomic_store(&member->waking, NULL);
+    atomic_store(&member->telling, NULL);
     atomic_store(&member->life.point.word, 0);
     atomic_fetch_add(&kin__family.header->deaths, 1);
     /* CRASH: until this store everything above is repeated by the next reaper. */

@@ -46,6 +46,8 @@ static void leave(void *unused)
     struct kin__member *member = kin__self.member;
     if (member == NULL) return;
     kin__ledger_close(member);
+    /* It leaves with a lock that it has not given back. */
+    if (kin__self.telling != NULL) kin__waiters_wake_all(&kin__self.telling->point);
     /* Perhaps we are the last of our process: then nothing in memory will tell of its end. */
     atomic_store(&kin__family.header->unpeopled, 1);
     uint64_t state = atomic_load(&member->state);
@@ -170,6 +172,8 @@ static void settle_in(struct kin__member *member, uint64_t claim)
     for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
     for (int level = 0; level < KIN__LEVELS; level++) atomic_store(&member->note[level].kind, KIN__NOTE_NONE);
     atomic_store(&member->touching, NULL);
+    atomic_store(&member->waking, NULL);
+    atomic_store(&member->telling, NULL);
     kin__pending_set(kin__self.robust, &member->life.point.word);
     atomic_store(&member->life.point.word, kin__self.owner_word);
     kin__robust_insert(kin__self.robust, &member->life);
@@ -240,7 +244,7 @@ int kin__join(void)
     kin__self.robust = robust;
     kin__watch_expect(true);
     uint32_t thread = (uint32_t)kin__os_thread_id();
-    kin__self.owner_word = thread | KIN__WORD_WAITERS;
+    kin__self.owner_word = thread;
     kin__self.identity = (uint64_t)kin__os_pid() << 32 | thread;
     struct kin__process_slot *process = NULL;
     struct kin__member *member = NULL;

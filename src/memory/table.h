@@ -64,6 +64,8 @@ enum { KIN__LEVEL_WORK = 0, KIN__LEVEL_REAP = 1, KIN__LEVELS = 2, KIN__WAITS = 4
  *               the living when it recounts.  The lowest bit is set while it enters or leaves.
  *   ledgers     blocks of further such entries (struct kin__ledger), of a thread that runs coroutines;
  *               published and taken away by the member, and by the reaper after its death.
+ *   waking      the owner word that it gives back and that somebody sleeps on; see owner.h; likewise.
+ *   telling     where sleep those who are to be woken when it gives a lock back; see mutex.h; likewise.
  *   touching    the object whose other users may have to be told of a death; likewise.
  *   note        likewise; under the class's latch also by who repairs that class.  */
 struct kin__member {
@@ -71,6 +73,8 @@ struct kin__member {
     struct kin__robust life;
     _Atomic(struct kin__wait_point *) waiting_on[KIN__WAITS];
     _Atomic(void *) ledgers[KIN__LEDGERS];
+    _Atomic(struct kin__wait_point *) waking;
+    _Atomic(struct kin__wait_point *) telling;
     _Atomic(void *) touching;
     struct kin__note note[KIN__LEVELS];
 } __attribute__((aligned(256)));
@@ -109,7 +113,7 @@ struct kin__process_slot {
 struct kin__self {
     struct kin__member *member;
     struct kin__robust_list *robust;
-    uint32_t owner_word;   /* what it writes into a word it owns: thread id and FUTEX_WAITERS */
+    uint32_t owner_word;   /* what it writes into a word it owns: its thread id */
     uint32_t holds_more;   /* how many robust words it holds besides the first; see mutex.h */
     uint64_t identity;     /* pid above, thread id below: what it leaves in a lock it holds */
     uint32_t reader_place; /* where in a read-write lock it found room; see rwlock.c */
@@ -123,6 +127,9 @@ struct kin__self {
     unsigned yields;
     unsigned linger; /* how long falling behind has paid; see wait.c */
     unsigned linger_skipped;
+    struct kin__event *telling; /* whom to wake, and how many, when it gives that mutex back; see mutex.h */
+    struct kin__mutex *telling_with;
+    uint32_t telling_count;
 };
 extern _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
 

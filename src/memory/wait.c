@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "memory/bell.h"
+#include "memory/owner.h"
 #include "memory/reap.h"
 #include "memory/region.h"
 #include "os/os.h"
@@ -69,9 +70,10 @@ void kin__waiters_leave_at(_Atomic(struct kin__wait_point *) *entry, struct kin_
 {
     atomic_store_explicit(entry, unsettled(point), memory_order_release);
     uint64_t seen = atomic_load(&point->waiters), left;
+    uint32_t back = point->kind == KIN__POINT_EVENT;
     do {
         uint32_t woken = kin__waiters_woken(seen);
-        left = changed(seen, kin__waiters_count(seen) - 1, woken > 0 ? woken - 1 : 0);
+        left = changed(seen, kin__waiters_count(seen) - 1, woken > 0 ? woken - back : 0);
     } while (!atomic_compare_exchange_weak(&point->waiters, &seen, left));
     atomic_store_explicit(entry, NULL, memory_order_release);
 }
@@ -198,8 +200,9 @@ bool kin__waiters_recount(struct kin__wait_point *point)
         uint32_t sleepers = 0;
         /* Whoever enters or leaves after the load makes a new version.  Who was woken is not in the
          * ledgers: nobody is taken for woken, which costs wake-ups. */
+        uint32_t woken = point->kind == KIN__POINT_EVENT ? 0 : kin__waiters_woken(seen);
         if (count_sleepers(point, &sleepers) &&
-            atomic_compare_exchange_strong(&point->waiters, &seen, changed(seen, sleepers, 0)))
+            atomic_compare_exchange_strong(&point->waiters, &seen, changed(seen, sleepers, woken)))
             return true;
         kin__relax_once();
     }
@@ -222,18 +225,6 @@ void kin__waiters_wake_all(struct kin__wait_point *point)
         /* Who died while he rang one has left it in the count. */
         kin__waiters_recount(point);
     }
-}
-
-/* A sleeper on an owner word is back: it looks at the word again before it sleeps again. */
-static void come_back(struct kin__wait_point *point)
-{
-    uint64_t seen = atomic_load(&point->waiters), back;
-    /* A new version even if nothing else changes: whoever is about to count us as woken finds that
-     * we have been here. */
-    do {
-        uint32_t woken = kin__waiters_woken(seen);
-        back = changed(seen, kin__waiters_count(seen), woken > 0 ? woken - 1 : 0);
-    } while (!atomic_compare_exchange_weak(&point->waiters, &seen, back));
 }
 
 /* Not where other coroutines would find the thread in the middle of something. */
@@ -266,31 +257,43 @@ int kin__sleep_thread(struct kin__wait_point *point, uint32_t expected, kin_dead
     kin_deadline slice = now + KIN__SLICE_NS;
     bool last = deadline <= slice;
     int rc = kin__os_futex_wait(&point->word, expected, last ? deadline : slice);
-    if (point->kind == KIN__POINT_OWNER) come_back(point);
     if (rc != -ETIMEDOUT) return 0;
     if (kin__reap_needed()) kin__reap();
     return last ? -ETIMEDOUT : 1;
 }
 
+/* Wakes one of those who slept on the free word; then nobody needs to do it again who finds the debt of
+ * then.  Who sleeps later has marked the word again. */
+static void settle_debt(struct kin__wait_point *point, uint64_t owed)
+{
+    kin__os_futex_wake(&point->word, 1);
+    atomic_compare_exchange_strong(&point->waiters, &owed, changed(owed, kin__waiters_count(owed), 0));
+}
+
+static void drop_marked(struct kin__wait_point *point)
+{
+    struct kin__member *member = kin__self.member;
+    uint64_t seen = atomic_load(&point->waiters), owed;
+    atomic_store_explicit(&member->waking, point, memory_order_relaxed);
+    do owed = changed(seen, kin__waiters_count(seen), 1);
+    while (!atomic_compare_exchange_weak(&point->waiters, &seen, owed));
+    /* CRASH: before the exchange the word is ours, and its mark makes the kernel wake somebody.  After it
+     * the next one does who gives the word back, or the reaper. */
+    atomic_exchange(&point->word, 0);
+    settle_debt(point, owed);
+    atomic_store_explicit(&member->waking, NULL, memory_order_release);
+}
+
+void kin__owner_drop_rest(struct kin__wait_point *point)
+{
+    if (kin__word_is_mine(atomic_load(&point->word)))
+        drop_marked(point);
+    else
+        settle_debt(point, atomic_load(&point->waiters));
+}
+
 /* How long a waker may be kept from waking after it has made the predicate true. */
 #define WAKER_LATE_NS (20 * 1000000LL)
-
-void kin__wake_one(struct kin__wait_point *point)
-{
-    uint64_t seen = atomic_load(&point->waiters);
-    if (!kin__waiters_want(point, seen)) return;
-    if (point->kind == KIN__POINT_EVENT) atomic_fetch_add(&point->word, 1);
-    if (kin__waiters_have_bells(point)) {
-        kin__bells_ring(point);
-        seen = atomic_load(&point->waiters);
-        if (kin__waiters_count(seen) == 0) return;
-    }
-    if (kin__os_futex_wake(&point->word, 1) != 1) return;
-    /* Only if nobody came or went since: then the one that was woken is still counted.  CRASH:
-     * before it a sleeper is woken twice at worst. */
-    atomic_compare_exchange_strong(&point->waiters, &seen,
-                                   changed(seen, kin__waiters_count(seen), kin__waiters_woken(seen) + 1));
-}
 
 void kin__rescued(struct kin__wait_point *point, uint32_t seen)
 {
@@ -413,14 +416,28 @@ void kin__linger_learn(unsigned lag, uint64_t available)
     kin__self.linger = !pays ? less : lag < LINGER_MOST ? lag * 2 : lag;
 }
 
+static void wake_one(struct kin__wait_point *point)
+{
+    uint64_t seen = atomic_load(&point->waiters);
+    if (!kin__waiters_want(seen)) return;
+    if (kin__waiters_have_bells(point)) {
+        kin__bells_ring(point);
+        seen = atomic_load(&point->waiters);
+        if (kin__waiters_count(seen) == 0) return;
+    }
+    if (kin__os_futex_wake(&point->word, 1) != 1) return;
+    /* Only if nobody came or went since: then the one that was woken is still counted.  CRASH:
+     * before it a sleeper is woken twice at worst. */
+    atomic_compare_exchange_strong(&point->waiters, &seen,
+                                   changed(seen, kin__waiters_count(seen), kin__waiters_woken(seen) + 1));
+}
+
 void kin__event_wake(struct kin__event *event, int count)
 {
     if (count == 1 || kin__waiters_count(atomic_load(&event->point.waiters)) == 1) {
-        kin__wake_one(&event->point);
+        wake_one(&event->point);
         return;
     }
-    /* Who has read the sequence and not slept yet finds it changed; who sleeps is woken. */
-    atomic_fetch_add(&event->point.word, 1);
     kin__os_futex_wake(&event->point.word, count);
     if (kin__waiters_have_bells(&event->point)) kin__bells_ring(&event->point);
 }

@@ -18,12 +18,13 @@
 #include <kin/time.h>
 
 /* SHARED, at the head of everything that can be slept on.
- *   word     an owner word (latch, lock: see there) or a sequence (event: bumped by whoever
- *            wakes; the sleepers compare it).  Seq_cst on both sides.
+ *   word     an owner word (owner.h) or a sequence (event: bumped by whoever wakes; the sleepers
+ *            compare it).  Seq_cst on both sides.
  *   kind     constant once the object is open.
  *   dirty    of a latch: see latch.h.  Of an event: bells hang at it, or once did; see bell.h.
- *   waiters  version in the upper half, then how many of the sleepers have been woken and have
- *            not come back yet (16 bits), then the count of sleepers (16 bits).
+ *   waiters  version in the upper half; then, of an event, how many of the sleepers have been woken
+ *            and have not come back yet, of an owner word, whether it owes a wake-up (16 bits); then
+ *            the count of sleepers (16 bits).
  *            Changed by fetch_add in enter, by CAS elsewhere; the version makes those exact.
  *            Its fetch_add in
  *            enter pairs with the full barrier between a waker's commit and its read of
@@ -122,19 +123,19 @@ static inline void kin__event_done(struct kin__event *event)
     kin__waiters_leave(&event->point);
 }
 
+/* kin__event_step makes who has read the sequence and not slept yet find it changed; then kin__event_wake
+ * wakes so many of those who sleep. */
+static inline void kin__event_step(struct kin__event *event)
+{
+    atomic_fetch_add(&event->point.word, 1);
+}
 void kin__event_wake(struct kin__event *event, int count);
 
-/* Is there somebody to be woken?  For an owner word one on its way is enough: whoever it may be,
- * it takes the word or looks at it again before it sleeps. */
-static inline bool kin__waiters_want(const struct kin__wait_point *point, uint64_t waiters)
+/* Is there somebody to be woken, who is not on its way back already? */
+static inline bool kin__waiters_want(uint64_t waiters)
 {
-    uint32_t woken = kin__waiters_woken(waiters);
-    return point->kind == KIN__POINT_OWNER ? woken == 0 && kin__waiters_count(waiters) > 0
-                                           : kin__waiters_count(waiters) > woken;
+    return kin__waiters_count(waiters) > kin__waiters_woken(waiters);
 }
-
-/* Wakes one sleeper if somebody is to be woken. */
-void kin__wake_one(struct kin__wait_point *point);
 
 /* kin__event_notify wakes one of those who wait, or all.  The caller has made the predicate true
  * before, with a full barrier (an atomic exchange or a seq_cst store) in between.  Nobody is
@@ -142,8 +143,10 @@ void kin__wake_one(struct kin__wait_point *point);
 static inline void kin__event_notify(struct kin__event *event, int count)
 {
     uint64_t waiters = atomic_load(&event->point.waiters);
-    if (__builtin_expect(kin__waiters_count(waiters) > kin__waiters_woken(waiters), 0))
+    if (__builtin_expect(kin__waiters_want(waiters), 0)) {
+        kin__event_step(event);
         kin__event_wake(event, count);
+    }
 }
 
 /* Waits until ready(context) holds: 0, or -ETIMEDOUT at the deadline.  It is asked again after every

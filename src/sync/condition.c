@@ -3,10 +3,10 @@
  * Invariants:
  *  - A waiter is counted as a sleeper, and knows the sequence, before it gives the lock back; a
  *    notifier has the lock.  So a notification either finds it counted or comes before it.
- *  - A notification is one step of the sequence.  Nobody keeps it for anybody: a sleeper that is
- *    killed after it was woken, and before it has the lock, is reaped, and its reaper wakes all the
- *    others, which look at their predicates.  So they do when a notifier is killed between the step
- *    and the wake-up.
+ *  - A notification is one step of the sequence, and a wake-up when the lock is free.  Nobody keeps
+ *    it for anybody: a sleeper that is killed after it was woken, and before it has the lock, is
+ *    reaped, and its reaper wakes all the others, which look at their predicates.  So they do when a
+ *    notifier is killed between the step and the wake-up.
  *  - A waiter that finds the lock in the hands of the dead goes on as if it were notified: what
  *    the dead one changed it may not have told.
  */
@@ -122,9 +122,22 @@ static int enter_with_lock(kin_condition *condition)
 
 /* ---- waiting --------------------------------------------------------------------------------------- */
 
+struct wait {
+    kin_condition *condition;
+    uint32_t seen; /* of the sequence */
+};
+
+static bool was_notified(void *context)
+{
+    const struct wait *wait = context;
+    return atomic_load(&wait->condition->changed.point.word) != wait->seen;
+}
+
 /* Sleeps until the sequence has moved on from `seen`: 0, or -ETIMEDOUT. */
 static int sleep_on(kin_condition *condition, uint32_t seen, kin_deadline deadline)
 {
+    struct wait wait = {condition, seen};
+    if (deadline > 0 && kin__watch_for(was_notified, &wait)) return 0;
     for (;;) {
         int rc = kin__event_sleep(&condition->changed, seen, deadline);
         if (atomic_load(&condition->changed.point.word) != seen) return 0;
@@ -188,12 +201,10 @@ int kin_condition_notify(kin_condition *condition, unsigned count)
 {
     int rc = enter_with_lock(condition);
     if (rc < 0 || count == 0) return rc;
-    /* CRASH: between the step and the wake-up: the reaper wakes all (announce). */
-    void *outer = kin__touch(condition);
     if (atomic_load_explicit(&condition->watched, memory_order_relaxed) != 0)
         atomic_fetch_add(&condition->notified, 1);
-    kin__event_notify(&condition->changed, count < INT32_MAX ? (int)count : INT32_MAX);
-    kin__untouch(outer);
+    if (kin__waiters_want(atomic_load(&condition->changed.point.waiters)))
+        kin__mutex_tell_later(condition->mutex, &condition->changed, count);
     return 0;
 }
 

@@ -80,7 +80,7 @@ static struct kin__wait_point *waits_at(uint32_t thread)
 /* The hops from the calling thread back to itself; 0 if the way ends elsewhere. */
 static unsigned follow(struct kin__wait_point *point, struct hop *hops)
 {
-    uint32_t self = kin__self.owner_word & KIN__WORD_OWNER, thread = self;
+    uint32_t self = kin__self.owner_word, thread = self;
     for (unsigned count = 0; count < HOPS_MOST; count++) {
         hops[count] = (struct hop){thread, point};
         thread = holder_of(point);

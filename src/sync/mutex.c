@@ -79,7 +79,7 @@ static bool watch(struct kin__mutex *mutex, uint32_t *died)
     for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
         uint32_t seen = atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed);
         *died = seen & KIN__WORD_DIED;
-        if ((seen & KIN__WORD_OWNER) == 0 && kin__mutex_take(mutex, seen)) return true;
+        if ((seen & KIN__WORD_OWNER) == 0 && kin__mutex_take(mutex, seen, 0)) return true;
     }
     return false;
 }
@@ -94,14 +94,20 @@ static int wait_for_it(struct kin__mutex *mutex, uint64_t magic, kin_deadline de
         uint32_t seen = atomic_load(&point->word);
         *died = seen & KIN__WORD_DIED;
         if ((seen & KIN__WORD_OWNER) == 0) {
-            if (kin__mutex_take(mutex, seen)) break;
+            if (kin__mutex_take(mutex, seen, KIN__WORD_WAITERS)) break;
             continue;
         }
+        if (!kin__owner_mark(point, &seen)) continue;
         if (kin__deadlock_watched() && (rc = kin__deadlock_check(point)) < 0) break;
         rc = kin__sleep(point, seen, deadline);
         if (rc == 1 && (atomic_load(&point->word) & KIN__WORD_OWNER) == 0) kin__rescued(point, seen);
-        if (rc >= 0) rc = kin__mutex_check(mutex, magic);
         if (rc < 0) break;
+        rc = kin__mutex_check(mutex, magic);
+        if (rc < 0) {
+            /* It may have been woken for all who wait. */
+            kin__os_futex_wake(&point->word, 1);
+            break;
+        }
     }
     kin__waiters_leave(point);
     return rc;
@@ -151,9 +157,43 @@ int kin__mutex_release_slow(struct kin__mutex *mutex, uint64_t magic)
     return 0;
 }
 
+static void tell_now(void)
+{
+    struct kin__event *event = kin__self.telling;
+    uint32_t count = kin__self.telling_count;
+    kin__self.telling = NULL;
+    kin__event_wake(event, count < INT32_MAX ? (int)count : INT32_MAX);
+    atomic_store_explicit(&kin__self.member->telling, NULL, memory_order_release);
+}
+
+void kin__mutex_tell_later(struct kin__mutex *mutex, struct kin__event *event, uint32_t count)
+{
+    struct kin__self *self = &kin__self;
+    if (self->telling != NULL && (self->telling != event || self->telling_with != mutex)) tell_now();
+    if (self->telling == NULL) self->telling_count = 0;
+    self->telling = event;
+    self->telling_with = mutex;
+    self->telling_count = count < UINT32_MAX - self->telling_count ? self->telling_count + count : UINT32_MAX;
+    /* CRASH: from here until they are woken the reaper does it. */
+    atomic_store(&self->member->telling, &event->point);
+    kin__event_step(event);
+    kin__mutex_set_special(mutex, kin__mutex_special(mutex) | KIN__MUTEX_TELLS);
+}
+
+int kin__mutex_free_special(struct kin__mutex *mutex)
+{
+    uint64_t special = kin__mutex_special(mutex);
+    bool tells = (special & KIN__MUTEX_TELLS) != 0 && kin__self.telling_with == mutex;
+    bool unusable = (special & (KIN__MUTEX_UNREPAIRED | KIN__MUTEX_UNUSABLE)) != 0;
+    kin__mutex_set_special(mutex, unusable ? KIN__MUTEX_UNUSABLE : 0);
+    kin__hold_free(&mutex->robust);
+    if (tells && kin__self.telling != NULL) tell_now();
+    return 0;
+}
+
 int kin__hold_wake(struct kin__robust *robust)
 {
-    kin__wake_one(&robust->point);
+    kin__owner_drop_rest(&robust->point);
     kin__pending_clear(kin__self.robust);
     return 0;
 }
@@ -176,7 +216,8 @@ void kin__mutex_adopt(struct kin__mutex *mutex)
     atomic_store(&mutex->dead, 0);
     atomic_store(&mutex->dead_end, end_word(&status));
     atomic_store(&mutex->dead, dead != 0 ? dead : UINT64_MAX);
-    uint64_t special = kin__mutex_special(mutex) >> 32 << 32;
+    /* Whom the dead one was to wake its reaper wakes. */
+    uint64_t special = kin__mutex_special(mutex) & (KIN__MUTEX_UNREPAIRED | KIN__MUTEX_UNUSABLE);
     kin__mutex_set_special(mutex, mutex->strict && special == 0 ? KIN__MUTEX_UNREPAIRED : special);
 }
 
@@ -185,7 +226,7 @@ int kin__mutex_mark_repaired(struct kin__mutex *mutex, uint64_t magic)
     int rc = enter(mutex, magic);
     if (rc < 0) return kin__is_remote(mutex) ? -EOPNOTSUPP : rc;
     if (!kin__mutex_held_by_me(mutex)) return -EPERM;
-    kin__mutex_set_special(mutex, kin__mutex_depth(mutex));
+    kin__mutex_set_special(mutex, kin__mutex_special(mutex) & (KIN__MUTEX_TELLS | UINT32_MAX));
     return 0;
 }
 

@@ -1,9 +1,8 @@
 /* mutex.h: the robust lock that lock, rlock, rwlock and condition are made of.
  *
  * Invariants:
- *  - The owner word always carries FUTEX_WAITERS and sleepers are counted in a word of their
- *    own (see latch.h), so that neither a death of the owner nor one between release and
- *    wake-up leaves a sleeper behind.
+ *  - Neither a death of the owner nor one between release and wake-up leaves a sleeper behind: see
+ *    owner.h.
  *  - A held mutex is in its owner's robust list: any number up to KIN__HOLDS_MOST at once, which
  *    is below what the kernel walks at a death (2048).
  *  - The kernel sets OWNER_DIED in the word; whoever takes the word next clears it and is the
@@ -30,15 +29,17 @@
 /* What `special` says besides the depth, which is in its lower half. */
 #define KIN__MUTEX_UNREPAIRED ((uint64_t)1 << 32)
 #define KIN__MUTEX_UNUSABLE   ((uint64_t)1 << 33)
+#define KIN__MUTEX_TELLS      ((uint64_t)1 << 34)
 
 /* SHARED.
  *   robust      see struct kin__robust.
  *   owner       pid and thread id of the holder, or of the last one: for who finds it dead.  Written
  *               by the holder, relaxed, if it is another than the one before: a store for each
  *               acquisition would be felt.
- *   special     how often the holder has it beyond the first time; and what became of the data after
- *               a death, if `strict`.  0 for nearly every lock at nearly every time.  Written by the
- *               holder; the word's exchange and CAS pass it on.
+ *   special     how often the holder has it beyond the first time; what became of the data after
+ *               a death, if `strict`; and whether somebody is to be woken when it is given back
+ *               (kin__mutex_tell_later).  0 for nearly every lock at nearly every time.  Written by the
+ *               holder; the word's CAS pass it on.
  *   recursive, strict   constant once open.
  *   dead        identity and end of the last holder that died: written by the one who is told,
  *   dead_end    read by who asks; `dead` is zero while dead_end changes. */
@@ -105,11 +106,6 @@ static inline __attribute__((always_inline)) int kin__mutex_check(const void *ob
     return kin__check(object, offsetof(struct kin__robust, magic), magic);
 }
 
-static inline bool kin__word_is_mine(uint32_t word)
-{
-    return (word & KIN__WORD_OWNER) == (kin__self.owner_word & KIN__WORD_OWNER);
-}
-
 static inline bool kin__mutex_held_by_me(const struct kin__mutex *mutex)
 {
     return kin__word_is_mine(atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed));
@@ -129,15 +125,16 @@ static inline bool kin__holds_room(uint32_t count)
     return kin__self.holds_more < KIN__HOLDS_MOST - count;
 }
 
-/* Takes a robust word that was `seen`, free or left by the dead, and puts it into the list. */
-static inline __attribute__((always_inline)) bool kin__hold_take(struct kin__robust *robust, uint32_t seen)
+/* kin__owner_take, and puts the word into the list. */
+static inline __attribute__((always_inline)) bool kin__hold_take(struct kin__robust *robust, uint32_t seen,
+                                                                 uint32_t mark)
 {
     struct kin__robust_list *list = kin__self.robust;
     bool first = kin__holds_none(list);
     kin__pending_set(list, &robust->point.word);
     /* CRASH: from the exchange to the end of the insertion the kernel finds the word by the
      * pending note, after it by the list. */
-    bool taken = atomic_compare_exchange_strong(&robust->point.word, &seen, kin__self.owner_word);
+    bool taken = kin__owner_take(&robust->point, seen, mark);
     if (__builtin_expect(taken, 1)) {
         kin__robust_insert(list, robust);
         if (!first)
@@ -160,11 +157,8 @@ static inline __attribute__((always_inline)) int kin__hold_free(struct kin__robu
     kin__pending_set(list, &robust->point.word);
     kin__robust_remove(robust);
     if (!kin__holds_none(list) && kin__self.holds_more > 0) kin__self.holds_more--;
-    /* Seq_cst: releases what was done under the lock, and pairs with the count in
-     * kin__waiters_enter.  CRASH: before it the kernel finds the word by the pending note; after
-     * it `waiters` still counts whoever sleeps. */
-    atomic_exchange(&robust->point.word, 0);
-    if (__builtin_expect(kin__waiters_any(&robust->point), 0)) return kin__hold_wake(robust);
+    /* CRASH: as long as the word is ours the kernel finds it by the pending note. */
+    if (!kin__owner_drop(&robust->point)) return kin__hold_wake(robust);
     kin__pending_clear(list);
     return 0;
 }
@@ -183,9 +177,9 @@ static inline uint32_t kin__mutex_depth(const struct kin__mutex *mutex)
     return (uint32_t)kin__mutex_special(mutex);
 }
 
-static inline bool kin__mutex_take(struct kin__mutex *mutex, uint32_t seen)
+static inline bool kin__mutex_take(struct kin__mutex *mutex, uint32_t seen, uint32_t mark)
 {
-    if (!kin__hold_take(&mutex->robust, seen)) return false;
+    if (!kin__hold_take(&mutex->robust, seen, mark)) return false;
     if (__builtin_expect((seen & KIN__WORD_DIED) != 0, 0)) kin__mutex_adopt(mutex);
     /* CRASH: dead before it: the next one finds that `owner` is alive, and does not know who died. */
     if (atomic_load_explicit(&mutex->owner, memory_order_relaxed) != kin__self.identity)
@@ -194,13 +188,16 @@ static inline bool kin__mutex_take(struct kin__mutex *mutex, uint32_t seen)
 }
 
 /* Gives it back however often the caller holds it. */
+int kin__mutex_free_special(struct kin__mutex *mutex);
 static inline int kin__mutex_free(struct kin__mutex *mutex)
 {
-    uint64_t special = kin__mutex_special(mutex);
-    if (__builtin_expect(special != 0, 0))
-        kin__mutex_set_special(mutex, special >> 32 != 0 ? KIN__MUTEX_UNUSABLE : 0);
+    if (__builtin_expect(kin__mutex_special(mutex) != 0, 0)) return kin__mutex_free_special(mutex);
     return kin__hold_free(&mutex->robust);
 }
+
+/* By the holder: wakes `count` of those who wait for the event, as soon as the mutex is free, which all of
+ * them want.  Their predicate has changed. */
+void kin__mutex_tell_later(struct kin__mutex *mutex, struct kin__event *event, uint32_t count);
 
 /* The end of an acquisition that took the word after a death, or of a mutex that has had one: who finds
  * it unusable gives it back. */
@@ -224,7 +221,7 @@ static inline __attribute__((always_inline)) int kin__mutex_acquire(struct kin__
 {
     if (__builtin_expect(kin__self.member != NULL && kin__holds_room(1), 1) &&
         kin__is_open(mutex, offsetof(struct kin__robust, magic), magic) &&
-        __builtin_expect(kin__self.robust->pending == NULL, 1) && kin__mutex_take(mutex, 0))
+        __builtin_expect(kin__self.robust->pending == NULL, 1) && kin__mutex_take(mutex, 0, 0))
         return __builtin_expect(kin__mutex_special(mutex) == 0, 1) ? 0 : kin__mutex_admit(mutex, 0);
     return kin__mutex_acquire_slow(mutex, magic, deadline);
 }

@@ -108,7 +108,7 @@ static int take_entry(kin_rwlock *lock, struct kin__reader **taken)
         for (uint32_t n = 0, i = place(capacity); n < capacity; n++, i = i + 1 < capacity ? i + 1 : 0) {
             struct kin__reader *reader = entry(lock, i);
             uint32_t seen = entry_word(reader);
-            if ((seen & KIN__WORD_OWNER) != 0 || !kin__hold_take(&reader->hold, seen)) continue;
+            if ((seen & KIN__WORD_OWNER) != 0 || !kin__hold_take(&reader->hold, seen, 0)) continue;
             reader->depth = 0;
             kin__self.reader_place = i + 1;
             *taken = reader;
@@ -164,7 +164,7 @@ static bool inherit_gate(kin_rwlock *lock)
 {
     uint32_t seen = atomic_load(&lock->gate.robust.point.word);
     if ((seen & KIN__WORD_OWNER) != 0 || (seen & KIN__WORD_DIED) == 0) return false;
-    if (!kin__mutex_take(&lock->gate, seen)) return false;
+    if (!kin__mutex_take(&lock->gate, seen, 0)) return false;
     atomic_store(&lock->untold, 1);
     free_gate(lock);
     return true;
@@ -281,7 +281,7 @@ int kin_rwlock_acquire_read(kin_rwlock *lock, kin_deadline deadline)
         kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
         __builtin_expect(kin__self.robust->pending == NULL && gate_is_free(lock) && !somebody_waits(lock),
                          1) &&
-        kin__hold_take(&reader->hold, 0)) {
+        kin__hold_take(&reader->hold, 0, 0)) {
         reader->depth = 0;
         if (__builtin_expect(
                 gate_is_free(lock) && atomic_load_explicit(&lock->untold, memory_order_relaxed) == 0, 1))
@@ -306,6 +306,7 @@ static int wait_for_reader(struct kin__reader *reader, kin_deadline deadline)
         uint32_t seen = atomic_load(&point->word);
         if ((seen & KIN__WORD_OWNER) == 0) break;
         if (kin__word_is_mine(seen)) rc = -EDEADLK;
+        if (rc >= 0 && !kin__owner_mark(point, &seen)) continue;
         if (rc >= 0 && kin__deadlock_watched()) rc = kin__deadlock_check(point);
         if (rc >= 0) rc = kin__sleep(point, seen, deadline);
     }

@@ -86,6 +86,18 @@ static inline void collect_sleeper(pid_t sleeper, bool sweep)
     if (sweep) CHECK_EQ(atomic_load(&kin__family.header->rescues), rescues);
 }
 
+/* Where a process that is one thread waits, NULL if it does not. */
+static inline struct kin__wait_point *where_it_waits(pid_t pid)
+{
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        if (kin__state_of(atomic_load(&member->state)) == KIN__SLOT_LIVE && kin__member_pid(member) == pid)
+            return kin__waiting_on(member, 0);
+    }
+    return NULL;
+}
+
 /* Waits, without a wake-up of its own, until `count` threads are counted as waiting. */
 #define until_waiting(point, count) test_until(kin__waiters_count(atomic_load(&(point)->waiters)) >= (count))
 

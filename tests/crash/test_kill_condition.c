@@ -16,9 +16,10 @@ struct scene {
     _Atomic int *stage; /* shared with the others */
 };
 
-#define GOODS   (scene->stage[0]) /* what is waited for; under the lock */
-#define WAITING (scene->stage[1])
-#define SERVED  (scene->stage[2])
+#define GOODS      (scene->stage[0]) /* what is waited for; under the lock */
+#define WAITING    (scene->stage[1])
+#define SERVED     (scene->stage[2])
+#define STAND_BACK (scene->stage[3]) /* who waits second leaves what there is to the first */
 
 static struct scene scene_open(void)
 {
@@ -56,9 +57,11 @@ static void deliver(struct scene *scene, int count)
 static void buy(void *context)
 {
     struct scene *scene = context;
+    kin__watch_expect(false); /* so that all sleep, and are woken one after the other */
     CHECK_OK(kin_lock_acquire(scene->lock, kin_in_s(20)));
-    WAITING++;
-    while (!has_goods(scene)) CHECK_OK(kin_condition_wait(scene->condition, kin_in_s(20)));
+    int place = ++WAITING;
+    while (!has_goods(scene) || (STAND_BACK && place > 1))
+        CHECK_OK(kin_condition_wait(scene->condition, kin_in_s(20)));
     GOODS--;
     SERVED++;
     CHECK_OK(kin_lock_release(scene->lock));
@@ -67,7 +70,7 @@ static void buy(void *context)
 static void start(void *context)
 {
     struct scene *scene = context;
-    GOODS = WAITING = SERVED = 0;
+    GOODS = WAITING = SERVED = STAND_BACK = 0;
     scene->sleeper = 0;
 }
 
@@ -121,10 +124,10 @@ TEST(the_one_who_waits_dies, .deadline = 300)
     scene_close(&scene);
 }
 
-/* Two sleep; one notification; whoever of them dies on its way back, the other is served. */
-static void wake_one(void *context)
+/* Two sleep and both are notified: if one of them dies on its way back, the other is served. */
+static void wake_both(void *context)
 {
-    deliver(context, 1);
+    deliver(context, 2);
 }
 
 TEST(one_of_two_dies, .deadline = 300)
@@ -133,7 +136,7 @@ TEST(one_of_two_dies, .deadline = 300)
     stepkill(&(struct stepkill){.setup = start_sleeper,
                                 .prepare = join_family,
                                 .operation = buy,
-                                .wake = wake_one,
+                                .wake = wake_both,
                                 .survive = survive,
                                 .mode = STEPKILL_ADDRESSES,
                                 .asleep_ms = 3,
@@ -148,31 +151,28 @@ static void notify(void *context)
 
 /* Two sleep, and the one that the notification woke is killed on its way to the lock: whoever sweeps
  * wakes the other, at once. */
-static struct kin__wait_point *where_sleeper_waits(struct scene *scene)
-{
-    uint32_t high = atomic_load(&kin__family.header->member_high);
-    for (uint32_t i = 0; i < high; i++) {
-        struct kin__member *member = &kin__family.members[i];
-        if (kin__state_of(atomic_load(&member->state)) == KIN__SLOT_LIVE &&
-            kin__member_pid(member) == scene->sleeper)
-            return kin__waiting_on(member, 0);
-    }
-    return NULL;
-}
-
 static void let_another_sleep_and_wake_one(void *context)
 {
     struct scene *scene = context;
-    scene->sleeper = test_child(buy, scene);
-    test_until(WAITING == 2);
-    deliver(scene, 1);
+    if (scene->sleeper == 0) {
+        STAND_BACK = 1;
+        scene->sleeper = test_child(buy, scene);
+        test_until(WAITING == 2);
+        test_until(test_is_asleep(scene->sleeper));
+        deliver(scene, 1);
+    } else {
+        CHECK_OK(kin_lock_acquire(scene->lock, kin_in_s(10)));
+        CHECK_OK(kin_condition_notify_all(scene->condition));
+        CHECK_OK(kin_lock_release(scene->lock));
+    }
 }
 
 static void survive_swallowed(void *context, long step, bool finished)
 {
     struct scene *scene = context;
     struct kin__mutex *mutex = (struct kin__mutex *)scene->lock;
-    struct kin__wait_point *point = where_sleeper_waits(scene);
+    struct kin__wait_point *point = where_it_waits(scene->sleeper);
+    STAND_BACK = 0;
     if (GOODS == 0 || atomic_load(&mutex->robust.point.word) != 0 || point == NULL) {
         deliver(scene, 1); /* the victim had it, or the lock */
     } else {

@@ -183,19 +183,6 @@ void victim_quiet(void)
     sigaction(SIGALRM, &action_before, NULL);
 }
 
-static bool is_asleep(pid_t pid)
-{
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return false;
-    ssize_t length = read(descriptor, text, sizeof text - 1);
-    close(descriptor);
-    text[length > 0 ? length : 0] = '\0';
-    const char *after_name = strrchr(text, ')');
-    return after_name && after_name[1] == ' ' && after_name[2] == 'S';
-}
-
 /* Waits for the next stop; returns its signal, or 0 when the victim sleeps. */
 static int await_stop(struct victim *victim)
 {
@@ -210,7 +197,7 @@ static int await_stop(struct victim *victim)
             FAIL("the victim ended by itself: wait status %#x", (unsigned)status);
         }
         if (pid < 0 && errno != EINTR) FAIL("cannot wait for the victim: %s", strerror(errno));
-        ticks = is_asleep(victim->pid) ? ticks + 1 : 0;
+        ticks = test_is_asleep(victim->pid) ? ticks + 1 : 0;
         if (ticks < TICKS_ASLEEP) continue;
         if (!plan->wake) return 0;
         if (++wakes > WAKES_MOST) FAIL("the victim sleeps on, however often it is woken");

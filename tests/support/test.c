@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "test.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -109,6 +110,19 @@ int test_collect(pid_t child)
         if (errno != EINTR) FAIL("cannot wait for process %d: %s", (int)child, strerror(errno));
     }
     return status;
+}
+
+bool test_is_asleep(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return false;
+    ssize_t length = read(descriptor, text, sizeof text - 1);
+    close(descriptor);
+    text[length > 0 ? length : 0] = '\0';
+    const char *after_name = strrchr(text, ')');
+    return after_name && after_name[1] == ' ' && after_name[2] == 'S';
 }
 
 void test_kill(pid_t child)
