@@ -1,155 +1,114 @@
 /* test_kill_rlock.c: who holds a reentrant lock, once or twice, is killed at every instruction, and
  * at random. */
-#include "crash.h"
+#include "lock_scene.h"
 
-#include <sched.h>
-#include <unistd.h>
-
-#include "support/chaos.h"
 #include "support/stepkill.h"
 
-struct scene {
-    kin_rlock *rlock;
-    struct kin__robust *robust; /* what the lock is inside */
-    struct books books;
-    pid_t sleeper;
-};
-
-static struct scene scene_open(void)
+static int acquire(void *rlock, kin_deadline deadline)
 {
-    struct scene scene = {0};
-    CHECK_OK(kin_rlock_open(&scene.rlock, NULL));
-    scene.robust = (struct kin__robust *)scene.rlock;
-    scene.books = books_open();
-    return scene;
+    return kin_rlock_acquire(rlock, deadline);
 }
 
-static void take_twice_and_free(void *context)
+static int release(void *rlock)
 {
-    struct scene *scene = context;
-    CHECK_OK(kin_rlock_acquire(scene->rlock, KIN_FOREVER));
-    CHECK_RC(kin_rlock_acquire(scene->rlock, KIN_FOREVER), 0);
-    CHECK_OK(kin_rlock_release(scene->rlock));
-    CHECK_OK(kin_rlock_release(scene->rlock));
+    return kin_rlock_release(rlock);
+}
+
+static void take_twice_and_free(void *rlock)
+{
+    CHECK_OK(kin_rlock_acquire(rlock, kin_in_s(20)));
+    CHECK_RC(kin_rlock_acquire(rlock, KIN_FOREVER), 0);
+    CHECK_OK(kin_rlock_release(rlock));
+    CHECK_OK(kin_rlock_release(rlock));
+}
+
+/* By who has it. */
+static void take_once_more(void *rlock)
+{
+    CHECK_EQ(kin_rlock_depth(rlock), 1);
+    CHECK_RC(kin_rlock_acquire(rlock, KIN_NOW), 0);
+    CHECK_EQ(kin_rlock_depth(rlock), 2);
+    CHECK_OK(kin_rlock_release(rlock));
 }
 
 /* Whatever the dead one had, who comes next has it once. */
-static void take_it(struct scene *scene)
+static void check(void *rlock)
 {
-    CHECK_OK(kin_rlock_acquire(scene->rlock, kin_in_s(5)));
-    CHECK_EQ(kin_rlock_depth(scene->rlock), 1);
-    CHECK_RC(kin_rlock_acquire(scene->rlock, KIN_NOW), 0);
-    CHECK_EQ(kin_rlock_depth(scene->rlock), 2);
-    CHECK_OK(kin_rlock_release(scene->rlock));
-    CHECK_OK(kin_rlock_release(scene->rlock));
-    CHECK_RC(kin_rlock_release(scene->rlock), -EPERM);
-    CHECK_EQ(kin_rlock_locked(scene->rlock), 0);
+    CHECK_OK(kin_rlock_acquire(rlock, kin_in_s(5)));
+    take_once_more(rlock);
+    CHECK_OK(kin_rlock_release(rlock));
+    CHECK_RC(kin_rlock_release(rlock), -EPERM);
+    CHECK_EQ(kin_rlock_locked(rlock), 0);
 }
 
-static void survive(void *context, long step, bool finished)
+static const struct lock_calls calls = {acquire, release, take_twice_and_free, take_once_more, check};
+
+static struct scene scene_open(void)
 {
-    struct scene *scene = context;
-    (void)step;
-    (void)finished;
-    take_it(scene);
-    books_check(&scene->books);
-    nobody_waits(&scene->robust->point);
+    kin_rlock *rlock = NULL;
+    CHECK_OK(kin_rlock_open(&rlock, NULL));
+    return scene_of(&calls, rlock);
+}
+
+static void scene_close(struct scene *scene)
+{
+    books_no_rescue(&scene->books);
+    CHECK_OK(kin_rlock_close(scene->lock));
 }
 
 TEST(taken_twice, .deadline = 240)
 {
     struct scene scene = scene_open();
-    struct stepkill_report report = stepkill(&(struct stepkill){
-        .prepare = join_family, .operation = take_twice_and_free, .survive = survive, .context = &scene});
+    struct stepkill_report report = stepkill(
+        &(struct stepkill){.prepare = join_family, .operation = use, .survive = survive, .context = &scene});
     CHECK_GT(report.points, 60);
-    books_no_rescue(&scene.books);
-    CHECK_OK(kin_rlock_close(scene.rlock));
+    scene_close(&scene);
 }
 
 /* Somebody sleeps who wants it twice. */
-static void start_sleeper(void *context, pid_t victim)
-{
-    struct scene *scene = context;
-    (void)victim;
-    scene->sleeper = test_child(take_twice_and_free, scene);
-    until_waiting(&scene->robust->point, 1);
-}
-
-static bool held(void *context)
-{
-    struct scene *scene = context;
-    return (atomic_load(&scene->robust->point.word) & KIN__WORD_OWNER) != 0;
-}
-
-static void survive_with_sleeper(void *context, long step, bool finished)
-{
-    struct scene *scene = context;
-    CHECK_EQ(test_collect(scene->sleeper), 0);
-    survive(context, step, finished);
-}
-
 TEST(taken_twice_while_somebody_sleeps, .deadline = 240)
 {
     struct scene scene = scene_open();
     stepkill(&(struct stepkill){.prepare = join_family,
-                                .operation = take_twice_and_free,
+                                .operation = use,
                                 .reached = held,
-                                .on_reached = start_sleeper,
+                                .on_reached = sleeper_at_held,
                                 .survive = survive_with_sleeper,
                                 .context = &scene});
-    books_no_rescue(&scene.books);
-    CHECK_OK(kin_rlock_close(scene.rlock));
+    scene_close(&scene);
 }
 
-/* ---- at random -------------------------------------------------------------------------------- */
-
-struct pair {
-    kin_rlock *rlock;
-    volatile long first, second; /* equal whenever nobody holds it, but for the dead */
-};
-
-static void count_second(struct pair *pair)
+TEST(taken_twice_while_somebody_barges_in, .deadline = 240)
 {
-    CHECK_RC(kin_rlock_acquire(pair->rlock, KIN_FOREVER), 0);
-    pair->second++;
-    CHECK_OK(kin_rlock_release(pair->rlock));
+    struct scene scene = scene_open();
+    stepkill(&(struct stepkill){.prepare = join_family,
+                                .operation = use,
+                                .reached = held,
+                                .on_reached = sleeper_at_held,
+                                .at_step = barge,
+                                .survive = survive_barger,
+                                .context = &scene});
+    scene_close(&scene);
 }
 
-static void count(void *context, unsigned index)
+TEST(the_one_who_waits_dies, .deadline = 240)
 {
-    struct pair *pair = context;
-    (void)index;
-    while (!chaos_stopping()) {
-        int rc = kin_rlock_acquire(pair->rlock, kin_in_s(5));
-        CHECK_OK(rc);
-        if (rc == KIN_OWNER_DIED) pair->second = pair->first;
-        CHECK_EQ(pair->first, pair->second);
-        pair->first++;
-        count_second(pair);
-        CHECK_EQ(kin_rlock_depth(pair->rlock), 1);
-        CHECK_OK(kin_rlock_release(pair->rlock));
-        chaos_progress();
-    }
+    struct scene scene = scene_open();
+    stepkill(&(struct stepkill){.setup = hold,
+                                .prepare = join_family,
+                                .operation = use,
+                                .survive = survive_holder,
+                                .mode = STEPKILL_ADDRESSES,
+                                .context = &scene});
+    scene_close(&scene);
 }
 
 TEST(killed_at_random, .deadline = 120, .alone = true)
 {
     struct books books = books_open();
-    struct pair *pair = kin_alloc(sizeof *pair);
-    pair->first = pair->second = 0;
-    CHECK_OK(kin_rlock_open(&pair->rlock, NULL));
-    struct chaos_report report = chaos(&(struct chaos){.roles = {{"counter", 4, count}},
-                                                       .context = pair,
-                                                       .kills = test_sanitized() ? 50 : 1000,
-                                                       .seconds = 60,
-                                                       .delay_us = 500,
-                                                       .hang_seconds = 10});
-    CHECK_GT(report.progress, 0);
-    CHECK_OK(kin_rlock_acquire(pair->rlock, kin_in_s(5)));
-    CHECK_OK(kin_rlock_release(pair->rlock));
-    NOTE("%ld kills, %lu turns, worst stall %.0f ms", report.kills, (unsigned long)report.progress,
-         report.worst_stall_ms);
-    CHECK_OK(kin_rlock_close(pair->rlock));
-    CHECK_OK(kin_free(pair));
+    kin_rlock *rlock = NULL;
+    CHECK_OK(kin_rlock_open(&rlock, NULL));
+    kill_at_random(&calls, rlock);
+    CHECK_OK(kin_rlock_close(rlock));
     books_check(&books);
 }

@@ -12,6 +12,9 @@
  * …_mixed.  In a mixed crew those of even index are threads of the case's own process, those of
  * odd index threads of one child.  Under ThreadSanitizer it is skipped: what one thread hands to
  * another by way of another process looks like a race to it.
+ *
+ * CREW_TEST_EXEC makes two more: …_exec, of processes that were begun by exec, and …_mixed_exec, whose
+ * one child was.  `context` is family memory then, all that it leads to too.
  */
 #ifndef CREW_H
 #define CREW_H
@@ -20,9 +23,9 @@
 
 #include "test.h"
 
-enum crew_kind { CREW_PROCESSES, CREW_THREADS, CREW_MIXED };
+enum crew_kind { CREW_PROCESSES, CREW_THREADS, CREW_MIXED, CREW_EXEC, CREW_MIXED_EXEC };
 
-#define CREW_MOST 32
+#define CREW_MOST 64
 
 typedef void crew_function(void *context, unsigned index);
 
@@ -40,6 +43,8 @@ struct crew {
     struct crew_member member[CREW_MOST];
     pthread_t thread[CREW_MOST];
     pid_t process[CREW_MOST];
+    struct kin_process *begun[CREW_MOST]; /* by exec */
+    struct crew_order *order;             /* what those are told; in family memory */
 };
 
 /* Starts them all; `context` is memory that they share (family memory or test_shared). */
@@ -69,6 +74,17 @@ static inline void crew_run(enum crew_kind kind, unsigned count, crew_function *
     TEST(identifier##_mixed, __VA_ARGS__) \
     { \
         identifier(CREW_MIXED); \
+    }
+
+#define CREW_TEST_EXEC(identifier, ...) \
+    CREW_TEST(identifier, __VA_ARGS__) \
+    TEST(identifier##_exec, __VA_ARGS__) \
+    { \
+        identifier(CREW_EXEC); \
+    } \
+    TEST(identifier##_mixed_exec, __VA_ARGS__) \
+    { \
+        identifier(CREW_MIXED_EXEC); \
     }
 
 #endif
