@@ -328,6 +328,14 @@ static int drain(kin_rwlock *lock, kin_deadline deadline)
     return 0;
 }
 
+/* With the gate held: are the entries that every lock has free? */
+static inline bool first_are_free(kin_rwlock *lock)
+{
+    uint32_t words = 0;
+    for (uint32_t i = 0; i < KIN__READERS_FIRST; i++) words |= atomic_load(&lock->first[i].hold.point.word);
+    return (words & KIN__WORD_OWNER) == 0;
+}
+
 static int acquire_gate(kin_rwlock *lock, kin_deadline deadline)
 {
     struct kin__mutex *gate = &lock->gate;
@@ -342,36 +350,63 @@ static int acquire_gate(kin_rwlock *lock, kin_deadline deadline)
     return rc;
 }
 
-int kin_rwlock_acquire_write(kin_rwlock *lock, kin_deadline deadline)
+/* With the gate: until nobody reads. */
+static int write_after_readers(kin_rwlock *lock, kin_deadline deadline)
 {
-    int rc = enter(lock);
-    if (__builtin_expect(rc < 0, 0)) return rc;
+    int rc = drain(lock, deadline);
+    if (rc < 0) free_gate(lock);
+    return rc < 0 ? rc : admit(lock);
+}
+
+/* With the reaper told where we are: readers may stand back for us. */
+static __attribute__((noinline)) int write_touching(kin_rwlock *lock, kin_deadline deadline, bool has_gate)
+{
+    int rc = has_gate ? 0 : enter(lock);
+    if (rc < 0) return rc;
     void *outer = kin__touch(lock);
-    rc = acquire_gate(lock, deadline);
+    if (!has_gate) rc = acquire_gate(lock, deadline);
     if (rc == KIN_OWNER_DIED) atomic_store(&lock->untold, 1);
-    if (rc >= 0) {
-        rc = drain(lock, deadline);
-        if (rc < 0) free_gate(lock);
-    } else if (gate_is_free(lock)) {
-        tell_readers(lock); /* they may have stood back for us */
-    }
-    if (rc == 0) rc = admit(lock);
+    if (rc >= 0)
+        rc = write_after_readers(lock, deadline);
+    else if (gate_is_free(lock))
+        tell_readers(lock);
     kin__untouch(outer);
     return rc;
 }
 
+int kin_rwlock_acquire_write(kin_rwlock *lock, kin_deadline deadline)
+{
+    /* As in mutex.h: whether the gate is free the CAS finds out.
+     * CRASH: with the gate: the kernel marks it, and the next one is told. */
+    if (__builtin_expect(kin__self.member != NULL && kin__holds_room(HOLDS_NEEDED), 1) &&
+        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
+        __builtin_expect(kin__self.robust->pending == NULL && !lock->fair, 1) &&
+        kin__mutex_take(&lock->gate, 0, 0)) {
+        if (__builtin_expect(first_are_free(lock) && atomic_load(&lock->capacity) == KIN__READERS_FIRST &&
+                                 atomic_load_explicit(&lock->untold, memory_order_relaxed) == 0,
+                             1))
+            return 0;
+        return write_touching(lock, deadline, true);
+    }
+    return write_touching(lock, deadline, false);
+}
+
 /* ---- both ------------------------------------------------------------------------------------- */
+
+/* By the writer. */
+static int write_end(kin_rwlock *lock)
+{
+    void *outer = kin__touch(lock);
+    free_gate(lock);
+    kin__untouch(outer);
+    return 0;
+}
 
 static __attribute__((noinline)) int release_slow(kin_rwlock *lock)
 {
     int rc = enter(lock);
     if (rc < 0) return rc;
-    if (kin__mutex_held_by_me(&lock->gate)) {
-        void *outer = kin__touch(lock);
-        free_gate(lock);
-        kin__untouch(outer);
-        return 0;
-    }
+    if (kin__mutex_held_by_me(&lock->gate)) return write_end(lock);
     struct kin__reader *reader = own_entry(lock);
     if (reader == NULL) return -EPERM;
     if (reader->depth > 0)
@@ -390,6 +425,10 @@ int kin_rwlock_release(kin_rwlock *lock)
         __builtin_expect(
             kin__hold_is_newest(list, &reader->hold) && list->pending == NULL && reader->depth == 0, 1))
         return kin__hold_free(&reader->hold);
+    if (__builtin_expect(list != NULL, 1) &&
+        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
+        kin__hold_is_newest(list, &lock->gate.robust) && list->pending == NULL)
+        return write_end(lock);
     return release_slow(lock);
 }
 
