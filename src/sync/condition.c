@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "memory/object.h"
 #include "memory/reap.h"
 #include "memory/waitable.h"
 #include "os/suspend.h"
@@ -25,7 +26,7 @@
 #define MAGIC_OWN       0x646e6f636e696b02ull
 
 /* SHARED.
- *   magic      → CONDITION by who opens it, → CLOSED by who closes it.
+ *   head       see object.h.
  *   mutex, lock_magic   the lock and how to tell that it is open: constant.
  *   changed    the sequence, moved by notifiers and by the reaper; and the count of sleepers.
  *   watched    somebody has asked for `notified`: set by who holds the lock (kin_on_condition), and never
@@ -34,7 +35,7 @@
  *              the count of sleepers in kin__bell_arm; read by who waits for it together with others.
  *   own        the lock, if it was given none. */
 struct kin_condition {
-    uint64_t magic;
+    struct kin__object head;
     uint64_t lock_magic;
     struct kin__mutex *mutex;
     struct kin__event changed;
@@ -46,7 +47,7 @@ struct kin_condition {
 static int enter(const kin_condition *condition)
 {
     int rc = kin__enter();
-    if (rc == 0) rc = kin__check(condition, offsetof(struct kin_condition, magic), MAGIC_CONDITION);
+    if (rc == 0) rc = kin__check(condition, offsetof(struct kin_condition, head.magic), MAGIC_CONDITION);
     return __builtin_expect(rc == 0, 1) ? kin__mutex_check(condition->mutex, condition->lock_magic) : rc;
 }
 
@@ -72,30 +73,41 @@ int kin_condition_open_sized(kin_condition **condition, const kin_condition_opti
     int rc = kin__enter();
     if (rc == 0) rc = find_lock(&given, &mutex, &magic);
     if (rc < 0) return rc;
-    kin_condition *made = kin__allocate_object(KIN__OBJECT_CONDITION, sizeof *made, &rc);
+    kin_condition *made = kin__object_make(KIN__OBJECT_CONDITION, sizeof *made, &rc);
     if (made == NULL) return rc;
+    void *outer = kin__touch(made);
     kin__event_init(&made->changed);
     atomic_store(&made->watched, 0);
     atomic_store(&made->notified, 0);
     kin__mutex_init(&made->own, (struct kin__mutex_plan){.recursive = true}, MAGIC_OWN);
     made->mutex = mutex != NULL ? mutex : &made->own;
     made->lock_magic = magic;
-    __atomic_store_n(&made->magic, MAGIC_CONDITION, __ATOMIC_RELEASE);
+    kin__object_prepare(&made->head);
     *condition = made;
-    kin__allocate_finish();
+    kin__object_open(&made->head, MAGIC_CONDITION);
+    kin__untouch(outer);
     return 0;
+}
+
+/* Closes it if nobody uses it; it counts as closed. */
+static int close_unused(kin_condition *condition)
+{
+    if (!kin__point_in_use(&condition->changed.point) && kin__mutex_shut(&condition->own, MAGIC_OWN) == 0)
+        return kin__object_close_end(&condition->head);
+    kin__object_open(&condition->head, MAGIC_CONDITION);
+    return -EBUSY;
 }
 
 int kin_condition_close(kin_condition *condition)
 {
     if (condition == NULL) return 0;
     int rc = kin__enter();
-    if (rc == 0) rc = kin__check(condition, offsetof(struct kin_condition, magic), MAGIC_CONDITION);
+    if (rc == 0) rc = kin__check(condition, offsetof(struct kin_condition, head.magic), MAGIC_CONDITION);
     if (rc < 0) return rc;
-    __atomic_store_n(&condition->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
-    rc = kin__point_in_use(&condition->changed.point) ? -EBUSY : kin__mutex_shut(&condition->own, MAGIC_OWN);
-    if (rc == 0) return kin__free(condition, NULL);
-    __atomic_store_n(&condition->magic, MAGIC_CONDITION, __ATOMIC_SEQ_CST);
+    void *outer = kin__touch(condition);
+    rc = kin__object_close_begin(&condition->head);
+    if (rc == 0) rc = close_unused(condition);
+    kin__untouch(outer);
     return rc;
 }
 
@@ -216,8 +228,9 @@ int kin_condition_notify_all(kin_condition *condition)
 static void announce(void *object, struct kin__member *dead)
 {
     kin_condition *condition = object;
-    (void)dead;
+    bool closing = kin__object_closing(&condition->head, dead);
     kin__waiters_wake_all(&condition->changed.point);
+    if (closing) close_unused(condition);
 }
 
 __attribute__((constructor)) static void register_hooks(void)

@@ -28,11 +28,7 @@ int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, s
     if (given.address != NULL)
         return kin__remote_open((void **)lock, given.address, given.key, given.key_size,
                                 given.name != NULL ? given.name : "Lock");
-    struct kin__mutex *made = kin__mutex_make(given.strict, false, KIN__MAGIC_LOCK, &rc);
-    if (made == NULL) return rc;
-    *lock = (kin_lock *)made;
-    kin__allocate_finish();
-    return 0;
+    return kin__mutex_make((void **)lock, (struct kin__mutex_plan){.strict = given.strict}, KIN__MAGIC_LOCK);
 }
 
 int kin_lock_open(kin_lock **lock)

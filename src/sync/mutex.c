@@ -50,14 +50,31 @@ int kin__mutex_shut(struct kin__mutex *mutex, uint64_t magic)
     return -EBUSY;
 }
 
-struct kin__mutex *kin__mutex_make(bool strict, bool recursive, uint64_t magic, int *error)
+int kin__mutex_make(void **handle, struct kin__mutex_plan plan, uint64_t magic)
 {
-    *error = kin__enter();
-    if (*error < 0) return NULL;
-    struct kin__mutex *made = kin__allocate_object(KIN__OBJECT_LOCK, sizeof *made, error);
-    struct kin__mutex_plan plan = {.recursive = recursive, .strict = strict};
-    if (made != NULL) kin__mutex_init(made, plan, magic);
-    return made;
+    int rc = kin__enter();
+    if (rc < 0) return rc;
+    struct kin__mutex *made = kin__allocate_object(KIN__OBJECT_LOCK, sizeof *made, &rc);
+    if (made == NULL) return rc;
+    void *outer = kin__touch(made);
+    atomic_store(&made->closer, kin__self.member);
+    kin__mutex_init(made, plan, KIN__MAGIC_CLOSED);
+    /* CRASH: from here until it is open it counts as being closed by us: the reaper frees it. */
+    kin__allocate_publish(&made->self);
+    *handle = made;
+    __atomic_store_n(&made->robust.magic, magic, __ATOMIC_RELEASE);
+    atomic_store(&made->closer, NULL);
+    kin__untouch(outer);
+    return 0;
+}
+
+/* By who is its closer: frees it, if nobody uses it. */
+static int close_unused(struct kin__mutex *mutex, uint64_t magic)
+{
+    int rc = kin__mutex_shut(mutex, magic);
+    if (rc == 0) return kin__free(mutex, &mutex->self);
+    atomic_store(&mutex->closer, NULL);
+    return rc;
 }
 
 int kin__mutex_close(struct kin__mutex *mutex, uint64_t magic)
@@ -67,8 +84,29 @@ int kin__mutex_close(struct kin__mutex *mutex, uint64_t magic)
     if (rc < 0 && kin__is_remote(mutex)) return kin__remote_close(mutex);
     /* One inside another object is closed with that. */
     if (rc == 0 && kin__object_kind_of(mutex) != KIN__OBJECT_LOCK) rc = -EPERM;
-    if (rc == 0) rc = kin__mutex_shut(mutex, magic);
-    return rc < 0 ? rc : kin__free(mutex, NULL);
+    if (rc < 0) return rc;
+    void *outer = kin__touch(mutex);
+    struct kin__member *nobody = NULL;
+    /* CRASH: from here until it is free the reaper goes on (announce). */
+    if (atomic_compare_exchange_strong(&mutex->closer, &nobody, kin__self.member))
+        rc = close_unused(mutex, magic);
+    else
+        rc = KIN_ECLOSED;
+    kin__untouch(outer);
+    return rc;
+}
+
+/* A thread has died while it opened or closed one. */
+static void announce(void *object, struct kin__member *dead)
+{
+    struct kin__mutex *mutex = object;
+    if (atomic_load(&mutex->self) == object && atomic_load(&mutex->closer) == dead)
+        close_unused(mutex, mutex->recursive ? KIN__MAGIC_RLOCK : KIN__MAGIC_LOCK);
+}
+
+__attribute__((constructor)) static void register_hooks(void)
+{
+    kin__reap_hooks[KIN__OBJECT_LOCK].announce = announce;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------ */

@@ -42,7 +42,9 @@
  *               holder; the word's CAS pass it on.
  *   recursive, strict   constant once open.
  *   dead        identity and end of the last holder that died: written by the one who is told,
- *   dead_end    read by who asks; `dead` is zero while dead_end changes. */
+ *   dead_end    read by who asks; `dead` is zero while dead_end changes.
+ *   self, closer   of a lock or an rlock, as in struct kin__object (memory/object.h): from its opening to
+ *               the end of its closing the first names it; the second is who opens or closes it. */
 struct kin__mutex {
     struct kin__robust robust;
     _Atomic uint64_t owner;
@@ -51,6 +53,8 @@ struct kin__mutex {
     uint8_t strict;
     _Atomic uint32_t dead_end;
     _Atomic uint64_t dead;
+    _Atomic(void *) self;
+    _Atomic(struct kin__member *) closer;
 };
 
 /* Options of a mutex. */
@@ -75,9 +79,8 @@ void kin__mutex_adopt(struct kin__mutex *mutex);
  * Each begins with the checks that every public function begins with.  What is no object of this
  * family may be the handle of a manager's lock: they, acquire and release too, pass it on. */
 
-/* A new one that is about to be open: after its address is stored, kin__allocate_finish.  NULL, and
- * *error says why. */
-struct kin__mutex *kin__mutex_make(bool strict, bool recursive, uint64_t magic, int *error);
+/* Makes one, stores its address in `*handle`, and opens it: 0, or an error. */
+int kin__mutex_make(void **handle, struct kin__mutex_plan plan, uint64_t magic);
 int kin__mutex_close(struct kin__mutex *mutex, uint64_t magic);
 int kin__mutex_locked(struct kin__mutex *mutex, uint64_t magic);
 /* How often the caller has it. */

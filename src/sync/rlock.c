@@ -20,14 +20,10 @@ struct kin__mutex *kin__rlock_mutex(kin_rlock *rlock, uint64_t *magic)
 int kin_rlock_open_sized(kin_rlock **rlock, const kin_lock_options *options, size_t size)
 {
     kin_lock_options given = {0};
-    int rc = 0;
     if (rlock == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    struct kin__mutex *made = kin__mutex_make(given.strict, true, KIN__MAGIC_RLOCK, &rc);
-    if (made == NULL) return rc;
-    *rlock = (kin_rlock *)made;
-    kin__allocate_finish();
-    return 0;
+    struct kin__mutex_plan plan = {.recursive = true, .strict = given.strict};
+    return kin__mutex_make((void **)rlock, plan, KIN__MAGIC_RLOCK);
 }
 
 int kin_rlock_close(kin_rlock *rlock)

@@ -1,0 +1,176 @@
+/* test_kill_open.c: who opens or closes a lock, an rlock, an rwlock or a condition is killed at every
+ * instruction: what was on its way is freed or open, and nothing is left that nobody can reach. */
+#include "crash.h"
+
+#include "support/stepkill.h"
+
+/* One kind of object. */
+struct kind {
+    int (*open)(void **object);
+    int (*close)(void *object);
+    int (*use)(void *object); /* takes it and gives it back */
+};
+
+struct scene {
+    const struct kind *kind;
+    void *object; /* made before the victim, which closes it */
+    struct books books;
+};
+
+/* ---- closing ------------------------------------------------------------------------------------ */
+
+static void open_one(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(scene->kind->open(&scene->object));
+}
+
+static void close_it(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(scene->kind->close(scene->object));
+}
+
+/* Closed, or as it was: never half. */
+static void survive_close(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    CHECK_OK(kin_sweep());
+    int rc = scene->kind->use(scene->object);
+    CHECK(rc == 0 || rc == KIN_ECLOSED);
+    if (finished) CHECK_RC(rc, KIN_ECLOSED);
+    CHECK_RC(scene->kind->close(scene->object), rc);
+    books_check(&scene->books);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static void open_another(void *context)
+{
+    struct scene *scene = context;
+    void *object = NULL;
+    CHECK_OK(scene->kind->open(&object));
+    CHECK_OK(scene->kind->close(object));
+}
+
+static void survive_open(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    (void)finished;
+    open_another(scene);
+    kin_memory_usage usage;
+    CHECK_OK(kin_sweep());
+    CHECK_OK(kin_memory_stats(&usage));
+    /* What was open when the victim died, and known to it alone, is the program's to lose. */
+    CHECK_LE(usage.heap_blocks, scene->books.blocks + 1);
+    scene->books.blocks = usage.heap_blocks;
+    books_check(&scene->books);
+}
+
+static void kill_them(const struct kind *kind)
+{
+    struct scene scene = {.kind = kind};
+    open_another(&scene);
+    scene.books = books_open();
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = open_one,
+                                                                .prepare = join_family,
+                                                                .operation = close_it,
+                                                                .survive = survive_close,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 40);
+    report = stepkill(&(struct stepkill){.prepare = join_family,
+                                         .operation = open_another,
+                                         .survive = survive_open,
+                                         .mode = STEPKILL_ADDRESSES,
+                                         .context = &scene});
+    CHECK_GT(report.points, 80);
+}
+
+/* ---- the kinds ---------------------------------------------------------------------------------- */
+
+static int lock_open(void **object)
+{
+    return kin_lock_open((kin_lock **)object);
+}
+
+static int lock_close(void *object)
+{
+    return kin_lock_close(object);
+}
+
+static int lock_use(void *object)
+{
+    int rc = kin_lock_acquire(object, KIN_NOW);
+    return rc == 0 ? kin_lock_release(object) : rc;
+}
+
+static int rlock_open(void **object)
+{
+    return kin_rlock_open((kin_rlock **)object, NULL);
+}
+
+static int rlock_close(void *object)
+{
+    return kin_rlock_close(object);
+}
+
+static int rlock_use(void *object)
+{
+    int rc = kin_rlock_acquire(object, KIN_NOW);
+    return rc == 0 ? kin_rlock_release(object) : rc;
+}
+
+static int rwlock_open(void **object)
+{
+    return kin_rwlock_open((kin_rwlock **)object, NULL);
+}
+
+static int rwlock_close(void *object)
+{
+    return kin_rwlock_close(object);
+}
+
+static int rwlock_use(void *object)
+{
+    int rc = kin_rwlock_acquire_write(object, KIN_NOW);
+    return rc == 0 ? kin_rwlock_release(object) : rc;
+}
+
+static int condition_open(void **object)
+{
+    return kin_condition_open((kin_condition **)object, NULL);
+}
+
+static int condition_close(void *object)
+{
+    return kin_condition_close(object);
+}
+
+static int condition_use(void *object)
+{
+    int rc = kin_condition_acquire(object, KIN_NOW);
+    return rc == 0 ? kin_condition_release(object) : rc;
+}
+
+TEST(lock, .deadline = 300)
+{
+    kill_them(&(struct kind){lock_open, lock_close, lock_use});
+}
+
+TEST(rlock, .deadline = 300)
+{
+    kill_them(&(struct kind){rlock_open, rlock_close, rlock_use});
+}
+
+TEST(rwlock, .deadline = 300)
+{
+    kill_them(&(struct kind){rwlock_open, rwlock_close, rwlock_use});
+}
+
+TEST(condition, .deadline = 300)
+{
+    kill_them(&(struct kind){condition_open, condition_close, condition_use});
+}
