@@ -85,9 +85,8 @@ typedef struct kin_process_options {
  * connection that this process was not given), KIN_EPRIVATE (one with TLS), KIN_ESERVER (the helper, or the child, ended before the
  * child began), -EBADF (a descriptor), -E2BIG (more than 200 descriptors and connections), -EAGAIN
  * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE, -ENOENT (/proc is not mounted), and for a value
- * those of kin_pickle_dumps; by another method than fork those of kin_family_open; -EOPNOTSUPP (limits, or
- * another of the options that are set before `target` runs, with KIN_FORKSERVER), and whatever setting
- * these comes to, such as -EPERM, -EACCES or -ENOENT. */
+ * those of kin_pickle_dumps; by another method than fork those of kin_family_open; and whatever setting
+ * the options comes to, such as -EPERM, -EACCES or -ENOENT. */
 KIN_API int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
                                     const kin_process_options *options, size_t size);
 static inline int kin_process_start(kin_process **process, kin_process_function *target, void *argument,

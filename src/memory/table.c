@@ -69,7 +69,7 @@ static void forget_in_child(void)
 {
     memset(&kin__self, 0, sizeof kin__self);
     atomic_store(&own.slot, NULL);
-    pthread_mutex_init(&joining, NULL);
+    joining = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 
 static void set_up(void)

@@ -24,11 +24,11 @@ union control {
     char bytes[CMSG_SPACE(KIN__HANDOVER_MOST * sizeof(int))];
 };
 
-int kin__os_handover_send(int socket, const void *bytes, size_t size, const int *descriptors, size_t count)
+int kin__os_handover_send(int socket, const struct kin__part *parts, size_t part_count,
+                          const int *descriptors, size_t count)
 {
     union control control;
-    struct iovec part = {(void *)(uintptr_t)bytes, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = part_count};
     int rc = kin__os_fault(KIN__FAULT_OTHER);
     if (rc < 0) return rc;
     if (count > KIN__HANDOVER_MOST) return -E2BIG;
@@ -87,14 +87,13 @@ static int write_all(int descriptor, const char *bytes, size_t size)
     return 0;
 }
 
-int kin__os_bytes_make(const char *name, const void *head, size_t head_size, const void *bytes, size_t size)
+int kin__os_bytes_make(const char *name, const struct kin__part *parts, size_t count)
 {
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
     int descriptor = memfd_create(name, MFD_CLOEXEC);
     if (descriptor < 0) return -errno;
-    rc = write_all(descriptor, head, head_size);
-    if (rc == 0) rc = write_all(descriptor, bytes, size);
+    for (size_t i = 0; i < count && rc == 0; i++) rc = write_all(descriptor, parts[i].bytes, parts[i].size);
     if (rc == 0) return descriptor;
     close(descriptor);
     return rc;
@@ -162,16 +161,16 @@ int kin__os_children_watch(void)
 
 void kin__os_children_look(int watch)
 {
+    /* One stands for all that ended before it was read. */
     struct signalfd_siginfo info;
-    while (read(watch, &info, sizeof info) == (ssize_t)sizeof info)
-        ;
+    ssize_t ignored = read(watch, &info, sizeof info);
+    (void)ignored;
 }
 
 void kin__os_children_unwatch(int watch)
 {
-    sigset_t none;
+    const sigset_t none = {0};
     close(watch);
-    sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 

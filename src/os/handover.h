@@ -7,18 +7,22 @@
 
 #include <kin/process.h>
 
+#include "os/socket.h"
+
 /* The kernel takes 253 in one packet. */
 #define KIN__HANDOVER_MOST 250
 
-/* Sends a packet with copies of the descriptors; waits for room.  -EPIPE: nobody reads there. */
-int kin__os_handover_send(int socket, const void *bytes, size_t size, const int *descriptors, size_t count);
+/* Sends the parts as one packet with copies of the descriptors; waits for room.  -EPIPE: nobody reads
+ * there. */
+int kin__os_handover_send(int socket, const struct kin__part *parts, size_t part_count,
+                          const int *descriptors, size_t count);
 /* Receives one; returns its size, 0 at the end.  `*count` is how many came, which are the caller's to
  * close.  -EAGAIN: without `wait`, there is none; -EMFILE: some of its descriptors are lost. */
 long kin__os_handover_receive(int socket, void *bytes, size_t size, int *descriptors, size_t *count,
                               bool wait);
 
-/* Makes an anonymous file of these bytes, one after the other; returns its descriptor. */
-int kin__os_bytes_make(const char *name, const void *head, size_t head_size, const void *bytes, size_t size);
+/* Makes an anonymous file of these parts, one after the other; returns its descriptor. */
+int kin__os_bytes_make(const char *name, const struct kin__part *parts, size_t count);
 /* Maps such a file, private and writable. */
 int kin__os_bytes_map(int descriptor, void **bytes, size_t *size);
 

@@ -82,9 +82,12 @@ void kin__os_standard_input_empty(void)
     /* Closed on exec: it is no standard input, but something else that got a free number. */
     int flags = fcntl(STDIN_FILENO, F_GETFD);
     if (flags >= 0 && (flags & FD_CLOEXEC) != 0) return;
-    /* What the parent had read ahead is the parent's. */
-    __fpurge(stdin);
-    clearerr(stdin);
+    /* What the parent had read ahead is the parent's.  A stream that it has never read is not touched: the
+     * page would be copied. */
+    if (__fbufsize(stdin) != 0 || feof_unlocked(stdin) || ferror_unlocked(stdin)) {
+        __fpurge(stdin);
+        clearerr(stdin);
+    }
     /* The lowest free number is the one just freed; without a /dev/null there is none at all. */
     close(STDIN_FILENO);
     int descriptor = open("/dev/null", O_RDONLY);

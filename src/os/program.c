@@ -147,17 +147,19 @@ static int compare(struct dl_phdr_info *object, size_t size, void *context)
     return 1;
 }
 
-int kin__os_place_find(const struct kin__program_place *place, const void **address)
+const void *kin__os_place_loaded(const struct kin__program_place *place)
 {
     struct lookup lookup = {.place = place};
     dl_iterate_phdr(compare, &lookup);
-    if (lookup.found == 0 && place->library && dlopen(place->path, RTLD_NOW) != NULL) {
-        lookup.seen = 0;
-        dl_iterate_phdr(compare, &lookup);
-    }
-    if (lookup.found == 0) return KIN_EFUNCTION;
-    *address = (const void *)lookup.found;
-    return 0;
+    return (const void *)lookup.found;
+}
+
+int kin__os_place_find(const struct kin__program_place *place, const void **address)
+{
+    *address = kin__os_place_loaded(place);
+    if (*address == NULL && place->library && dlopen(place->path, RTLD_NOW) != NULL)
+        *address = kin__os_place_loaded(place);
+    return *address == NULL ? KIN_EFUNCTION : 0;
 }
 
 /* ---- images ----------------------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ int kin__os_place_of(const void *address, struct kin__program_place *place);
 /* Where that place is in this process; a library that is not here is loaded.  KIN_EFUNCTION: it
  * cannot be loaded any more, or is another one by now. */
 int kin__os_place_find(const struct kin__program_place *place, const void **address);
+/* The same for what is loaded already; NULL: it is not. */
+const void *kin__os_place_loaded(const struct kin__program_place *place);
 
 /* How this process has the program in its memory.  Those that it forks have it so too; one that was
  * begun by exec has not.  Made at the first call, from what does not change. */

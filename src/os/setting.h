@@ -66,6 +66,12 @@ struct kin__setting {
 /* What a setting is that changes nothing. */
 #define KIN__SETTING_NONE ((struct kin__setting){.control_group = -1, .schedule = -1})
 
+/* Does it take a fork: another user, with whom no memory may be shared? */
+static inline bool kin__os_setting_forks(const struct kin__setting *setting)
+{
+    return setting->set_user || setting->set_group || setting->set_groups;
+}
+
 /* Sets it in the calling process, which has one thread: first what decides whose it is, then,
  * once its standard streams are there, the rest.  0, or -1 with errno, `step` and `item`. */
 int kin__os_setting_begin(struct kin__setting *setting);

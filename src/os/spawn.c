@@ -308,8 +308,7 @@ static int start_forked(struct child *child, int *descriptor)
 
 bool kin__os_spawn_forks(const struct kin__spawn *spawn)
 {
-    const struct kin__setting *setting = &spawn->setting;
-    return spawn->function != NULL || setting->set_user || setting->set_group || setting->set_groups;
+    return spawn->function != NULL || kin__os_setting_forks(&spawn->setting);
 }
 
 int kin__os_spawn(struct kin__spawn *spawn, int *descriptor)

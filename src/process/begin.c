@@ -129,8 +129,9 @@ static int execute(struct kin__order *order, const struct copies *copies, const 
     return rc;
 }
 
-static int copy_and_execute(struct copies *copies, struct kin__order *order, const void *bytes,
-                            struct kin__placement *placement, int *descriptor)
+static int copy_and_execute(struct copies *copies, struct kin__order *order,
+                            const struct kin__order_parts *parts, struct kin__placement *placement,
+                            int *descriptor)
 {
     char family[96], start[sizeof START_VARIABLE + 16];
     int rc = kin__region_check_descriptor();
@@ -139,7 +140,7 @@ static int copy_and_execute(struct copies *copies, struct kin__order *order, con
     kin__region_invitation(family, sizeof family, rc);
     rc = copy_given(copies, order);
     if (rc < 0) return rc;
-    int written = kin__order_write(order, bytes);
+    int written = kin__order_write(parts);
     if (written < 0) return written;
     rc = add_copy(copies, written);
     kin__os_close(written);
@@ -148,18 +149,20 @@ static int copy_and_execute(struct copies *copies, struct kin__order *order, con
     return execute(order, copies, family, start, placement, descriptor);
 }
 
-int kin__program_begin(struct kin__order *order, const void *bytes, const int *sockets,
+int kin__program_begin(struct kin__order *order, const struct kin__order_parts *parts, const int *sockets,
                        struct kin__placement *placement, int *descriptor)
 {
     struct copies copies = {.count = 0};
+    /* Another user takes a fork. */
+    bool forks = placement != NULL && kin__os_setting_forks(&placement->setting);
     int line = kin__child_line();
     if (line < 0) return line;
-    /* From the first copy on nothing is forked that would have them too. */
-    kin__child_forbid();
+    /* From the first copy on nothing else is forked that would have them too. */
+    kin__child_begin(forks);
     int rc = copy_own(&copies, order, line, sockets);
-    if (rc == 0) rc = copy_and_execute(&copies, order, bytes, placement, descriptor);
+    if (rc == 0) rc = copy_and_execute(&copies, order, parts, placement, descriptor);
     close_copies(&copies);
-    kin__child_allow();
+    kin__child_done(forks);
     kin__os_close(line);
     return rc;
 }
@@ -169,7 +172,7 @@ int kin__program_begin(struct kin__order *order, const void *bytes, const int *s
 static int carry_out(struct kin__order *order)
 {
     struct kin__work work;
-    int rc = kin__order_unpack(order, order->given, &work);
+    int rc = kin__order_unpack(order, order->given, NULL, &work);
     if (rc < 0) {
         kin__log(KIN_LOG_ERROR, "%s cannot begin: %s", order->name, kin_strerror(rc));
         return CODE_NOT_BEGUN;

@@ -41,13 +41,13 @@ static kin_process *self(void)
     return me.self;
 }
 
-static void set_parent(int pid, const char *name)
+static void set_parent(int pid, const char name[KIN__PROCESS_NAME_SIZE])
 {
     if (me.parent_known) kin__os_close(me.parent.descriptor);
     me.parent_known = false;
     memset(&me.parent, 0, sizeof me.parent);
     me.parent.pid = pid;
-    strcpy(me.parent.name, name);
+    memcpy(me.parent.name, name, sizeof me.parent.name);
     me.pid = kin__os_pid();
 }
 

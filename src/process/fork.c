@@ -68,18 +68,34 @@ void kin__child_unlock(void)
     pthread_mutex_unlock(&life.lock);
 }
 
-void kin__child_forbid(void)
+static void forbid_forks(void)
 {
     pthread_mutex_lock(&life.lock);
     atomic_fetch_add_explicit(&starting, 1, memory_order_relaxed);
     pthread_mutex_unlock(&life.lock);
 }
 
-void kin__child_allow(void)
+static void allow_forks(void)
 {
     /* Release: pairs with the acquire in await_starts; the pipes' ends are closed. */
     if (atomic_fetch_sub_explicit(&starting, 1, memory_order_release) == 1)
         kin__os_futex_wake(&starting, INT32_MAX);
+}
+
+void kin__child_begin(bool forks)
+{
+    if (forks)
+        kin__child_lock();
+    else
+        forbid_forks();
+}
+
+void kin__child_done(bool forks)
+{
+    if (forks)
+        kin__child_unlock();
+    else
+        allow_forks();
 }
 
 static void await_starts(void)

@@ -10,6 +10,8 @@
 #ifndef KIN_PROCESS_FORK_H
 #define KIN_PROCESS_FORK_H
 
+#include <stdbool.h>
+
 /* Flushes stdio and forks.  The parent gets the child's pid, and in `*descriptor` a process
  * descriptor that it closes when it has collected the child; the child gets 0.  Safe for
  * threads; only the calling one exists in the child.
@@ -25,11 +27,12 @@ int kin__child_line(void);
  * parent is gone. */
 int kin__child_adopt(int lifeline);
 
-/* Between these no process of this program is forked, so that none inherits a pipe that is meant for
- * a command alone and is closed here before `allow`.  Several threads may be between them at once;
- * none may take the lock below, or fork, meanwhile. */
-void kin__child_forbid(void);
-void kin__child_allow(void);
+/* Around the start of a program.  Between these no other process of this program is forked, so that none
+ * inherits a pipe that is meant for that one alone and is closed here before `done`.  When it is not
+ * forked itself, several threads may be between them at once; none may take the lock below, or fork,
+ * meanwhile.  When it is (`forks`), they hold that lock. */
+void kin__child_begin(bool forks);
+void kin__child_done(bool forks);
 
 /* The lock of what every fork has to find at rest.  For short sections without a fork. */
 void kin__child_lock(void);

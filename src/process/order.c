@@ -11,6 +11,7 @@
 #include "os/handover.h"
 #include "os/os.h"
 #include "process/child.h"
+#include "process/settle.h"
 
 /* ---- in the parent ------------------------------------------------------------------------------ */
 
@@ -73,43 +74,93 @@ static int describe_pointer(struct kin__order *order, const void *argument)
     return rc == -ENOENT ? KIN_EPOINTER : rc;
 }
 
+static void add_bytes(struct kin__order *order, struct kin__order_parts *parts, const void *bytes,
+                      size_t size)
+{
+    order->bytes_size = size;
+    parts->parts[1] = (struct kin__part){(void *)(uintptr_t)bytes, size};
+}
+
+static int describe_argument(struct kin__order *order, const struct kin__errand *errand,
+                             struct kin__order_parts *parts)
+{
+    const kin_process_options *options = &errand->options;
+    if (order->argument == KIN__ARGUMENT_CONNECTION) return 0;
+    if (options->value != NULL) {
+        kin_buffer buffer = {0};
+        int rc = kin_pickle_dumps(options->value, &buffer);
+        order->argument = KIN__ARGUMENT_VALUE;
+        parts->pickle = buffer.data;
+        add_bytes(order, parts, buffer.data, buffer.size);
+        return rc;
+    }
+    if (options->bytes != NULL) {
+        order->argument = KIN__ARGUMENT_BYTES;
+        add_bytes(order, parts, options->bytes, options->size);
+        return 0;
+    }
+    return describe_pointer(order, errand->argument);
+}
+
+/* Behind the bytes, where it is aligned. */
+static int describe_placement(struct kin__order *order, const struct kin__placement *placement,
+                              struct kin__order_parts *parts)
+{
+    static const char nothing[KIN__PACKED_ALIGNMENT];
+    size_t at = sizeof *order + order->bytes_size, size;
+    size_t gap = (KIN__PACKED_ALIGNMENT - at % KIN__PACKED_ALIGNMENT) % KIN__PACKED_ALIGNMENT;
+    if (placement == NULL) return 0;
+    int rc = kin__placement_pack(placement, &parts->placement, &size);
+    if (rc < 0) return rc;
+    order->placement_at = at + gap;
+    order->has_group = placement->setting.control_group >= 0;
+    parts->parts[2] = (struct kin__part){(void *)(uintptr_t)nothing, gap};
+    parts->parts[3] = (struct kin__part){parts->placement, size};
+    return 0;
+}
+
+void kin__order_begin(struct kin__order_parts *parts, struct kin__order *order)
+{
+    *parts = (struct kin__order_parts){.parts = {{order, sizeof *order}}};
+    order->size = sizeof *order;
+}
+
 int kin__order_make(struct kin__order *order, const struct kin__errand *errand, const kin_process *child,
-                    const void **bytes, void **made)
+                    const struct kin__placement *placement, struct kin__order_parts *parts)
 {
     const kin_process_options *options = &errand->options;
     kin__order_sign(order);
-    *bytes = *made = NULL;
+    kin__order_begin(parts, order);
     order->has_target = true;
     order->daemon = child->daemon;
     order->standard_input = options->standard_input;
     memcpy(order->name, child->name, sizeof order->name);
     int rc = kin__os_place_of((const void *)(uintptr_t)errand->target, &order->target);
     if (rc == 0) rc = give_all(order, errand);
-    if (rc < 0 || order->argument == KIN__ARGUMENT_CONNECTION) return rc;
-    if (options->value != NULL) {
-        kin_buffer buffer = {0};
-        rc = kin_pickle_dumps(options->value, &buffer);
-        order->argument = KIN__ARGUMENT_VALUE;
-        order->bytes_size = buffer.size;
-        *bytes = *made = buffer.data;
-        return rc;
-    }
-    if (options->bytes != NULL) {
-        order->argument = KIN__ARGUMENT_BYTES;
-        order->bytes_size = options->size;
-        *bytes = options->bytes;
-        return 0;
-    }
-    return describe_pointer(order, errand->argument);
+    if (rc == 0) rc = describe_argument(order, errand, parts);
+    if (rc == 0) rc = describe_placement(order, placement, parts);
+    for (int i = 1; i < KIN__ORDER_PARTS; i++) order->size += parts->parts[i].size;
+    return rc;
 }
 
-int kin__order_write(struct kin__order *order, const void *bytes)
+void kin__order_free(struct kin__order_parts *parts)
 {
-    order->size = sizeof *order + order->bytes_size;
-    return kin__os_bytes_make("kin-order", order, sizeof *order, bytes, order->bytes_size);
+    kin__os_free(parts->pickle);
+    kin__os_free(parts->placement);
+}
+
+int kin__order_write(const struct kin__order_parts *parts)
+{
+    return kin__os_bytes_make("kin-order", parts->parts, KIN__ORDER_PARTS);
 }
 
 /* ---- in the child --------------------------------------------------------------------------------- */
+
+bool kin__order_is_good(const void *bytes, size_t size)
+{
+    const struct kin__order *order = bytes;
+    return size >= sizeof *order && order->magic == KIN__MAGIC_ORDER && order->size == size;
+}
 
 int kin__order_read(int descriptor, struct kin__order **order)
 {
@@ -118,12 +169,27 @@ int kin__order_read(int descriptor, struct kin__order **order)
     int rc = kin__os_bytes_map(descriptor, &mapped, &size);
     if (rc < 0) return rc;
     *order = mapped;
-    if (size < sizeof **order || (*order)->magic != KIN__MAGIC_ORDER || (*order)->size != size) return -EBADF;
-    return 0;
+    return kin__order_is_good(mapped, size) ? 0 : -EBADF;
 }
 
-static int take_connections(const struct kin__order *order, const int *given, kin_connection **connections)
+/* Both lists stay for as long as this process does. */
+static int take_descriptors(const struct kin__order *order, const int *given, int **list)
 {
+    if (order->descriptor_count == 0) return 0;
+    int rc = 0, *descriptors = *list = kin__os_malloc(order->descriptor_count * sizeof *descriptors);
+    if (descriptors == NULL) return -ENOMEM;
+    for (uint32_t i = 0; rc == 0 && i < order->descriptor_count; i++) {
+        descriptors[i] = given[i];
+        rc = kin__os_set_inherit(descriptors[i], false);
+    }
+    return rc;
+}
+
+static int take_connections(const struct kin__order *order, const int *given, kin_connection ***list)
+{
+    if (order->connection_count == 0) return 0;
+    kin_connection **connections = *list = kin__os_malloc(order->connection_count * sizeof *connections);
+    if (connections == NULL) return -ENOMEM;
     for (uint32_t i = 0; i < order->connection_count; i++) {
         const struct kin__given_connection *told = &order->connections[i];
         int rc = kin__os_set_inherit(given[i], false);
@@ -158,19 +224,26 @@ static int find_argument(struct kin__order *order, kin_connection *const *connec
     return -EBADF;
 }
 
-int kin__order_unpack(struct kin__order *order, const int *given, struct kin__work *work)
+int kin__order_settle(struct kin__order *order, int control_group, struct kin__setting *setting)
 {
-    static kin_connection *connections[KIN__GIVEN_MOST + 1];
-    static int descriptors[KIN__GIVEN_MOST];
-    const void *target;
+    const char *const *environment;
+    *setting = KIN__SETTING_NONE;
+    if (order->placement_at == 0) return 0;
+    int rc = kin__placement_unpack((char *)order + order->placement_at, setting, &environment);
+    if (rc < 0) return rc;
+    setting->control_group = order->has_group ? control_group : -1;
+    return kin__settle(setting, environment);
+}
+
+int kin__order_unpack(struct kin__order *order, const int *given, const void *target, struct kin__work *work)
+{
+    kin_connection **connections = NULL;
+    int *descriptors = NULL;
     /* Its place may have been taken in this process. */
     if (kin__family.header == NULL) return KIN_ENOREGION;
-    int rc = take_connections(order, given, connections);
-    for (uint32_t i = 0; rc == 0 && i < order->descriptor_count; i++) {
-        descriptors[i] = given[order->connection_count + i];
-        rc = kin__os_set_inherit(descriptors[i], false);
-    }
-    if (rc == 0) rc = kin__os_place_find(&order->target, &target);
+    int rc = take_connections(order, given, &connections);
+    if (rc == 0) rc = take_descriptors(order, given + order->connection_count, &descriptors);
+    if (rc == 0 && target == NULL) rc = kin__os_place_find(&order->target, &target);
     if (rc == 0) rc = find_argument(order, connections, &work->argument);
     if (rc < 0) return rc;
     work->target = (kin_process_function *)(uintptr_t)target;

@@ -14,6 +14,8 @@
 
 #include "ipc/connection.h"
 #include "os/program.h"
+#include "os/socket.h"
+#include "process/placement.h"
 #include "process/process.h"
 
 #define KIN__MAGIC_ORDER 0x726564726f6e696bull
@@ -56,7 +58,9 @@ struct kin__order {
     enum kin__argument argument;
     uint64_t word;
     struct kin__program_place constant;
-    uint64_t bytes_size; /* after the order */
+    uint64_t bytes_size;   /* after the order */
+    uint64_t placement_at; /* what is to be set first, from the beginning of the order; 0: nothing */
+    bool has_group;        /* the descriptor of its control group comes with it */
     uint32_t connection_count;
     uint32_t named_count; /* connections that the options name */
     uint32_t descriptor_count;
@@ -78,12 +82,25 @@ struct kin__errand {
 
 /* Begins an order: who gives it. */
 void kin__order_sign(struct kin__order *order);
+
+/* An order, and what follows it. */
+#define KIN__ORDER_PARTS 4
+struct kin__order_parts {
+    struct kin__part parts[KIN__ORDER_PARTS];
+    void *pickle;
+    void *placement;
+};
+/* Begins the list with an order that nothing follows. */
+void kin__order_begin(struct kin__order_parts *parts, struct kin__order *order);
 /* Describes a child to be started; the given descriptors, the parent's own, go into `order->given`.
- * `bytes` is what follows the order, `order->bytes_size` of them; `*made` is to be freed, if not NULL. */
+ * `placement` is what the child is to set itself (NULL: nothing).  kin__order_free follows in any case. */
 int kin__order_make(struct kin__order *order, const struct kin__errand *errand, const kin_process *child,
-                    const void **bytes, void **made);
+                    const struct kin__placement *placement, struct kin__order_parts *parts);
+void kin__order_free(struct kin__order_parts *parts);
 /* Writes it down; returns a descriptor. */
-int kin__order_write(struct kin__order *order, const void *bytes);
+int kin__order_write(const struct kin__order_parts *parts);
+/* Is that a whole one? */
+bool kin__order_is_good(const void *bytes, size_t size);
 /* Reads one, in the process that it is for: it stays mapped.  -EBADF: it is none. */
 int kin__order_read(int descriptor, struct kin__order **order);
 
@@ -96,7 +113,9 @@ struct kin__work {
     void *argument;
 };
 /* Carries an order out, short of running it: the given descriptors, in the order of the list, are this
- * process's from then on. */
-int kin__order_unpack(struct kin__order *order, const int *given, struct kin__work *work);
+ * process's from then on.  `target` is where its function is, if that is known (NULL: not). */
+int kin__order_unpack(struct kin__order *order, const int *given, const void *target, struct kin__work *work);
+/* Sets what the order wants to be set; after an error `setting` tells where that was. */
+int kin__order_settle(struct kin__order *order, int control_group, struct kin__setting *setting);
 
 #endif

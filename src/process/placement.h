@@ -56,6 +56,14 @@ int kin__placement_make(struct kin__placement *placement, const struct kin__wish
 struct kin__group kin__placement_take_group(struct kin__placement *placement);
 void kin__placement_free(struct kin__placement *placement);
 
+/* As bytes for another process of this program, which sets it there: what the setting and the
+ * environment refer to comes with them.  `*made` is for kin__os_free.  -ENOMEM. */
+int kin__placement_pack(const struct kin__placement *placement, void **made, size_t *size);
+/* There: the setting refers to the bytes, which stay; its control group is not among them.  `packed` is
+ * aligned to KIN__PACKED_ALIGNMENT.  -ENOMEM. */
+int kin__placement_unpack(void *packed, struct kin__setting *setting, const char *const **environment);
+#define KIN__PACKED_ALIGNMENT 8
+
 /* The words for what could not be set, where `setting` tells which; returns rc. */
 int kin__placement_say(const struct kin__setting *setting, const struct kin__group *group, const char *name,
                        int rc);

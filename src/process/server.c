@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -28,6 +29,10 @@
 
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 
+/* Set before `starting` is taken for the first time.  Where it is not, a child need not touch that lock, nor
+ * have its page copied. */
+static atomic_bool in_use;
+
 static struct {
     int owner;
     int pid; /* 0: there is none */
@@ -39,7 +44,13 @@ static struct {
 
 static void start_anew_in_child(void)
 {
-    pthread_mutex_init(&starting, NULL);
+    if (atomic_load(&in_use)) starting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+static void lock_start(void)
+{
+    atomic_store(&in_use, true);
+    pthread_mutex_lock(&starting);
 }
 
 __attribute__((constructor)) static void watch_forks(void)
@@ -88,12 +99,14 @@ static void forget(void)
 
 static int begin(void)
 {
-    static struct kin__order order; /* under `starting` */
+    struct kin__order order;
+    struct kin__order_parts parts;
     int control[2], ends[2], descriptor;
     int rc = make_sockets(control, ends);
     if (rc < 0) return rc;
     describe(&order);
-    rc = kin__program_begin(&order, NULL, (int[]){control[1], ends[1]}, NULL, &descriptor);
+    kin__order_begin(&parts, &order);
+    rc = kin__program_begin(&order, &parts, (int[]){control[1], ends[1]}, NULL, &descriptor);
     kin__os_close(control[1]);
     kin__os_close(ends[1]);
     if (rc < 0) {
@@ -130,7 +143,8 @@ static void bury(void)
 
 void kin__server_end(void)
 {
-    pthread_mutex_lock(&starting);
+    if (!atomic_load(&in_use)) return;
+    lock_start();
     if (is_there()) bury();
     pthread_mutex_unlock(&starting);
 }
@@ -148,7 +162,7 @@ int kin__server_preload(void (*function)(void))
     struct kin__program_place place;
     int rc = kin__os_place_of((const void *)(uintptr_t)function, &place);
     if (rc < 0) return rc == -ENOENT ? KIN_ENOTCODE : rc;
-    pthread_mutex_lock(&starting);
+    lock_start();
     rc = is_there() ? KIN_ESTARTED : 0;
     if (rc == 0) {
         server.preload = place;
@@ -179,7 +193,7 @@ struct parcel {
     struct kin__request request;
     int descriptors[KIN__HANDOVER_MOST];
     size_t count;
-    struct kin__handle own[KIN__REQUEST_STREAMS];
+    struct kin__handle own[KIN__REQUEST_STREAMS + 1];
     size_t own_count;
 };
 
@@ -191,9 +205,12 @@ static int add_own(struct parcel *parcel, int descriptor)
     return 0;
 }
 
-static int pack(struct parcel *parcel, struct kin__order *order, const void *bytes)
+static int pack(struct parcel *parcel, const struct kin__order *order, const struct kin__order_parts *parts,
+                int control_group)
 {
-    int rc = add_own(parcel, kin__order_write(order, bytes));
+    int rc = 0;
+    parcel->request.filed = sizeof parcel->request + order->size > KIN__REQUEST_MOST;
+    if (parcel->request.filed) rc = add_own(parcel, kin__order_write(parts));
     if (rc == 0) rc = add_own(parcel, kin__child_line());
     if (rc == 0) rc = add_own(parcel, kin__os_directory_open());
     if (rc < 0) return rc;
@@ -201,29 +218,35 @@ static int pack(struct parcel *parcel, struct kin__order *order, const void *byt
         parcel->request.streams[i] = kin__os_is_open(i) == 0;
         if (parcel->request.streams[i]) parcel->descriptors[parcel->count++] = i;
     }
+    if (order->has_group) parcel->descriptors[parcel->count++] = control_group;
     for (uint32_t i = 0; i < order->connection_count + order->descriptor_count; i++)
         parcel->descriptors[parcel->count++] = order->given[i];
     return 0;
 }
 
 /* Where it is sent, there is room now for the descriptor that the answer brings. */
-static int send(struct kin__order *order, uint64_t sequence, const void *bytes)
+static int send(const struct kin__order *order, uint64_t sequence, const struct kin__order_parts *parts,
+                int control_group)
 {
     /* Not on the stack: a child forked by another thread meanwhile has its handles in its list. */
     struct parcel *parcel = kin__os_calloc(1, sizeof *parcel);
     if (parcel == NULL) return -ENOMEM;
     parcel->request.sequence = sequence;
-    int rc = pack(parcel, order, bytes);
-    if (rc == 0)
-        rc = kin__os_handover_send(server.control.descriptor, &parcel->request, sizeof parcel->request,
-                                   parcel->descriptors, parcel->count);
+    int rc = pack(parcel, order, parts, control_group);
+    if (rc == 0) {
+        struct kin__part sent[1 + KIN__ORDER_PARTS] = {{&parcel->request, sizeof parcel->request}};
+        memcpy(sent + 1, parts->parts, sizeof parts->parts);
+        rc = kin__os_handover_send(server.control.descriptor, sent,
+                                   parcel->request.filed ? 1 : 1 + KIN__ORDER_PARTS, parcel->descriptors,
+                                   parcel->count);
+    }
     for (size_t i = 0; i < parcel->own_count; i++) kin__handle_close(&parcel->own[i]);
     kin__os_free(parcel);
     return rc;
 }
 
 /* -EPIPE: the server is gone, and nobody has begun.  -EAGAIN: no answer yet. */
-static int receive_answer(kin_process *child)
+static int receive_answer(kin_process *child, struct kin__placement *placement)
 {
     struct kin__answer answer;
     int descriptors[KIN__HANDOVER_MOST];
@@ -233,20 +256,25 @@ static int receive_answer(kin_process *child)
     if (rc == 0 || rc == -ECONNRESET) return -EPIPE;
     if (rc < 0) return (int)rc;
     if (answer.sequence != child->sequence || (answer.error == 0 && count != 1)) return KIN_ESERVER;
-    if (answer.error < 0) return answer.error;
+    if (answer.error < 0) {
+        placement->setting.step = answer.step;
+        placement->setting.item = answer.item;
+        for (size_t i = 0; i < count; i++) kin__os_close(descriptors[i]);
+        return answer.error;
+    }
     child->descriptor = descriptors[0];
     child->pid = answer.pid;
     return 0;
 }
 
-static int await_answer(kin_process *child)
+static int await_answer(kin_process *child, struct kin__placement *placement)
 {
     for (;;) {
-        int rc = receive_answer(child);
+        int rc = receive_answer(child, placement);
         if (rc != -EAGAIN) return rc;
         /* It had to answer before its end. */
         if (kin__process_look_at_new(child)) {
-            rc = receive_answer(child);
+            rc = receive_answer(child, placement);
             return rc == -EAGAIN ? KIN_ESERVER : rc;
         }
         /* `starting` is held: no other coroutine of this thread may run meanwhile. */
@@ -256,33 +284,36 @@ static int await_answer(kin_process *child)
 
 /* Every request has a number of its own: a report of what became of an earlier one is not taken for
  * this one's. */
-static int request(kin_process *child, struct kin__order *order, const void *bytes)
+static int request(kin_process *child, const struct kin__order *order, const struct kin__order_parts *parts,
+                   struct kin__placement *placement)
 {
-    int rc = send(order, kin__process_expect(child), bytes);
-    if (rc == 0) rc = await_answer(child);
+    int rc = send(order, kin__process_expect(child), parts, placement->setting.control_group);
+    if (rc == 0) rc = await_answer(child, placement);
     if (rc < 0) kin__process_expect_no_more(child);
     return rc;
 }
 
 /* A server that died while nobody looked is replaced once; one that dies at its beginning is not. */
-static int request_of_any(kin_process *child, struct kin__order *order, const void *bytes)
+static int request_of_any(kin_process *child, const struct kin__order *order,
+                          const struct kin__order_parts *parts, struct kin__placement *placement)
 {
     for (;;) {
         bool new = !is_there();
         int rc = new ? begin() : 0;
         if (rc < 0) return rc;
         child->generation = server.generation;
-        rc = request(child, order, bytes);
+        rc = request(child, order, parts, placement);
         if (rc != -EPIPE && rc != -ECONNRESET) return rc;
         bury();
         if (new) return KIN_ESERVER;
     }
 }
 
-int kin__server_start(kin_process *child, struct kin__order *order, const void *bytes)
+int kin__server_start(kin_process *child, const struct kin__order *order,
+                      const struct kin__order_parts *parts, struct kin__placement *placement)
 {
-    pthread_mutex_lock(&starting);
-    int rc = request_of_any(child, order, bytes);
+    lock_start();
+    int rc = request_of_any(child, order, parts, placement);
     pthread_mutex_unlock(&starting);
     return rc;
 }

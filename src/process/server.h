@@ -18,17 +18,24 @@
 #include "process/order.h"
 #include "process/placement.h"
 
-/* What comes first among the descriptors of a request; then those of `streams`, then the given. */
-enum { KIN__REQUEST_ORDER, KIN__REQUEST_LIFELINE, KIN__REQUEST_DIRECTORY, KIN__REQUEST_STREAMS };
+/* What comes first among the descriptors of a request; then those of `streams`, then that of a control
+ * group, if the order has one, then the given. */
+enum { KIN__REQUEST_LIFELINE, KIN__REQUEST_DIRECTORY, KIN__REQUEST_STREAMS };
 
+/* A request, in one packet: the order follows it, or, beyond this size of both, is in a file whose
+ * descriptor comes first of all. */
+#define KIN__REQUEST_MOST 8192
 struct kin__request {
     uint64_t sequence; /* of the child */
     bool streams[3];   /* which standard streams come with it; the others are /dev/null */
-};
+    bool filed;        /* the order is in a file */
+} __attribute__((aligned(64)));
 struct kin__answer {
     uint64_t sequence;
-    int pid;   /* with it comes a descriptor for the process */
-    int error; /* negative: it could not begin */
+    int pid;             /* with it comes a descriptor for the process */
+    int error;           /* negative: it could not begin… */
+    enum kin__step step; /* …and where that was */
+    unsigned item;
 };
 struct kin__end_report {
     uint64_t sequence;
@@ -38,8 +45,9 @@ struct kin__end_report {
 /* ---- server.c: the client ------------------------------------------------------------------- */
 
 /* Starts the child by this process's server, which is begun if there is none: sets its pid and
- * descriptor. */
-int kin__server_start(kin_process *child, struct kin__order *order, const void *bytes);
+ * descriptor.  After a failure the placement's setting tells where it was. */
+int kin__server_start(kin_process *child, const struct kin__order *order,
+                      const struct kin__order_parts *parts, struct kin__placement *placement);
 /* Ends the server; its children go on. */
 void kin__server_end(void);
 /* The server's pid; 0: there is none. */
@@ -58,7 +66,7 @@ int kin__server_preload(void (*function)(void));
 /* Begins this program anew, to carry out the order, with copies of the `count` descriptors in
  * order->given; `sockets` are a server's two (NULL: none), and `placement` is what is set before it
  * (NULL: nothing; after a failure its setting tells where it was).  Returns the pid. */
-int kin__program_begin(struct kin__order *order, const void *bytes, const int *sockets,
+int kin__program_begin(struct kin__order *order, const struct kin__order_parts *parts, const int *sockets,
                        struct kin__placement *placement, int *descriptor);
 /* Has main begun with kin_main? */
 bool kin__program_has_main(void);

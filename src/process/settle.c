@@ -23,14 +23,22 @@ struct kin__report {
 };
 enum { PENDING = 0, DONE = 1, FAILED = 2 };
 
-int kin__settler_make(struct kin__settler *settler, const struct kin__wish *wish)
+int kin__settle(struct kin__setting *setting, const char *const *environment)
+{
+    if (kin__os_setting_begin(setting) < 0 || kin__os_setting_finish(setting) < 0) return -errno;
+    if (environment != NULL) kin__os_environment_set(environment);
+    if (setting->control_group >= 0) kin__os_close(setting->control_group);
+    return 0;
+}
+
+int kin__settler_make(struct kin__settler *settler, const struct kin__wish *wish, bool fork)
 {
     void *report = NULL;
     *settler = (struct kin__settler){.placement = {.setting = KIN__SETTING_NONE}};
     if (kin__wish_is_empty(wish)) return 0;
-    settler->needed = true;
     int rc = kin__placement_make(&settler->placement, wish);
-    if (rc < 0) return rc;
+    if (rc < 0 || !fork) return rc;
+    settler->needed = true;
     rc = kin__os_shared_make(&report, sizeof *settler->report);
     settler->report = report;
     return rc < 0 ? kin__start_fail(rc, "cannot start a process") : 0;
@@ -46,15 +54,14 @@ void kin__settler_apply(struct kin__settler *settler)
 {
     struct kin__setting *setting = &settler->placement.setting;
     if (!settler->needed) return;
-    if (kin__os_setting_begin(setting) < 0 || kin__os_setting_finish(setting) < 0) {
-        settler->report->error = errno;
+    int rc = kin__settle(setting, settler->placement.environment);
+    if (rc < 0) {
+        settler->report->error = rc;
         settler->report->step = setting->step;
         settler->report->item = setting->item;
         tell(settler->report, FAILED);
         kin__os_exit_now(127);
     }
-    if (settler->placement.environment != NULL) kin__os_environment_set(settler->placement.environment);
-    if (setting->control_group >= 0) kin__os_close(setting->control_group);
     tell(settler->report, DONE);
     kin__os_memory_unmap(settler->report, sizeof *settler->report);
 }
@@ -89,7 +96,7 @@ int kin__settler_await(struct kin__settler *settler, int descriptor, const struc
     setting->item = settler->report->item;
     kin__os_process_await(descriptor, KIN_FOREVER);
     kin__os_process_collect(descriptor, &status);
-    return kin__placement_say(setting, group, name, -settler->report->error);
+    return kin__placement_say(setting, group, name, settler->report->error);
 }
 
 void kin__settler_free(struct kin__settler *settler)

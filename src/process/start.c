@@ -144,37 +144,38 @@ static int start_by_fork(kin_process *child, const struct kin__errand *errand, s
 
 /* ---- the others ------------------------------------------------------------------------------------ */
 
-static int start_anew(kin_process *child, const struct kin__errand *errand, struct kin__placement *placement)
+/* By a server the child sets itself what is wanted; otherwise that is done before the program begins. */
+static int start_anew(kin_process *child, const struct kin__errand *errand, struct kin__placement *placement,
+                      bool placed)
 {
     struct kin__order order;
-    const void *bytes;
-    void *made;
+    struct kin__order_parts parts;
+    bool served = errand->options.method == KIN_FORKSERVER;
     if (!kin__program_has_main()) return kin__start_fail(KIN_ENOTMAIN, "cannot start %s", child->name);
     int rc = kin__enter();
     if (rc < 0) return kin__start_fail(rc, "cannot start %s", child->name);
-    rc = kin__order_make(&order, errand, child, &bytes, &made);
+    rc = kin__order_make(&order, errand, child, served && placed ? placement : NULL, &parts);
     if (rc == 0) kin__os_flush();
-    if (rc == 0 && errand->options.method == KIN_FORKSERVER) rc = kin__server_start(child, &order, bytes);
-    if (rc == 0 && errand->options.method == KIN_SPAWN) {
-        rc = kin__program_begin(&order, bytes, NULL, placement, &child->descriptor);
+    if (rc == 0 && served) rc = kin__server_start(child, &order, &parts, placement);
+    if (rc == 0 && !served) {
+        rc = kin__program_begin(&order, &parts, NULL, placement, &child->descriptor);
         if (rc > 0) child->pid = rc;
     }
-    kin__os_free(made);
+    kin__order_free(&parts);
     return rc < 0 ? kin__placement_say(&placement->setting, &child->group, child->name, rc) : 0;
 }
 
 static int start(kin_process *child, const struct kin__errand *errand)
 {
     const struct kin__wish wish = KIN__WISH_OF(&errand->options);
+    bool forks = errand->options.method == KIN_FORK;
     struct kin__settler settler;
-    if (errand->options.method == KIN_FORKSERVER && !kin__wish_is_empty(&wish))
-        return kin__start_say(-EOPNOTSUPP, "a start server sets no limits and the like for %s", child->name);
-    int rc = kin__settler_make(&settler, &wish);
+    int rc = kin__settler_make(&settler, &wish, forks);
     if (rc == 0) {
         child->group = kin__placement_take_group(&settler.placement);
         kin__vigil_begin(&child->vigil, errand->options.limits, child->group.directory);
-        rc = errand->options.method == KIN_FORK ? start_by_fork(child, errand, &settler)
-                                                : start_anew(child, errand, &settler.placement);
+        rc = forks ? start_by_fork(child, errand, &settler)
+                   : start_anew(child, errand, &settler.placement, !kin__wish_is_empty(&wish));
     }
     kin__settler_free(&settler);
     return rc;

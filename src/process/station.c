@@ -27,6 +27,9 @@
 #define PIPE_SIZE ((size_t)1 << 20)
 #define NAME_SIZE 64
 
+/* What the collector reads at once. */
+#define BUFFER_SIZE ((size_t)1 << 16)
+
 /* How long a line waits for room, unless the one before it has waited in vain. */
 #define WAIT_MS 20
 
@@ -178,9 +181,9 @@ static size_t deliver(const char *bytes, size_t size, bool *stop)
     return at;
 }
 
-static void *collect(void *unused)
+static void *collect(void *memory)
 {
-    static char buffer[1 << 16];
+    char *buffer = memory;
     size_t size = 0;
     bool stop = false;
     kin__os_thread_name_set("kin-log");
@@ -188,7 +191,7 @@ static void *collect(void *unused)
         kin__os_await(line_out.descriptor, false, KIN_FOREVER);
         /* The program may have closed it, and the number be another file's. */
         if (!is_open()) break;
-        ssize_t count = kin__os_read(line_out.descriptor, buffer + size, sizeof buffer - size);
+        ssize_t count = kin__os_read(line_out.descriptor, buffer + size, BUFFER_SIZE - size);
         if (count == -EAGAIN) continue;
         if (count <= 0) break;
         size += (size_t)count;
@@ -196,7 +199,8 @@ static void *collect(void *unused)
         memmove(buffer, buffer + done, size - done);
         size -= done;
     }
-    return unused;
+    kin__os_free(buffer);
+    return NULL;
 }
 
 /* ---- beginning and ending ------------------------------------------------------------------------------- */
@@ -242,9 +246,11 @@ static void give_place(void)
 static int begin(enum kin_log_level level)
 {
     struct kin__log_place *log = place();
-    int rc = open_pipe();
-    if (rc == 0) rc = kin__os_thread_start(&station.thread, collect, NULL, 0);
+    void *buffer = kin__os_malloc(BUFFER_SIZE);
+    int rc = buffer == NULL ? -ENOMEM : open_pipe();
+    if (rc == 0) rc = kin__os_thread_start(&station.thread, collect, buffer, 0);
     if (rc < 0) {
+        kin__os_free(buffer);
         close_pipe();
         return rc;
     }

@@ -221,17 +221,11 @@ static int start_with_pipes(kin_subprocess *subprocess, struct kin__plan *plan,
                             const char *const *const *commands, struct ends *ends)
 {
     bool forks = kin__os_spawn_forks(&plan->spawn);
-    if (forks)
-        kin__child_lock();
-    else
-        kin__child_forbid();
+    kin__child_begin(forks);
     int rc = open_pipes(subprocess, plan->options, ends);
     if (rc == 0) rc = start_all(subprocess, plan, commands, ends);
     close_ends(ends);
-    if (forks)
-        kin__child_unlock();
-    else
-        kin__child_allow();
+    kin__child_done(forks);
     return rc;
 }
 

@@ -519,24 +519,23 @@ static int check_limits(void *unused)
     return 9;
 }
 
-TEST(a_child_that_begins_anew_has_its_limits)
+START_TEST(a_child_has_its_limits)
 {
     const kin_resource_limit files = {RLIMIT_NOFILE, 200, 200}, wrong = {RLIMIT_NOFILE, 60, 50};
     kin_limits limits = {.resources = &files, .resource_count = 1};
+    /* More than goes with a request itself. */
+    static char much[20000] = "KIN_TEST_MUCH=";
+    memset(much + strlen(much), 'x', sizeof much - strlen(much) - 1);
     kin_process_options options = {.limits = &limits,
                                    .cwd = "/usr",
-                                   .env_changes = (const char *const[]){"KIN_TEST_ONE=1", NULL},
+                                   .env_changes = (const char *const[]){"KIN_TEST_ONE=1", much, NULL},
                                    .process_group = KIN_OWN_GROUP,
                                    .name = "child",
-                                   .method = KIN_SPAWN};
+                                   .method = method};
     kin_process *process = NULL;
     CHECK_OK(kin_process_start(&process, check_limits, NULL, &options));
     CHECK_EQ(finish(process), 9);
     limits.resources = &wrong;
     CHECK_RC(kin_process_start(&process, check_limits, NULL, &options), -EINVAL);
     CHECK_STR(kin_process_error(), "cannot set RLIMIT_NOFILE of child: invalid argument");
-    /* A server does not set them, and says so before there is a child. */
-    options.method = KIN_FORKSERVER;
-    CHECK_RC(kin_process_start(&process, check_limits, NULL, &options), -EOPNOTSUPP);
-    CHECK_STR(kin_process_error(), "a start server sets no limits and the like for child");
 }
