@@ -46,6 +46,16 @@ foreach(source ${KIN_TEST_SOURCES})
     add_test(NAME ${name} COMMAND kin-test $<TARGET_FILE:test-${name}>)
 endforeach()
 
+# Programs that tests run as a user would.
+file(GLOB KIN_PROGRAM_SOURCES CONFIGURE_DEPENDS tests/support/programs/*.c)
+foreach(source ${KIN_PROGRAM_SOURCES})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(program-${name} ${source})
+    set_target_properties(program-${name} PROPERTIES
+        OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/programs)
+    target_link_libraries(program-${name} PRIVATE kin-static)
+endforeach()
+
 file(GLOB KIN_PLANTED_SOURCES CONFIGURE_DEPENDS tests/support/planted/*.c)
 foreach(source ${KIN_PLANTED_SOURCES})
     kin_test_program(${source} tests/planted)

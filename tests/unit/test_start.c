@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -250,4 +251,25 @@ START_TEST(what_is_no_code_is_refused)
     CHECK_RC(kin_process_start(&process, (kin_process_function *)(uintptr_t)&data, NULL,
                                &(kin_process_options){.method = method}),
              KIN_ENOTCODE);
+}
+
+/* ---- a program that does not begin with kin_main --------------------------------------------------- */
+
+TEST(without_kin_main_a_program_only_forks)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 40);
+    CHECK_GT(length, 0);
+    path[length] = '\0';
+    strcpy(strrchr(path, '/'), "/programs/without_main");
+    kin_completed done;
+    CHECK_OK(kin_subprocess_run(&done, KIN_COMMAND(path), &(kin_subprocess_options){.capture_output = true},
+                                KIN_FOREVER));
+    CHECK_STR(
+        done.out,
+        "4\n"
+        "KIN_ENOTMAIN; cannot start child: the program's main does not begin with kin_main(&argc, &argv)\n"
+        "KIN_ENOTMAIN; cannot start child: the program's main does not begin with kin_main(&argc, &argv)\n");
+    CHECK_EQ(done.exit_code, 0);
+    kin_completed_free(&done);
 }
