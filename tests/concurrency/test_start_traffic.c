@@ -6,6 +6,7 @@
 #include "support/test.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -103,6 +104,37 @@ TEST(many_spawns_in_a_row_leave_nothing, .deadline = 600)
 TEST(many_starts_by_a_server_in_a_row_leave_nothing, .deadline = 600)
 {
     start_many(KIN_FORKSERVER);
+}
+
+/* A command with its output, a pipeline, one that does not exist, one that is ended at its deadline. */
+static void run_commands(int number)
+{
+    kin_completed done;
+    const kin_subprocess_options captured = {.capture_output = true, .input = "x\n", .input_size = 2};
+    CHECK_OK(kin_subprocess_run(&done, KIN_COMMAND("/bin/cat"), &captured, KIN_FOREVER));
+    CHECK_MEM(done.out, "x\n", 3);
+    kin_completed_free(&done);
+    if (number % 10 != 0) return;
+    CHECK_OK(kin_subprocess_run_pipeline(
+        &done, KIN_PIPELINE(KIN_COMMAND("/bin/cat"), KIN_COMMAND("/bin/cat")), &captured, KIN_FOREVER));
+    CHECK_MEM(done.out, "x\n", 3);
+    kin_completed_free(&done);
+    CHECK_RC(kin_subprocess_run(&done, KIN_COMMAND("/bin/kin-nothing"), &captured, KIN_FOREVER), -ENOENT);
+    if (number % 100 != 0) return;
+    CHECK_RC(kin_subprocess_run(&done, KIN_COMMAND("/bin/sleep", "1000"), &captured, kin_in_ms(1)),
+             -ETIMEDOUT);
+    kin_completed_free(&done);
+}
+
+TEST(many_subprocesses_in_a_row_leave_nothing, .deadline = 600)
+{
+    int starts = wanted_starts();
+    for (int i = 0; i < 101; i++) run_commands(i);
+    long descriptors = descriptors_of(getpid()), memory = kilobytes_of(getpid());
+    for (int i = 0; i < starts; i++) run_commands(i);
+    CHECK_EQ(descriptors_of(getpid()), descriptors);
+    NOTE("%d subprocesses: %ld KB more here", starts, kilobytes_of(getpid()) - memory);
+    if (!test_sanitized()) CHECK_LE(kilobytes_of(getpid()) - memory, 600);
 }
 
 /* ---- at once -------------------------------------------------------------------------------------- */

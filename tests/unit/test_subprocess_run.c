@@ -352,28 +352,3 @@ TEST(a_command_can_end_with_its_parent)
     CHECK_EQ(WTERMSIG(status), SIGKILL);
     while (waitpid(-1, &status, 0) > 0) CHECK_EQ(WTERMSIG(status), SIGKILL);
 }
-
-/* ---- many --------------------------------------------------------------------------------------------- */
-
-static int count_descriptors(void)
-{
-    int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    CHECK(directory != NULL);
-    while (readdir(directory) != NULL) count++;
-    closedir(directory);
-    return count;
-}
-
-TEST(many_in_a_row_leave_nothing, .deadline = 120)
-{
-    int before = count_descriptors(), rounds = test_sanitized() ? 100 : 1000;
-    for (int i = 0; i < rounds; i++) {
-        kin_completed done;
-        CHECK_OK(kin_subprocess_run(&done, KIN_COMMAND("/bin/echo", "x"),
-                                    &(kin_subprocess_options){.capture_output = true}, KIN_FOREVER));
-        CHECK_EQ(done.out_size, 2);
-        kin_completed_free(&done);
-    }
-    CHECK_EQ(count_descriptors(), before);
-}
