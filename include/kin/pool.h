@@ -138,6 +138,7 @@ typedef struct kin_pool_options {
     /* Who is let in, and by which certificates; NULL: everybody. */
     const struct kin_listener_options *listener;
     int64_t silence_ns; /* how long one of them may say nothing before it is lost; 0: 15 seconds */
+    bool stderr_tail;   /* a death's failure tells what the worker wrote to stderr last; it is printed too */
 } kin_pool_options;
 
 /* kin_pool_open starts a supervisor and its workers, and stores the pool in `*pool`.  Workers

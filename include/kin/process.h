@@ -66,6 +66,10 @@ typedef struct kin_process_options {
     const char *user; /* by name or number; the process must have the right */
     const char *group;
     const char *const *extra_groups; /* all it has besides, ended by NULL */
+
+    /* The last so many bytes that it writes to stderr are kept, at most 1 MiB; 0: none.  They go on to the
+     * caller's stderr; a thread of the caller's process sees to that while it is needed. */
+    size_t stderr_tail;
 } kin_process_options;
 
 #define KIN_OWN_GROUP (-1)
@@ -79,7 +83,7 @@ typedef struct kin_process_options {
  * for the others.  Waits for the helper with KIN_FORKSERVER, and for the child to have done what the options
  * want, such as limits: what cannot be done is an error of the start, and kin_process_error has the words.
  * Safe for threads; with KIN_FORK only the calling thread exists in the child.
- * Errors: -EINVAL (NULL, two arguments, or a name of more than 63 bytes), KIN_ENOTCODE (target),
+ * Errors: -EINVAL (NULL, two arguments, a name of more than 63 bytes, or too large a stderr_tail), KIN_ENOTCODE (target),
  * KIN_EFUNCTION (no function of that name, or in a library without a build id), KIN_ENOTMAIN (the program
  * does not call kin_main), KIN_EPOINTER (an argument that means nothing in the child), KIN_ENOTGIVEN (a
  * connection that this process was not given), KIN_EPRIVATE (one with TLS), KIN_ESERVER (the helper, or the child, ended before the
@@ -167,6 +171,16 @@ static inline int kin_process_exit_status(kin_process *process, kin_exit_status 
 {
     return kin_process_exit_status_sized(process, status, sizeof(kin_exit_status));
 }
+
+/* kin_process_stderr_tail returns what a child that has ended wrote to stderr last, as much as its options
+ * wanted, ended by a NUL, and stores the size (NULL: not); it lives as long as the handle.  Does not wait.
+ * NULL: it still runs, nothing was to be kept, or as kin_process_join. */
+KIN_API const char *kin_process_stderr_tail(kin_process *process, size_t *size);
+
+/* kin_process_exit_text writes as one line who ended and how, with the last line of its stderr_tail, such as
+ * "Process-1 was killed by SIGABRT, after 0.1 s, 2 MB: free(): invalid pointer", and returns the length
+ * it would have, like snprintf.  Does not wait.  Errors: -EINVAL (NULL), KIN_ENOTCHILD. */
+KIN_API int kin_process_exit_text(kin_process *process, char *text, size_t size);
 
 /* kin_process_exit_code stores in `*code` what Python calls exitcode: the code of a child
  * that exited, -N of one ended by signal N, and 255 where the status is unknown.

@@ -94,6 +94,8 @@ enum kin_cause {
 
 #define KIN_CAUSES 12
 
+#define KIN_STDERR_TAIL 256
+
 typedef struct kin_failure {
     enum kin_cause cause;
     int code;
@@ -108,6 +110,8 @@ typedef struct kin_failure {
     int64_t system_ns;
     int64_t max_rss;
     char host[64]; /* of a worker in another program (kin_worker_serve): its machine */
+    /* What the worker that died had written to stderr last, of a pool with stderr_tail; ended by a NUL. */
+    char stderr_tail[KIN_STDERR_TAIL];
 } kin_failure;
 
 /* kin_result_failure fills `*failure` with how the task failed.  Does not wait.

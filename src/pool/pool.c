@@ -82,6 +82,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     for (int i = 0; i < KIN_CAUSES; i++) atomic_store(&pool->deaths_by[i], 0);
     pool->memory_per_worker = options->memory_per_worker;
     pool->silence_ns = options->silence_ns != 0 ? options->silence_ns : SILENCE_NS;
+    pool->stderr_tail = options->stderr_tail;
     pool->listens = options->address != NULL;
     pool->address[0] = '\0';
     atomic_store(&pool->listening, 0);

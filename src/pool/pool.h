@@ -269,6 +269,7 @@ struct kin_pool {
     unsigned poisoned_most;
     int64_t backoff_ns;
     int64_t silence_ns;
+    bool stderr_tail;
     uint32_t listed_most;
     int (*initializer)(void *context);
     void *context;

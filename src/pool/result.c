@@ -9,6 +9,7 @@
 #include "memory/waitable.h"
 #include "os/os.h"
 #include "pool/pool.h"
+#include "process/words.h"
 
 static int check(const kin_result *result)
 {
@@ -217,6 +218,8 @@ int kin_failure_text(const kin_failure *failure, char *text, size_t size)
 {
     if (failure == NULL || (text == NULL && size > 0)) return -EINVAL;
     char cause[160], worker[128] = "", usage[64] = "", attempt[64] = "";
+    size_t length = strnlen(failure->stderr_tail, sizeof failure->stderr_tail);
+    const char *line = kin__last_line(failure->stderr_tail, &length);
     cause_text(failure, cause, sizeof cause);
     if (failure->host[0] != '\0')
         snprintf(worker, sizeof worker, " on worker %u (at %s)", failure->worker, failure->host);
@@ -226,8 +229,9 @@ int kin_failure_text(const kin_failure *failure, char *text, size_t size)
         snprintf(attempt, sizeof attempt, ", attempt %u of %u", failure->attempt, failure->attempts);
     if (failure->max_rss > 0)
         snprintf(usage, sizeof usage, ", %lld MB", (long long)((failure->max_rss + 500000) / 1000000));
-    return snprintf(text, size, "task %llu (%s)%s: %s%s%s", (unsigned long long)failure->task,
-                    failure->function[0] != '\0' ? failure->function : "?", worker, cause, attempt, usage);
+    return snprintf(text, size, "task %llu (%s)%s: %s%s%s%s%.*s", (unsigned long long)failure->task,
+                    failure->function[0] != '\0' ? failure->function : "?", worker, cause, attempt, usage,
+                    length > 0 ? ": " : "", (int)length, line);
 }
 
 /* ---- waiting for it together with others ----------------------------------------------------- */

@@ -19,16 +19,19 @@
 #include "ipc/connection.h"
 #include "ipc/queue.h"
 #include "memory/reap.h"
+#include "os/handover.h"
 #include "os/os.h"
 #include "pool/schedule.h"
 #include "pool/worker.h"
 #include "process/fork.h"
+#include "process/tail.h"
 
 /* PRIVATE to the supervisor. */
 struct child {
     int descriptor; /* pidfd; -1: no worker */
     enum kin_cause killed_for;
-    int64_t oom_kills; /* how many there had been when it was started, as far as was known */
+    int64_t oom_kills;      /* how many there had been when it was started, as far as was known */
+    struct kin__tail *tail; /* of its stderr; NULL: not kept */
 };
 
 #define OOM_UNKNOWN INT64_MIN
@@ -38,6 +41,7 @@ struct supervisor {
     struct child *child;
     struct kin__poll *poll;
     kin_listener *listener; /* for workers in other programs; NULL: none are let in */
+    bool stderr_full;       /* nothing that workers print is read until there is room for it */
     uint64_t deaths_seen;
     int64_t oom_kills;        /* as last read */
     kin_deadline fork_again;  /* after a failed fork: not before */
@@ -53,9 +57,60 @@ struct supervisor {
 #define LOOK_TIMED_NS     (5 * 1000000LL)
 #define SPARE_NS          (50 * 1000000LL)
 
+/* What is polled besides workers and what they print: to be woken, the listener, room in stderr. */
+#define POLLED_BESIDES 3
+
 static enum kin__pool_state state_of(kin_pool *pool)
 {
     return (enum kin__pool_state)atomic_load(&pool->state);
+}
+
+/* ---- what workers write to stderr ----------------------------------------------------------------- */
+
+/* `*theirs` is a worker's stderr; -1: this process's. */
+static int open_tail(struct supervisor *s, unsigned index, int *theirs)
+{
+    *theirs = -1;
+    if (!s->pool->stderr_tail) return 0;
+    struct kin__tail *tail = kin__os_calloc(1, sizeof *tail);
+    int rc = tail == NULL ? -ENOMEM : kin__tail_open(tail, KIN_STDERR_TAIL - 1, theirs);
+    if (rc < 0)
+        kin__os_free(tail);
+    else
+        s->child[index].tail = tail;
+    return rc;
+}
+
+static void close_tail(struct supervisor *s, unsigned index)
+{
+    struct child *child = &s->child[index];
+    if (child->tail != NULL) kin__tail_close(child->tail);
+    kin__os_free(child->tail);
+    child->tail = NULL;
+}
+
+/* The last of what a worker that has ended had to say. */
+static void take_last_words(struct supervisor *s, unsigned index, kin_failure *failure)
+{
+    struct kin__tail *tail = s->child[index].tail;
+    if (tail == NULL) return;
+    if (tail->handle.descriptor >= 0) kin__tail_drain(tail);
+    size_t size = kin__tail_copy(tail, failure->stderr_tail, sizeof failure->stderr_tail - 1);
+    failure->stderr_tail[size] = '\0';
+}
+
+static int polled_tail(const struct supervisor *s, unsigned index)
+{
+    const struct kin__tail *tail = s->child[index].tail;
+    return tail == NULL || s->stderr_full ? -1 : tail->handle.descriptor;
+}
+
+static void take_words(struct supervisor *s, unsigned index)
+{
+    struct kin__tail *tail = s->child[index].tail;
+    int rc = kin__tail_take(tail);
+    if (rc == -EAGAIN) s->stderr_full = true;
+    if (rc == -EPIPE) kin__handle_close(&tail->handle);
 }
 
 /* ---- starting --------------------------------------------------------------------------------------- */
@@ -74,14 +129,18 @@ static int start_worker(struct supervisor *s, unsigned index, kin_connection *co
     worker->deputy = connection != NULL;
     s->child[index].killed_for = KIN_CAUSE_NONE;
     s->child[index].oom_kills = s->oom_kills;
-    int pid = kin__child_fork(&s->child[index].descriptor);
+    int err = -1, pid = connection != NULL ? 0 : open_tail(s, index, &err);
+    if (pid == 0) pid = kin__child_fork(&s->child[index].descriptor);
     if (pid == 0) {
         for (unsigned i = 0; i < kin__pool_slots(pool); i++)
             if (s->child[i].descriptor >= 0) kin__os_close(s->child[i].descriptor);
+        if (err >= 0) kin__os_descriptor_move(err, 2);
         if (s->listener != NULL) kin__handles_keep(connection, NULL);
         kin__os_exit_now(kin__child_finish(kin__worker_main(pool, index, connection)));
     }
+    if (err >= 0) kin__os_close(err);
     if (pid < 0) {
+        close_tail(s, index);
         s->child[index].descriptor = -1;
         atomic_store(&worker->state, KIN__WORKER_NONE);
         s->fork_again = kin__os_clock() + FORK_PAUSE_NS;
@@ -308,6 +367,8 @@ static void bury(struct supervisor *s, unsigned index)
     /* Who closes the pool reaps at its end. */
     if (!on_purpose(&status, idle) || state_of(pool) != KIN__POOL_CLOSED) kin__reap_of(worker_pid);
     kin_failure failure = failure_of(s, index, &status);
+    take_last_words(s, index, &failure);
+    close_tail(s, index);
     atomic_store(&worker->pid, 0); /* from here on it may be another's */
     /* Counted before anybody is told. */
     if (!on_purpose(&status, idle) && failure.cause != KIN_CAUSE_TERMINATED) {
@@ -451,7 +512,15 @@ static void wait_for_news(struct supervisor *s)
     for (unsigned i = 0; i < count; i++) s->poll[i].descriptor = s->child[i].descriptor;
     s->poll[count].descriptor = s->pool->wake_descriptor;
     s->poll[count + 1].descriptor = s->listener != NULL ? kin_listener_fileno(s->listener) : -1;
-    kin__os_poll(s->poll, count + 2, kin__os_clock() + look_time(s));
+    s->poll[count + 2] = (struct kin__poll){.descriptor = s->stderr_full ? 2 : -1, .write = true};
+    unsigned tails = s->pool->stderr_tail ? count : 0;
+    for (unsigned i = 0; i < tails; i++)
+        s->poll[count + POLLED_BESIDES + i] = (struct kin__poll){.descriptor = polled_tail(s, i)};
+    int rc = kin__os_poll(s->poll, count + POLLED_BESIDES + tails, kin__os_clock() + look_time(s));
+    /* Or it was closed. */
+    if (rc < 0 || s->poll[count + 2].ready) s->stderr_full = false;
+    for (unsigned i = 0; i < tails; i++)
+        if (s->poll[count + POLLED_BESIDES + i].ready) take_words(s, i);
     if (s->poll[count].ready) kin__os_event_clear(s->pool->wake_descriptor);
     if (s->poll[count + 1].ready) let_in(s);
     for (unsigned i = 0; i < count; i++)
@@ -531,7 +600,7 @@ int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options)
     kin__os_standard_input_empty();
     if (kin__enter() < 0) return 1;
     s.child = kin__os_calloc(KIN__WORKERS_MOST, sizeof *s.child);
-    s.poll = kin__os_calloc(KIN__WORKERS_MOST + 2, sizeof *s.poll);
+    s.poll = kin__os_calloc(2 * KIN__WORKERS_MOST + POLLED_BESIDES, sizeof *s.poll);
     if (s.child == NULL || s.poll == NULL) return 1;
     for (unsigned i = 0; i < KIN__WORKERS_MOST; i++) s.child[i].descriptor = -1;
     /* From here on our death breaks the pool, and is told (announce and forget in pool.c). */

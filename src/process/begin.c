@@ -100,7 +100,7 @@ static const char **make_environment(const char *const *now, const char *family,
 }
 
 static int execute(struct kin__order *order, const struct copies *copies, const char *family,
-                   const char *start, struct kin__placement *placement, int *descriptor)
+                   const char *start, int err, struct kin__placement *placement, int *descriptor)
 {
     const char *const *now = placement != NULL ? placement->environment : NULL;
     char label[KIN__PROCESS_NAME_SIZE + sizeof "kin:"];
@@ -115,7 +115,7 @@ static int execute(struct kin__order *order, const struct copies *copies, const 
             .programs = "/proc/self/exe\0",
             .words = words + 1,
             .environment = environment,
-            .streams = {null, KIN__SPAWN_UNTOUCHED, KIN__SPAWN_UNTOUCHED},
+            .streams = {null, KIN__SPAWN_UNTOUCHED, err >= 0 ? err : KIN__SPAWN_UNTOUCHED},
             .keep = copies->numbers,
             .keep_count = copies->count,
             .lifeline = order->lifeline,
@@ -146,7 +146,7 @@ static int copy_and_execute(struct copies *copies, struct kin__order *order,
     kin__os_close(written);
     if (rc < 0) return rc;
     snprintf(start, sizeof start, START_VARIABLE "=%d", rc);
-    return execute(order, copies, family, start, placement, descriptor);
+    return execute(order, copies, family, start, parts->stderr_end, placement, descriptor);
 }
 
 int kin__program_begin(struct kin__order *order, const struct kin__order_parts *parts, const int *sockets,

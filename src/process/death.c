@@ -154,6 +154,16 @@ static int limit_text(const kin_exit_status *status, char *text, size_t size)
     }
 }
 
+const char *kin__death_verb(const kin_exit_status *status)
+{
+    switch (status->kind) {
+    case KIN_SIGNALED: return "was ";
+    case KIN_UNKNOWN: return "has ";
+    case KIN_RUNNING: return "is ";
+    default: return "";
+    }
+}
+
 int kin__death_text(const kin_exit_status *status, char *text, size_t size)
 {
     char limit[80];

@@ -25,6 +25,8 @@ void kin__vigil_begin(struct kin__vigil *vigil, const kin_limits *limits, const 
 /* Adds to the status of a process that has ended. */
 void kin__vigil_end(const struct kin__vigil *vigil, const char *group, kin_exit_status *status);
 
+/* What comes between who it was and the words for how it ended: "was ", for instance. */
+const char *kin__death_verb(const kin_exit_status *status);
 /* The cause alone, as words such as "killed by SIGKILL: out of memory"; like snprintf. */
 int kin__death_text(const kin_exit_status *status, char *text, size_t size);
 

@@ -113,7 +113,8 @@ static int describe_placement(struct kin__order *order, const struct kin__placem
     int rc = kin__placement_pack(placement, &parts->placement, &size);
     if (rc < 0) return rc;
     order->placement_at = at + gap;
-    order->has_group = placement->setting.control_group >= 0;
+    parts->control_group = placement->setting.control_group;
+    order->has_group = parts->control_group >= 0;
     parts->parts[2] = (struct kin__part){(void *)(uintptr_t)nothing, gap};
     parts->parts[3] = (struct kin__part){parts->placement, size};
     return 0;
@@ -121,7 +122,8 @@ static int describe_placement(struct kin__order *order, const struct kin__placem
 
 void kin__order_begin(struct kin__order_parts *parts, struct kin__order *order)
 {
-    *parts = (struct kin__order_parts){.parts = {{order, sizeof *order}}};
+    *parts =
+        (struct kin__order_parts){.parts = {{order, sizeof *order}}, .stderr_end = -1, .control_group = -1};
     order->size = sizeof *order;
 }
 
@@ -131,6 +133,7 @@ int kin__order_make(struct kin__order *order, const struct kin__errand *errand, 
     const kin_process_options *options = &errand->options;
     kin__order_sign(order);
     kin__order_begin(parts, order);
+    parts->stderr_end = child->stderr_end;
     order->has_target = true;
     order->daemon = child->daemon;
     order->standard_input = options->standard_input;

@@ -83,10 +83,12 @@ struct kin__errand {
 /* Begins an order: who gives it. */
 void kin__order_sign(struct kin__order *order);
 
-/* An order, and what follows it. */
+/* An order, and what goes with it. */
 #define KIN__ORDER_PARTS 4
 struct kin__order_parts {
-    struct kin__part parts[KIN__ORDER_PARTS];
+    struct kin__part parts[KIN__ORDER_PARTS]; /* the order, and the bytes that follow it */
+    int stderr_end;                           /* becomes the child's stderr; -1: the caller's stays */
+    int control_group;                        /* that the child is to enter itself; -1: none */
     void *pickle;
     void *placement;
 };

@@ -24,6 +24,7 @@
 #include "process/process.h"
 #include "process/server.h"
 #include "process/tree.h"
+#include "process/words.h"
 
 /* At exit: how long daemon children may take over SIGTERM. */
 #define GRACE_MS 1000
@@ -69,6 +70,7 @@ static void note_end(kin_process *child, const kin_exit_status *status)
 {
     child->status = *status;
     kin__vigil_end(&child->vigil, child->group.directory, &child->status);
+    if (child->tail != NULL) child->said_size = kin__tail_finish(child->tail, child->said, child->said_most);
     child->ended = true;
 }
 
@@ -242,7 +244,7 @@ int kin__process_make(kin_process **made, const kin_process_options *options)
     kin_process *child = kin__os_calloc(1, sizeof *child);
     if (child == NULL) return -ENOMEM;
     child->daemon = options->daemon || (kin_process_current()->daemon && !options->ordinary);
-    child->descriptor = -1;
+    child->descriptor = child->stderr_end = -1;
     child->owner = kin__os_pid();
     kin__child_lock();
     own_lists();
@@ -261,6 +263,8 @@ void kin__process_free(kin_process *process)
 {
     if (process->descriptor >= 0) kin__os_close(process->descriptor);
     kin__group_close(&process->group);
+    if (process->tail != NULL) kin__tail_forget(process->tail);
+    kin__os_free(process->said);
     kin__os_free(process);
 }
 
@@ -471,6 +475,29 @@ int kin_process_exit_code(kin_process *process, int *code)
     case KIN_SIGNALED: *code = -status.signal; return 0;
     default: *code = 255; return 0;
     }
+}
+
+const char *kin_process_stderr_tail(kin_process *process, size_t *size)
+{
+    bool told = check(process) == 0 && process->tail != NULL && has_ended(process) > 0;
+    if (size != NULL) *size = told ? process->said_size : 0;
+    /* They do not change any more. */
+    return told ? process->said : NULL;
+}
+
+int kin_process_exit_text(kin_process *process, char *text, size_t size)
+{
+    kin_exit_status status;
+    char words[240];
+    int rc = kin_process_exit_status(process, &status);
+    if (rc < 0) return rc;
+    if (text == NULL && size > 0) return -EINVAL;
+    kin_exit_status_text(&status, words, sizeof words);
+    const char *verb = kin__death_verb(&status);
+    size_t length = 0;
+    const char *line = kin__last_line(kin_process_stderr_tail(process, &length), &length);
+    return snprintf(text, size, "%s %s%s%s%.*s", process->name, verb, words, length > 0 ? ": " : "",
+                    (int)length, length > 0 ? line : "");
 }
 
 int kin_process_pid(const kin_process *process)

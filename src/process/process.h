@@ -10,6 +10,7 @@
 
 #include "process/death.h"
 #include "process/group.h"
+#include "process/tail.h"
 
 #define KIN__PROCESS_NAME_SIZE 64
 
@@ -29,6 +30,11 @@ struct kin_process {
     kin_exit_status status;  /* once it has ended */
     struct kin__group group; /* constant until the close */
     struct kin__vigil vigil; /* `killed` under the lock, the rest constant */
+    struct kin__tail *tail;  /* of its stderr; NULL: not kept */
+    int stderr_end;          /* what is the child's stderr, while it is started; -1: the caller's */
+    char *said;              /* once it has ended: what it has written there last, ended by a NUL… */
+    size_t said_size;        /* …so many bytes, */
+    size_t said_most;        /* of at most so many */
     char name[KIN__PROCESS_NAME_SIZE];
 };
 

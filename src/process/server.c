@@ -205,8 +205,7 @@ static int add_own(struct parcel *parcel, int descriptor)
     return 0;
 }
 
-static int pack(struct parcel *parcel, const struct kin__order *order, const struct kin__order_parts *parts,
-                int control_group)
+static int pack(struct parcel *parcel, const struct kin__order *order, const struct kin__order_parts *parts)
 {
     int rc = 0;
     parcel->request.filed = sizeof parcel->request + order->size > KIN__REQUEST_MOST;
@@ -215,24 +214,24 @@ static int pack(struct parcel *parcel, const struct kin__order *order, const str
     if (rc == 0) rc = add_own(parcel, kin__os_directory_open());
     if (rc < 0) return rc;
     for (int i = order->standard_input ? 0 : 1; i < 3; i++) {
-        parcel->request.streams[i] = kin__os_is_open(i) == 0;
-        if (parcel->request.streams[i]) parcel->descriptors[parcel->count++] = i;
+        int stream = i == 2 && parts->stderr_end >= 0 ? parts->stderr_end : i;
+        parcel->request.streams[i] = kin__os_is_open(stream) == 0;
+        if (parcel->request.streams[i]) parcel->descriptors[parcel->count++] = stream;
     }
-    if (order->has_group) parcel->descriptors[parcel->count++] = control_group;
+    if (order->has_group) parcel->descriptors[parcel->count++] = parts->control_group;
     for (uint32_t i = 0; i < order->connection_count + order->descriptor_count; i++)
         parcel->descriptors[parcel->count++] = order->given[i];
     return 0;
 }
 
 /* Where it is sent, there is room now for the descriptor that the answer brings. */
-static int send(const struct kin__order *order, uint64_t sequence, const struct kin__order_parts *parts,
-                int control_group)
+static int send(const struct kin__order *order, uint64_t sequence, const struct kin__order_parts *parts)
 {
     /* Not on the stack: a child forked by another thread meanwhile has its handles in its list. */
     struct parcel *parcel = kin__os_calloc(1, sizeof *parcel);
     if (parcel == NULL) return -ENOMEM;
     parcel->request.sequence = sequence;
-    int rc = pack(parcel, order, parts, control_group);
+    int rc = pack(parcel, order, parts);
     if (rc == 0) {
         struct kin__part sent[1 + KIN__ORDER_PARTS] = {{&parcel->request, sizeof parcel->request}};
         memcpy(sent + 1, parts->parts, sizeof parts->parts);
@@ -287,7 +286,7 @@ static int await_answer(kin_process *child, struct kin__placement *placement)
 static int request(kin_process *child, const struct kin__order *order, const struct kin__order_parts *parts,
                    struct kin__placement *placement)
 {
-    int rc = send(order, kin__process_expect(child), parts, placement->setting.control_group);
+    int rc = send(order, kin__process_expect(child), parts);
     if (rc == 0) rc = await_answer(child, placement);
     if (rc < 0) kin__process_expect_no_more(child);
     return rc;

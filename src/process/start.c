@@ -23,6 +23,8 @@
 #include "process/station.h"
 #include "process/words.h"
 
+#define TAIL_MOST ((size_t)1 << 20)
+
 /* ---- the method ---------------------------------------------------------------------------------- */
 
 /* What KIN_START_DEFAULT means; `method` is 0 until it is set or used. */
@@ -121,7 +123,7 @@ static void warn_of_threads(void)
 {
     static atomic_bool warned;
     if (!kin__log_wanted(KIN_LOG_WARNING) || atomic_load(&warned) ||
-        kin__os_thread_count() < 2 + kin__log_threads())
+        kin__os_thread_count() < 2 + kin__log_threads() + kin__tail_threads())
         return;
     if (!atomic_exchange(&warned, true))
         kin__log(KIN_LOG_WARNING,
@@ -134,6 +136,7 @@ static int start_by_fork(kin_process *child, const struct kin__errand *errand, s
     warn_of_threads();
     int rc = kin__child_fork(&child->descriptor);
     if (rc == 0) {
+        if (child->stderr_end >= 0) kin__os_descriptor_move(child->stderr_end, 2);
         kin__settler_apply(settler);
         be_forked_child(child, errand);
     }
@@ -181,6 +184,23 @@ static int start(kin_process *child, const struct kin__errand *errand)
     return rc;
 }
 
+/* What the child writes to stderr last is wanted. */
+static int keep_tail(kin_process *child, size_t size)
+{
+    child->said = kin__os_calloc(1, size + 1);
+    int rc = child->said == NULL ? -ENOMEM : kin__tail_begin(&child->tail, size, &child->stderr_end);
+    child->said_most = size;
+    return rc < 0 ? kin__start_fail(rc, "cannot keep what %s writes to stderr", child->name) : 0;
+}
+
+static int start_with_tail(kin_process *child, const struct kin__errand *errand)
+{
+    int rc = errand->options.stderr_tail > 0 ? keep_tail(child, errand->options.stderr_tail) : 0;
+    if (rc == 0) rc = start(child, errand);
+    if (child->stderr_end >= 0) kin__os_close(child->stderr_end);
+    return rc;
+}
+
 static int check(struct kin__errand *errand)
 {
     const kin_process_options *options = &errand->options;
@@ -190,7 +210,7 @@ static int check(struct kin__errand *errand)
     if ((errand->target != NULL) == by_name || arguments > 1) return -EINVAL;
     if (options->bytes == NULL && options->size > 0) return -EINVAL;
     if (options->descriptors == NULL && options->descriptor_count > 0) return -EINVAL;
-    if ((unsigned)options->method > KIN_FORKSERVER) return -EINVAL;
+    if ((unsigned)options->method > KIN_FORKSERVER || options->stderr_tail > TAIL_MOST) return -EINVAL;
     if (by_name) return find_target(options->target, &errand->target);
     return kin__os_is_code((const void *)(uintptr_t)errand->target) ? 0 : KIN_ENOTCODE;
 }
@@ -209,7 +229,7 @@ int kin_process_start_sized(kin_process **process, kin_process_function *target,
     if (rc == 0) rc = kin__process_make(&child, &errand.options);
     if (rc < 0) return kin__start_fail(rc, "cannot start a process");
     use_method(&errand.options.method);
-    rc = start(child, &errand);
+    rc = start_with_tail(child, &errand);
     if (rc < 0) {
         kin__process_free(child);
         return rc;

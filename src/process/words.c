@@ -62,23 +62,21 @@ int kin__start_fail(int error, const char *format, ...)
     return error;
 }
 
-/* The last line that is not empty. */
-static void add_line(size_t at, const char *tail, size_t size)
+const char *kin__last_line(const char *tail, size_t *size)
 {
-    while (size > 0 && isspace((unsigned char)tail[size - 1])) size--;
-    const char *newline = memrchr(tail, '\n', size);
-    if (newline != NULL) {
-        size -= (size_t)(newline + 1 - tail);
-        tail = newline + 1;
-    }
-    if (size > 0 && at < sizeof text) snprintf(text + at, sizeof text - at, ": %.*s", (int)size, tail);
+    while (*size > 0 && isspace((unsigned char)tail[*size - 1])) --*size;
+    const char *newline = *size > 0 ? memrchr(tail, '\n', *size) : NULL;
+    if (newline == NULL) return tail;
+    *size -= (size_t)(newline + 1 - tail);
+    return newline + 1;
 }
 
 void kin__start_say_end(const char *name, const kin_exit_status *status, const char *tail, size_t size)
 {
     char death[120];
-    const char *verb = status->kind == KIN_SIGNALED ? "was " : status->kind == KIN_UNKNOWN ? "has " : "";
     kin__death_text(status, death, sizeof death);
-    int length = snprintf(text, sizeof text, "%s %s%s", name, verb, death);
-    if (tail != NULL && length > 0) add_line((size_t)length, tail, size);
+    if (tail == NULL) size = 0;
+    const char *line = kin__last_line(tail, &size);
+    snprintf(text, sizeof text, "%s %s%s%s%.*s", name, kin__death_verb(status), death, size > 0 ? ": " : "",
+             (int)size, size > 0 ? line : "");
 }
