@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <kin/process.h>
 #include <kin/result.h>
 #include <kin/time.h>
 
@@ -138,16 +139,21 @@ typedef struct kin_pool_options {
     /* Who is let in, and by which certificates; NULL: everybody. */
     const struct kin_listener_options *listener;
     int64_t silence_ns; /* how long one of them may say nothing before it is lost; 0: 15 seconds */
-    bool stderr_tail;   /* a death's failure tells what the worker wrote to stderr last; it is printed too */
+    /* How the supervisor, of which the workers are forked, comes to be (kin/start.h); by default as
+     * kin_set_start_method has set, and with an address by fork. */
+    enum kin_start_method method;
+    bool stderr_tail; /* a death's failure tells what the worker wrote to stderr last; it is printed too */
 } kin_pool_options;
 
 /* kin_pool_open starts a supervisor and its workers, and stores the pool in `*pool`.  Workers
- * have a copy of the caller's memory as it is now, and the family's memory in common.  They
- * end when the calling process ends, however it ends.  Any process of the family may submit.
+ * have the family's memory in common, and by KIN_FORK a copy of the caller's memory as it is now.  By the
+ * other methods they have none of it, and cost the same whatever it is; `context` is then NULL, a number below
+ * 4096 or family memory, and functions are those of the program itself.  They end when the calling process ends, however it ends.  Any process of the family may submit.
  * Waits until every worker has run its initializer.  Safe for threads.
- * Errors: -EINVAL (NULL, more than 1024 workers), KIN_ENOTCODE (initializer),
- * KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM,
- * -EMFILE, and those of kin_family_open. */
+ * Errors: -EINVAL (NULL, more than 1024 workers, an address and another method than fork), KIN_ENOTCODE
+ * (initializer), KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM,
+ * -EMFILE, and those of kin_family_open; by another method than fork KIN_EPOINTER (context), KIN_EFUNCTION
+ * (the initializer is a library's), KIN_ENOTMAIN and KIN_ESERVER. */
 KIN_API int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t size);
 static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options)
 {

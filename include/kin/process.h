@@ -194,7 +194,7 @@ KIN_API const char *kin_process_name(const kin_process *process);
 KIN_API int kin_process_daemon(const kin_process *process);
 
 /* kin_process_sentinel returns a descriptor, the handle's, that becomes readable when the child has
- * ended.  Does not block.  Errors: -EINVAL (NULL). */
+ * ended.  Does not block.  Errors: -EINVAL (NULL), KIN_ENOTCHILD. */
 KIN_API int kin_process_sentinel(const kin_process *process);
 
 /* kin_process_active_children stores the handles of children that still run in `children`, at most

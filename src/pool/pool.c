@@ -19,6 +19,7 @@
 #include "os/suspend.h"
 #include "pool/schedule.h"
 #include "process/fork.h"
+#include "process/order.h"
 
 #define QUEUED_DEFAULT 4096
 #define NO_LIFE        UINT32_MAX /* a queue's has its two lowest bits clear */
@@ -41,16 +42,25 @@ static bool is_owner(const kin_pool *pool)
     return pool->owner == kin__self.process_identity;
 }
 
-static bool inherits(const kin_pool *pool)
+/* PRIVATE to a supervisor, and inherited by its workers. */
+static struct {
+    kin_pool *pool;
+    int descriptor;
+} wake_here;
+
+void kin__supervisor_wake_by(kin_pool *pool, int wake)
 {
-    int pid = kin__os_pid();
-    return pid == pool->owner_pid || kin__os_parent_pid() == atomic_load(&pool->supervisor_pid);
+    wake_here.pool = pool;
+    wake_here.descriptor = wake;
 }
 
 void kin__supervisor_wake(kin_pool *pool)
 {
     /* Others wait for the supervisor's next look. */
-    if (inherits(pool)) kin__os_event_set(pool->wake_descriptor);
+    if (kin__os_pid() == pool->owner_pid)
+        kin__os_event_set(pool->wake_descriptor);
+    else if (wake_here.pool == pool && kin__os_parent_pid() == atomic_load(&pool->supervisor_pid))
+        kin__os_event_set(wake_here.descriptor);
 }
 
 /* ---- opening -------------------------------------------------------------------------------------- */
@@ -65,6 +75,24 @@ static int check_options(const kin_pool_options *options)
     if (options->initializer != NULL && kin__os_is_code((const void *)options->initializer) != 1)
         return KIN_ENOTCODE;
     return 0;
+}
+
+/* What workers have who have nothing of this process's memory. */
+static int check_for_anew(const kin_pool_options *options)
+{
+    if (options->address != NULL) return -EINVAL;
+    if (options->initializer != NULL && kin__os_is_own_code((const void *)options->initializer) != 1)
+        return KIN_EFUNCTION;
+    bool means_something = (uintptr_t)options->context < KIN__NUMBERS || kin__in_family(options->context);
+    return means_something ? 0 : KIN_EPOINTER;
+}
+
+static int choose_method(kin_pool_options *options)
+{
+    if ((unsigned)options->method > KIN_FORKSERVER) return -EINVAL;
+    if (options->method == KIN_START_DEFAULT)
+        options->method = options->address != NULL ? KIN_FORK : kin_get_start_method();
+    return options->method == KIN_FORK ? 0 : check_for_anew(options);
 }
 
 static void fill(kin_pool *pool, const kin_pool_options *options)
@@ -163,13 +191,34 @@ static int equip(kin_pool *pool, const kin_pool_options *options)
     return rc;
 }
 
-static int start(kin_pool *pool, const kin_pool_options *options)
+static int start_by_fork(kin_pool *pool, const kin_pool_options *options, int *descriptor)
 {
-    int descriptor = -1, pid = kin__child_fork(&descriptor);
+    int pid = kin__child_fork(descriptor);
     if (pid == 0) {
         kin__handles_keep(NULL, NULL);
-        kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool, options)));
+        kin__processes_disown();
+        kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool, options, pool->wake_descriptor)));
     }
+    return pid;
+}
+
+static int supervise(void *pool)
+{
+    return kin__supervisor_main(pool, &(kin_pool_options){0}, kin_process_descriptor(0));
+}
+
+static int start_anew(kin_pool *pool, enum kin_start_method method, int *descriptor)
+{
+    const kin_process_options options = {
+        .name = pool->name, .method = method, .descriptors = &pool->wake_descriptor, .descriptor_count = 1};
+    return kin__process_begin(supervise, pool, &options, descriptor);
+}
+
+static int start(kin_pool *pool, const kin_pool_options *options)
+{
+    int descriptor = -1;
+    int pid = options->method == KIN_FORK ? start_by_fork(pool, options, &descriptor)
+                                          : start_anew(pool, options->method, &descriptor);
     if (pid < 0) return pid;
     atomic_store(&pool->supervisor_descriptor, descriptor);
     pool->supervisor_since = kin__os_boot_clock();
@@ -238,6 +287,7 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     int rc = check_options(&given);
     if (rc == 0) rc = kin__enter();
+    if (rc == 0) rc = choose_method(&given);
     if (rc < 0) return rc;
     kin_pool *made = kin__allocate_object(KIN__OBJECT_POOL, sizeof *made, &rc);
     if (made == NULL) return rc;

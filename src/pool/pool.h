@@ -277,13 +277,14 @@ struct kin_pool {
     kin_queue *tasks;
     uint32_t tasks_life; /* which of the queues at that place it is */
     uint64_t owner;
-    struct kin__image image; /* the owner's, and so its workers': they have functions where it has them */
+    struct kin__image
+        image; /* the workers': where they have functions; by a supervisor that was begun anew */
     int owner_pid;
     uint32_t held;                     /* the owner's entry for it */
     int64_t opened;                    /* monotonic */
     int64_t supervisor_since;          /* boot clock after its fork */
     _Atomic int supervisor_descriptor; /* in the owner; -1 once it is collected */
-    int wake_descriptor;               /* an eventfd, in the owner, the supervisor and the workers */
+    int wake_descriptor;               /* an eventfd, in the owner; supervisor and workers have it too */
     _Atomic(void *) worker_blocks[KIN__WORKER_BLOCKS];
     _Atomic(void *) segments_block;
 
@@ -450,12 +451,15 @@ unsigned kin__own_limit(kin_pool *pool);
  * room for such. */
 void kin__poison_keep(kin_result *record, const kin_failure *failure);
 
-/* ---- worker.c, supervisor.c -------------------------------------------------------------------------- */
+/* ---- worker.c, supervisor.c, charge.c -------------------------------------------------------------------------- */
 
 /* `connection`: of the worker in another program that this one stands for; NULL: none. */
 int kin__worker_main(kin_pool *pool, unsigned index, struct kin_connection *connection);
-int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options);
+/* `wake` is this process's descriptor for that; a supervisor that was begun anew finds its functions. */
+int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options, int wake);
 void kin__supervisor_wake(kin_pool *pool);
+/* In the supervisor: by what its workers wake it. */
+void kin__supervisor_wake_by(kin_pool *pool, int wake);
 /* Decides about the record a dead worker was on: true when its successor is to begin with it,
  * as `current` says. */
 bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure);

@@ -40,6 +40,7 @@ struct supervisor {
     kin_pool *pool;
     struct child *child;
     struct kin__poll *poll;
+    int wake;
     kin_listener *listener; /* for workers in other programs; NULL: none are let in */
     bool stderr_full;       /* nothing that workers print is read until there is room for it */
     uint64_t deaths_seen;
@@ -284,59 +285,6 @@ static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_ex
     return failure;
 }
 
-/* The dead worker had made it over: had it counted it, too? */
-static void count_finished(kin_pool *pool, struct kin__worker *worker, kin_result *record,
-                           enum kin__task_state state)
-{
-    uint64_t counted = atomic_load(&worker->done) + atomic_load(&worker->failed);
-    if (atomic_load(&worker->finishing) == record && atomic_load(&worker->counted) == counted)
-        kin__record_count(pool, worker, state);
-    atomic_store(&worker->finishing, NULL);
-}
-
-bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
-{
-    struct kin__worker *worker = kin__pool_worker(pool, index);
-    kin_result *record = atomic_load(&worker->current);
-    if (record == NULL) return false;
-    uint64_t word = atomic_load(&record->state);
-    if (kin__task_over(word)) {
-        count_finished(pool, worker, record, KIN__TASK_STATE(word));
-        const uint64_t freeing = KIN__TASK_DROPPED | KIN__TASK_CLOSING;
-        if ((word & freeing) == freeing && KIN__TASK_WORKER(word) == index) {
-            kin__record_free(record);
-            return false;
-        }
-        /* Its outcome stands; whom it should have told is told now. */
-        kin_result *job = record->job;
-        kin__waiters_wake_all(job != NULL ? &job->done.point : &record->done.point);
-        kin__waiters_wake_all(&pool->completed.point);
-        if (job != NULL && kin__is_async(job)) kin__map_settle(job);
-        return false;
-    }
-    if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED || KIN__TASK_WORKER(word) != index) return false;
-    bool ending = state_of(pool) >= KIN__POOL_TERMINATED;
-    if (record->map != NULL) {
-        bool go_on = kin__map_charge(record, failure) && !ending;
-        if (go_on && worker->deputy && kin__schedule_again(record, word)) return false;
-        if (!go_on) kin__record_finish(record, word, KIN__TASK_DONE);
-        return go_on;
-    }
-    if (kin__record_crashed(record, word) && !ending) {
-        /* A deputy has no successor. */
-        if ((record->not_before != 0 || worker->deputy) && kin__schedule_again(record, word)) return false;
-        /* Only flags can come between. */
-        while (KIN__TASK_STATE(word) == KIN__TASK_CLAIMED)
-            if (atomic_compare_exchange_strong(&record->state, &word, kin__claimed_word(word, index)))
-                return true;
-    }
-    if (ending && failure->cause == KIN_CAUSE_SIGNALED) failure->cause = KIN_CAUSE_TERMINATED;
-    kin__record_complete(record, word, failure);
-    if (!ending && failure->cause != KIN_CAUSE_CANCELLED) kin__poison_keep(record, failure);
-    kin__record_fail_with(record, word, *failure);
-    return false;
-}
-
 /* What a worker finds that is not ready yet is its predecessor's, and none of its doing: the next one has
  * it.  (Those that never get ready end the pool.) */
 static bool is_inherited(struct kin__worker *worker, unsigned index)
@@ -509,9 +457,11 @@ static void let_in(struct supervisor *s)
 static void wait_for_news(struct supervisor *s)
 {
     unsigned count = kin__pool_slots(s->pool);
-    for (unsigned i = 0; i < count; i++) s->poll[i].descriptor = s->child[i].descriptor;
-    s->poll[count].descriptor = s->pool->wake_descriptor;
-    s->poll[count + 1].descriptor = s->listener != NULL ? kin_listener_fileno(s->listener) : -1;
+    for (unsigned i = 0; i < count; i++)
+        s->poll[i] = (struct kin__poll){.descriptor = s->child[i].descriptor};
+    s->poll[count] = (struct kin__poll){.descriptor = s->wake};
+    s->poll[count + 1] =
+        (struct kin__poll){.descriptor = s->listener != NULL ? kin_listener_fileno(s->listener) : -1};
     s->poll[count + 2] = (struct kin__poll){.descriptor = s->stderr_full ? 2 : -1, .write = true};
     unsigned tails = s->pool->stderr_tail ? count : 0;
     for (unsigned i = 0; i < tails; i++)
@@ -521,7 +471,7 @@ static void wait_for_news(struct supervisor *s)
     if (rc < 0 || s->poll[count + 2].ready) s->stderr_full = false;
     for (unsigned i = 0; i < tails; i++)
         if (s->poll[count + POLLED_BESIDES + i].ready) take_words(s, i);
-    if (s->poll[count].ready) kin__os_event_clear(s->pool->wake_descriptor);
+    if (s->poll[count].ready) kin__os_event_clear(s->wake);
     if (s->poll[count + 1].ready) let_in(s);
     for (unsigned i = 0; i < count; i++)
         if (s->poll[i].ready && s->child[i].descriptor >= 0) bury(s, i);
@@ -593,9 +543,23 @@ static int listen(struct supervisor *s, const kin_pool_options *options)
     return 0;
 }
 
-int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options)
+/* In a supervisor that was begun anew functions are elsewhere. */
+static int find_functions(kin_pool *pool)
 {
-    struct supervisor s = {.pool = pool, .oom_kills = OOM_UNKNOWN, .spare_since = KIN_FOREVER};
+    const struct kin__image *here = kin__os_image();
+    if (here->layout == pool->image.layout) return 0;
+    if (pool->initializer != NULL) {
+        const void *moved = kin__os_translate((const void *)pool->initializer, &pool->image);
+        if (moved == NULL) return KIN_EFUNCTION;
+        pool->initializer = (int (*)(void *))(uintptr_t)moved;
+    }
+    pool->image = *here;
+    return 0;
+}
+
+int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options, int wake)
+{
+    struct supervisor s = {.pool = pool, .wake = wake, .oom_kills = OOM_UNKNOWN, .spare_since = KIN_FOREVER};
     kin__os_interrupt_ignore();
     kin__os_standard_input_empty();
     if (kin__enter() < 0) return 1;
@@ -607,7 +571,9 @@ int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options)
     kin__touch(pool);
     atomic_store(&pool->supervisor_identity, kin__self.process_identity);
     atomic_store(&pool->supervisor, kin__self.member);
-    int rc = listen(&s, options);
+    kin__supervisor_wake_by(pool, wake);
+    int rc = find_functions(pool);
+    if (rc == 0) rc = listen(&s, options);
     if (rc == 0) rc = start_missing(&s);
     if (rc == 0 && kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
     if (rc < 0) {

@@ -106,6 +106,12 @@ bool kin__order_is_good(const void *bytes, size_t size);
 /* Reads one, in the process that it is for: it stays mapped.  -EBADF: it is none. */
 int kin__order_read(int descriptor, struct kin__order **order);
 
+/* By another method than fork: starts a child that is none of the program's, but the library's own: it is not
+ * listed, nor waited for at the end.  Returns its pid, and a descriptor of it, by which, if it was not
+ * forked by a server, it has to be collected.  Errors: those of kin_process_start. */
+int kin__process_begin(kin_process_function *target, void *argument, const kin_process_options *options,
+                       int *descriptor);
+
 /* In a child: the program's method is its parent's. */
 void kin__start_method_inherit(enum kin_start_method inherited);
 

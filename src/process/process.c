@@ -310,6 +310,21 @@ void kin__processes_look(void)
     kin__child_unlock();
 }
 
+/* The handles stay as they are, and are of no use here: they have another owner. */
+static void close_inherited(const kin_process *child)
+{
+    for (; child != NULL; child = child->next)
+        if (child->descriptor >= 0) kin__os_close(child->descriptor);
+}
+
+void kin__processes_disown(void)
+{
+    /* Those of an earlier generation are closed, and their numbers others'. */
+    if (children.owner != kin__os_parent_pid()) return;
+    close_inherited(children.running);
+    close_inherited(children.ended);
+}
+
 /* ---- the end of this process --------------------------------------------------------------------- */
 
 static kin_process *pin_running(bool daemon)
@@ -517,7 +532,9 @@ int kin_process_daemon(const kin_process *process)
 
 int kin_process_sentinel(const kin_process *process)
 {
-    return process != NULL && !kin__child_is_self(process) ? process->descriptor : -EINVAL;
+    if (process == NULL || kin__child_is_self(process)) return -EINVAL;
+    int rc = check(process);
+    return rc < 0 ? rc : process->descriptor;
 }
 
 long kin_process_active_children(kin_process **active, size_t limit)

@@ -54,6 +54,9 @@ void kin__process_expect_no_more(kin_process *child);
 bool kin__process_look_at_new(kin_process *child);
 void kin__processes_look(void);
 
+/* In a child that was just forked: closes what its parent had open for its children. */
+void kin__processes_disown(void);
+
 /* At the end of this process: ends its daemon children and waits for the others. */
 void kin__processes_end(void);
 

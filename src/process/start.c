@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -110,6 +111,7 @@ __attribute__((noreturn)) static void be_forked_child(kin_process *handle, const
     size_t connections = 0;
     void *argument = errand->argument;
     kin__handles_keep(argument, (const void *const *)options->connections);
+    kin__processes_disown();
     if (!options->standard_input) kin__os_standard_input_empty();
     while (options->connections != NULL && options->connections[connections] != NULL) connections++;
     kin__child_forked(handle);
@@ -199,6 +201,22 @@ static int start_with_tail(kin_process *child, const struct kin__errand *errand)
     if (rc == 0) rc = start(child, errand);
     if (child->stderr_end >= 0) kin__os_close(child->stderr_end);
     return rc;
+}
+
+int kin__process_begin(kin_process_function *target, void *argument, const kin_process_options *options,
+                       int *descriptor)
+{
+    const struct kin__errand errand = {target, argument, *options};
+    kin_process child = {.owner = kin__os_pid(), .descriptor = -1, .stderr_end = -1};
+    snprintf(child.name, sizeof child.name, "%s", options->name);
+    child.daemon = kin_process_current()->daemon;
+    kin__start_say_nothing();
+    int rc = kin__child_prepare();
+    if (rc == 0) rc = start(&child, &errand);
+    if (rc < 0) return rc;
+    if (child.served) kin__process_expect_no_more(&child);
+    *descriptor = child.descriptor;
+    return child.pid;
 }
 
 static int check(struct kin__errand *errand)
