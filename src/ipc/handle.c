@@ -36,6 +36,14 @@ void kin__handle_close(struct kin__handle *handle)
     handle->descriptor = -1;
 }
 
+int kin__handle_release(struct kin__handle *handle)
+{
+    int descriptor = handle->descriptor;
+    handle->descriptor = -1;
+    kin__handle_close(handle);
+    return descriptor;
+}
+
 bool kin__handle_is_connection(const void *address)
 {
     pthread_mutex_lock(&lock);

@@ -1,8 +1,8 @@
 /* handle.h: the descriptors that this process has open for connections, so that a child of kin can
  * be left with those that it was given.
  *
- * Invariants: every descriptor of a connection, a listener or a message on its way is in the list for
- * as long as it is open.  The list is at rest around every fork of the program.
+ * Invariants: every descriptor of a connection, a listener, a command's pipe or a message on its way is in the
+ * list for as long as it is open.  The list is at rest around every fork of the program.
  */
 #ifndef KIN_IPC_HANDLE_H
 #define KIN_IPC_HANDLE_H
@@ -29,6 +29,9 @@ struct kin__handle {
 void kin__handle_add(struct kin__handle *handle, int descriptor, bool passing);
 /* Takes it out of the list, closing its descriptor if there is one. */
 void kin__handle_close(struct kin__handle *handle);
+
+/* Takes it out of the list and gives its descriptor to the caller. */
+int kin__handle_release(struct kin__handle *handle);
 
 /* Is that the address of a connection of this process? */
 bool kin__handle_is_connection(const void *address);

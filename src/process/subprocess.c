@@ -174,8 +174,9 @@ static size_t list_pipes(const kin_subprocess *subprocess, struct kin__file file
     for (int i = 0; i < 3; i++) {
         const struct kin__stream *stream = &subprocess->streams[i];
         struct kin__file *file = &files[count];
-        if (stream->descriptor < 0) continue;
-        if (kin__os_file_identity(stream->descriptor, &file->device, &file->inode, &size) < 0) continue;
+        if (stream->handle.descriptor < 0) continue;
+        if (kin__os_file_identity(stream->handle.descriptor, &file->device, &file->inode, &size) < 0)
+            continue;
         file->written = i > 0;
         count++;
     }

@@ -16,6 +16,7 @@
 
 #include <kin/subprocess.h>
 
+#include "ipc/handle.h"
 #include "process/death.h"
 #include "process/group.h"
 
@@ -23,7 +24,9 @@
 #define KIN__COMMANDS_MOST 64
 
 struct kin__stream {
-    int descriptor;   /* this end of the pipe; -1: there is none (any more) */
+    /* This end of the pipe; -1: there is none (any more).  No process that is forked keeps it: the command
+     * would wait for the end of its input as long as that process lives. */
+    struct kin__handle handle;
     bool piped;       /* there was one */
     bool taken;       /* the caller has it */
     bool ended;       /* read to its end, or closed for writing */

@@ -22,15 +22,14 @@
 
 bool kin__stream_is_collected(const struct kin__stream *stream)
 {
-    return stream->descriptor >= 0 && !stream->ended && !stream->taken;
+    return stream->handle.descriptor >= 0 && !stream->ended && !stream->taken;
 }
 
 void kin__stream_end(struct kin__stream *stream)
 {
     stream->ended = true;
-    if (stream->descriptor < 0 || stream->pollers > 0) return;
-    kin__os_close(stream->descriptor);
-    stream->descriptor = -1;
+    if (stream->handle.descriptor < 0 || stream->pollers > 0) return;
+    kin__handle_close(&stream->handle);
 }
 
 /* ---- room ---------------------------------------------------------------------------------------- */
@@ -104,8 +103,8 @@ static void widen(struct kin__stream *stream, size_t came)
 {
     bool first = stream->total < MUCH_OUTPUT && stream->total + came >= MUCH_OUTPUT;
     stream->total += came;
-    if (first && kin__os_pipe_size(stream->descriptor) < LARGE_PIPE)
-        kin__os_pipe_grow(stream->descriptor, LARGE_PIPE); /* where it is allowed */
+    if (first && kin__os_pipe_size(stream->handle.descriptor) < LARGE_PIPE)
+        kin__os_pipe_grow(stream->handle.descriptor, LARGE_PIPE); /* where it is allowed */
 }
 
 int kin__stream_fill(struct kin__stream *stream)
@@ -117,7 +116,7 @@ int kin__stream_fill(struct kin__stream *stream)
     /* No more than is kept, as long as that is something: who reads on wants all of it. */
     size_t left = stream->limit - size, beyond = stream->excess == KIN_EXCESS_FAIL;
     if (room > left && left + beyond > 0) room = left + beyond;
-    ssize_t count = kin__os_read(stream->descriptor, stream->data + stream->end, room);
+    ssize_t count = kin__os_read(stream->handle.descriptor, stream->data + stream->end, room);
     if (count == -EAGAIN) return 0;
     if (count <= 0) {
         /* Whatever else a pipe may say, nothing comes from it any more. */
@@ -134,7 +133,7 @@ int kin__stream_fill(struct kin__stream *stream)
 int kin__stream_drain(struct kin__stream *stream)
 {
     if (!kin__stream_is_collected(stream)) return 0;
-    uint64_t most = stream->total + kin__os_pipe_size(stream->descriptor);
+    uint64_t most = stream->total + kin__os_pipe_size(stream->handle.descriptor);
     int rc = 1;
     while (rc == 1 && stream->total < most) rc = kin__stream_fill(stream);
     return rc < 0 ? rc : 0;

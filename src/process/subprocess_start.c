@@ -48,10 +48,10 @@ static int open_pipe(struct kin__stream *stream, bool reading, size_t size, int 
     int ends[2];
     int rc = kin__os_pipe_make(ends, size);
     if (rc < 0) return kin__start_fail(rc, "cannot make a pipe");
-    stream->descriptor = ends[!reading];
+    kin__handle_add(&stream->handle, ends[!reading], true);
     *theirs = ends[reading];
     stream->piped = true;
-    kin__os_set_blocking(stream->descriptor, false); /* of what has just been made, it cannot fail */
+    kin__os_set_blocking(stream->handle.descriptor, false); /* of what has just been made, it cannot fail */
     return 0;
 }
 
@@ -108,7 +108,7 @@ static int open_pipes(kin_subprocess *subprocess, const kin_subprocess_options *
         ends->err_ours = rc == 0;
     }
     if (rc == 0 && options->input_size > MUCH_INPUT && size == 0)
-        kin__os_pipe_grow(streams[0].descriptor, LARGE_PIPE); /* where it is allowed */
+        kin__os_pipe_grow(streams[0].handle.descriptor, LARGE_PIPE); /* where it is allowed */
     return rc;
 }
 
@@ -248,7 +248,7 @@ static int open_and_start(kin_subprocess *subprocess, struct kin__plan *plan,
 
 static void set_stream(struct kin__stream *stream, const kin_subprocess_options *options)
 {
-    stream->descriptor = -1;
+    stream->handle.descriptor = -1; /* in no list */
     stream->limit = options->output_limit == 0 ? SIZE_MAX : options->output_limit;
     stream->excess = options->excess;
     stream->text = options->text;
@@ -279,7 +279,7 @@ static kin_subprocess *make(const kin_subprocess_options *options, const char *n
 void kin__subprocess_discard(kin_subprocess *subprocess)
 {
     for (int i = 0; i < 3; i++) {
-        close_end(&subprocess->streams[i].descriptor);
+        if (subprocess->streams[i].handle.descriptor >= 0) kin__handle_close(&subprocess->streams[i].handle);
         kin__os_free(subprocess->streams[i].data);
     }
     for (size_t i = 0; i < subprocess->count; i++) kin__os_close(subprocess->commands[i].descriptor);

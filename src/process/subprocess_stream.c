@@ -59,7 +59,7 @@ static bool is_feeding(const kin_subprocess *subprocess)
 /* Writes once; returns how many bytes, or a negative code: -EPIPE when nobody reads. */
 static long put(struct kin__stream *stream, const char *data, size_t size)
 {
-    ssize_t count = kin__os_write(stream->descriptor, data, size < WRITE_MOST ? size : WRITE_MOST);
+    ssize_t count = kin__os_write(stream->handle.descriptor, data, size < WRITE_MOST ? size : WRITE_MOST);
     return count == -EAGAIN ? 0 : (long)count;
 }
 
@@ -133,7 +133,7 @@ static void prepare(const struct attention *attention, struct polled *polled)
         struct kin__stream *stream = &subprocess->streams[i];
         bool wanted = kin__stream_is_collected(stream) && (i > 0 || writing);
         polled->items[i] =
-            (struct kin__poll){.descriptor = wanted ? stream->descriptor : -1, .write = i == 0};
+            (struct kin__poll){.descriptor = wanted ? stream->handle.descriptor : -1, .write = i == 0};
         stream->pollers += wanted;
     }
     polled->count = 3;
@@ -382,7 +382,7 @@ int kin_subprocess_descriptor(kin_subprocess *subprocess, int stream)
 {
     int rc = enter_for(subprocess, stream, 0);
     if (rc < 0) return rc;
-    rc = subprocess->streams[stream].descriptor;
+    rc = subprocess->streams[stream].handle.descriptor;
     kin__subprocess_leave(subprocess);
     return rc < 0 ? -EBADF : rc;
 }
@@ -392,10 +392,10 @@ int kin_subprocess_take(kin_subprocess *subprocess, int stream)
     int rc = enter_for(subprocess, stream, 0);
     if (rc < 0) return rc;
     struct kin__stream *one = &subprocess->streams[stream];
-    rc = one->ended || one->descriptor < 0 ? -EBADF : kin__os_set_blocking(one->descriptor, true);
+    rc = one->ended || one->handle.descriptor < 0 ? -EBADF
+                                                  : kin__os_set_blocking(one->handle.descriptor, true);
     if (rc == 0) {
-        rc = one->descriptor;
-        one->descriptor = -1;
+        rc = kin__handle_release(&one->handle);
         one->taken = true;
     }
     kin__subprocess_leave(subprocess);
