@@ -1,5 +1,5 @@
 /* P15: a crash stays where it is: one of three children dies of a fault; the others and the parent
- * go on, and the parent learns how it died. */
+ * go on, and the parent learns how it died, and what it wrote to stderr before. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +19,7 @@ static int work(void *queue)
 
 static int crash(void *address)
 {
+    fprintf(stderr, "about to write where nothing is\n");
     *(volatile int *)address = 1;
     return 0;
 }
@@ -29,7 +30,8 @@ static void report(kin_process *child)
     check(kin_process_join(child, KIN_FOREVER));
     check(kin_process_exit_status(child, &status));
     if (status.kind == KIN_SIGNALED)
-        printf("%s died: %s\n", kin_process_name(child), strsignal(status.signal));
+        printf("%s died: %s, after its last words: %s", kin_process_name(child), strsignal(status.signal),
+               kin_process_stderr_tail(child, NULL));
     else
         printf("%s ended with code %d\n", kin_process_name(child), status.code);
     check(kin_process_close(child));
@@ -41,7 +43,8 @@ int main(void)
     kin_process *first = NULL, *faulty = NULL, *second = NULL;
     check(kin_queue_open(&queue, NULL));
     check(kin_process_start(&first, work, queue, &(kin_process_options){.name = "first"}));
-    check(kin_process_start(&faulty, crash, NULL, &(kin_process_options){.name = "faulty"}));
+    check(kin_process_start(&faulty, crash, NULL,
+                            &(kin_process_options){.name = "faulty", .stderr_tail = 200}));
     check(kin_process_start(&second, work, queue, &(kin_process_options){.name = "second"}));
 
     report(faulty);

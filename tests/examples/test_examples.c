@@ -153,7 +153,8 @@ TEST(p15_crash)
     if (test_sanitized()) SKIP("a sanitizer catches the fault and ends the child by exit");
     example_run("p15_crash");
     CHECK_EQ(example_lines, 5);
-    CHECK_STR(example_line[0], "faulty died: Segmentation fault");
+    CHECK_STR(example_line[0],
+              "faulty died: Segmentation fault, after its last words: about to write where nothing is");
     CHECK_STR(example_line[1], "a healthy child is told to go on");
     CHECK_EQ(count("a healthy child is told to go on"), 2);
     CHECK_EQ(count("first ended with code 0"), 1);
