@@ -11,10 +11,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "os/fault.h"
 
 int kin__os_lifeline_make(void)
@@ -29,25 +29,13 @@ int kin__os_lifeline_make(void)
     return ends[1];
 }
 
-/* Not by snprintf, which needs another page of the stack: after a fork each is copied. */
-static void name_descriptor(char *path, int descriptor)
-{
-    char digits[10];
-    size_t count = 0, length = sizeof "/proc/self/fd/" - 1;
-    memcpy(path, "/proc/self/fd/", length);
-    do digits[count++] = (char)('0' + descriptor % 10);
-    while ((descriptor /= 10) > 0);
-    while (count > 0) path[length++] = digits[--count];
-    path[length] = '\0';
-}
-
 int kin__os_lifeline_open(int line, int signal)
 {
-    char path[sizeof "/proc/self/fd/" + 10];
+    char path[sizeof "/proc/self/fd/" + 10] = "/proc/self/fd/";
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
     /* Opening the pipe once more, through its writing end, makes a reader. */
-    name_descriptor(path, line);
+    kin__decimal_append(path, (unsigned)line);
     int own = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (own < 0) return -errno;
     /* It has no receiver yet, so it sends nothing. */

@@ -15,6 +15,7 @@
 
 #include <kin/error.h>
 
+#include "base/decimal.h"
 #include "memory/reap.h"
 #include "memory/waitable.h"
 #include "os/os.h"
@@ -241,8 +242,10 @@ int kin__process_make(kin_process **made, const kin_process_options *options)
 {
     const char *name = options->name;
     if (name != NULL && strnlen(name, KIN__PROCESS_NAME_SIZE) == KIN__PROCESS_NAME_SIZE) return -EINVAL;
-    kin_process *child = kin__os_calloc(1, sizeof *child);
+    /* Not calloc, which passes libc's cache by: after a fork each page that is written to is copied. */
+    kin_process *child = kin__os_malloc(sizeof *child);
     if (child == NULL) return -ENOMEM;
+    memset(child, 0, sizeof *child);
     child->daemon = options->daemon || (kin_process_current()->daemon && !options->ordinary);
     child->descriptor = child->stderr_end = -1;
     child->owner = kin__os_pid();
@@ -252,7 +255,7 @@ int kin__process_make(kin_process **made, const kin_process_options *options)
     if (name != NULL)
         strcpy(child->name, name);
     else
-        snprintf(child->name, sizeof child->name, "Process-%u", children.started);
+        kin__decimal_append(strcpy(child->name, "Process-"), children.started);
     collect_forgotten();
     kin__child_unlock();
     *made = child;

@@ -172,6 +172,7 @@ int kin__tail_begin(struct kin__tail **made, size_t size, int *theirs)
     pthread_mutex_unlock(&reader.lock);
     if (rc < 0) {
         kin__os_close(*theirs);
+        *theirs = -1;
         free_tail(tail);
         return rc;
     }

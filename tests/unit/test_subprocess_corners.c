@@ -218,6 +218,30 @@ TEST(the_words_name_what_is_missing)
     CHECK_STR(kin_subprocess_error(), "cannot run /: permission denied");
 }
 
+static enum kin_start_method chosen;
+
+/* Neither the descriptors of a start nor those of the child get in the way of streams that are closed. */
+static int start_without_streams(void *with_tail)
+{
+    for (int i = 0; i < 3; i++) close(i);
+    const kin_process_options options = {.stderr_tail = with_tail != NULL ? 20 : 0};
+    for (int i = 0; i < 2; i++)
+        if (finish(start_with(chosen, return_number, (void *)5, options)) != 5) return 1;
+    return 0;
+}
+
+static void start_in_child(void *with_tail)
+{
+    _exit(start_without_streams(with_tail));
+}
+
+START_TEST(children_start_although_the_standard_streams_are_closed)
+{
+    chosen = method;
+    CHECK_EQ(test_collect(test_child(start_in_child, NULL)), 0);
+    CHECK_EQ(test_collect(test_child(start_in_child, "with a tail")), 0);
+}
+
 static int beside_a_helper(void *unused)
 {
     (void)unused;
