@@ -183,6 +183,40 @@ TEST(json)
     end_family();
 }
 
+static void pass_messages(void *queue)
+{
+    int message = 0;
+    for (;;) {
+        CHECK_OK(kin_queue_put(queue, &message, sizeof message, KIN_FOREVER));
+        CHECK_EQ(kin_queue_get(queue, &message, sizeof message, KIN_FOREVER), sizeof message);
+    }
+}
+
+TEST(rates)
+{
+    static const char script[] = "import json, sys\n"
+                                 "for q in json.load(sys.stdin)['families'][0]['queues']:\n"
+                                 "    print(q['name'], q['put_per_second'] > 0, q['got_per_second'] > 0)\n";
+    kin_queue *idle, *busy;
+    snprintf(pid, sizeof pid, "%d", getpid());
+    CHECK_OK(kin_queue_open(&idle, NULL));
+    CHECK_OK(kin_queue_open(&busy, NULL));
+    CHECK_OK(kin_publish("idle", idle));
+    CHECK_OK(kin_publish("busy", busy));
+    pid_t child = test_child(pass_messages, busy);
+    struct ran ran = KIN("top", "--json", "-d", "500ms", pid);
+    CHECK_EQ(ran.code, 0);
+    int in = tool_memory_file(ran.out, ran.out_size);
+    struct ran python = run_python(in, (const char *const[]){"python3", "-c", script, NULL});
+    close(in);
+    test_kill(child);
+    CHECK_EQ(python.code, 0);
+    has(python.out, "idle False False\n");
+    has(python.out, "busy True True\n");
+    CHECK_OK(kin_queue_close(idle));
+    CHECK_OK(kin_queue_close(busy));
+}
+
 TEST(openmetrics)
 {
     make_family();

@@ -65,14 +65,21 @@ double pool_rate(const struct looks *looks, size_t index, const kin_inspected_po
 struct queue_rates queue_rates(const struct looks *looks, size_t index, const kin_inspected_queue *now)
 {
     struct queue_rates rates = {-1, -1};
+    kin_inspected_family about;
     kin_inspected_queue queue;
     size_t family;
     double seconds;
     if (!find_family(looks, index, &family, &seconds)) return rates;
-    for (size_t i = 0; kin_inspection_queue(looks->before, family, i, &queue) == 0; i++) {
-        if (queue.queue != now->queue) continue;
+    kin_inspection_family(looks->before, family, &about);
+    /* They come in the same order each time: the next is most often behind the one found last. */
+    static size_t last;
+    for (size_t i = 0; i < about.queues; i++) {
+        size_t place = (last + 1 + i) % about.queues;
+        if (kin_inspection_queue(looks->before, family, place, &queue) < 0 || queue.queue != now->queue)
+            continue;
         rates.put = rate(queue.put, now->put, seconds);
         rates.got = rate(queue.got, now->got, seconds);
+        last = place;
         break;
     }
     return rates;
