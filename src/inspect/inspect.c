@@ -107,7 +107,8 @@ static int see_parts(struct kin__view *view, struct kin__seen *seen)
 
 int kin__seen_family(struct kin__seen *seen, int descriptor, int pid)
 {
-    struct kin__view *view = kin__os_calloc(1, sizeof *view);
+    void *whole;
+    struct kin__view *view = kin__view_room(sizeof *view, &whole);
     if (view == NULL) return -ENOMEM;
     kin_inspected_family *about = &seen->about;
     int rc = kin__view_open(view, descriptor);
@@ -128,7 +129,7 @@ int kin__seen_family(struct kin__seen *seen, int descriptor, int pid)
         }
         count(seen);
     }
-    kin__os_free(view);
+    kin__os_free(whole);
     return rc;
 }
 

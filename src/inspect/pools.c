@@ -54,7 +54,8 @@ static int see_worker(const struct kin__view *view, struct kin__seen *seen, kin_
     worker->done = copy->done;
     worker->failed = copy->failed;
     worker->retried = copy->retried;
-    if (copy->deputy) {
+    bool deputy = kin__view_flag(&copy->deputy);
+    if (deputy) {
         memcpy(worker->host, copy->host, sizeof worker->host);
         worker->host[sizeof worker->host - 1] = '\0';
     }
@@ -62,7 +63,7 @@ static int see_worker(const struct kin__view *view, struct kin__seen *seen, kin_
     pool->status.alive++;
     pool->status.running += worker->running;
     pool->status.blocked += worker->blocked;
-    pool->status.remote += copy->deputy && !worker->starting;
+    pool->status.remote += deputy && !worker->starting;
     return 0;
 }
 
@@ -70,7 +71,8 @@ static int see_workers(const struct kin__view *view, struct kin__seen *seen, kin
                        const struct kin_pool *copy)
 {
     unsigned slots = copy->slots;
-    struct kin__worker *block = kin__os_malloc(KIN__WORKER_BLOCK * sizeof *block);
+    void *whole;
+    struct kin__worker *block = kin__view_room(KIN__WORKER_BLOCK * sizeof *block, &whole);
     int rc = block == NULL ? -ENOMEM : 0;
     if (slots > KIN__WORKERS_MOST) slots = KIN__WORKERS_MOST;
     for (unsigned i = 0; i < slots && rc == 0; i++) {
@@ -79,7 +81,7 @@ static int see_workers(const struct kin__view *view, struct kin__seen *seen, kin
         if (in_block == 0 && !kin__view_read(view, place, block, KIN__WORKER_BLOCK * sizeof *block)) break;
         rc = see_worker(view, seen, pool, i, place + in_block * sizeof *block, &block[in_block]);
     }
-    kin__os_free(block);
+    kin__os_free(whole);
     return rc;
 }
 

@@ -101,7 +101,7 @@ static int see_queue(struct kin__view *view, uint64_t address, void *memory, voi
     queue->consumers = waiters_of(&copy->items.point);
     queue->producers = waiters_of(&copy->space.point);
     queue->joinable = copy->tasks != KIN__TASKS_NONE;
-    if (copy->by_rank) queue->taken = copy->shelf.taken;
+    if (kin__view_flag(&copy->by_rank)) queue->taken = copy->shelf.taken;
     queue->ended = (copy->life & KIN__LIFE_ENDED) != KIN__OPEN;
     read_ends(view, address + offsetof(struct kin_queue, ends), &copy->ends);
     fill_counts(queue, &copy->ends);
@@ -227,7 +227,7 @@ static int see_semaphore(struct kin__view *view, uint64_t address, void *memory,
     kin_inspected_lock *lock = add_lock(seen, address, KIN_KIND_SEMAPHORE, &rc);
     if (lock == NULL) return rc;
     lock->waiters = waiters_of(&copy->released.point);
-    if (copy->plain)
+    if (kin__view_flag((const void *)&copy->plain))
         lock->free = copy->count;
     else
         see_permits(view, lock, &copy->permits);

@@ -55,6 +55,12 @@ static uint64_t page_address(const struct kin__view *view, uint32_t page)
     return view->base + view->header.heap_offset + ((uint64_t)page << KIN__PAGE_SHIFT);
 }
 
+void *kin__view_room(size_t size, void **whole)
+{
+    *whole = kin__os_malloc(size + 63);
+    return *whole == NULL ? NULL : (void *)(((uintptr_t)*whole + 63) & ~(uintptr_t)63);
+}
+
 static uint64_t object_size(size_t size)
 {
     return (size + sizeof(uint64_t) + 63) & ~(uint64_t)63;
@@ -65,7 +71,7 @@ static bool is_sound(const struct kin__page *span, unsigned class_index, uint64_
 {
     uint64_t bytes = (uint64_t)span->pages << KIN__PAGE_SHIFT;
     return span->class_index == class_index && span->pages >= 1 && span->pages <= SPAN_PAGES_MOST &&
-           size != 0 && span->data < bytes && span->block_count <= span->data &&
+           size != 0 && span->data < bytes && span->data % 64 == 0 && span->block_count <= span->data &&
            span->block_count <= (bytes - span->data) / size;
 }
 
@@ -92,7 +98,8 @@ int kin__view_objects(struct kin__view *view, enum kin__object_kind kind, size_t
     uint64_t block = object_size(size);
     if (class->spans == 0) return 0;
     if (class->block_size != block) return KIN_ELAYOUT;
-    char *memory = kin__os_malloc((size_t)SPAN_PAGES_MOST << KIN__PAGE_SHIFT);
+    void *whole;
+    char *memory = kin__view_room((size_t)SPAN_PAGES_MOST << KIN__PAGE_SHIFT, &whole);
     if (memory == NULL) return -ENOMEM;
     int rc = 0;
     /* The newest span comes first, and pages are taken upwards: a list that goes up again is none. */
@@ -103,7 +110,7 @@ int kin__view_objects(struct kin__view *view, enum kin__object_kind kind, size_t
         last = next;
         next = span.next_span;
     }
-    kin__os_free(memory);
+    kin__os_free(whole);
     return rc;
 }
 

@@ -42,6 +42,16 @@ typedef int kin__view_look(struct kin__view *view, uint64_t address, void *copy,
 int kin__view_objects(struct kin__view *view, enum kin__object_kind kind, size_t size, kin__view_look *look,
                       void *context);
 
+/* Room for copies, which begin on a cache line as the originals do: NULL if there is none.  *whole is what
+ * kin__os_free takes. */
+void *kin__view_room(size_t size, void **whole);
+
+/* What a copy of a bool says, whatever byte it is. */
+static inline bool kin__view_flag(const void *flag)
+{
+    return *(const unsigned char *)flag != 0;
+}
+
 /* The object that an address lies in; false if it lies in none. */
 bool kin__view_find(const struct kin__view *view, uint64_t address, enum kin__object_kind *kind,
                     uint64_t *object);
