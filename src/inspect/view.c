@@ -5,6 +5,7 @@
 
 #include <kin/error.h>
 
+#include "memory/heap.h"
 #include "os/os.h"
 #include "os/search.h"
 
@@ -71,7 +72,8 @@ static bool is_sound(const struct kin__page *span, unsigned class_index, uint64_
 {
     uint64_t bytes = (uint64_t)span->pages << KIN__PAGE_SHIFT;
     return span->class_index == class_index && span->pages >= 1 && span->pages <= SPAN_PAGES_MOST &&
-           size != 0 && span->data < bytes && span->data % 64 == 0 && span->block_count <= span->data &&
+           size != 0 && span->data < bytes && span->data % 64 == 0 &&
+           span->block_count <= span->data / sizeof(uint32_t) &&
            span->block_count <= (bytes - span->data) / size;
 }
 
@@ -80,12 +82,13 @@ static int show_span(struct kin__view *view, uint32_t page, const struct kin__pa
                      char *memory, kin__view_look *look, void *context)
 {
     uint32_t carved = span->carved < span->block_count ? span->carved : span->block_count;
+    const uint32_t *states = (const uint32_t *)(const void *)memory;
     int rc = 0;
     if (!kin__view_read(view, page_address(view, page), memory, span->data + carved * size)) return 0;
     for (uint32_t number = 0; number < carved && rc == 0; number++) {
         uint64_t offset = span->data + number * size;
-        /* KIN__BLOCK_ALLOCATED */
-        if (memory[number] == 1) rc = look(view, page_address(view, page) + offset, memory + offset, context);
+        if (kin__block_is_allocated(&states[number]))
+            rc = look(view, page_address(view, page) + offset, memory + offset, context);
     }
     return rc;
 }

@@ -1,7 +1,7 @@
 /* allocator.c: family memory in blocks.  See allocator.h for the structure and its invariants.
  *
- * The life of a block: FREE → (note ALLOCATE, state) ALLOCATED → (note FREE, state) FREE.
- * Everything that happens to a class happens under its latch; the store of the state byte is
+ * The life of a block: free → (note ALLOCATE, state) allocated → (note FREE, state) free.
+ * Everything that happens to a class happens under its latch; the store of the state is
  * the commit, and kin__note_settle decides by it what a dead thread's note means.
  */
 #include "memory/allocator.h"
@@ -56,9 +56,9 @@ uint64_t kin__block_limit(void)
 
 /* ---- spans and blocks ------------------------------------------------------------------------------ */
 
-static uint8_t *block_states(uint32_t page)
+static uint32_t *block_states(uint32_t page)
 {
-    return (uint8_t *)kin__span_start(page);
+    return (uint32_t *)kin__span_start(page);
 }
 
 static void *small_block(const struct kin__page *span, uint32_t page, uint32_t number, uint64_t size)
@@ -94,7 +94,7 @@ uint64_t kin__block_size(const void *block)
 {
     struct kin__place place;
     if (!locate(block, &place) || place.span->class_index >= KIN__CLASSES_SMALL + KIN__CLASSES_LARGE ||
-        __atomic_load_n(place.state, __ATOMIC_RELAXED) != KIN__BLOCK_ALLOCATED)
+        !kin__block_is_allocated(place.state))
         return 0;
     return place.class->block_size;
 }
@@ -103,8 +103,7 @@ int kin__object_kind_of(const void *object)
 {
     struct kin__place place;
     int first = KIN__CLASSES_SMALL + KIN__CLASSES_LARGE;
-    if (!locate(object, &place) || place.span->class_index < first ||
-        __atomic_load_n(place.state, __ATOMIC_RELAXED) != KIN__BLOCK_ALLOCATED)
+    if (!locate(object, &place) || place.span->class_index < first || !kin__block_is_allocated(place.state))
         return -1;
     return place.span->class_index - first;
 }
@@ -116,10 +115,10 @@ void kin__objects_each(enum kin__object_kind kind, void (*look)(void *object, vo
     uint32_t next = __atomic_load_n(&class->spans, __ATOMIC_ACQUIRE);
     for (; next != 0; next = kin__family.pages[next - 1].next_span) {
         struct kin__page *span = &kin__family.pages[next - 1];
-        const uint8_t *states = block_states(next - 1);
+        const uint32_t *states = block_states(next - 1);
         uint32_t carved = __atomic_load_n(&span->carved, __ATOMIC_ACQUIRE);
         for (uint32_t number = 0; number < carved; number++)
-            if (__atomic_load_n(&states[number], __ATOMIC_ACQUIRE) == KIN__BLOCK_ALLOCATED)
+            if (kin__block_is_allocated(&states[number]))
                 look(small_block(span, next - 1, number, class->block_size), context);
     }
 }
@@ -145,6 +144,15 @@ void kin__block_push_free(struct kin__place *place, void *block)
     }
 }
 
+/* A block that was allocated is one of the free. */
+static void count_free(struct kin__place *place, void *block)
+{
+    kin__block_push_free(place, block);
+    place->class->allocated--;
+    if (kin__class_is_large(place->span->class_index) && place->span->backed)
+        kin__class_reserve_add(place->class, place->class->block_size);
+}
+
 /* Makes the free list, the counts and the carving position anew from the states. */
 static void rebuild(struct kin__class *class, unsigned class_index)
 {
@@ -155,7 +163,7 @@ static void rebuild(struct kin__class *class, unsigned class_index)
     for (uint32_t next = class->spans; next != 0; next = kin__family.pages[next - 1].next_span) {
         struct kin__place place = {.class = class, .span = &kin__family.pages[next - 1], .page = next - 1};
         if (kin__class_is_large(class_index)) {
-            if (place.span->state == KIN__BLOCK_ALLOCATED) {
+            if (kin__block_is_allocated(&place.span->state)) {
                 class->allocated++;
                 continue;
             }
@@ -163,9 +171,9 @@ static void rebuild(struct kin__class *class, unsigned class_index)
             kin__class_reserve_add(class, place.span->backed ? class->block_size : 0);
             continue;
         }
-        const uint8_t *states = block_states(place.page);
+        const uint32_t *states = block_states(place.page);
         for (uint32_t number = 0; number < place.span->carved; number++) {
-            if (states[number] == KIN__BLOCK_ALLOCATED)
+            if (kin__block_is_allocated(&states[number]))
                 class->allocated++;
             else
                 kin__block_push_free(&place, small_block(place.span, place.page, number, class->block_size));
@@ -180,9 +188,10 @@ static struct kin__note *own_note(void)
     return &kin__self.member->note[kin__self.level];
 }
 
-static void note_write(enum kin__note_kind kind, void *block, _Atomic(void *) *destination)
+static void note_write(enum kin__note_kind kind, void *block, uint32_t state, _Atomic(void *) *destination)
 {
     struct kin__note *note = own_note();
+    note->state = state;
     note->block = block;
     note->destination = destination;
     /* Release: who reads the kind sees what it is about. */
@@ -194,19 +203,27 @@ static void note_clear(struct kin__note *note)
     atomic_store_explicit(&note->kind, KIN__NOTE_NONE, memory_order_release);
 }
 
-/* Decides, under the latch of the block's class, what a dead thread's note means. */
-static void settle(struct kin__note *note, struct kin__place *place)
+/* Under the latch of its class: the block is free, and its destination does not name it any more. */
+static void mark_free(struct kin__place *place, _Atomic(void *) *destination)
 {
-    uint32_t kind = atomic_load(&note->kind);
-    void *block = note->block;
-    bool arrived = note->destination != NULL && atomic_load(note->destination) == block;
-    if (kind == KIN__NOTE_ALLOCATE && *place->state == KIN__BLOCK_ALLOCATED && !arrived)
-        __atomic_store_n(place->state, KIN__BLOCK_FREE, __ATOMIC_RELEASE);
-    if (kind == KIN__NOTE_FREE) {
-        __atomic_store_n(place->state, KIN__BLOCK_FREE, __ATOMIC_RELEASE);
-        if (arrived) atomic_store(note->destination, NULL);
+    /* CRASH: with the first store alone it is allocated and nobody's, and its note says so. */
+    if (destination != NULL) atomic_store(destination, NULL);
+    __atomic_store_n(place->state, *place->state & ~KIN__BLOCK_ALLOCATED, __ATOMIC_RELEASE);
+}
+
+/* Decides, under the latch of the block's class, what a dead thread's note means; returns whether the block
+ * has become free.  If another has freed it in the meantime, the note means nothing any more: neither is
+ * the block the one of then, nor need there be anything where it was known. */
+static bool settle(struct kin__note *note, struct kin__place *place)
+{
+    bool becomes_free = false;
+    if (*place->state == note->state) {
+        bool arrived = note->destination != NULL && atomic_load(note->destination) == note->block;
+        becomes_free = atomic_load(&note->kind) == KIN__NOTE_FREE || !arrived;
+        if (becomes_free) mark_free(place, arrived ? note->destination : NULL);
     }
     note_clear(note);
+    return becomes_free;
 }
 
 /* Repairs a class whose latch holder died: settles the notes that name its blocks, of threads
@@ -254,21 +271,21 @@ void kin__note_settle(struct kin__member *member)
         }
         if (kin__class_lock(place.class) < 0) return;
         /* The lock may have settled it already. */
-        if (atomic_load(&note->kind) != KIN__NOTE_NONE) {
-            bool was_allocated = *place.state == KIN__BLOCK_ALLOCATED;
-            settle(note, &place);
-            if (was_allocated && *place.state == KIN__BLOCK_FREE) {
-                kin__block_push_free(&place, note->block);
-                place.class->allocated--;
-                if (kin__class_is_large(place.span->class_index) && place.span->backed)
-                    kin__class_reserve_add(place.class, place.class->block_size);
-            }
-        }
+        if (atomic_load(&note->kind) != KIN__NOTE_NONE && settle(note, &place))
+            count_free(&place, note->block);
         kin__class_unlock(place.class);
     }
 }
 
 /* ---- allocating ---------------------------------------------------------------------------------------------- */
+
+/* Another time than all before. */
+static void mark_allocated(uint32_t *state, void *block)
+{
+    uint32_t next = (*state + 2) | KIN__BLOCK_ALLOCATED;
+    note_write(KIN__NOTE_ALLOCATE, block, next, NULL);
+    __atomic_store_n(state, next, __ATOMIC_RELEASE);
+}
 
 /* Takes a block out of a class that has one.  Under its latch. */
 static void *take_block(struct kin__class *class, unsigned class_index)
@@ -278,26 +295,23 @@ static void *take_block(struct kin__class *class, unsigned class_index)
         uint32_t page = (uint32_t) class->free - 1;
         struct kin__page *span = &kin__family.pages[page];
         block = kin__span_start(page);
-        note_write(KIN__NOTE_ALLOCATE, block, NULL);
-        __atomic_store_n(&span->state, KIN__BLOCK_ALLOCATED, __ATOMIC_RELEASE);
+        mark_allocated(&span->state, block);
         class->free = span->next_free;
         kin__class_reserve_add(class, -(span->backed ? class->block_size : 0));
     } else if (class->free != 0) {
         struct kin__place place;
         block = (void *)(uintptr_t) class->free;
         locate(block, &place);
-        note_write(KIN__NOTE_ALLOCATE, block, NULL);
-        __atomic_store_n(place.state, KIN__BLOCK_ALLOCATED, __ATOMIC_RELEASE);
+        mark_allocated(place.state, block);
         class->free = *link_of(class, class_index, block);
     } else {
         uint32_t page = class->current - 1;
         struct kin__page *span = &kin__family.pages[page];
         uint32_t number = span->carved;
         block = small_block(span, page, number, class->block_size);
-        note_write(KIN__NOTE_ALLOCATE, block, NULL);
         __atomic_store_n(&span->carved, number + 1, __ATOMIC_RELEASE);
-        /* CRASH: carved and still FREE: the rebuilt free list has it. */
-        __atomic_store_n(&block_states(page)[number], KIN__BLOCK_ALLOCATED, __ATOMIC_RELEASE);
+        /* CRASH: carved and still free: the rebuilt free list has it. */
+        mark_allocated(&block_states(page)[number], block);
     }
     class->allocated++;
     return block;
@@ -405,18 +419,13 @@ static int free_noted(void *block, _Atomic(void *) *destination, struct kin__pla
         note_clear(own_note());
         return rc;
     }
-    if (*place->state != KIN__BLOCK_ALLOCATED) {
+    if (*place->state != own_note()->state) {
         note_clear(own_note());
         kin__class_unlock(place->class);
         return -EINVAL;
     }
-    __atomic_store_n(place->state, KIN__BLOCK_FREE, __ATOMIC_RELEASE);
-    /* CRASH: from here the block is free; who repairs the class clears the destination. */
-    if (destination != NULL) atomic_store(destination, NULL);
-    kin__block_push_free(place, block);
-    place->class->allocated--;
-    if (kin__class_is_large(place->span->class_index) && place->span->backed)
-        kin__class_reserve_add(place->class, place->class->block_size);
+    mark_free(place, destination);
+    count_free(place, block);
     note_clear(own_note());
     kin__class_unlock(place->class);
     return 0;
@@ -425,10 +434,11 @@ static int free_noted(void *block, _Atomic(void *) *destination, struct kin__pla
 int kin__free(void *block, _Atomic(void *) *destination)
 {
     struct kin__place place;
-    if (!locate(block, &place) || __atomic_load_n(place.state, __ATOMIC_RELAXED) != KIN__BLOCK_ALLOCATED)
-        return -EINVAL;
+    if (!locate(block, &place)) return -EINVAL;
+    uint32_t state = __atomic_load_n(place.state, __ATOMIC_RELAXED);
+    if ((state & KIN__BLOCK_ALLOCATED) == 0) return -EINVAL;
     if (atomic_load_explicit(&own_note()->kind, memory_order_relaxed) != KIN__NOTE_NONE) return -EDEADLK;
-    note_write(KIN__NOTE_FREE, block, destination);
+    note_write(KIN__NOTE_FREE, block, state, destination);
     return free_noted(block, destination, &place);
 }
 

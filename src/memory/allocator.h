@@ -5,10 +5,11 @@
  * span is the block), or objects of one kind.
  *
  * Invariants:
- *  - A block's state byte is the truth; free lists and counts are caches of it, made anew by
+ *  - A block's state is the truth; free lists and counts are caches of it, made anew by
  *    whoever finds that the class's last latch holder died.
  *  - While a block is neither free nor known to its owner, the thread that moves it has a
- *    note in its member slot; the reaper, or who repairs the class, finishes the move.
+ *    note in its member slot; the reaper, or who repairs the class, finishes the move.  The state
+ *    also tells the times apart that a block was allocated: a note is about one of them.
  *  - Handed-out memory is backed.  Address space is not given back to other classes, memory
  *    is: free large spans beyond a reserve are unbacked.
  */
@@ -54,19 +55,21 @@ enum {
  *   (the rest is of the first page of a span; written under the class's latch)
  *   class_index, pages, block_size, block_count, data: constant once the span is linked.
  *   next_span  all spans of the class, newest first; constant once linked.
- *   carved     blocks at and above were never handed out.
+ *   carved     small: blocks at and above were never handed out.
  *   next_free  large spans: the free list.
- *   state      large spans: the block's state; small ones have a byte each at the span's start.
+ *   state      large spans: the block's state; small ones have a word each at the span's start.
  *   backed     large spans: whether there is memory behind it. */
 struct kin__page {
     uint32_t head;
     uint16_t class_index;
-    uint8_t state;
-    uint8_t backed;
+    uint16_t backed;
     uint32_t pages;
     uint32_t next_span;
     uint32_t next_free;
-    uint32_t carved;
+    union {
+        uint32_t carved;
+        uint32_t state;
+    };
     uint32_t block_count;
     uint32_t data; /* offset of the first block from the start of the span */
 };

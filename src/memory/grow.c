@@ -81,6 +81,11 @@ static int describe(uint32_t pages)
     return rc;
 }
 
+static uint64_t states_size(uint64_t count)
+{
+    return (count * sizeof(uint32_t) + 63) & ~(uint64_t)63;
+}
+
 static void fill_span(uint32_t page, unsigned class_index, uint32_t pages)
 {
     struct kin__class *class = &kin__heap()->classes[class_index];
@@ -93,10 +98,10 @@ static void fill_span(uint32_t page, unsigned class_index, uint32_t pages)
     if (!kin__class_is_large(class_index)) {
         uint64_t bytes = (uint64_t)pages << KIN__PAGE_SHIFT;
         uint64_t count = bytes / class->block_size;
-        /* A state byte for each block stands before the first, which begins on a cache line. */
-        while (((count + 63) & ~(uint64_t)63) + count * class->block_size > bytes) count--;
+        /* A state for each block stands before the first, which begins on a cache line. */
+        while (states_size(count) + count * class->block_size > bytes) count--;
         span->block_count = (uint32_t)count;
-        span->data = (uint32_t)((count + 63) & ~(uint64_t)63);
+        span->data = (uint32_t)states_size(count);
         memset(kin__span_start(page), 0, span->data);
     }
     for (uint32_t i = 0; i < pages; i++) kin__family.pages[page + i].head = page + 1;

@@ -4,14 +4,20 @@
 
 #include "memory/region.h"
 
-enum { KIN__BLOCK_FREE = 0, KIN__BLOCK_ALLOCATED = 1 };
+/* In a block's state; above it stands how often the block has been allocated. */
+#define KIN__BLOCK_ALLOCATED ((uint32_t)1)
+
+static inline bool kin__block_is_allocated(const uint32_t *state)
+{
+    return (__atomic_load_n(state, __ATOMIC_ACQUIRE) & KIN__BLOCK_ALLOCATED) != 0;
+}
 
 /* Where a block is in the books. */
 struct kin__place {
     struct kin__class *class;
     struct kin__page *span;
     uint32_t page;
-    uint8_t *state;
+    uint32_t *state;
 };
 
 static inline struct kin__allocator *kin__heap(void)

@@ -41,10 +41,12 @@ struct kin__robust {
 _Static_assert(offsetof(struct kin__robust, next) == 32 && offsetof(struct kin__robust, prev) == 24,
                "the layout of glibc's robust list");
 
-/* What the allocator is doing for a thread; see allocator.c. */
+/* What the allocator is doing for a thread; see allocator.c.
+ *   state   the block's, while it is allocated for that time. */
 enum kin__note_kind { KIN__NOTE_NONE = 0, KIN__NOTE_ALLOCATE = 1, KIN__NOTE_FREE = 2 };
 struct kin__note {
     _Atomic uint32_t kind;
+    uint32_t state;
     void *block;
     _Atomic(void *) *destination;
 };

@@ -121,6 +121,55 @@ TEST(freeing_a_large_block, .deadline = 240)
     free_case(3 << 20);
 }
 
+/* What a dead thread was doing with a block is settled by the reaper, sooner or later.  By then the survivor,
+ * who saw the block where it was known, has freed it and been given it again: it stays his. */
+static void survive_and_act_first(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    (void)finished;
+    void *block = atomic_load(scene->shared);
+    if (block != NULL) {
+        int rc = kin__free(block, scene->shared);
+        /* The victim may have freed it, and not struck it out. */
+        CHECK(rc == 0 || rc == -EINVAL);
+        atomic_store(scene->shared, NULL);
+    }
+    void *own = kin_alloc(scene->size);
+    CHECK(own != NULL);
+    CHECK_OK(kin_sweep());
+    CHECK_GE(kin__block_size(own), scene->size);
+    void *other = kin_alloc(scene->size);
+    CHECK(other != NULL && other != own);
+    CHECK_OK(kin_free(other));
+    CHECK_OK(kin_free(own));
+    books_check(&scene->books);
+}
+
+static void acting_first(size_t size, void (*set_up)(void *), void (*operation)(void *))
+{
+    struct scene scene = scene_open(size);
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = set_up,
+                                                                .prepare = join_family,
+                                                                .operation = operation,
+                                                                .survive = survive_and_act_first,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 30);
+    scene_close(&scene);
+}
+
+TEST(a_block_has_gone_on_before_the_dead_are_noticed, .deadline = 240)
+{
+    acting_first(100, NULL, allocate_and_publish);
+    acting_first(3 << 20, NULL, allocate_and_publish);
+}
+
+TEST(a_block_was_freed_before_the_dead_are_noticed, .deadline = 240)
+{
+    acting_first(100, set_up_block, free_block);
+    acting_first(3 << 20, set_up_block, free_block);
+}
+
 /* Growing: the class has no block left, so that pages are taken for it: survivors keep theirs. */
 static void survive_growth(void *context, long step, bool finished)
 {

@@ -6,9 +6,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ipc/stream.h"
 #include "support/stepkill.h"
 
-#define LARGE 20000
+#define LARGE    20000
+#define IN_BLOCK 5000 /* large enough for a block of its own */
 
 struct scene {
     kin_queue *queue;
@@ -414,6 +416,86 @@ TEST(closing_with_messages_in_it, .deadline = 300)
     CHECK_GT(report.points, 100);
     scene.queue = outer;
     scene_close(&scene);
+}
+
+/* The survivor closes the queue, opens another and uses the memory again before it looks after the dead: what
+ * the dead one was doing with its blocks has nothing to do with those who have them now. */
+static void open_fresh(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_queue_open(&scene->queue, NULL));
+}
+
+static void use_memory_again(struct scene *scene)
+{
+    const size_t sizes[] = {KIN__SEGMENT_SIZE, scene->size + 64, 100};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    void *own[SIZES], *other[SIZES];
+    for (int i = 0; i < SIZES; i++) own[i] = kin_alloc(sizes[i]);
+    open_fresh(scene);
+    CHECK_OK(kin_queue_put(scene->queue, scene->message, scene->size, KIN_NOW));
+    CHECK_OK(kin_sweep());
+    for (int i = 0; i < SIZES; i++) {
+        CHECK_GE(kin__block_size(own[i]), sizes[i]);
+        other[i] = kin_alloc(sizes[i]);
+        CHECK(other[i] != NULL && other[i] != own[i]);
+    }
+    for (int i = 0; i < SIZES; i++) {
+        CHECK_OK(kin_free(own[i]));
+        CHECK_OK(kin_free(other[i]));
+    }
+    CHECK_EQ(drain(scene, 0, 0), 1);
+    CHECK_OK(kin_queue_close(scene->queue));
+}
+
+static void survive_and_close_first(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    (void)step;
+    (void)finished;
+    int rc = kin_queue_close(scene->queue);
+    /* A victim that closes it may have begun. */
+    CHECK(rc == 0 || rc == KIN_ECLOSED);
+    use_memory_again(scene);
+    books_check(&scene->books);
+}
+
+static void acting_first(size_t size, void (*setup)(void *), void (*operation)(void *))
+{
+    struct scene scene;
+    scene_open(&scene, size, 0);
+    kin_queue *outer = scene.queue;
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = setup,
+                                                                .prepare = join_family,
+                                                                .operation = operation,
+                                                                .survive = survive_and_close_first,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 100);
+    scene.queue = outer;
+    scene_close(&scene);
+}
+
+static void open_with_one(void *context)
+{
+    open_fresh(context);
+    put(context);
+}
+
+TEST(putting_and_closed_before_the_dead_are_noticed, .deadline = 300)
+{
+    acting_first(40, open_fresh, put);
+    acting_first(IN_BLOCK, open_fresh, put);
+}
+
+TEST(taking_and_closed_before_the_dead_are_noticed, .deadline = 300)
+{
+    acting_first(IN_BLOCK, open_with_one, take_and_release);
+}
+
+TEST(closing_and_opened_before_the_dead_are_noticed, .deadline = 300)
+{
+    acting_first(IN_BLOCK, open_with_one, close_queue);
 }
 
 /* A consumer of tasks dies while it takes one or says that it is done: nobody waits for it. */
