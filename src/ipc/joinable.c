@@ -30,11 +30,6 @@ static _Atomic uint32_t *counts_of(kin_queue *queue)
     return *(counts *)atomic_load_explicit(&queue->taken, memory_order_relaxed);
 }
 
-static uint32_t own_slot(void)
-{
-    return (uint32_t)(kin__self.process - kin__family.processes);
-}
-
 int kin__queue_make_joinable(kin_queue *queue)
 {
     size_t size = kin__family.header->process_limit * sizeof(_Atomic uint32_t);
@@ -55,29 +50,29 @@ void kin__queue_forget_tasks(kin_queue *queue)
 void kin__queue_note_tasks(kin_queue *queue, uint32_t count)
 {
     /* CRASH: counted and still in the queue: the reaper drops the count, the message stays. */
-    atomic_fetch_add(&counts_of(queue)[own_slot()], count);
+    atomic_fetch_add(&counts_of(queue)[kin__self.process_index], count);
 }
 
-/* Under the head's latch: a process that has a task, other things being equal this one; the number of
- * slots if there is none. */
-static uint32_t find_holder(kin_queue *queue)
+/* Under the head's latch: the count of a process that has a task, other things being equal of this one, or
+ * NULL. */
+static _Atomic uint32_t *find_holder(kin_queue *queue)
 {
     _Atomic uint32_t *count = counts_of(queue);
     uint32_t high = atomic_load(&kin__family.header->process_high);
-    uint32_t own = own_slot();
-    if (atomic_load(&count[own]) != 0) return own;
+    /* Who reaps on its way into a full family is of no process. */
+    if (kin__self.process != NULL && atomic_load(&count[kin__self.process_index]) != 0)
+        return &count[kin__self.process_index];
     for (uint32_t i = 0; i < high; i++)
-        if (atomic_load(&count[i]) != 0) return i;
-    return high;
+        if (atomic_load(&count[i]) != 0) return &count[i];
+    return NULL;
 }
 
 bool kin__queue_all_done(kin_queue *queue)
 {
     bool dropped = kin__queue_ended(queue, kin__queue_life(queue)) == KIN__ENDED_AT_ONCE;
     if (!dropped && kin__ends_items(&queue->ends) != 0) return false;
-    return queue->tasks == KIN__TASKS_KEPT
-               ? atomic_load(&queue->shelf.taken) == 0
-               : find_holder(queue) == atomic_load(&kin__family.header->process_high);
+    return queue->tasks == KIN__TASKS_KEPT ? atomic_load(&queue->shelf.taken) == 0
+                                           : find_holder(queue) == NULL;
 }
 
 bool kin__queue_may_come_back(kin_queue *queue)
@@ -95,10 +90,10 @@ static int enter(kin_queue *queue)
 /* Under the head's latch. */
 static int count_done(kin_queue *queue)
 {
-    uint32_t holder = find_holder(queue);
-    if (holder == atomic_load(&kin__family.header->process_high)) return KIN_ENOTASK;
+    _Atomic uint32_t *holder = find_holder(queue);
+    if (holder == NULL) return KIN_ENOTASK;
     /* CRASH: after it the task is done; the reaper tells those who wait (announce in queue.c). */
-    atomic_fetch_sub(&counts_of(queue)[holder], 1);
+    atomic_fetch_sub(holder, 1);
     return 0;
 }
 

@@ -249,11 +249,14 @@ int kin__join(void)
     struct kin__process_slot *process = NULL;
     struct kin__member *member = NULL;
     rc = own_process(&process);
-    if (rc == 0) rc = claim_member(process, &member);
     if (rc == 0) {
+        /* Who has to reap before it finds a slot for itself is of this process already. */
         kin__self.process = process;
         kin__self.process_identity = atomic_load(&process->generation);
         kin__self.process_index = (uint32_t)(process - kin__family.processes);
+        rc = claim_member(process, &member);
+    }
+    if (rc == 0) {
         kin__self.member = member;
         pthread_setspecific(leave_key, member);
     }
