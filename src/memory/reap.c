@@ -116,16 +116,29 @@ static int reap_members(void)
 
 /* ---- processes ---------------------------------------------------------------------------------------- */
 
-/* Marks the processes that have members, living or dead. */
-static void mark_peopled(uint8_t *peopled)
+/* Which processes have members, and which have some whose life words tell of their deaths: none that is
+ * leaving. */
+struct peopled {
+    uint8_t any[KIN__PROCESSES_MOST / 8];
+    uint8_t telling[KIN__PROCESSES_MOST / 8];
+};
+
+static void mark_peopled(struct peopled *peopled)
 {
     uint32_t high = atomic_load(&kin__family.header->member_high);
     for (uint32_t i = 0; i < high; i++) {
         uint64_t state = atomic_load(&kin__family.members[i].state);
         uint32_t process = kin__member_process(state);
-        if (kin__state_of(state) != KIN__SLOT_FREE && process < KIN__PROCESSES_MOST)
-            peopled[process / 8] |= (uint8_t)(1u << process % 8);
+        uint8_t bit = (uint8_t)(1u << process % 8);
+        if (kin__state_of(state) == KIN__SLOT_FREE || process >= KIN__PROCESSES_MOST) continue;
+        peopled->any[process / 8] |= bit;
+        if (kin__state_of(state) == KIN__SLOT_LIVE) peopled->telling[process / 8] |= bit;
     }
+}
+
+static bool is_marked(const uint8_t *marks, uint32_t process)
+{
+    return (marks[process / 8] >> process % 8 & 1) != 0;
 }
 
 /* True when the entry is settled. */
@@ -180,16 +193,20 @@ static int reap_processes(void)
     struct kin__header *header = kin__family.header;
     int found = 0;
     uint32_t unpeopled = 0, high = atomic_load(&header->process_high);
-    uint8_t peopled[KIN__PROCESSES_MOST / 8] = {0};
-    /* CRASH: with nothing noted, our own death makes the next one look. */
+    struct peopled peopled = {0};
+    /* Before we look at the members: pairs with the stores of one that leaves.  CRASH: with nothing noted, our
+     * own death makes the next one look. */
     atomic_store(&header->unpeopled, 0);
-    mark_peopled(peopled);
+    mark_peopled(&peopled);
     for (uint32_t i = 0; i < high; i++) {
         struct kin__process_slot *process = &kin__family.processes[i];
         uint64_t state = atomic_load(&process->state);
         if (kin__state_of(state) == KIN__SLOT_FREE || process == kin__self.process) continue;
         bool dead = kin__state_of(state) == KIN__SLOT_DEAD;
-        if (!dead && (peopled[i / 8] >> i % 8 & 1) != 0) continue;
+        if (!dead && is_marked(peopled.any, i)) {
+            unpeopled += !is_marked(peopled.telling, i);
+            continue;
+        }
         if ((dead || process_gone(process)) && reap_process(process, state))
             found++;
         else

@@ -48,12 +48,13 @@ static void leave(void *unused)
     kin__ledger_close(member);
     /* It leaves with a lock that it has not given back. */
     if (kin__self.telling != NULL) kin__waiters_wake_all(&kin__self.telling->point);
-    /* Perhaps we are the last of our process: then nothing in memory will tell of its end. */
-    atomic_store(&kin__family.header->unpeopled, 1);
     uint64_t state = atomic_load(&member->state);
     uint64_t leaving = (state & ~(uint64_t)0xff) | KIN__SLOT_CLAIMING;
     /* CRASH: with its life word freed and the slot still in use, it is dead when its process is. */
     atomic_store(&member->state, leaving);
+    /* Perhaps we are the last of our process: then nothing in memory will tell of its end.  After the state:
+     * a reaper that takes this back finds us leaving, and says it again. */
+    atomic_store(&kin__family.header->unpeopled, 1);
     vacate(member);
     memset(&kin__self, 0, sizeof kin__self);
     atomic_compare_exchange_strong(&member->state, &leaving, KIN__SLOT_FREE);
