@@ -23,8 +23,9 @@ typedef struct kin_family_options {
  * Does not wait for others.  Safe for threads; children made by fork belong to the family.
  * Errors: KIN_ESTARTED (options given, but the family exists), -EINVAL (a region_size above
  * 16 TiB or below 16 MiB), -ENOMEM (RLIMIT_AS or memory), -EFBIG (RLIMIT_FSIZE), -EMFILE,
- * KIN_ENOREGION, KIN_EKERNEL, KIN_ESLOTS; in a program started by exec with the family's invitation
- * also KIN_ELAYOUT, KIN_ENAMESPACE, -EBADF. */
+ * KIN_ENOREGION, KIN_EKERNEL, KIN_ESLOTS, -EDEADLK (a signal handler, in the middle of its thread's first use
+ * of kin); in a program started by exec with the family's invitation also KIN_ELAYOUT, KIN_ENAMESPACE,
+ * -EBADF. */
 KIN_API int kin_family_open_sized(const kin_family_options *options, size_t size);
 static inline int kin_family_open(const kin_family_options *options)
 {

@@ -22,7 +22,8 @@
 void (*kin__family_joined)(void);
 struct kin__family kin__family = {.descriptor = -1};
 
-static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+/* Tells a signal handler that it has interrupted its own thread. */
+static pthread_mutex_t opening = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 
 #define GIBIBYTE     ((uint64_t)1 << 30)
 #define SIZE_DEFAULT (1024 * GIBIBYTE)
@@ -222,7 +223,7 @@ int kin__region_open(const kin_family_options *options)
         return options != NULL && options->region_size != 0 ? KIN_ESTARTED : 0;
     uint64_t wanted = options != NULL ? options->region_size : 0;
     if (wanted != 0 && (wanted < KIN__REGION_LEAST || wanted > KIN__REGION_MOST)) return -EINVAL;
-    pthread_mutex_lock(&opening);
+    if (pthread_mutex_lock(&opening) == EDEADLK) return -EDEADLK;
     int rc = 0;
     if (kin__family.header != NULL) {
         rc = wanted != 0 ? KIN_ESTARTED : 0;
@@ -235,6 +236,11 @@ int kin__region_open(const kin_family_options *options)
     return rc;
 }
 
+void kin__region_forked(void)
+{
+    opening = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+}
+
 int kin__region_join(int descriptor)
 {
     struct kin__header header;
@@ -242,7 +248,7 @@ int kin__region_join(int descriptor)
     if (rc < 0) return rc;
     if (header.layout_version != KIN__LAYOUT_VERSION || header.layout_check != kin__region_layout_check())
         return KIN_ELAYOUT;
-    pthread_mutex_lock(&opening);
+    if (pthread_mutex_lock(&opening) == EDEADLK) return -EDEADLK;
     rc = check_kernel();
     if (rc == 0 && kin__family.header != NULL) rc = KIN_ESTARTED;
     if (rc == 0) rc = join(descriptor, (uintptr_t)header.base, header.size);

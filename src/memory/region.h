@@ -158,6 +158,9 @@ int kin__region_open(const kin_family_options *options);
  * after which it is still the caller's.  KIN_ESTARTED: this process has a family. */
 int kin__region_join(int descriptor);
 
+/* In a new child: another thread of its parent may have been opening it. */
+void kin__region_forked(void);
+
 /* Is the descriptor of the memory still ours?  KIN_EDESCRIPTOR: the program has closed it. */
 int kin__region_check_descriptor(void);
 /* Writes the invitation for a process that has the memory open at that number; returns its length. */

@@ -4,6 +4,7 @@
  * right after it can be attributed; it becomes visible as LIVE by one store when it is filled
  * in.  A thread that ends in order frees its slot itself; every other end is the reaper's.
  */
+#define _GNU_SOURCE
 #include "memory/table.h"
 
 #include <errno.h>
@@ -26,8 +27,9 @@ static struct {
     _Atomic(struct kin__process_slot *) slot;
     uint64_t generation;
 } own;
-static pthread_mutex_t joining = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Tells a signal handler that it has interrupted its own thread. */
+static pthread_mutex_t joining = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+static bool has_key;
 static pthread_key_t leave_key;
 
 /* ---- leaving ---------------------------------------------------------------------------------- */
@@ -70,12 +72,14 @@ static void forget_in_child(void)
 {
     memset(&kin__self, 0, sizeof kin__self);
     atomic_store(&own.slot, NULL);
-    joining = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    /* A thread of the parent's may have been joining. */
+    joining = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+    kin__region_forked();
 }
 
-static void set_up(void)
+/* Also for a fork while the first thread joins. */
+__attribute__((constructor(201))) static void watch_forks(void)
 {
-    pthread_key_create(&leave_key, leave);
     static const struct kin__fork_watch watch = {.child = forget_in_child};
     kin__os_watch_forks(KIN__FORK_MEMBERS, &watch);
 }
@@ -240,8 +244,13 @@ int kin__join(void)
     struct kin__robust_list *robust = NULL;
     rc = kin__os_robust_list(&robust);
     if (rc < 0) return KIN_EKERNEL;
-    pthread_once(&once, set_up);
-    pthread_mutex_lock(&joining);
+    if (pthread_mutex_lock(&joining) == EDEADLK) return -EDEADLK;
+    /* A signal handler may have done it meanwhile. */
+    if (kin__self.member != NULL) {
+        pthread_mutex_unlock(&joining);
+        return 0;
+    }
+    if (!has_key) has_key = pthread_key_create(&leave_key, leave) == 0;
     kin__self.robust = robust;
     kin__watch_expect(true);
     uint32_t thread = (uint32_t)kin__os_thread_id();
@@ -259,7 +268,7 @@ int kin__join(void)
     }
     if (rc == 0) {
         kin__self.member = member;
-        pthread_setspecific(leave_key, member);
+        if (has_key) pthread_setspecific(leave_key, member);
     }
     pthread_mutex_unlock(&joining);
     /* Whoever comes looks after those who went, so that the tables stay short. */
@@ -286,6 +295,7 @@ int kin__member_pid(const struct kin__member *member)
 {
     if (member == NULL) return 0;
     uint32_t process = kin__member_process(atomic_load(&member->state));
+    if (process >= KIN__PROCESSES_MOST) return 0; /* one that is borrowed */
     return kin__process_pid(atomic_load(&kin__family.processes[process].state));
 }
 
