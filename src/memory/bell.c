@@ -12,7 +12,7 @@
 /* How many places a bell may have.  They are full only if so many hang at points of one hash. */
 #define WINDOW 64
 
-enum kind { FREE = 0, CLAIMED = 1, ARMED = 2, RINGING = 3 };
+enum kind { FREE = 0, CLAIMED = 1, ARMED = 2, RINGING = 3, ARMING = 4 };
 
 #define KIND_MASK      ((uint64_t)7)
 #define CHANGE_STEP    ((uint64_t)1 << 3)
@@ -84,8 +84,8 @@ uint32_t kin__bells_counted(struct kin__wait_point *point)
     for (unsigned i = 0; i < WINDOW; i++) {
         struct kin__bell *bell = place(point, i);
         enum kind kind = kind_of(atomic_load(&bell->state));
-        /* One in the middle of ringing may be counted or not: rather once too often. */
-        if ((kind == ARMED || kind == RINGING) && atomic_load(&bell->point) == point) counted++;
+        /* One that is just being armed or rung may be counted or not: rather once too often. */
+        if (kind != FREE && kind != CLAIMED && atomic_load(&bell->point) == point) counted++;
     }
     return counted;
 }
@@ -116,12 +116,16 @@ void kin__bell_arm(struct kin__bell *bell)
 {
     struct kin__wait_point *point = atomic_load(&bell->point);
     uint64_t seen = atomic_load(&bell->state);
-    while (kind_of(seen) != ARMED && !change(bell, &seen, ARMED)) continue;
-    /* One that was just ringing is still counted: who rings it finds that it has changed. */
-    if (kind_of(seen) != CLAIMED) return;
-    /* Seq_cst: pairs with the load of `waiters` by who has made the predicate true.  CRASH: counted as
-     * armed, and not in the count: our death takes it down. */
+    /* One that is just ringing is still counted: who rings it finds that it has changed. */
+    while (kind_of(seen) != CLAIMED)
+        if (kind_of(seen) == ARMED || change(bell, &seen, ARMED)) return;
+    change(bell, &seen, ARMING); /* it is ours alone */
+    seen = next(seen, ARMING);
+    /* Before it can be rung: who rings it takes it out of the count, and would take out another.  Seq_cst:
+     * pairs with the load of `waiters` by who has made the predicate true.  CRASH: counted or not: our death
+     * has it counted anew. */
     atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) + 1);
+    change(bell, &seen, ARMED);
 }
 
 bool kin__bell_is_armed(struct kin__bell *bell)
@@ -182,7 +186,7 @@ void kin__bells_reap(uint64_t identity)
         uint64_t seen = atomic_load(&bell->state);
         if (kind_of(seen) == FREE || seen >> IDENTITY_SHIFT != identity) continue;
         struct kin__wait_point *point = atomic_load(&bell->point);
-        bool counted = kind_of(seen) == ARMED || kind_of(seen) == RINGING;
+        bool counted = kind_of(seen) != CLAIMED;
         while (kind_of(seen) != FREE && !change(bell, &seen, FREE)) continue;
         if (counted) kin__waiters_recount(point);
     }

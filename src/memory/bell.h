@@ -5,8 +5,8 @@
  * is armed it counts among the point's sleepers: so who wakes nobody pays nothing for bells.
  *
  * Invariants:
- *  - An armed bell that is rung is counted no more.  The point's count is never smaller than its
- *    living sleepers and armed bells; after a death it may be larger for a while.
+ *  - A bell is counted before it can be rung, and no more when it has been.  The point's count is
+ *    never smaller than its living sleepers and armed bells; after a death it may be larger for a while.
  *  - A bell is found from its point alone, by a hash; what else is in the table does not matter.
  *  - Only events have bells (their points say so in `dirty`, which is of no other use there).
  */
@@ -23,9 +23,9 @@ struct kin__wait_point;
 
 /* SHARED, in the table.
  *   state   kind in the lowest 3 bits, a count of changes in 16, then the owner's identity
- *           (struct kin__process_slot, generation).  FREE → CLAIMED by CAS by the owner; CLAIMED ↔
- *           ARMED by the owner; ARMED → RINGING → CLAIMED by who rings, all by CAS; → FREE by the
- *           owner or, after its death, by the reaper.
+ *           (struct kin__process_slot, generation).  FREE → CLAIMED by CAS by the owner; CLAIMED →
+ *           ARMING → ARMED, and RINGING → ARMED by the owner; ARMED → RINGING → CLAIMED by who rings, all
+ *           by CAS; → FREE by the owner or, after its death, by the reaper.
  *   point   where it hangs; written by the owner between CLAIMED and ARMED, read by all.
  *   number  of the socket that it rings; likewise. */
 struct kin__bell {
