@@ -283,9 +283,12 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
         return false;
     if (queue != NULL && __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE) {
         if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return false;
-        bool in_queue = kin__queue_names(queue, message);
+        /* Who closes it frees what we look at only after it has had the latch as well. */
+        bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
+        bool in_queue = open && kin__queue_names(queue, message);
         bool ours = atomic_load(&message->owner) == identity;
         kin__latch_release(&queue->ends.head.latch);
+        if (!open) return false;
         if (in_queue || !ours) return true;
     }
     kin__free(message, entry);

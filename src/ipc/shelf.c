@@ -47,6 +47,7 @@ int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_b
     shelf->taken_first = shelf->taken_last = 0;
     memset(shelf->tails, 0, sizeof shelf->tails);
     shelf->count = 0;
+    shelf->closing = false;
     atomic_store(&shelf->taken, 0);
     atomic_store(&shelf->has_slot, 1);
     kin__ends_init(&shelf->ends, max_items, max_bytes);
@@ -57,7 +58,9 @@ int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_b
 void kin__shelf_close(struct kin__shelf *shelf)
 {
     _Atomic(void *) *directory = segments_of(shelf);
-    if (directory == NULL) return;
+    if (directory == NULL || kin__shelf_lock(shelf, KIN_FOREVER) < 0) return;
+    shelf->closing = true;
+    kin__latch_release(&shelf->ends.head.latch);
     for (uint32_t i = 0; i < shelf->segments; i++) {
         void *segment = atomic_load(&directory[i]);
         if (segment != NULL) kin__free(segment, &directory[i]);
@@ -234,7 +237,7 @@ static void settle_moving(struct kin__shelf *shelf)
 /* Settles the move that a death interrupted, and makes the caches anew from the states. */
 static void repair(struct kin__shelf *shelf)
 {
-    if (segments_of(shelf) != NULL) {
+    if (segments_of(shelf) != NULL && !shelf->closing) {
         uint32_t count = 0;
         while (count < shelf->segments && atomic_load(&segments_of(shelf)[count]) != NULL) count++;
         settle_moving(shelf);

@@ -80,6 +80,7 @@ struct kin__shelf_tail {
 
 /* SHARED.
  *   directory   the segments that there are, `segments` at most; each is freed when the queue is.
+ *   closing     the segments are being freed: nobody looks into them, not even to repair.
  *   keeps       what is taken stays in its slot until it is done; constant once it is open.
  *   count       of numbers given to messages and takings.  Grows; a death leaves gaps.
  *   heaped, free, taken_first, taken_last, segment_count   caches: entries of the heap, first slots of
@@ -96,6 +97,7 @@ struct kin__shelf {
     uint32_t segments;
     bool last_first;
     bool keeps;
+    bool closing;
     uint64_t count;
     uint32_t segment_count;
     uint32_t heaped;

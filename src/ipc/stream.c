@@ -45,6 +45,7 @@ int kin__stream_open(struct kin__stream *stream, uint64_t max_items, uint64_t ma
     directory->free = directory->map + segments;
     stream->segments = (uint32_t)segments;
     stream->segment_count = stream->free_count = stream->installed = stream->recycled = 0;
+    stream->closing = false;
     kin__ends_init(&stream->ends, max_items, max_bytes);
     kin__allocate_publish(&stream->directory);
     return 0;
@@ -53,7 +54,9 @@ int kin__stream_open(struct kin__stream *stream, uint64_t max_items, uint64_t ma
 void kin__stream_close(struct kin__stream *stream)
 {
     struct kin__directory *directory = directory_of(stream);
-    if (directory == NULL) return;
+    if (directory == NULL || kin__stream_lock_tail(stream, KIN_FOREVER) < 0) return;
+    stream->closing = true;
+    kin__latch_release(&stream->ends.tail.latch);
     for (uint32_t i = 0; i < stream->segments; i++) {
         void *segment = atomic_load(&directory->segment[i]);
         if (segment != NULL) kin__free(segment, &directory->segment[i]);
@@ -73,7 +76,7 @@ static void look_at_head(struct kin__stream *stream)
 static void repair_tail(struct kin__stream *stream)
 {
     struct kin__directory *directory = directory_of(stream);
-    if (directory == NULL) {
+    if (directory == NULL || stream->closing) {
         kin__latch_clean(&stream->ends.tail.latch);
         return;
     }

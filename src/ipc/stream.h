@@ -35,6 +35,7 @@ struct kin__directory {
 };
 
 /* SHARED.  What surrounds it is in queue.c.
+ *   closing   directory and segments are being freed: nobody looks into them, not even to repair.
  *   installed, recycled   stretches of the stream (position >> segment size) below have a
  *                         segment, or have given it up; under the tail's latch. */
 struct kin__stream {
@@ -45,6 +46,7 @@ struct kin__stream {
     uint32_t free_count;
     uint32_t installed;
     uint32_t recycled;
+    bool closing;
 };
 
 int kin__stream_open(struct kin__stream *stream, uint64_t max_items, uint64_t max_bytes);
