@@ -48,7 +48,7 @@ KIN_API int kin_family_invite(char *text, size_t text_size, int *descriptor);
  * process killed inside kin_alloc leaves nothing behind.
  * Waits only for other processes inside the allocator, never for a dead one.  Safe for
  * threads; not for signal handlers (errno is EDEADLK when one interrupted the allocator).
- * Errors: EINVAL (size 0), ENOMEM (no memory, or size beyond the region), -KIN_EDESCRIPTOR, and
+ * Errors: EINVAL (size 0), ENOMEM (not so much memory, or size beyond the region), -KIN_EDESCRIPTOR, and
  * those of kin_family_open. */
 KIN_API void *kin_alloc(size_t size) __attribute__((malloc, alloc_size(1)));
 

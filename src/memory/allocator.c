@@ -323,7 +323,10 @@ static int back_large(void *block, struct kin__class *class)
     struct kin__place place;
     if (!locate(block, &place) || place.span->backed) return 0;
     int rc = kin__region_back((uintptr_t)block - kin__family.base, class->block_size);
-    if (rc == 0) place.span->backed = 1;
+    if (rc == 0)
+        place.span->backed = 1;
+    else
+        kin__os_memory_unback(block, class->block_size);
     return rc;
 }
 

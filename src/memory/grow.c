@@ -120,9 +120,13 @@ static int take_span(struct kin__class *class, unsigned class_index)
     uint32_t pages = span_pages(class_index, class->block_size);
     uint64_t offset = kin__family.header->heap_offset + ((uint64_t)page << KIN__PAGE_SHIFT);
     if (pages > kin__family.header->heap_pages - page) return -ENOMEM;
-    int rc = describe(page + pages);
-    if (rc == 0) rc = kin__region_back(offset, (uint64_t)pages << KIN__PAGE_SHIFT);
-    if (rc < 0) return rc;
+    int rc = kin__region_back(offset, (uint64_t)pages << KIN__PAGE_SHIFT);
+    if (rc == 0) rc = describe(page + pages);
+    if (rc < 0) {
+        /* Nobody else is beyond top. */
+        kin__os_memory_unback(kin__span_start(page), (uint64_t)pages << KIN__PAGE_SHIFT);
+        return rc;
+    }
     kin__os_memory_populate(kin__span_start(page), (uint64_t)pages << KIN__PAGE_SHIFT);
     fill_span(page, class_index, pages);
     rc = kin__class_lock(class);

@@ -16,6 +16,7 @@
 #include <kin/error.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "os/os.h"
 #include "os/search.h"
 
@@ -278,8 +279,22 @@ int kin__region_check_descriptor(void)
     return inode == header->inode && device == header->device ? 0 : KIN_EDESCRIPTOR;
 }
 
+/* From this size on it is worth a look whether there is so much. */
+#define LARGE ((uint64_t)64 << 20)
+
+/* A file of memory may become larger than the machine: the kernel would find out page by page, and kill. */
+static bool can_be_had(uint64_t size)
+{
+    uint64_t available = size < LARGE ? UINT64_MAX : kin__os_memory_available();
+    if (size <= available) return true;
+    kin__log(KIN_LOG_WARNING, "no memory for %llu MiB: %llu MiB are available",
+             (unsigned long long)(size >> 20), (unsigned long long)(available >> 20));
+    return false;
+}
+
 int kin__region_back(uint64_t offset, uint64_t size)
 {
+    if (!can_be_had(size)) return -ENOMEM;
     /* The program may have closed our descriptor, and the number may be another file's now. */
     int descriptor = kin__region_check_descriptor() == 0 ? kin__family.descriptor : -1;
     int rc = kin__os_memory_back(descriptor, offset, size, (char *)kin__family.base + offset);

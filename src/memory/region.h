@@ -170,7 +170,8 @@ int kin__region_invitation(char *text, size_t size, int number);
 void kin__region_layout(struct kin__header *header, uint64_t size);
 uint32_t kin__region_layout_check(void);
 
-/* Puts memory behind [offset, offset + size) of the region. */
+/* Puts memory behind [offset, offset + size) of the region: 0, -ENOMEM, KIN_EDESCRIPTOR.  If it fails, part of
+ * it may have memory. */
 int kin__region_back(uint64_t offset, uint64_t size);
 
 static inline bool kin__in_family(const void *address)

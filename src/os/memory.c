@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/cgroup.h"
 #include "os/fault.h"
 #include "os/read.h"
 #include "os/valgrind.h"
@@ -211,6 +213,49 @@ uint64_t kin__os_limit_file_size(void)
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
     return limit.rlim_cur;
+}
+
+/* In bytes; -1: there is no such line. */
+static int64_t machine_has(const char *meminfo, const char *name)
+{
+    const char *line = strstr(meminfo, name);
+    return line == NULL ? -1 : strtoll(line + strlen(name), NULL, 10) * 1024;
+}
+
+static int64_t left_of(const char *group, const char *most, const char *used)
+{
+    int64_t limit = kin__os_cgroup_number(group, most, NULL), now = kin__os_cgroup_number(group, used, NULL);
+    if (limit < 0 || limit == INT64_MAX || now < 0) return INT64_MAX;
+    return limit > now ? limit - now : 0;
+}
+
+/* What a group leaves, with what it would give up or could swap out. */
+static int64_t group_has(const char *group, int64_t swap)
+{
+    int64_t left = left_of(group, "memory.max", "memory.current");
+    if (left == INT64_MAX) return left;
+    int64_t swappable = left_of(group, "memory.swap.max", "memory.swap.current");
+    int64_t inactive = kin__os_cgroup_number(group, "memory.stat", "inactive_file");
+    int64_t active = kin__os_cgroup_number(group, "memory.stat", "active_file");
+    return left + (swappable < swap ? swappable : swap) + (inactive > 0 ? inactive : 0) +
+           (active > 0 ? active : 0);
+}
+
+uint64_t kin__os_memory_available(void)
+{
+    char text[4096], group[PATH_MAX];
+    if (kin__os_read_text("/proc/meminfo", text, sizeof text) <= 0) return UINT64_MAX;
+    int64_t most = machine_has(text, "MemAvailable:"), swap = machine_has(text, "SwapFree:");
+    if (most < 0) return UINT64_MAX;
+    if (swap < 0) swap = 0;
+    most += swap;
+    /* A group has no more than those above it, up to where the hierarchy is mounted. */
+    if (kin__os_cgroup_own(group, sizeof group) < 0) return (uint64_t)most;
+    for (char *end; (end = strrchr(group, '/')) != NULL && end != group; *end = '\0') {
+        int64_t has = group_has(group, swap);
+        if (has < most) most = has;
+    }
+    return (uint64_t)most;
 }
 
 /* ---- the private heap ------------------------------------------------------------------------- */

@@ -56,6 +56,9 @@ int kin__os_memory_unmap(void *address, uint64_t size);
  * -ENOMEM or -ENOSPC when there is none. `address` is where that range is mapped: it serves
  * where the descriptor is of no use (descriptor < 0). */
 int kin__os_memory_back(int descriptor, uint64_t offset, uint64_t size, void *address);
+/* How many bytes the system and the memory groups (version 2) of this process could give at this moment,
+ * swap included; UINT64_MAX if it cannot be known. */
+uint64_t kin__os_memory_available(void);
 /* Takes the memory behind the range away; it reads as zero once it is backed again. */
 int kin__os_memory_unback(void *address, uint64_t size);
 /* Faults the (backed) range into this process's page table at one go; best effort. */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <kin/error.h>
@@ -151,6 +152,33 @@ TEST_COLD(a_block_that_never_fits)
     void *memory = kin_alloc(6 * MIB);
     CHECK(memory != NULL);
     CHECK_RC(kin_free(memory), 0);
+}
+
+/* Not page by page, until the kernel kills somebody. */
+TEST(more_than_the_machine_has)
+{
+    struct sysinfo machine;
+    CHECK_EQ(sysinfo(&machine), 0);
+    size_t size = (machine.totalram + machine.totalswap) * machine.mem_unit + 1024 * MIB;
+    if (size > region_size() / 2) SKIP("the region is smaller than the machine");
+    kin_memory_usage before, after;
+    void *message = NULL;
+    kin_queue *queue = NULL;
+    CHECK_OK(kin_queue_open(&queue, NULL));
+    struct books books = books_open();
+    CHECK_OK(kin_memory_stats(&before));
+    errno = 0;
+    CHECK(kin_alloc(size) == NULL);
+    CHECK_EQ(errno, ENOMEM);
+    CHECK_RC(kin_queue_reserve(queue, &message, size), -ENOMEM);
+    CHECK_OK(kin_memory_stats(&after));
+    CHECK_EQ(after.heap_backed, before.heap_backed);
+    /* What can be had is given as before. */
+    char *memory = kin_alloc(100 * MIB);
+    CHECK(memory != NULL);
+    CHECK_OK(kin_free(memory));
+    books_check(&books);
+    CHECK_OK(kin_queue_close(queue));
 }
 
 /* ---- slots --------------------------------------------------------------------------------------- */
