@@ -9,8 +9,10 @@
 #include "memory/wait.h"
 #include "os/os.h"
 
-/* How many places a bell may have.  They are full only if so many hang at points of one hash. */
-#define WINDOW 64
+/* The places that a bell may have come in windows, which are used one after the other: most points need the first
+ * one alone.  All are full only if so many hang at points of one hash. */
+#define WINDOW  64
+#define WINDOWS 16
 
 enum kind { FREE = 0, CLAIMED = 1, ARMED = 2, RINGING = 3, ARMING = 4 };
 
@@ -60,7 +62,23 @@ static int open_table(void)
 static struct kin__bell *place(const struct kin__wait_point *point, unsigned index)
 {
     uint64_t hash = ((uint64_t)(uintptr_t)point >> 3) * 0x9e3779b97f4a7c15ull;
-    return &table()[(hash >> 32) % (KIN__BELLS - WINDOW) + index];
+    return &table()[(hash >> 32) % (KIN__BELLS - WINDOW * WINDOWS) + index];
+}
+
+/* How many places of a point may have a bell. */
+static unsigned places_of(struct kin__wait_point *point)
+{
+    return WINDOW * __atomic_load_n(&point->dirty, __ATOMIC_SEQ_CST);
+}
+
+/* Says before a bell is claimed there that the place is one of the point's. */
+static void widen(struct kin__wait_point *point, unsigned index)
+{
+    uint16_t windows = (uint16_t)(index / WINDOW + 1),
+             seen = __atomic_load_n(&point->dirty, __ATOMIC_RELAXED);
+    while (seen < windows && !__atomic_compare_exchange_n(&point->dirty, &seen, windows, false,
+                                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        continue;
 }
 
 /* ---- the count of sleepers ---------------------------------------------------------------------------- */
@@ -81,7 +99,7 @@ uint32_t kin__bells_counted(struct kin__wait_point *point)
 {
     uint32_t counted = 0;
     if (!is_there()) return 0;
-    for (unsigned i = 0; i < WINDOW; i++) {
+    for (unsigned i = 0, places = places_of(point); i < places; i++) {
         struct kin__bell *bell = place(point, i);
         enum kind kind = kind_of(atomic_load(&bell->state));
         /* One that is just being armed or rung may be counted or not: rather once too often. */
@@ -96,16 +114,17 @@ int kin__bell_hang(struct kin__bell **hung, struct kin__wait_point *point, uint6
 {
     int rc = open_table();
     if (rc < 0) return rc;
-    for (unsigned i = 0; i < WINDOW; i++) {
+    for (unsigned i = 0; i < WINDOW * WINDOWS; i++) {
         struct kin__bell *bell = place(point, i);
         uint64_t seen = atomic_load(&bell->state);
+        if (kind_of(seen) != FREE) continue;
+        widen(point, i);
         uint64_t ours =
             kin__self.process_identity << IDENTITY_SHIFT | (next(seen, CLAIMED) & (CHANGE_MASK | KIND_MASK));
         /* CRASH: claimed from here on, until the reaper frees it. */
-        if (kind_of(seen) != FREE || !atomic_compare_exchange_strong(&bell->state, &seen, ours)) continue;
+        if (!atomic_compare_exchange_strong(&bell->state, &seen, ours)) continue;
         atomic_store(&bell->point, point);
         atomic_store(&bell->number, number);
-        __atomic_store_n(&point->dirty, 1, __ATOMIC_SEQ_CST);
         *hung = bell;
         return 0;
     }
@@ -175,7 +194,7 @@ static void ring(struct kin__wait_point *point, struct kin__bell *bell)
 void kin__bells_ring(struct kin__wait_point *point)
 {
     if (!is_there()) return;
-    for (unsigned i = 0; i < WINDOW; i++) ring(point, place(point, i));
+    for (unsigned i = 0, places = places_of(point); i < places; i++) ring(point, place(point, i));
 }
 
 void kin__bells_reap(uint64_t identity)

@@ -8,7 +8,8 @@
  *  - A bell is counted before it can be rung, and no more when it has been.  The point's count is
  *    never smaller than its living sleepers and armed bells; after a death it may be larger for a while.
  *  - A bell is found from its point alone, by a hash; what else is in the table does not matter.
- *  - Only events have bells (their points say so in `dirty`, which is of no other use there).
+ *  - Only events have bells (their points say in `dirty`, which is of no other use there, how many windows of the
+ *    table they have used).
  */
 #ifndef KIN_MEMORY_BELL_H
 #define KIN_MEMORY_BELL_H

@@ -286,6 +286,33 @@ TEST(many_things)
     for (int i = 0; i < MANY; i++) CHECK_OK(kin_event_close(events[i]));
 }
 
+/* More than a bell's first places: all of them are told, and the next ones find room again. */
+TEST(many_wait_for_one_thing)
+{
+    enum { MANY = 150 };
+    kin_waiter *waiters[MANY];
+    kin_waitable ready;
+    kin_event *event = NULL;
+    CHECK_OK(kin_event_open(&event, NULL));
+    kin_waitable item = kin_on_event(event);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < MANY; i++) {
+            CHECK_OK(kin_waiter_open(&waiters[i]));
+            CHECK_RC(kin_waiter_add(waiters[i], &item), 0);
+            CHECK_EQ(kin_waiter_wait(waiters[i], &ready, 1, KIN_NOW), 0);
+        }
+        CHECK_OK(kin_event_set(event));
+        for (int i = 0; i < MANY; i++) {
+            struct pollfd polled = {.fd = kin_waiter_fileno(waiters[i]), .events = POLLIN};
+            CHECK_EQ(poll(&polled, 1, 0), 1);
+            CHECK_EQ(kin_waiter_wait(waiters[i], &ready, 1, KIN_NOW), 1);
+        }
+        CHECK_OK(kin_event_clear(event));
+        for (int i = 0; i < MANY; i++) CHECK_OK(kin_waiter_close(waiters[i]));
+    }
+    CHECK_OK(kin_event_close(event));
+}
+
 /* ---- many who wait, beside those who sleep ------------------------------------------------------------------ */
 
 enum { MEMBERS = 6, EACH = 400 };
