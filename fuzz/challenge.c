@@ -11,12 +11,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Is a right answer to the challenge of zeros in this message?  In the corpus there are some. */
-static int knows_the_key(const uint8_t *message, size_t size)
+/* Is a right answer to our challenge in this message?  In the corpus there are some, since what is random
+ * in it is zero. */
+static int knows_the_key(const uint8_t *nonce, const uint8_t *message, size_t size)
 {
     static const char *const names[KIN__DIGESTS] = {"{md5}", "{sha256}", "{sha384}", "{sha3_256}",
                                                     "{sha3_384}"};
     uint8_t posed[8 + KIN__CHALLENGE_NONCE] = "{sha256}", mac[KIN__HMAC_MOST];
+    memcpy(posed + 8, nonce, KIN__CHALLENGE_NONCE);
     for (int digest = 0; digest < KIN__DIGESTS; digest++) {
         int length = kin__os_hmac((enum kin__digest)digest, "key", 3, posed, sizeof posed, mac);
         size_t prefix = size == 16 ? 0 : strlen(names[digest]);
@@ -41,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t at = 1; rc == 0 && at < size; steps++) {
         size_t length = data[at++];
         if (length > size - at) length = size - at;
-        proved |= knows_the_key(data + at, length);
+        proved |= knows_the_key(challenge.nonce, data + at, length);
         rc = kin__challenge_step(&challenge, data + at, length, &reply);
         at += length;
         if (reply.size > KIN__CHALLENGE_MOST || steps > 3) abort();
