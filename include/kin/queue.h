@@ -88,7 +88,8 @@ KIN_API int kin_queue_put(kin_queue *queue, const void *message, size_t size, ki
 
 /* kin_queue_put_priority puts a message into a queue by priority (KIN_PRIORITY), where it comes before
  * all of larger priority and after all of its own that are there.  (kin_queue_put gives it priority 0.)
- * Errors: those of kin_queue_put; -EINVAL also for a queue of another order. */
+ * Errors: those of kin_queue_put; -EINVAL also for a queue of another order, and for one of a manager, where
+ * priorities are in the values. */
 KIN_API int kin_queue_put_priority(kin_queue *queue, const void *message, size_t size, int64_t priority,
                                    kin_deadline deadline);
 

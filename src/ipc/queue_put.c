@@ -237,10 +237,12 @@ int kin_queue_put(kin_queue *queue, const void *message, size_t size, kin_deadli
     return put(queue, &(kin_message){message, size}, 0, deadline);
 }
 
+/* In a queue of a manager priorities are in the values. */
 static int enter_by_priority(kin_queue *queue)
 {
     int rc = kin__queue_enter(queue);
-    return rc == 0 && !queue->by_priority ? -EINVAL : rc;
+    if (rc < 0) return kin__is_remote(queue) ? -EINVAL : rc;
+    return queue->by_priority ? 0 : -EINVAL;
 }
 
 int kin_queue_put_priority(kin_queue *queue, const void *message, size_t size, int64_t priority,

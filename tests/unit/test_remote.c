@@ -17,6 +17,7 @@
 #include <kin/queue.h>
 #include <kin/queue_value.h>
 #include <kin/thread.h>
+#include <kin/wait.h>
 
 #define SOON kin_in_s(20)
 
@@ -114,6 +115,57 @@ TEST(messages_in_place)
     CHECK_EQ(kin_queue_take(queue, &message, SOON), 5);
     CHECK_MEM(message, "place", 5);
     CHECK_OK(kin_queue_release(message));
+    CHECK_OK(kin_queue_close(queue));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+TEST(batches_go_message_by_message)
+{
+    static const kin_message put[] = {{"one", 3}, {"", 0}, {"three", 5}, {"a long one", 10}};
+    kin_message got[4];
+    char buffer[24];
+    start();
+    kin_queue *queue = open_queue("jobs");
+    CHECK_EQ(kin_queue_put_many(queue, put, 4, SOON), 4);
+    CHECK_EQ(kin_queue_put_many(queue, put, 0, SOON), 0);
+    CHECK_EQ(kin_queue_qsize(queue), 4);
+    /* As many as there is room for; what does not fit stays. */
+    CHECK_EQ(kin_queue_get_many(queue, got, 4, buffer, sizeof buffer, SOON), 3);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(got[i].size, put[i].size);
+        CHECK_MEM(got[i].data, put[i].data, put[i].size);
+    }
+    CHECK_RC(kin_queue_get_many(queue, got, 4, buffer, 4, SOON), KIN_ETOOSMALL);
+    CHECK_EQ(kin_needed_size(), 10u);
+    CHECK_EQ(kin_queue_get_many(queue, got, 4, buffer, sizeof buffer, SOON), 1);
+    CHECK_MEM(got[0].data, "a long one", 10);
+    CHECK_RC(kin_queue_get_many(queue, got, 4, buffer, sizeof buffer, kin_in_ms(5)), KIN_EMPTY);
+    CHECK_RC(kin_queue_get_many(queue, NULL, 1, buffer, sizeof buffer, KIN_NOW), -EINVAL);
+    CHECK_RC(kin_queue_put_many(queue, NULL, 1, KIN_NOW), -EINVAL);
+    CHECK_RC(kin_queue_put_many(queue, &(kin_message){NULL, 1}, 1, KIN_NOW), -EINVAL);
+    /* Each is a task. */
+    for (int i = 0; i < 4; i++) CHECK_OK(kin_queue_task_done(queue));
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_shutdown(queue, 0));
+    CHECK_RC(kin_queue_put_many(queue, put, 4, SOON), KIN_ECLOSED);
+    CHECK_RC(kin_queue_get_many(queue, got, 4, buffer, sizeof buffer, SOON), KIN_ECLOSED);
+    CHECK_OK(kin_queue_close(queue));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* What only a queue of the family can do is refused. */
+TEST(what_a_manager_s_queue_cannot_do_is_said)
+{
+    void *message = NULL;
+    start();
+    kin_queue *queue = open_queue("two");
+    kin_waitable item = kin_on_queue(queue);
+    CHECK_RC(kin_queue_put_priority(queue, "x", 1, 5, SOON), -EINVAL);
+    CHECK_OK(kin_queue_reserve(queue, &message, 1));
+    CHECK_RC(kin_queue_commit_priority(queue, message, 5, SOON), -EINVAL);
+    CHECK_OK(kin_queue_release(message));
+    CHECK_RC(kin_wait(&item, 1, KIN_NOW), KIN_EFOREIGN);
+    CHECK_EQ(kin_queue_empty(queue), 1);
     CHECK_OK(kin_queue_close(queue));
     CHECK_OK(kin_manager_close(manager));
 }
