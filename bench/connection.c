@@ -1,5 +1,5 @@
-/* connection.c: messages per second through a pipe and a stream, round trips over them, connecting
- * with authentication over loopback TCP, and waiting for one of ten or a thousand things.
+/* connection.c: messages per second through a pipe and a stream, and connecting
+ * with authentication over loopback TCP.
  *
  * The limits are bare sockets: of packets for a pipe, and a stream on which every message has four
  * bytes of size before it, as on a connection. */
@@ -135,11 +135,6 @@ static const struct bench_contender connect_to[] = {
     {0},
 };
 
-static const struct bench_contender waiters[] = {
-    {BENCH_KIN, "kin_waiter_wait", bench_kin_waiter, NO_KIN},
-    {0},
-};
-
 static const struct bench_target of_stream[] = {{STREAM, 0.95}, {PYTHON, 3}, {0}};
 /* Here the copying is what costs: the bare stream is less than three times as fast as Python. */
 static const struct bench_target of_copying[] = {{STREAM, 0.95}, {PYTHON, 1.3}, {0}};
@@ -162,18 +157,6 @@ static const struct bench_case cases[] = {
      .contenders = connect_to,
      .targets = in_two_ms,
      .first_count = 8},
-    {.name = "one of 10 events is set, told and cleared",
-     .what = "wake-ups",
-     .unit = BENCH_MICROSECONDS,
-     .contenders = waiters,
-     .shape = &(struct waiter_shape){10},
-     .first_count = 64},
-    {.name = "one of 1000 events is set, told and cleared",
-     .what = "wake-ups",
-     .unit = BENCH_MICROSECONDS,
-     .contenders = waiters,
-     .shape = &(struct waiter_shape){1000},
-     .first_count = 64},
 };
 
 int main(int argc, char **argv)

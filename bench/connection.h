@@ -4,13 +4,8 @@
 
 #include "queue.h"
 
-struct waiter_shape {
-    int things;
-};
-
 bench_run bench_kin_pipe __attribute__((weak));
 bench_run bench_kin_stream __attribute__((weak));
 bench_run bench_kin_connect __attribute__((weak));
-bench_run bench_kin_waiter __attribute__((weak));
 
 #endif

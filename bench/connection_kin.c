@@ -79,31 +79,3 @@ double bench_kin_connect(const struct bench_case *test, long count)
     if (rc < 0) return bench_fail("kin_listener_open: %s", kin_strerror(rc));
     return bench_together(&(struct bench_team){.processes = 2, .work = meet, .context = &meeting});
 }
-
-/* ---- waiting --------------------------------------------------------------------------------------- */
-
-double bench_kin_waiter(const struct bench_case *test, long count)
-{
-    const struct waiter_shape *shape = test->shape;
-    static kin_event *events[1000];
-    kin_waiter *waiter = NULL;
-    kin_waitable ready;
-    int rc = kin_waiter_open(&waiter);
-    for (int i = 0; i < shape->things && rc == 0; i++) {
-        rc = kin_event_open(&events[i], NULL);
-        kin_waitable item = kin_on_event(events[i]);
-        if (rc == 0) rc = kin_waiter_add(waiter, &item);
-    }
-    if (rc < 0) return bench_fail("%s", kin_strerror(rc));
-    kin_waiter_wait(waiter, &ready, 1, KIN_NOW);
-    double begin = bench_now();
-    for (long i = 0; i < count; i++) {
-        kin_event *event = events[i * 7919 % shape->things];
-        kin_event_set(event);
-        if (kin_waiter_wait(waiter, &ready, 1, KIN_FOREVER) != 1 || ready.object != event)
-            return bench_fail("another event was told");
-        kin_event_clear(event);
-        if (kin_waiter_wait(waiter, &ready, 1, KIN_NOW) != 0) return bench_fail("an event was told twice");
-    }
-    return bench_now() - begin;
-}

@@ -6,6 +6,7 @@
     peer_python.py trip queue|pipe CPU CPU COUNT
     peer_python.py pipe SIZE COUNT
     peer_python.py connect COUNT
+    peer_python.py wait THINGS COUNT
     peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
     peer_python.py subprocess call|output|large MEGABYTES COUNT
     peer_python.py pool map|map1|unordered|unordered1|window|executor|stream|open COUNT
@@ -234,6 +235,20 @@ def connect(count):
     return together([accept, client])
 
 
+def wait(things, count):
+    """One of so many pipes has a message, is told and emptied; the order is that of wait.h."""
+    things, count = int(things), int(count)
+    pipes = [fork.Pipe(False) for _ in range(things)]
+    readers = [reader for reader, _ in pipes]
+    begin = now()
+    for turn in range(count):
+        reader, writer = pipes[turn * 7919 % things]
+        writer.send_bytes(b"x")
+        assert multiprocessing.connection.wait(readers) == [reader]
+        reader.recv_bytes()
+    return now() - begin
+
+
 def nothing():
     pass
 
@@ -379,6 +394,7 @@ def main():
         "trip": trip,
         "pipe": pipe,
         "connect": connect,
+        "wait": wait,
         "process": process,
         "subprocess": run_subprocess,
         "pool": pool,

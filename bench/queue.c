@@ -64,6 +64,7 @@ static double mpi_run(const struct bench_case *test, long count)
         {BENCH_PEER, "Boost.Interprocess message_queue", peer_boost_queue, "libboost-dev"}, \
         {BENCH_PEER, "ZeroMQ ipc", peer_zeromq_queue, "libzmq3-dev"}, \
         {BENCH_PEER, "pipe", queue_pipe, NULL}, {BENCH_PEER, "POSIX message queue", queue_posix, NULL}, \
+        {BENCH_PEER, "System V message queue", queue_system_v, NULL}, \
         {BENCH_PEER, "Unix socket, seqpacket", queue_socket, NULL}, \
         {BENCH_PEER, "nng ipc", peer_nng_queue, "libnng-dev"}, \
     { \
@@ -97,6 +98,7 @@ static const struct bench_contender by_priority[] = {
     {BENCH_KIN, "kin_queue by priority", bench_kin_queue_by_priority, "built without libkin"},
     {BENCH_PEER, "Boost.Interprocess message_queue", peer_boost_queue, "libboost-dev"},
     {BENCH_PEER, "POSIX message queue", queue_posix, NULL},
+    {BENCH_PEER, "System V message queue", queue_system_v, NULL},
     {0},
 };
 

@@ -94,7 +94,7 @@ int queue_consume_shared(struct queue_traffic *traffic, int index, queue_get *ge
 /* Transports that have files of their own. */
 bench_run queue_raw_spsc_spinning, queue_raw_spsc, queue_raw_mpmc, queue_raw_in_place, queue_raw_touched,
     queue_raw_blocks;
-bench_run queue_pipe, queue_socket, queue_posix;
+bench_run queue_pipe, queue_socket, queue_posix, queue_system_v;
 bench_run bench_kin_queue __attribute__((weak));
 bench_run bench_kin_queue_by_priority __attribute__((weak));
 bench_run bench_kin_queue_batches __attribute__((weak));

@@ -1,9 +1,12 @@
-/* queue_system.c: the queue benchmark's peers in the kernel: pipe, socket, POSIX message queue. */
+/* queue_system.c: the queue benchmark's peers in the kernel: pipe, socket, POSIX and System V message queue. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <mqueue.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -105,4 +108,44 @@ double queue_posix(const struct bench_case *test, long count)
     mq_unlink(name);
     traffic->transport = &queue;
     return queue_measure(traffic, &(struct bench_team){.work = posix_work});
+}
+
+/* ---- System V message queue ------------------------------------------------------------------ */
+
+enum { SYSTEM_V_MOST = 8192 }; /* kernel.msgmax, unless somebody has raised it */
+
+struct system_v_message {
+    long type;
+    char bytes[SYSTEM_V_MOST];
+};
+
+QUEUE_INLINE int system_v_put(void *queue, const void *message, size_t size)
+{
+    static struct system_v_message out = {.type = 1};
+    memcpy(out.bytes, message, size);
+    return msgsnd(*(int *)queue, &out, size, 0);
+}
+
+QUEUE_INLINE int system_v_get(void *queue, void *message, size_t size)
+{
+    static struct system_v_message in;
+    if (msgrcv(*(int *)queue, &in, sizeof in.bytes, 0, 0) != (ssize_t)size) return -1;
+    memcpy(message, in.bytes, size);
+    return 1;
+}
+
+QUEUE_WORK(system_v_work, system_v_put, system_v_get)
+
+double queue_system_v(const struct bench_case *test, long count)
+{
+    struct queue_traffic *traffic = queue_traffic_new(test, count);
+    if (traffic->size > SYSTEM_V_MOST) return bench_unable("messages of that size are above kernel.msgmax");
+    /* Where it may be, in a namespace that goes with the run, whatever ends it. */
+    if (unshare(CLONE_NEWIPC)) errno = 0;
+    int queue = msgget(IPC_PRIVATE, 0600);
+    if (queue < 0) return bench_fail("msgget: %s", strerror(errno));
+    traffic->transport = &queue;
+    double seconds = queue_measure(traffic, &(struct bench_team){.work = system_v_work});
+    msgctl(queue, IPC_RMID, NULL);
+    return seconds;
 }
