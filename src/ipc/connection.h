@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <kin/connection.h>
@@ -24,11 +25,13 @@ enum kin__connection_kind { KIN__CONNECTION_PACKETS, KIN__CONNECTION_FRAMED };
 struct kin__packet {
     struct kin__handle handle; /* descriptor: what came with it */
     struct kin__packet *next;
-    uint8_t kind;
     uint64_t size;
     uint64_t got; /* bytes of it that are here */
+    uint8_t kind; /* as it comes: right before the bytes */
     uint8_t bytes[];
 };
+_Static_assert(offsetof(struct kin__packet, bytes) == offsetof(struct kin__packet, kind) + 1,
+               "a packet is received in one piece");
 
 /* Private memory.
  *   secure      framed: what goes through is encrypted by it; NULL: it is not.

@@ -245,13 +245,15 @@ static long take_packet(kin_connection *connection, struct kin__packet *packet, 
     return rc;
 }
 
-/* A packet that has just come; the first bytes are in the wish's buffer, the others in `spare`. */
-static long take_arrived(kin_connection *connection, uint8_t kind, size_t size,
+/* A packet that has just come; of its bytes the first `before` are in the wish's buffer, the others in
+ * `spare`. */
+static long take_arrived(kin_connection *connection, uint8_t kind, size_t size, size_t before,
                          const struct kin__received *received, struct kin__packet *spare,
                          const struct wish *wish)
 {
-    size_t before = size < wish->capacity ? size : wish->capacity;
+    if (before > size) before = size;
     if (kind == MESSAGE && size <= wish->capacity && wish->descriptor == NULL) {
+        if (size > before) memcpy((char *)wish->buffer + before, spare->bytes + before, size - before);
         give_spare(connection, spare);
         return (long)size;
     }
@@ -280,17 +282,25 @@ static long receive_packet(kin_connection *connection, const struct wish *wish)
     struct kin__received received;
     struct kin__packet *spare = NULL;
     uint8_t kind = 0;
-    size_t before = wish->capacity < PACKET_MOST ? wish->capacity : PACKET_MOST;
+    size_t before = wish->capacity < PACKET_MOST ? wish->capacity : PACKET_MOST, count = 2;
     if (before < PACKET_MOST && (spare = take_spare(connection)) == NULL) return -ENOMEM;
     struct kin__part parts[3] = {{&kind, 1}, {wish->buffer, before}};
-    if (spare != NULL) parts[2] = (struct kin__part){spare->bytes + before, PACKET_MOST - before};
+    if (before <= COPIED_MOST) {
+        before = 0;
+        parts[0] = (struct kin__part){&spare->kind, 1 + PACKET_MOST};
+        count = 1;
+    } else if (spare != NULL) {
+        parts[2] = (struct kin__part){spare->bytes + before, PACKET_MOST - before};
+        count = 3;
+    }
     long rc;
     /* The other end is gone and has left something unread: said once, before what we can still read. */
-    do
-        rc = kin__receive_until(connection->handle.descriptor, parts, spare != NULL ? 3 : 2, &received,
-                                wish->deadline);
+    do rc = kin__receive_until(connection->handle.descriptor, parts, count, &received, wish->deadline);
     while (rc == -ECONNRESET);
-    if (rc > 0) return take_arrived(connection, kind, (size_t)rc - 1, &received, spare, wish);
+    if (rc > 0) {
+        if (count == 1) kind = spare->kind;
+        return take_arrived(connection, kind, (size_t)rc - 1, before, &received, spare, wish);
+    }
     give_spare(connection, spare);
     return rc == 0 ? KIN_ECLOSED : rc;
 }
