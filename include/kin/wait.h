@@ -120,7 +120,7 @@ KIN_API kin_waitable kin_on_condition(const kin_condition *condition);
 /* kin_wait waits until one of `count` items is ready, or until `deadline`; it sets `ready` in each of them
  * and returns how many are, 0 at the deadline.  Safe for threads; not for signal handlers.
  * Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ENOTCHILD, KIN_ENOTGIVEN (an item is not of this family or
- * process), -EBADF (a descriptor is not open), -ENOSPC (8,000 are being waited for in the family),
+ * process), -EBADF (a descriptor is not open), -ENOSPC (8,000 are being waited for in the family, or 1,000 wait for one thing),
  * -EMFILE, -ENFILE, -ENOMEM, those of kin_family_open. */
 KIN_API long kin_wait(kin_waitable *items, size_t count, kin_deadline deadline);
 

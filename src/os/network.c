@@ -221,8 +221,9 @@ void kin__os_keep_alive(int socket, unsigned seconds)
 {
     const int one = 1, probes = 3, idle = (int)(seconds / 2 > 0 ? seconds / 2 : 1);
     const int between = (int)(seconds / 6 > 0 ? seconds / 6 : 1);
+    /* On a Unix socket it fails, and all of this is not needed. */
+    if (setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) < 0) return;
     setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-    setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
