@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "support/stepkill.h"
 #include "support/test.h"
 
 #include <kin.h>
@@ -52,6 +53,12 @@ static inline void books_no_rescue(const struct books *books)
 static inline void nobody_waits(const struct kin__wait_point *point)
 {
     CHECK_EQ(kin__waiters_count(atomic_load(&point->waiters)), 0);
+}
+
+/* Copying thousands of bytes is the same instructions again and again: each of them once is enough. */
+static inline enum stepkill_mode stepkill_mode_for(size_t size)
+{
+    return size > 1000 ? STEPKILL_ADDRESSES : STEPKILL_STEPS;
 }
 
 /* The victim's first use of kin, which is no part of what is killed. */

@@ -3,9 +3,9 @@
  * the other end, and with somebody who wants the same end. */
 #include "crash.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "ipc/queue.h"
 #include "ipc/stream.h"
 #include "support/stepkill.h"
 
@@ -27,8 +27,7 @@ static void scene_open(struct scene *scene, size_t size, size_t max_items)
     CHECK_OK(kin_queue_open(&scene->queue, &(kin_queue_options){.max_items = max_items}));
     scene->size = size;
     memset(scene->message, 'V', sizeof scene->message);
-    scene->got = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(scene->got != MAP_FAILED);
+    scene->got = test_shared(sizeof *scene->got);
     warm_up(scene->queue);
     scene->books = books_open();
 }
@@ -37,7 +36,6 @@ static void scene_close(struct scene *scene)
 {
     books_no_rescue(&scene->books);
     CHECK_OK(kin_queue_close(scene->queue));
-    munmap(scene->got, 4096);
 }
 
 /* Takes everything out: A, then perhaps the victim's, then B.  Returns how many were the
@@ -86,12 +84,6 @@ static void survive_put(void *context, long step, bool finished)
     books_check(&scene->books);
 }
 
-/* Copying thousands of bytes is the same instructions again and again. */
-static enum stepkill_mode mode_for(size_t size)
-{
-    return size > 1000 ? STEPKILL_ADDRESSES : STEPKILL_STEPS;
-}
-
 static void put_case(size_t size, void (*operation)(void *))
 {
     struct scene scene;
@@ -100,7 +92,7 @@ static void put_case(size_t size, void (*operation)(void *))
                                                                 .prepare = join_family,
                                                                 .operation = operation,
                                                                 .survive = survive_put,
-                                                                .mode = mode_for(size),
+                                                                .mode = stepkill_mode_for(size),
                                                                 .context = &scene});
     CHECK_GT(report.points, 100);
     scene_close(&scene);
@@ -169,7 +161,7 @@ static void get_case(size_t size, void (*operation)(void *))
                                                                 .prepare = join_family,
                                                                 .operation = operation,
                                                                 .survive = survive_get,
-                                                                .mode = mode_for(size),
+                                                                .mode = stepkill_mode_for(size),
                                                                 .context = &scene});
     CHECK_GT(report.points, 100);
     scene_close(&scene);
@@ -205,18 +197,12 @@ static void consumer_main(void *context)
     atomic_store(scene->got, size == 4 ? 2 : size == (long)scene->size ? 1 : 3);
 }
 
-/* The events stand behind the first words of the queue. */
-static struct kin__wait_point *items_point(struct scene *scene)
-{
-    return (struct kin__wait_point *)((char *)scene->queue + 64);
-}
-
 static void start_consumer(void *context)
 {
     struct scene *scene = context;
     atomic_store(scene->got, 0);
     scene->other = test_child(consumer_main, scene);
-    until_waiting(items_point(scene), 1);
+    until_waiting(&scene->queue->items.point, 1);
 }
 
 static void survive_with_consumer(void *context, long step, bool finished)
@@ -234,7 +220,7 @@ static void survive_with_consumer(void *context, long step, bool finished)
     int victims = drain(scene, 0, 0);
     CHECK_EQ(victims, 0);
     books_check(&scene->books);
-    nobody_waits(items_point(scene));
+    nobody_waits(&scene->queue->items.point);
 }
 
 TEST(a_consumer_sleeps, .deadline = 300)
@@ -264,7 +250,7 @@ static void start_producer(void *context)
     put(context);
     atomic_store(scene->got, 0);
     scene->other = test_child(producer_main, scene);
-    until_waiting(items_point(scene) + 1, 1);
+    until_waiting(&scene->queue->space.point, 1);
 }
 
 static void survive_with_producer(void *context, long step, bool finished)
@@ -283,7 +269,7 @@ static void survive_with_producer(void *context, long step, bool finished)
     CHECK_EQ(test_collect(scene->other), 0);
     drain(scene, 0, 1);
     books_check(&scene->books);
-    nobody_waits(items_point(scene) + 1);
+    nobody_waits(&scene->queue->space.point);
 }
 
 TEST(a_producer_sleeps, .deadline = 300)

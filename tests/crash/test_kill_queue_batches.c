@@ -2,10 +2,11 @@
  * is in the queue, or gone from it, is always the first so many messages of the batch. */
 #include "crash.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "support/stepkill.h"
+
+#include "ipc/queue.h"
 
 enum { BATCH = 4, LARGE = 6000 };
 
@@ -23,8 +24,7 @@ static void scene_open(struct scene *scene, bool with_large, size_t max_items)
 {
     memset(scene, 0, sizeof *scene);
     CHECK_OK(kin_queue_open(&scene->queue, &(kin_queue_options){.max_items = max_items}));
-    scene->got = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(scene->got != MAP_FAILED);
+    scene->got = test_shared(sizeof *scene->got);
     for (int i = 0; i < BATCH; i++) {
         memset(scene->bytes[i], i, LARGE);
         scene->batch[i] = (kin_message){scene->bytes[i], with_large && i == 2 ? LARGE : 9};
@@ -37,7 +37,6 @@ static void scene_close(struct scene *scene)
 {
     books_no_rescue(&scene->books);
     CHECK_OK(kin_queue_close(scene->queue));
-    munmap(scene->got, 4096);
 }
 
 /* Takes everything out: numbers that follow each other, as long as they are of the batch.  Returns
@@ -101,8 +100,7 @@ static void killed(bool with_large, struct stepkill plan)
     struct scene scene;
     scene_open(&scene, with_large, 0);
     plan.prepare = join_family;
-    /* Copying thousands of bytes is the same instructions again and again. */
-    plan.mode = with_large ? STEPKILL_ADDRESSES : STEPKILL_STEPS;
+    plan.mode = stepkill_mode_for(with_large ? LARGE : 0);
     plan.context = &scene;
     CHECK_GT(stepkill(&plan).points, 100);
     scene_close(&scene);
@@ -130,12 +128,6 @@ TEST(getting_a_batch_with_a_block_in_it, .deadline = 240)
 
 /* ---- with somebody asleep at the other end ---------------------------------------------------- */
 
-/* The events stand behind the first words of the queue. */
-static struct kin__wait_point *items_point(struct scene *scene)
-{
-    return (struct kin__wait_point *)((char *)scene->queue + 64);
-}
-
 /* The others who wait for what the victim brings get all of it, or a message of ours. */
 static void consumer_main(void *context)
 {
@@ -151,7 +143,7 @@ static void start_consumer(void *context)
     struct scene *scene = context;
     atomic_store(scene->got, 0);
     scene->other = test_child(consumer_main, scene);
-    until_waiting(items_point(scene), 1);
+    until_waiting(&scene->queue->items.point, 1);
 }
 
 static void survive_with_consumer(void *context, long step, bool finished)
@@ -167,7 +159,7 @@ static void survive_with_consumer(void *context, long step, bool finished)
     int count = drain(scene, &first);
     CHECK(first == 1 && count < BATCH);
     books_check(&scene->books);
-    nobody_waits(items_point(scene));
+    nobody_waits(&scene->queue->items.point);
 }
 
 TEST(a_consumer_sleeps, .deadline = 300)
@@ -197,7 +189,7 @@ static void start_producer(void *context)
     put_batch(scene);
     atomic_store(scene->got, 0);
     scene->other = test_child(producer_main, scene);
-    until_waiting(items_point(scene) + 1, 1);
+    until_waiting(&scene->queue->space.point, 1);
 }
 
 static void survive_with_producer(void *context, long step, bool finished)
@@ -214,7 +206,7 @@ static void survive_with_producer(void *context, long step, bool finished)
     int count = drain(scene, &first);
     CHECK_EQ(first + count, BATCH);
     books_check(&scene->books);
-    nobody_waits(items_point(scene) + 1);
+    nobody_waits(&scene->queue->space.point);
 }
 
 TEST(a_producer_sleeps, .deadline = 300)
@@ -258,7 +250,7 @@ static void survive_half(void *context, long step, bool finished)
     CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, KIN_NOW));
     drain(scene, &first);
     books_check(&scene->books);
-    nobody_waits(items_point(scene) + 1);
+    nobody_waits(&scene->queue->space.point);
 }
 
 TEST(a_batch_waits_for_room, .deadline = 300)

@@ -2,7 +2,6 @@
  * instruction: the queue keeps its order, its counts and its messages. */
 #include "crash.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "ipc/queue.h"
@@ -45,8 +44,7 @@ static void scene_open(struct scene *scene, size_t size, size_t max_items)
     memset(scene, 0, sizeof *scene);
     CHECK_OK(
         kin_queue_open(&scene->queue, &(kin_queue_options){.max_items = max_items, .order = KIN_PRIORITY}));
-    scene->got = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(scene->got != MAP_FAILED);
+    scene->got = test_shared(sizeof *scene->got);
     scene->size = size;
     put_letter(scene, 1, size);
     struct letter letter;
@@ -58,7 +56,6 @@ static void scene_close(struct scene *scene)
 {
     books_no_rescue(&scene->books);
     CHECK_OK(kin_queue_close(scene->queue));
-    munmap(scene->got, 4096);
 }
 
 /* Takes everything out, which is in order and as many as qsize says; returns how many have an odd
@@ -151,8 +148,7 @@ static void killed(size_t size, struct stepkill plan)
     struct scene scene;
     scene_open(&scene, size, 0);
     plan.prepare = join_family;
-    /* Copying thousands of bytes is the same instructions again and again. */
-    plan.mode = size > 1000 ? STEPKILL_ADDRESSES : STEPKILL_STEPS;
+    plan.mode = stepkill_mode_for(size);
     plan.context = &scene;
     CHECK_GT(stepkill(&plan).points, 100);
     scene_close(&scene);

@@ -91,8 +91,7 @@ static void killed(size_t size, kin_queue_options options, struct stepkill plan)
     struct scene scene;
     scene_open(&scene, size, options);
     plan.prepare = join_family;
-    /* Copying thousands of bytes is the same instructions again and again. */
-    plan.mode = size > 1000 ? STEPKILL_ADDRESSES : STEPKILL_STEPS;
+    plan.mode = stepkill_mode_for(size);
     plan.context = &scene;
     CHECK_GT(stepkill(&plan).points, 100);
     scene_close(&scene);
