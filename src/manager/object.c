@@ -68,12 +68,18 @@ struct kin__managed *kin__managed_make(struct kin__server *server, const struct 
     return kin__os_random(&number, sizeof number) < 0 ? NULL : make(server, type, number);
 }
 
-void kin__managed_unmake(struct kin__server *server, struct kin__managed *object)
+/* Nobody finds it any more. */
+static void take_out(struct kin__registry *registry, struct kin__managed *object)
 {
-    struct kin__managed **at = bucket_of(&server->registry, object->number);
+    struct kin__managed **at = bucket_of(registry, object->number);
     while (*at != object) at = &(*at)->next;
     *at = object->next;
-    server->registry.count--;
+    registry->count--;
+}
+
+void kin__managed_unmake(struct kin__server *server, struct kin__managed *object)
+{
+    take_out(&server->registry, object);
     kin__os_free(object);
 }
 
@@ -85,9 +91,20 @@ struct kin__managed *kin__managed_incref(struct kin__managed *object)
 
 void kin__managed_decref(struct kin__server *server, struct kin__managed *object)
 {
+    struct kin__registry *registry = &server->registry;
     if (object == NULL || --object->references > 0) return;
-    if (object->type->drop != NULL) object->type->drop(server, object);
-    kin__managed_unmake(server, object);
+    take_out(registry, object);
+    object->next = registry->dead;
+    registry->dead = object;
+    /* One that drops another comes here again: a chain of them, however long, is a loop. */
+    if (registry->dropping) return;
+    registry->dropping = true;
+    while ((object = registry->dead) != NULL) {
+        registry->dead = object->next;
+        if (object->type->drop != NULL) object->type->drop(server, object);
+        kin__os_free(object);
+    }
+    registry->dropping = false;
 }
 
 void kin__managed_ident(const struct kin__managed *object, char ident[KIN__IDENT_SIZE])
@@ -236,6 +253,12 @@ kin_value kin__keep_again(struct kin__server *server, const kin_value *value)
 {
     if (server->kept_proxies > 0) visit(server, value, 0, keep, NULL);
     return kin_value_ref(value);
+}
+
+void kin__keep_not(struct kin__call *call, const kin_value *value)
+{
+    kin_value kept = value != NULL ? kin_value_ref(value) : kin_value_none();
+    kin__unkeep(call->server, &kept);
 }
 
 void kin__unkeep(struct kin__server *server, kin_value *value)

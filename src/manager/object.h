@@ -30,6 +30,8 @@ kin_value kin__keep(struct kin__call *call, const kin_value *value);
 kin_value kin__keep_again(struct kin__server *server, const kin_value *value);
 /* Gives up what these returned. */
 void kin__unkeep(struct kin__server *server, kin_value *value);
+/* The same where what kin__keep returned has been used up by something that failed: of its argument. */
+void kin__keep_not(struct kin__call *call, const kin_value *value);
 /* Are there proxies of this manager's objects in an argument? */
 bool kin__names_objects(struct kin__call *call, const kin_value *value);
 /* Before a value is sent: the objects that proxies in it name stay until the session has ended, so

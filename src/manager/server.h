@@ -104,6 +104,8 @@ struct kin__registry {
     struct kin__managed **buckets;
     size_t bucket_count; /* a power of two */
     size_t count;
+    struct kin__managed *dead; /* not in a bucket any more, still to be dropped */
+    bool dropping;
 };
 
 /* ---- sessions -------------------------------------------------------------------------------- */

@@ -39,6 +39,10 @@
 /* A client that has another key learns it after so long, so that it cannot try many. */
 #define REFUSAL_S 0.5
 
+/* An answer may be so many times as long as a request: a list grows by many of these, or by a small one that
+ * repeats it. */
+#define ANSWER_SHARE 4
+
 /* An answer this large is sent before the next one is made. */
 #define OUT_MOST (256 * 1024)
 
@@ -178,7 +182,7 @@ static int write_answer(struct kin__session *session, const char *kind, const ki
 {
     struct kin__buffer *out = answers_of(session);
     size_t before = kin__buffer_size(out);
-    int rc = kin__wire_answer(out, kind, value);
+    int rc = kin__wire_answer(out, kind, value, ANSWER_SHARE * session->server->message_most);
     return rc < 0 || session->identity == NULL ? rc : kin__absence_note(session, out, before);
 }
 

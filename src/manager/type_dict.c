@@ -33,7 +33,12 @@ static enum kin__outcome store(struct kin__call *call, const kin_value *key, con
     if (kin__names_objects(call, key)) return kin__raisef(call, "TypeError", "a proxy is no key");
     kin_value old = there != NULL ? kin_value_ref(there) : kin_value_none();
     int rc = kin_value_dict_set(entries_of(call), kin_value_ref(key), kin__keep(call, value));
-    kin__unkeep(call->server, &old);
+    if (rc < 0) {
+        kin_value_clear(&old);
+        kin__keep_not(call, value);
+    } else {
+        kin__unkeep(call->server, &old);
+    }
     if (rc == KIN_EKIND)
         return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(key));
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);

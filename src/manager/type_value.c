@@ -240,19 +240,30 @@ static kin_value *names_of(const struct kin__call *call)
 
 static enum kin__outcome set_name(struct kin__call *call, const kin_value *name, const kin_value *value)
 {
+    if (kin_value_kind(name) != KIN_VALUE_STR)
+        return kin__raisef(call, "TypeError", "attribute name must be string, not '%s'",
+                           kin_value_kind_name(name));
     const kin_value *there = kin_value_dict_get(names_of(call), name);
     kin_value old = there != NULL ? kin_value_ref(there) : kin_value_none();
     int rc = kin_value_dict_set(names_of(call), kin_value_ref(name), kin__keep(call, value));
-    kin__unkeep(call->server, &old);
-    return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
+    if (rc >= 0) {
+        kin__unkeep(call->server, &old);
+        return kin__return_none(call);
+    }
+    kin_value_clear(&old);
+    kin__keep_not(call, value);
+    return kin__raise_code(call, rc);
 }
 
 static enum kin__outcome namespace_make(struct kin__call *call)
 {
     const kin_value *name, *value;
+    enum kin__outcome outcome = KIN__RETURN;
     *names_of(call) = kin_value_dict();
-    for (size_t at = 0; kin_value_next(call->keywords, &at, &name, &value);) set_name(call, name, value);
-    return KIN__RETURN;
+    for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(call->keywords, &at, &name, &value);)
+        outcome = set_name(call, name, value);
+    if (outcome == KIN__RAISE) kin__unkeep(call->server, names_of(call));
+    return outcome;
 }
 
 static void namespace_drop(struct kin__server *server, struct kin__managed *object)

@@ -27,7 +27,7 @@ kin_value kin__address_value(const char *address)
     return kin_value_bytes(host, 1 + strlen(host + 1));
 }
 
-int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value *value)
+int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value *value, size_t most)
 {
     /* The header stands before the pickle and holds its size: room is left for a short one, and
      * only a message of 2 GiB is moved to make room for a long one. */
@@ -36,7 +36,7 @@ int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value 
     int rc = kin__buffer_reserve(out, USUAL_SIZE);
     if (rc < 0) return rc;
     out->bytes.size += least;
-    rc = kin__pickle_dumps_pair(kind, value, &out->bytes);
+    rc = kin__pickle_dumps_pair(kind, value, most, &out->bytes);
     size_t size = kin__buffer_size(out) - before - least;
     size_t length = kin__frame_header(header, size);
     if (rc == 0 && length > least) rc = kin__buffer_reserve(out, length - least);

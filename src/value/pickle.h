@@ -106,8 +106,9 @@ struct kin__reader {
 /* kin_pickle_loads, which also says whether there may be proxies or tokens in the value. */
 int kin__pickle_loads(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
                       bool *has_proxies);
-/* As kin_pickle_dumps, of the tuple (word, value) without making it; `word` is short. */
-int kin__pickle_dumps_pair(const char *word, const kin_value *value, kin_buffer *buffer);
+/* As kin_pickle_dumps, of the tuple (word, value) without making it; `word` is short.  -EMSGSIZE when it comes
+ * to more than `most` bytes, or not much more. */
+int kin__pickle_dumps_pair(const char *word, const kin_value *value, size_t most, kin_buffer *buffer);
 
 /* Notes why, and is `code`; a macro, so that the compiler sees that it is an error. */
 #define kin__reader_fail(r, code, ...) (kin__reader_note(r, __VA_ARGS__), (code))

@@ -28,6 +28,7 @@ struct memo {
 
 struct writer {
     kin_buffer *out;
+    size_t most; /* bytes in `out`; looked at when it grows */
     struct memo memo;
     int levels;
 };
@@ -50,7 +51,8 @@ static inline void put_number(struct writer *w, uint64_t number, int bytes)
 
 static inline int reserve(struct writer *w, size_t more)
 {
-    return more <= w->out->capacity - w->out->size ? 0 : kin_buffer_reserve(w->out, more);
+    if (__builtin_expect(more <= w->out->capacity - w->out->size, 1)) return 0;
+    return w->out->size + more <= w->most ? kin_buffer_reserve(w->out, more) : -EMSGSIZE;
 }
 
 /* Bytes, with room for one more value behind them. */
@@ -435,10 +437,11 @@ static int write_value(struct writer *w, const kin_value *value)
 }
 
 /* `word` not NULL: the tuple of it and the value. */
-static int dumps(const char *word, const kin_value *value, kin_buffer *buffer)
+static int dumps(const char *word, const kin_value *value, size_t most, kin_buffer *buffer)
 {
     struct writer w = {.out = buffer, .levels = KIN__LEVELS};
     size_t before = buffer->size;
+    w.most = most < SIZE_MAX - before ? before + most : SIZE_MAX;
     int rc = reserve(&w, HEAD);
     if (rc == 0) {
         put_byte(&w, OP_PROTO);
@@ -457,10 +460,10 @@ static int dumps(const char *word, const kin_value *value, kin_buffer *buffer)
 
 int kin_pickle_dumps(const kin_value *value, kin_buffer *buffer)
 {
-    return value == NULL || buffer == NULL ? -EINVAL : dumps(NULL, value, buffer);
+    return value == NULL || buffer == NULL ? -EINVAL : dumps(NULL, value, SIZE_MAX, buffer);
 }
 
-int kin__pickle_dumps_pair(const char *word, const kin_value *value, kin_buffer *buffer)
+int kin__pickle_dumps_pair(const char *word, const kin_value *value, size_t most, kin_buffer *buffer)
 {
-    return dumps(word, value, buffer);
+    return dumps(word, value, most, buffer);
 }

@@ -1,5 +1,5 @@
 /* test_manager_gone.c: clients that end in the middle of a call of another one's: what they held goes on to
- * others before that call is over.
+ * others before that call is over; and clients that ask for what would break a server.
  */
 #include "support/test.h"
 
@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <kin/connection.h>
@@ -25,8 +26,12 @@ static pid_t server;
 
 static void serve(void *unused)
 {
+    /* As much as a request needs, and not so much as a chain of them could. */
+    const struct rlimit stack = {256 * 1024, 256 * 1024};
     (void)unused;
-    CHECK_OK(kin_manager_serve(&(kin_manager_options){.address = address, .key = "k", .key_size = 1}));
+    if (!test_sanitized()) setrlimit(RLIMIT_STACK, &stack);
+    CHECK_OK(kin_manager_serve(
+        &(kin_manager_options){.address = address, .key = "k", .key_size = 1, .max_message = 1 << 20}));
 }
 
 static kin_proxy *begin(const char *type, kin_value arguments)
@@ -161,4 +166,56 @@ TEST(a_permit_that_came_back_meanwhile_is_not_given_twice)
     for (int i = 1; i < CLIENTS; i++) CHECK_OK(kin_connection_close(clients[i]));
     CHECK_OK(kin_connection_close(other));
     finish(semaphore);
+}
+
+/* ---- what would break a server ------------------------------------------------------------------- */
+
+#define CHAIN 3000
+
+/* Each list has the only reference to the next one. */
+TEST(a_long_chain_of_objects_is_dropped)
+{
+    kin_proxy *first = begin("list", kin_value_none()), *last = NULL;
+    kin_value count;
+    int64_t objects = 0;
+    CHECK_OK(kin_manager_create(manager, &last, "list", kin_value_none(), SOON));
+    for (int i = 0; i < CHAIN; i++) {
+        kin_proxy *next = NULL;
+        CHECK_OK(kin_manager_create(manager, &next, "list", kin_value_build("([v])", kin_proxy_value(last)),
+                                    SOON));
+        CHECK_OK(kin_proxy_close(last));
+        last = next;
+    }
+    CHECK_OK(kin_proxy_close(last));
+    CHECK_OK(kin_proxy_call(first, "__len__", kin_value_none(), &count, SOON));
+    CHECK_OK(kin_value_get_int(&count, &objects));
+    CHECK_EQ(objects, 0);
+    finish(first);
+}
+
+/* 16 million times a text of 64 KiB would be a terabyte. */
+TEST(an_answer_is_no_larger_than_it_may_be)
+{
+    static char text[65536];
+    kin_proxy *list = begin("list", kin_value_none());
+    kin_value result;
+    CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(v)", kin_value_bytes(text, sizeof text)), NULL,
+                            SOON));
+    CHECK_RC(kin_proxy_call(list, "__mul__", kin_value_build("(i)", 1 << 24), &result, SOON), KIN_EREMOTE);
+    CHECK_OK(kin_proxy_call(list, "__mul__", kin_value_build("(i)", 32), &result, SOON));
+    CHECK_EQ(kin_value_len(&result), 32);
+    kin_value_clear(&result);
+    finish(list);
+}
+
+TEST(names_that_are_none_are_refused)
+{
+    kin_proxy *names = begin("Namespace", kin_value_none());
+    kin_value text;
+    CHECK_RC(kin_proxy_call(names, "__setattr__", kin_value_build("(ii)", 1, 2), NULL, SOON), KIN_EREMOTE);
+    CHECK_RC(kin_proxy_call(names, "__setattr__", kin_value_build("([i]i)", 1, 2), NULL, SOON), KIN_EREMOTE);
+    CHECK_OK(kin_proxy_call(names, "__str__", kin_value_none(), &text, SOON));
+    CHECK_STR(kin_value_get_str(&text, NULL), "Namespace()");
+    kin_value_clear(&text);
+    finish(names);
 }

@@ -155,6 +155,18 @@ TEST(a_pool_has_so_many_tasks_in_work)
     finish(manager, pool);
 }
 
+/* Four chunks for each of so many would be none at all. */
+TEST(a_pool_of_absurdly_many_processes_maps)
+{
+    kin_manager *manager = start();
+    kin_proxy *pool = NULL;
+    kin_value value;
+    CHECK_OK(kin_manager_create(manager, &pool, "Pool", kin_value_build("(K)", (uint64_t)1 << 62), SOON));
+    CHECK_OK(kin_proxy_call(pool, "map", kin_value_build("(s[ii])", "twice", 1, 2), &value, SOON));
+    check_repr(&value, "[2, 4]");
+    finish(manager, pool);
+}
+
 static void leave_while_waiting(void *of_manager)
 {
     kin_proxy *pool = make_pool(of_manager);
