@@ -87,11 +87,28 @@ TEST(who_comes_back_finds_its_lock_and_its_objects)
     CHECK_OK(kin_manager_close(here));
 }
 
-static void get_one(void *of_queue)
+static volatile int *stage; /* of other processes */
+
+/* Both connections of this process are made, so that they are ones that may be made again. */
+static void settle(kin_manager *manager, kin_proxy *proxy)
 {
+    number(proxy, "qsize");
+    CHECK_OK(kin_manager_ping(manager, SOON));
+    __atomic_fetch_add(stage, 1, __ATOMIC_SEQ_CST);
+}
+
+struct client {
+    kin_manager *manager;
+    kin_proxy *queue;
+};
+
+static void get_one(void *of_client)
+{
+    struct client *client = of_client;
     kin_value item;
     int64_t got = 0;
-    CHECK_OK(kin_proxy_get(of_queue, &item, SOON));
+    settle(client->manager, client->queue);
+    CHECK_OK(kin_proxy_get(client->queue, &item, SOON));
     CHECK_OK(kin_value_get_int(&item, &got));
     CHECK_EQ(got, 7);
 }
@@ -103,9 +120,10 @@ TEST(a_get_goes_on_over_another_connection)
     struct relay relay = relay_start(kin_manager_address(here), 0);
     kin_manager *there = connect_at(relay.address);
     kin_proxy *results = open_object(there, "results"), *results_here = open_object(here, "results");
-    pid_t child = test_child(get_one, results);
-    /* The child has two connections of its own, then. */
-    while (relay_cut(&relay) < 3) kin_manager_ping(there, SOON);
+    stage = test_shared(sizeof *stage);
+    pid_t child = test_child(get_one, &(struct client){there, results});
+    test_until(*stage == 1);
+    CHECK_GE(relay_cut(&relay), 3);
     CHECK_OK(kin_proxy_put(results_here, kin_value_int(7), SOON));
     CHECK_EQ(test_collect(child), 0);
     CHECK_OK(kin_proxy_close(results));
@@ -166,6 +184,7 @@ static void work(void *unused)
     kin_proxy *tasks = open_object(manager, "tasks"), *results = open_object(manager, "results");
     kin_value task;
     int rc;
+    settle(manager, tasks);
     while ((rc = kin_proxy_get(tasks, &task, SOON)) == 0) {
         CHECK_OK(kin_proxy_put(results, task, SOON));
         CHECK_OK(kin_proxy_call(tasks, "task_done", kin_value_none(), NULL, SOON));
@@ -188,7 +207,9 @@ TEST(no_task_is_lost_or_done_twice_over_a_slow_link_that_breaks, .deadline = 120
     long cuts = 0;
     strcpy(relay_address, relay.address);
     for (int i = 0; i < TASKS; i++) CHECK_OK(kin_proxy_put(tasks, kin_value_int(i), SOON));
+    stage = test_shared(sizeof *stage);
     for (int i = 0; i < WORKERS; i++) workers[i] = test_child(work, NULL);
+    test_until(*stage == WORKERS);
     for (int i = 0; i < TASKS; i++) {
         kin_value result;
         int64_t which;
@@ -211,8 +232,6 @@ TEST(no_task_is_lost_or_done_twice_over_a_slow_link_that_breaks, .deadline = 120
 }
 
 /* ---- leases --------------------------------------------------------------------------------------------- */
-
-static volatile int *stage;
 
 static void hold(void *of_manager)
 {
