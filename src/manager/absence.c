@@ -43,6 +43,7 @@ static void end(struct kin__session *session)
 {
     kin__links_remove(&session->link);
     session->server->away_count--;
+    session->server->away_bytes -= kin__buffer_size(&session->identity->last);
     kin__holdings_give_back(session);
     uv_close((uv_handle_t *)&session->identity->timer, on_closed);
 }
@@ -68,6 +69,10 @@ bool kin__absence_begin(struct kin__session *session)
     uv_timer_start(timer, on_grace_end, ((uint64_t)server->grace_ns + 999999) / 1000000, 0);
     kin__links_append(&server->away, &session->link);
     server->away_count++;
+    server->away_bytes += kin__buffer_size(&session->identity->last);
+    /* Who comes and goes with large answers does not fill the memory: the oldest give way. */
+    while (server->away_bytes > server->message_most && server->away_count > 1)
+        end(session_of(server->away.next));
     return true;
 }
 
@@ -110,6 +115,7 @@ static void take_over(struct kin__session *session, struct kin__session *old)
     old->objects = 0;
     identity->answered = old->identity->answered;
     identity->last = old->identity->last;
+    session->server->away_bytes -= kin__buffer_size(&identity->last);
     old->identity->last = (struct kin__buffer){0};
     end(old);
 }

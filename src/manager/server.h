@@ -243,6 +243,7 @@ struct kin__server {
     struct kin__links sessions;  /* the others */
     struct kin__links away;      /* without a connection: they may come back; oldest first */
     size_t away_count;
+    size_t away_bytes; /* of their last answers */
     int64_t grace_ns;
     int64_t lease_ns;
     uv_timer_t leases;
