@@ -27,7 +27,8 @@ enum kin__tasks { KIN__TASKS_NONE = 0, KIN__TASKS_COUNTED, KIN__TASKS_KEPT };
  *   draining   the message that is being freed by who closes the queue; under the head's latch,
  *              and cleared with the block (kin__free).
  *   by_rank    the messages are on the shelf and not in the stream; constant once it is open, as
- *   by_priority   are all that come from the options.
+ *   by_priority   are all that come from the options.  Those that somebody may still read who waited on the
+ *              queue before are atomic: he looks at `life` before he relies on them.
  *   items, space   events: "there is a message", "there is room".
  *   tasks      whether it is joinable; counted: by process in `taken`; kept: on the shelf, until they
  *              are done, and handed out again `redeliver` times at most.
@@ -39,9 +40,9 @@ struct kin_queue {
     _Atomic uint32_t by_bytes;
     _Atomic(struct kin__member *) closer;
     _Atomic(void *) draining;
-    bool by_rank;
+    _Atomic bool by_rank;
     bool by_priority;
-    uint8_t tasks;
+    _Atomic uint8_t tasks;
     uint32_t redeliver;
     struct kin__event items __attribute__((aligned(64)));
     struct kin__event space;

@@ -36,7 +36,8 @@ static bool may_put(void *context)
     struct room *room = context;
     kin_queue *queue = room->queue;
     bool by_bytes = false;
-    if (has_room(queue, room->charge, &by_bytes)) return true;
+    if (kin__queue_ended(queue, room->life) != KIN__OPEN || has_room(queue, room->charge, &by_bytes))
+        return true;
     /* Said before the last look: whoever makes room after that wakes all. */
     if (by_bytes && atomic_load_explicit(&queue->by_bytes, memory_order_relaxed) == 0) {
         atomic_store(&queue->by_bytes, 1);
