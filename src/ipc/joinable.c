@@ -147,8 +147,8 @@ static bool is_over(void *context)
 {
     struct joining *joining = context;
     kin_queue *queue = joining->queue;
-    int rc = enter(queue);
-    if (rc == 0) rc = kin__queue_lock_head(queue, joining->deadline);
+    /* It was good: whatever is amiss now, it is closed. */
+    int rc = enter(queue) < 0 ? KIN_ECLOSED : kin__queue_lock_head(queue, joining->deadline);
     if (rc >= 0) {
         rc = kin__queue_life(queue) != joining->life ? KIN_ECLOSED : kin__queue_all_done(queue);
         kin__latch_release(&queue->ends.head.latch);
