@@ -173,7 +173,11 @@ inline condition_wait() {
 #ifndef BUG_DEAD_HANDS_IGNORED
        :: atomic { !HAS_STEPPED(CHANGED) && owner_died -> break }
 #endif
+#ifdef BUG_WOKEN_AND_STAYS
        :: else
+#else
+       :: else -> break
+#endif
        fi
     od;
     waiters_leave(CHANGED);
