@@ -9,7 +9,8 @@
     peer_python.py wait THINGS COUNT
     peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
     peer_python.py subprocess call|output|large MEGABYTES COUNT
-    peer_python.py pool map|map1|unordered|unordered1|window|executor|stream|open COUNT
+    peer_python.py pool map|map1|unordered|unordered1|window|threads|stream|open COUNT
+    peer_python.py pool executor|thread-executor COUNT
     peer_python.py pickle dumps|loads list|dict|bytes|request COUNT
     peer_python.py hash FILE_OF_NAMES
     peer_python.py true COUNT
@@ -22,6 +23,7 @@ import concurrent.futures
 import hashlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.pool
 import os
 import pickle
 import subprocess
@@ -314,13 +316,15 @@ def pool(kind, count):
             workers.close()
             workers.join()
         return now() - begin
-    if kind == "executor":
-        with concurrent.futures.ProcessPoolExecutor(2) as executor:
+    if kind in ("executor", "thread-executor"):
+        futures = concurrent.futures
+        kinds = {"executor": futures.ProcessPoolExecutor, "thread-executor": futures.ThreadPoolExecutor}
+        with kinds[kind](2) as executor:
             executor.submit(square, 1).result()
             begin = now()
             window_of(executor.submit, lambda future: future.result(), count)
             return now() - begin
-    with fork.Pool(2) as workers:
+    with multiprocessing.pool.ThreadPool(2) if kind == "threads" else fork.Pool(2) as workers:
         workers.map(square, range(2), chunksize=1)
         begin = now()
         if kind == "map":
@@ -332,7 +336,7 @@ def pool(kind, count):
             assert sum(1 for _ in workers.imap_unordered(square, range(count), chunksize=chunk)) == count
         elif kind == "stream":
             assert sum(1 for _ in workers.imap_unordered(record, range(count))) == count
-        elif kind == "window":
+        elif kind in ("window", "threads"):
             window_of(lambda f, n: workers.apply_async(f, (n,)), lambda r: r.get(), count)
         else:
             sys.exit(__doc__)

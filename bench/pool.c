@@ -68,6 +68,18 @@ static double python_executor_run(const struct bench_case *test, long count)
     return python("executor", count);
 }
 
+static double python_threads_run(const struct bench_case *test, long count)
+{
+    (void)test;
+    return python("threads", count);
+}
+
+static double python_thread_executor_run(const struct bench_case *test, long count)
+{
+    (void)test;
+    return python("thread-executor", count);
+}
+
 static double python_stream_run(const struct bench_case *test, long count)
 {
     (void)test;
@@ -91,6 +103,7 @@ static const struct bench_contender map[] = {
     {BENCH_LIMIT, RING, pool_ring, NULL},
     {BENCH_PEER, "OpenMP dynamic, threads", peer_openmp_map, "gcc with libgomp"},
     {BENCH_KIN, "kin_pool_map", bench_kin_map, ABSENT},
+    {BENCH_KIN, "kin_pool_map, threads", bench_kin_map_threads, ABSENT},
     {BENCH_PEER, "oneTBB parallel_for, threads", peer_tbb_map, "libtbb-dev"},
     {BENCH_PEER, "Python Pool.map", python_map_run, "python3"},
     {BENCH_PEER, "Python Pool.imap_unordered", python_unordered_run, "python3"},
@@ -100,14 +113,18 @@ static const struct bench_contender map[] = {
 static const struct bench_contender window[] = {
     {BENCH_LIMIT, RING, pool_ring_window, NULL},
     {BENCH_KIN, "kin_pool_submit, kin_result_get", bench_kin_submit, ABSENT},
+    {BENCH_KIN, "kin_pool_submit, kin_result_get, threads", bench_kin_submit_threads, ABSENT},
     {BENCH_PEER, "Python Pool.apply_async", python_window_run, "python3"},
     {BENCH_PEER, "Python ProcessPoolExecutor.submit", python_executor_run, "python3"},
+    {BENCH_PEER, "Python ThreadPool.apply_async", python_threads_run, "python3"},
+    {BENCH_PEER, "Python ThreadPoolExecutor.submit", python_thread_executor_run, "python3"},
     {0},
 };
 
 static const struct bench_contender stream[] = {
     {BENCH_LIMIT, RING, pool_ring_stream, NULL},
     {BENCH_KIN, "kin_pool_submit, ready results", bench_kin_stream, ABSENT},
+    {BENCH_KIN, "kin_pool_submit, ready results, threads", bench_kin_stream_threads, ABSENT},
     {BENCH_PEER, "Python Pool.imap_unordered", python_stream_run, "python3"},
     {0},
 };
@@ -115,6 +132,7 @@ static const struct bench_contender stream[] = {
 static const struct bench_contender open[] = {
     {BENCH_LIMIT, "one fork and wait", pool_fork, NULL},
     {BENCH_KIN, "kin_pool_open, close, join, free", bench_kin_open, ABSENT},
+    {BENCH_KIN, "kin_pool_open, close, join, free, threads", bench_kin_open_threads, ABSENT},
     {BENCH_PEER, "Python Pool(2), close, join", python_open_run, "python3"},
     {0},
 };

@@ -31,10 +31,12 @@ static int end(kin_pool *pool)
     return rc;
 }
 
+static enum kin_pool_kind kind;
+
 static kin_pool *open_pool(void)
 {
     kin_pool *pool = NULL;
-    int rc = kin_pool_open(&pool, &(kin_pool_options){.workers = POOL_WORKERS});
+    int rc = kin_pool_open(&pool, &(kin_pool_options){.kind = kind, .workers = POOL_WORKERS});
     if (rc < 0) failed("kin_pool_open", rc);
     return rc < 0 ? NULL : pool;
 }
@@ -155,4 +157,34 @@ double bench_kin_open(const struct bench_case *test, long count)
         if (rc < 0) return failed("ending the pool", rc);
     }
     return bench_now() - begin;
+}
+
+/* ---- the same, with threads ------------------------------------------------------------------ */
+
+static double with_threads(bench_run *run, const struct bench_case *test, long count)
+{
+    kind = KIN_POOL_THREADS;
+    double seconds = run(test, count);
+    kind = KIN_POOL_PROCESSES;
+    return seconds;
+}
+
+double bench_kin_map_threads(const struct bench_case *test, long count)
+{
+    return with_threads(bench_kin_map, test, count);
+}
+
+double bench_kin_submit_threads(const struct bench_case *test, long count)
+{
+    return with_threads(bench_kin_submit, test, count);
+}
+
+double bench_kin_stream_threads(const struct bench_case *test, long count)
+{
+    return with_threads(bench_kin_stream, test, count);
+}
+
+double bench_kin_open_threads(const struct bench_case *test, long count)
+{
+    return with_threads(bench_kin_open, test, count);
 }

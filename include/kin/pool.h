@@ -1,4 +1,4 @@
-/* kin/pool.h: a pool of worker processes.
+/* kin/pool.h: a pool of worker processes, or of threads.
  *
  *     static int square(const int *in, long *out) { *out = (long)*in * *in; return 0; }
  *     KIN_MAP(square, int, long)               // typed: a wrong signature does not compile
@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <kin/limits.h>
 #include <kin/process.h>
 #include <kin/result.h>
 #include <kin/time.h>
@@ -61,7 +62,7 @@ typedef struct kin_function {
         int (*kin_check)(in_type const *, out_type *) = function; \
         (void)kin_check; \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
-            *kin_item = kin_i; \
+            __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
             int kin_rc = function((in_type const *)kin_in + kin_i, (out_type *)kin_out + kin_i); \
             if (kin_rc != 0) return kin_rc; \
         } \
@@ -81,7 +82,7 @@ typedef struct kin_function {
         int (*kin_check)(a_type const *, b_type const *, out_type *) = function; \
         (void)kin_check; \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
-            *kin_item = kin_i; \
+            __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
             int kin_rc = function((a_type const *)kin_in[0] + kin_i, (b_type const *)kin_in[1] + kin_i, \
                                   (out_type *)kin_out + kin_i); \
             if (kin_rc != 0) return kin_rc; \
@@ -103,7 +104,7 @@ typedef struct kin_function {
         int (*kin_check)(a_type const *, b_type const *, c_type const *, out_type *) = function; \
         (void)kin_check; \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
-            *kin_item = kin_i; \
+            __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
             int kin_rc = function((a_type const *)kin_in[0] + kin_i, (b_type const *)kin_in[1] + kin_i, \
                                   (c_type const *)kin_in[2] + kin_i, (out_type *)kin_out + kin_i); \
             if (kin_rc != 0) return kin_rc; \
@@ -119,6 +120,17 @@ typedef struct kin_function {
                                                  3, \
                                                  {sizeof(a_type), sizeof(b_type), sizeof(c_type)}};
 #define KIN_FN(function) (&function##__kin)
+
+/* KIN_POOL_THREADS: the workers are threads of the process that opens the pool, for work that waits and
+ * for code that shares its heap.  All that is said below of pools holds, but for this:
+ *  - what crashes is that process;
+ *  - nobody can end a thread: a task that is cancelled, takes too long or is in a terminated pool runs until
+ *    its function returns (kin_task_cancelled tells it), and is over then, as cancelled or too late; so a
+ *    map returns late by the items that were begun, and kin_pool_join waits for them;
+ *  - kin_pool_map uses the caller's arrays where they are, when that process calls it;
+ *  - pids are thread ids, and there is no supervisor's;
+ *  - no address, limits, pin_workers, memory_per_worker, method and stderr_tail. */
+enum kin_pool_kind { KIN_POOL_PROCESSES = 0, KIN_POOL_THREADS = 1 };
 
 typedef struct kin_pool_options {
     unsigned workers;          /* 0: as many as processors this process may use; none with an address */
@@ -140,9 +152,12 @@ typedef struct kin_pool_options {
     const struct kin_listener_options *listener;
     int64_t silence_ns; /* how long one of them may say nothing before it is lost; 0: 15 seconds */
     /* How the supervisor, of which the workers are forked, comes to be (kin/start.h); by default as
-     * kin_set_start_method has set, and with an address by fork. */
+     * kin_set_start_method has set, and with an address, limits or pin_workers by fork. */
     enum kin_start_method method;
     bool stderr_tail; /* a death's failure tells what the worker wrote to stderr last; it is printed too */
+    enum kin_pool_kind kind;
+    const kin_limits *limits; /* what each worker may use, each in a control group of its own; NULL: all */
+    bool pin_workers; /* worker i runs on one processor, the i-th of limits->cpus or else of the usable */
 } kin_pool_options;
 
 /* kin_pool_open starts a supervisor and its workers, and stores the pool in `*pool`.  Workers
@@ -150,10 +165,11 @@ typedef struct kin_pool_options {
  * other methods they have none of it, and cost the same whatever it is; `context` is then NULL, a number below
  * 4096 or family memory, and functions are those of the program itself.  They end when the calling process ends, however it ends.  Any process of the family may submit.
  * Waits until every worker has run its initializer.  Safe for threads.
- * Errors: -EINVAL (NULL, more than 1024 workers, an address and another method than fork), KIN_ENOTCODE
- * (initializer), KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM,
- * -EMFILE, and those of kin_family_open; by another method than fork KIN_EPOINTER (context), KIN_EFUNCTION
- * (the initializer is a library's), KIN_ENOTMAIN and KIN_ESERVER. */
+ * Errors: -EINVAL (NULL, more than 1024 workers, an address or limits and another method than fork, an option
+ * for threads that is of processes), KIN_ENOTCODE (initializer), KIN_EINITIALIZER (it failed or its worker
+ * died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM, -EMFILE, and those of kin_family_open; by another method
+ * than fork KIN_EPOINTER (context), KIN_EFUNCTION (the initializer is a library's), KIN_ENOTMAIN and
+ * KIN_ESERVER; with limits those of kin_process_start (kin_process_error has the words). */
 KIN_API int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t size);
 static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options)
 {
@@ -288,13 +304,14 @@ KIN_API int kin_pool_terminate(kin_pool *pool);
 
 /* kin_pool_join waits until a closed or terminated pool has ended: all tasks done, workers
  * and supervisor gone.  Results can still be read.
- * Errors: KIN_ESTATE (neither closed nor terminated), -ETIMEDOUT, -EINVAL (NULL),
- * KIN_EFOREIGN. */
+ * Errors: KIN_ESTATE (neither closed nor terminated), -ETIMEDOUT, -EDEADLK (called by a task of the pool),
+ * -EINVAL (NULL), KIN_EFOREIGN. */
 KIN_API int kin_pool_join(kin_pool *pool, kin_deadline deadline);
 
 /* kin_pool_free ends the pool if it has not ended (terminate, then join) and frees it with
  * all its results.  NULL is allowed.  Call it once, when no other process uses the pool.
- * Errors: KIN_EFOREIGN, KIN_ECLOSED (freed before), -EPERM (another process opened it). */
+ * Errors: KIN_EFOREIGN, KIN_ECLOSED (freed before), -EPERM (another process opened it), -EDEADLK (called
+ * by a task of the pool). */
 KIN_API int kin_pool_free(kin_pool *pool);
 
 /* kin_pool_pause lets no more tasks begin, those that run go on; kin_pool_resume lets them begin
@@ -395,6 +412,11 @@ KIN_API void kin_worker_set_state(void *state);
 KIN_API void *kin_worker_state(void);
 KIN_API kin_pool *kin_worker_pool(void);
 KIN_API int kin_worker_number(void);
+
+/* kin_task_cancelled returns 1 when the calling task is to end: it was cancelled, has used up its timeout,
+ * its map has failed or its pool was terminated; else 0, and 0 where there is no task.  A task on a thread
+ * asks now and then; a process is ended soon anyway.  Does not block. */
+KIN_API int kin_task_cancelled(void);
 
 /* kin_task_need stores in `*out` the address of what the need `index` of the calling task returned,
  * in family memory and valid while the task runs, and returns its size.

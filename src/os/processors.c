@@ -22,20 +22,39 @@ int kin__os_cpus_online(void)
     return count > 0 ? (int)count : 1;
 }
 
-static int count_affinity(void)
+/* The processors that this process may run on, for free; NULL: it is not known. */
+static cpu_set_t *affinity(size_t *bytes)
 {
     /* The kernel refuses a mask that is smaller than its own. */
-    for (size_t bytes = sizeof(cpu_set_t); bytes <= 1 << 16; bytes *= 2) {
-        cpu_set_t *set = malloc(bytes);
-        if (set == NULL) break;
-        int rc = sched_getaffinity(0, bytes, set);
-        int count = rc < 0 ? 0 : CPU_COUNT_S(bytes, set);
+    for (*bytes = sizeof(cpu_set_t); *bytes <= 1 << 16; *bytes *= 2) {
+        cpu_set_t *set = malloc(*bytes);
+        if (set == NULL || sched_getaffinity(0, *bytes, set) == 0) return set;
         int error = errno;
         free(set);
-        if (rc == 0) return count > 0 ? count : 1;
         if (error != EINVAL) break;
     }
-    return 1;
+    return NULL;
+}
+
+static int count_affinity(void)
+{
+    size_t bytes;
+    cpu_set_t *set = affinity(&bytes);
+    int count = set != NULL ? CPU_COUNT_S(bytes, set) : 0;
+    free(set);
+    return count > 0 ? count : 1;
+}
+
+int kin__os_cpu_usable(unsigned n)
+{
+    size_t bytes;
+    int found = 0;
+    cpu_set_t *set = affinity(&bytes);
+    int count = set != NULL ? CPU_COUNT_S(bytes, set) : 0;
+    for (unsigned left = count > 0 ? n % (unsigned)count : 0; count > 0; found++)
+        if (CPU_ISSET_S((size_t)found, bytes, set) && left-- == 0) break;
+    free(set);
+    return found;
 }
 
 /* ---- the quota of control groups ---------------------------------------------------------------- */

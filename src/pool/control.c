@@ -130,7 +130,7 @@ int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
     kin_pool_status now = {
         .workers = kin__pool_size(pool),
         .alive = counts.alive,
-        .supervisor_pid = atomic_load(&pool->supervisor_pid),
+        .supervisor_pid = pool->threads ? 0 : atomic_load(&pool->supervisor_pid),
         .submitted = atomic_load(&pool->submitted),
         .done = counts.done,
         .failed = counts.failed,

@@ -129,11 +129,12 @@ static void note_failure(struct kin__map *map, const kin_failure *failure)
     kin__latch_release(&map->latch);
 }
 
-static void item_returned(kin_result *part, uint64_t item, int code, const struct kin__worker *worker)
+static void item_failed(kin_result *part, uint64_t item, enum kin_cause cause, int code,
+                        const struct kin__worker *worker)
 {
     struct kin__map *map = part->map;
     kin_failure failure = {
-        .cause = KIN_CAUSE_RETURNED,
+        .cause = cause,
         .code = code,
         .task = item,
         .worker = KIN__TASK_WORKER(atomic_load(&part->state)),
@@ -158,6 +159,13 @@ void kin__map_refuse(kin_result *part)
     atomic_store(&map->cancel, 1);
 }
 
+bool kin__map_is_cancelled(const kin_result *part)
+{
+    if (atomic_load_explicit(&part->map->cancel, memory_order_relaxed) != 0) return true;
+    /* Threads are not ended by the supervisor. */
+    return part->pool->threads && atomic_load(&part->pool->state) >= KIN__POOL_TERMINATED;
+}
+
 static int call(const struct kin__map *map, uint64_t first, size_t count, volatile size_t *progress)
 {
     char *out = map->out + first * map->out_size;
@@ -173,6 +181,19 @@ static void begin_time(struct kin__worker *worker)
 {
     atomic_store(&worker->started, kin__os_clock());
     while (atomic_load(&worker->condemned) != NULL) kin__os_sleep_until(kin__os_clock() + 100000);
+}
+
+/* Has the one item that it was on taken longer than it may, and the worker was not ended for that? */
+static bool is_late(const kin_result *part, const struct kin__worker *worker)
+{
+    return part->timeout_ns != 0 &&
+           kin__os_clock() - atomic_load_explicit(&worker->started, memory_order_relaxed) > part->timeout_ns;
+}
+
+/* Others read it, to tell how far the map is. */
+static void set_progress(volatile size_t *progress, size_t items)
+{
+    __atomic_store_n(progress, items, __ATOMIC_RELAXED);
 }
 
 /* A deputy's run_busy: false when its connection has ended. */
@@ -194,10 +215,10 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
         items.count = part->timeout_ns != 0 ? 1 : (size_t)(end - item);
         if (part->timeout_ns != 0) begin_time(worker);
         enum kin__deputy_outcome outcome = kin__deputy_items(&items, &failure);
-        *progress += items.done;
+        set_progress(progress, *progress + items.done);
         if (outcome == KIN__DEPUTY_DONE && items.code != 0) {
-            item_returned(part, item + items.done, items.code, worker);
-            *progress += 1;
+            item_failed(part, item + items.done, KIN_CAUSE_RETURNED, items.code, worker);
+            set_progress(progress, *progress + 1);
         }
         bool charged = outcome == KIN__DEPUTY_DIED || outcome == KIN__DEPUTY_LOST;
         if (charged && !kin__map_charge(part, &failure)) return true;
@@ -221,7 +242,7 @@ static void run_busy(kin_result *part, struct kin__span span, struct kin__worker
         volatile size_t counted = 0;
         bool whole = done == 0 && !timed;
         int rc;
-        if (!whole && atomic_load(&map->cancel) != 0) return;
+        if (!whole && kin__map_is_cancelled(part)) return;
         if (timed) begin_time(worker);
         if (whole) {
             rc = call(map, first, (size_t)(end - first), progress);
@@ -230,13 +251,15 @@ static void run_busy(kin_result *part, struct kin__span span, struct kin__worker
             rc = call(map, first, 1, &counted);
         }
         if (rc == 0 && whole) {
-            *progress = (size_t)(end - base);
+            set_progress(progress, (size_t)(end - base));
             return;
         }
-        if (rc != 0) item_returned(part, first + counted, rc, worker);
+        bool late = timed && is_late(part, worker);
+        if (rc != 0 || late)
+            item_failed(part, first + counted, late ? KIN_CAUSE_TIMEOUT : KIN_CAUSE_RETURNED, rc, worker);
         first += counted + 1;
-        *progress = (size_t)(first - base);
-        if (rc != 0 && !map->keep_going) return;
+        set_progress(progress, (size_t)(first - base));
+        if ((rc != 0 || late) && !map->keep_going) return;
     }
 }
 
@@ -276,12 +299,11 @@ static bool move_on(kin_result *part, struct kin__span *span, struct pace *pace)
     for (;;) {
         uint64_t word = atomic_load(&part->span);
         struct kin__span next = kin__span_unpack(word);
-        bool cancelled = atomic_load_explicit(&part->map->cancel, memory_order_relaxed) != 0;
-        uint64_t begin = cancelled ? 0 : units_to_begin(part->map, next, pace);
+        uint64_t begin = kin__map_is_cancelled(part) ? 0 : units_to_begin(part->map, next, pace);
         next.first += next.busy;
         next.busy = begin;
         next.parity ^= 1;
-        part->progress[next.parity] = 0;
+        set_progress(&part->progress[next.parity], 0);
         /* Only a thief competes, for the end.  CRASH: this one word says that the last units
          * are done and the next have begun. */
         if (atomic_compare_exchange_strong(&part->span, &word, kin__span_pack(next))) {
@@ -297,7 +319,7 @@ static bool stopped(const kin_result *part, struct kin__span span)
 {
     const struct kin__map *map = part->map;
     uint64_t items = kin__map_item(map, span.first + span.busy) - kin__map_item(map, span.first);
-    return atomic_load(&map->cancel) != 0 && part->progress[span.parity] < items;
+    return kin__map_is_cancelled(part) && part->progress[span.parity] < items;
 }
 
 bool kin__map_run(kin_result *part, struct kin__worker *worker)
@@ -313,7 +335,7 @@ bool kin__map_run(kin_result *part, struct kin__worker *worker)
             if (span.busy > 0 && kin__deputy_here() && !run_busy_there(part, span, worker)) return false;
             if (stopped(part, span)) return true;
         } while (move_on(part, &span, &pace));
-    } while (atomic_load(&map->cancel) == 0 && steal(map, part) && move_on(part, &span, &pace));
+    } while (!kin__map_is_cancelled(part) && steal(map, part) && move_on(part, &span, &pace));
     return true;
 }
 
@@ -387,7 +409,7 @@ uint64_t kin__map_failed(const struct kin__map *map)
         struct kin__span span = kin__span_unpack(atomic_load(&map->part[i]->span));
         skipped += kin__map_item(map, span.end) - kin__map_item(map, span.first + span.busy);
         uint64_t on_the_way = kin__map_item(map, span.first + span.busy) - kin__map_item(map, span.first);
-        uint64_t finished = map->part[i]->progress[span.parity];
+        uint64_t finished = kin__record_progress(map->part[i], span.parity);
         skipped += finished < on_the_way ? on_the_way - finished : 0;
     }
     return atomic_load(&map->failed) + skipped;
@@ -399,7 +421,7 @@ uint64_t kin__map_done(const struct kin__map *map)
     for (uint32_t i = 0; i < map->parts; i++) {
         struct kin__span span = kin__span_unpack(atomic_load(&map->part[i]->span));
         uint64_t items = kin__map_item(map, span.end) - kin__map_item(map, span.first);
-        uint64_t finished = map->part[i]->progress[span.parity];
+        uint64_t finished = kin__record_progress(map->part[i], span.parity);
         left += finished < items ? items - finished : 0;
     }
     return map->count - left;
@@ -415,10 +437,7 @@ void kin__map_settle(kin_result *job)
     uint64_t word = atomic_load(&job->state);
     if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED || !kin__map_all_over(map)) return;
     bool failed = kin__map_failed(map) > 0;
-    /* Each who comes here finds the same. */
-    if (failed && map->failures > 0) job->failure = map->failure[0];
-    if (failed && map->failures == 0) kin__record_fail(job, 0, KIN_CAUSE_TERMINATED, 0, 0);
-    job->reply_size = map->count * map->out_size;
+    /* Each who comes here finds the same, and writes nothing else. */
     kin__record_finish(job, word, failed ? KIN__TASK_FAILED : KIN__TASK_DONE);
 }
 
@@ -428,6 +447,15 @@ void kin__map_cancel(kin_result *job)
     atomic_store(&map->cancel, 1);
     for (uint32_t i = 0; i < map->parts; i++) atomic_store(&map->part[i]->killed, 1);
     kin__map_settle(job);
+}
+
+kin_failure kin__map_failure(const kin_result *job, uint64_t word)
+{
+    const struct kin__map *map = job->map;
+    if (map->failures > 0) return map->failure[0];
+    kin_failure failure = {.cause = KIN_CAUSE_TERMINATED};
+    kin__record_complete(job, word, &failure);
+    return failure;
 }
 
 const void *kin__map_reply(const kin_result *job)
@@ -448,7 +476,7 @@ static bool is_looked_at(kin_pool *pool, const kin_result *job)
 {
     for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
         kin_result *record = atomic_load(&kin__pool_worker(pool, i)->current);
-        if (record != NULL && record->job == job) return true;
+        if (record != NULL && kin__record_job(record) == job) return true;
     }
     return false;
 }

@@ -23,6 +23,7 @@ struct plan {
     void *out; /* NULL: the result's own */
     size_t count;
     kin_map_options options;
+    bool waits; /* the call lasts until all is over */
     bool copy_in[KIN_INPUTS_MOST], copy_out;
 };
 
@@ -100,8 +101,8 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
     map->failures_most = layout.failures_most;
     place_arrays(map, plan, &layout);
     kin__allocate_publish(&(*job)->argument_block);
-    (*job)->job = *job;
-    (*job)->map = map;
+    __atomic_store_n(&(*job)->job, *job, __ATOMIC_RELAXED);
+    __atomic_store_n(&(*job)->map, map, __ATOMIC_RELAXED);
     rc = kin__function_fill(*job, plan->function);
     map->range = (*job)->range;
     map->zip = (*job)->zip;
@@ -118,7 +119,7 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
         if (rc < 0) return rc;
         kin_result *part = map->part[i];
         map->parts = i + 1;
-        part->job = map->job;
+        __atomic_store_n(&part->job, map->job, __ATOMIC_RELAXED);
         part->range = map->range;
         part->zip = map->zip;
         part->bytes = NULL;
@@ -131,7 +132,7 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
         atomic_store(&part->span, kin__span_pack(span));
         /* CRASH: before this store it is a record like any other, and freed as one. */
         atomic_signal_fence(memory_order_seq_cst);
-        part->map = map;
+        __atomic_store_n(&part->map, map, __ATOMIC_RELAXED);
     }
     return 0;
 }
@@ -142,14 +143,11 @@ static int wait_for_parts(kin_pool *pool, struct kin__map *map, kin_deadline dea
     struct kin__event *done = &map->job->done;
     while (!kin__map_all_over(map)) {
         if (atomic_load(&pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
-        int rc = kin__own_wait_begin(pool);
-        if (rc < 0) return rc;
         uint32_t seen = kin__event_prepare(done);
         bool over = kin__map_all_over(map);
-        rc = over ? 0 : kin__event_sleep(done, seen, deadline);
+        int rc = over ? 0 : kin__event_sleep(done, seen, deadline);
         if (rc == 1 && kin__map_all_over(map)) kin__rescued(&done->point, seen);
         kin__event_done(done);
-        kin__own_wait_end(pool);
         if (rc < 0 && !kin__map_all_over(map)) return rc;
     }
     return 0;
@@ -166,7 +164,8 @@ static int end_parts(kin_pool *pool, struct kin__map *map)
     return wait_for_parts(pool, map, KIN_FOREVER);
 }
 
-/* The workers write into what its caller will free: their end is waited for. */
+/* The workers write into what its caller will free: their end is waited for, also by a worker that is one
+ * too many to wait. */
 static int cancel(kin_pool *pool, struct kin__map *map)
 {
     kin__shield(1);
@@ -195,8 +194,12 @@ static int run_parts(kin_pool *pool, struct kin__map *map, kin_deadline deadline
 {
     int rc = 0;
     for (uint32_t i = 0; i < map->parts && rc == 0; i++) rc = kin__pool_queue(pool, map->part[i], deadline);
-    if (rc == 0 && options->progress == NULL) rc = wait_for_parts(pool, map, deadline);
-    if (rc == 0 && options->progress != NULL) rc = wait_and_tell(pool, map, deadline, options);
+    if (rc == 0) rc = kin__own_wait_begin(pool);
+    if (rc == 0) {
+        rc = options->progress == NULL ? wait_for_parts(pool, map, deadline)
+                                       : wait_and_tell(pool, map, deadline, options);
+        kin__own_wait_end(pool);
+    }
     if (rc < 0 && rc != KIN_EBROKEN) {
         int ended = cancel(pool, map);
         rc = ended < 0 ? ended : rc;
@@ -216,9 +219,16 @@ static void report(struct kin__map *map, const struct plan *plan, uint64_t *fail
     if (plan->copy_out) memcpy(plan->out, map->out, plan->count * plan->function->out_size);
 }
 
-/* Checks what is asked for, and finds out what has to be copied. */
-static int check_plan(struct plan *plan, const kin_map_options *options, size_t size)
+/* Do the workers have the caller's memory, and does the caller wait for them? */
+static bool shares_heap(const kin_pool *pool, const struct plan *plan)
 {
+    return pool->threads && pool->owner == kin__self.process_identity && plan->waits;
+}
+
+/* Checks what is asked for, and finds out what has to be copied. */
+static int check_plan(const kin_pool *pool, struct plan *plan, const kin_map_options *options, size_t size)
+{
+    bool shared = shares_heap(pool, plan);
     const kin_function *function = plan->function;
     if (options != NULL)
         memcpy(&plan->options, options, size < sizeof plan->options ? size : sizeof plan->options);
@@ -231,10 +241,10 @@ static int check_plan(struct plan *plan, const kin_map_options *options, size_t 
     for (unsigned i = 0; i < plan->inputs; i++) {
         plan->in_size[i] = function->zip != NULL ? function->in_sizes[i] : function->in_size;
         if (plan->in[i] == NULL && plan->count > 0) return -EINVAL;
-        plan->copy_in[i] = !kin__in_family(plan->in[i]);
+        plan->copy_in[i] = !shared && !kin__in_family(plan->in[i]);
         item += plan->in_size[i];
     }
-    plan->copy_out = !kin__in_family(plan->out);
+    plan->copy_out = !shared && !kin__in_family(plan->out);
     /* No more than all can fail. */
     if (plan->options.max_failures > plan->count) plan->options.max_failures = plan->count;
     bool absurd =
@@ -258,7 +268,7 @@ static int run_map(kin_pool *pool, struct plan *plan, kin_deadline deadline, con
 {
     kin_result *job = NULL;
     int rc = kin__pool_check(pool);
-    if (rc == 0) rc = check_plan(plan, options, size);
+    if (rc == 0) rc = check_plan(pool, plan, options, size);
     if (rc == 0 && plan->out == NULL && plan->count > 0) rc = -EINVAL;
     if (rc == 0) rc = kin__pool_accepts(pool);
     if (rc < 0) return rc;
@@ -277,7 +287,7 @@ static int run_map(kin_pool *pool, struct plan *plan, kin_deadline deadline, con
 int kin_pool_map_sized(kin_pool *pool, const kin_function *function, const void *in, void *out, size_t count,
                        kin_deadline deadline, const kin_map_options *options, size_t size)
 {
-    struct plan plan = {.function = function, .in = &in, .out = out, .count = count};
+    struct plan plan = {.function = function, .in = &in, .out = out, .count = count, .waits = true};
     if (function != NULL && function->range == NULL) return -EINVAL;
     return run_map(pool, &plan, deadline, options, size);
 }
@@ -285,7 +295,7 @@ int kin_pool_map_sized(kin_pool *pool, const kin_function *function, const void 
 int kin_pool_starmap_sized(kin_pool *pool, const kin_function *function, const void *const *in, void *out,
                            size_t count, kin_deadline deadline, const kin_map_options *options, size_t size)
 {
-    struct plan plan = {.function = function, .in = in, .out = out, .count = count};
+    struct plan plan = {.function = function, .in = in, .out = out, .count = count, .waits = true};
     return run_map(pool, &plan, deadline, options, size);
 }
 
@@ -297,7 +307,7 @@ int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_func
     kin_result *job = NULL;
     int rc = kin__pool_check(pool);
     if (rc == 0 && result == NULL) rc = -EINVAL;
-    if (rc == 0) rc = check_plan(&plan, options, size);
+    if (rc == 0) rc = check_plan(pool, &plan, options, size);
     if (rc == 0 &&
         (plan.options.failures != NULL || plan.options.failed != NULL || plan.options.progress != NULL))
         rc = -EINVAL;
@@ -307,6 +317,7 @@ int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_func
     struct kin__map *map = job->map;
     job->retries = 0;
     job->attempts = map->attempts;
+    job->reply_size = map->count * map->out_size;
     atomic_store_explicit(&job->place, KIN__PLACE_JOB, memory_order_relaxed);
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
     atomic_store(&job->state, KIN__TASK_QUEUED);

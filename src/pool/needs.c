@@ -137,7 +137,7 @@ void kin__needs_fail(kin_pool *pool)
     if (failing) return;
     failing = true;
     /* CRASH: failed, and who needs it not settled: the supervisor does that (kin__records_tidy). */
-    while (!kin__links_empty(&pool->schedule.failing) && (over = fail_one(pool, &record)) != 0) {
+    while (atomic_load(&pool->schedule.any_failing) && (over = fail_one(pool, &record)) != 0) {
         kin__record_count(pool, NULL, KIN__TASK_FAILED);
         kin__record_after(record, NULL, false, over);
     }

@@ -11,32 +11,54 @@
 #include "pool/pool.h"
 #include "pool/worker.h"
 
-/* PRIVATE to a worker's process; a child that it forks has another identity. */
-static struct {
+/* PRIVATE.  The worker that somebody is; a child that it forks has another identity. */
+struct own {
     kin_pool *pool;
     struct kin__worker *slot;
     unsigned index;
     uint64_t process;
     void *state;
-} here;
+};
+
+/* A thread of a pool of threads may be in a process that is a worker of another pool. */
+static struct own of_process;
+static _Thread_local struct own of_thread __attribute__((tls_model("initial-exec")));
+
+static bool is_valid(const struct own *own)
+{
+    return own->pool != NULL && own->process == kin__self.process_identity;
+}
+
+static struct own *here(void)
+{
+    if (is_valid(&of_thread)) return &of_thread;
+    return is_valid(&of_process) ? &of_process : NULL;
+}
 
 void kin__own_set(kin_pool *pool, unsigned index)
 {
-    here.pool = pool;
-    here.slot = kin__pool_worker(pool, index);
-    here.index = index;
-    here.state = NULL;
-    here.process = kin__self.process_identity;
+    struct own *own = pool->threads ? &of_thread : &of_process;
+    *own = (struct own){.pool = pool,
+                        .slot = kin__pool_worker(pool, index),
+                        .index = index,
+                        .process = kin__self.process_identity};
+}
+
+void kin__own_leave(void)
+{
+    of_thread = (struct own){0};
 }
 
 struct kin__worker *kin__worker_here(const kin_pool *pool)
 {
-    return here.pool == pool && here.process == kin__self.process_identity ? here.slot : NULL;
+    const struct own *own = pool->threads ? &of_thread : &of_process;
+    return own->pool == pool && is_valid(own) ? own->slot : NULL;
 }
 
 kin_pool *kin__own_pool(void)
 {
-    return here.pool != NULL && here.process == kin__self.process_identity ? here.pool : NULL;
+    const struct own *own = here();
+    return own != NULL ? own->pool : NULL;
 }
 
 unsigned kin__own_limit(kin_pool *pool)
@@ -67,12 +89,14 @@ void kin__own_wait_end(kin_pool *pool)
 
 void kin_worker_set_state(void *state)
 {
-    here.state = state;
+    struct own *own = here();
+    if (own != NULL) own->state = state;
 }
 
 void *kin_worker_state(void)
 {
-    return here.state;
+    const struct own *own = here();
+    return own != NULL ? own->state : NULL;
 }
 
 kin_pool *kin_worker_pool(void)
@@ -82,5 +106,6 @@ kin_pool *kin_worker_pool(void)
 
 int kin_worker_number(void)
 {
-    return kin__own_pool() != NULL ? (int)here.index : -1;
+    const struct own *own = here();
+    return own != NULL ? (int)own->index : -1;
 }

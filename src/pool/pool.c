@@ -20,6 +20,7 @@
 #include "pool/schedule.h"
 #include "process/fork.h"
 #include "process/order.h"
+#include "process/words.h"
 
 #define QUEUED_DEFAULT 4096
 #define NO_LIFE        UINT32_MAX /* a queue's has its two lowest bits clear */
@@ -71,6 +72,12 @@ static int check_options(const kin_pool_options *options)
         options->retries_error > UINT16_MAX || options->backoff_ns < 0 || options->interval_ns < 0 ||
         options->silence_ns < 0)
         return -EINVAL;
+    if (options->kind != KIN_POOL_PROCESSES && options->kind != KIN_POOL_THREADS) return -EINVAL;
+    /* What is of processes. */
+    bool of_processes = options->address != NULL || options->limits != NULL || options->pin_workers ||
+                        options->memory_per_worker != 0 || options->method != KIN_START_DEFAULT ||
+                        options->stderr_tail;
+    if (options->kind == KIN_POOL_THREADS && of_processes) return -EINVAL;
     if (options->name != NULL && strlen(options->name) >= sizeof((kin_pool *)0)->name) return -EINVAL;
     if (options->initializer != NULL && kin__os_is_code((const void *)options->initializer) != 1)
         return KIN_ENOTCODE;
@@ -80,18 +87,25 @@ static int check_options(const kin_pool_options *options)
 /* What workers have who have nothing of this process's memory. */
 static int check_for_anew(const kin_pool_options *options)
 {
-    if (options->address != NULL) return -EINVAL;
+    if (options->address != NULL || options->limits != NULL || options->pin_workers) return -EINVAL;
     if (options->initializer != NULL && kin__os_is_own_code((const void *)options->initializer) != 1)
         return KIN_EFUNCTION;
     bool means_something = (uintptr_t)options->context < KIN__NUMBERS || kin__in_family(options->context);
     return means_something ? 0 : KIN_EPOINTER;
 }
 
+/* Threads, or what a supervisor that is begun anew could not be told. */
+static bool needs_fork(const kin_pool_options *options)
+{
+    return options->kind == KIN_POOL_THREADS || options->address != NULL || options->limits != NULL ||
+           options->pin_workers;
+}
+
 static int choose_method(kin_pool_options *options)
 {
     if ((unsigned)options->method > KIN_FORKSERVER) return -EINVAL;
     if (options->method == KIN_START_DEFAULT)
-        options->method = options->address != NULL ? KIN_FORK : kin_get_start_method();
+        options->method = needs_fork(options) ? KIN_FORK : kin_get_start_method();
     return options->method == KIN_FORK ? 0 : check_for_anew(options);
 }
 
@@ -101,6 +115,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     atomic_store(&pool->workers, chosen ? options->workers : (unsigned)kin__os_cpu_count());
     atomic_store(&pool->slots, 0);
     memset(pool->worker_blocks, 0, sizeof pool->worker_blocks);
+    pool->threads = options->kind == KIN_POOL_THREADS;
     pool->retries = options->retries;
     pool->retries_error = options->retries_error;
     pool->backoff_ns = options->backoff_ns;
@@ -129,9 +144,11 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->opened = kin__os_clock();
     pool->wake_descriptor = -1;
     atomic_store(&pool->supervisor_descriptor, -1);
+    pool->supervisor_thread = NULL;
     atomic_store(&pool->state, KIN__POOL_OPENING);
     atomic_store(&pool->timed, 0);
     atomic_store(&pool->closer, NULL);
+    atomic_store(&pool->collecting, 0);
     kin__event_init(&pool->changed);
     kin__event_init(&pool->completed);
     kin__event_init(&pool->room);
@@ -145,6 +162,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     atomic_store(&pool->supervisor_identity, 0);
     atomic_store(&pool->supervisor_pid, 0);
     memset(&pool->open_failure, 0, sizeof pool->open_failure);
+    pool->open_words[0] = '\0';
     pool->free_record = 0;
     atomic_store(&pool->segment_count, 0);
     atomic_store(&pool->number, 0);
@@ -214,8 +232,19 @@ static int start_anew(kin_pool *pool, enum kin_start_method method, int *descrip
     return kin__process_begin(supervise, pool, &options, descriptor);
 }
 
+static int run_supervisor(void *argument)
+{
+    kin_pool *pool = argument;
+    pool->supervisor_since = kin__os_boot_clock();
+    atomic_store(&pool->supervisor_pid, kin__os_thread_id());
+    return kin__supervisor_main(pool, NULL, pool->wake_descriptor);
+}
+
 static int start(kin_pool *pool, const kin_pool_options *options)
 {
+    if (pool->threads)
+        return kin_thread_start(&pool->supervisor_thread, run_supervisor, pool,
+                                &(kin_thread_options){.name = pool->name, .daemon = true});
     int descriptor = -1;
     int pid = options->method == KIN_FORK ? start_by_fork(pool, options, &descriptor)
                                           : start_anew(pool, options->method, &descriptor);
@@ -226,11 +255,18 @@ static int start(kin_pool *pool, const kin_pool_options *options)
     return 0;
 }
 
-/* Has the supervisor, our child, ended? */
-static bool supervisor_ended(kin_pool *pool)
+/* Has there been a supervisor, not collected yet?  In the owner. */
+static bool has_supervisor(const kin_pool *pool)
 {
-    struct kin__poll item = {.descriptor = pool->supervisor_descriptor};
-    return kin__os_poll(&item, 1, KIN_NOW) == 1;
+    return pool->supervisor_thread != NULL || atomic_load(&pool->supervisor_descriptor) >= 0;
+}
+
+/* Waits until the supervisor has ended; false: it has not by then. */
+static bool await_supervisor(kin_pool *pool, kin_deadline deadline)
+{
+    if (pool->threads) return kin_thread_join(pool->supervisor_thread, deadline) == 0;
+    struct kin__poll item = {.descriptor = atomic_load(&pool->supervisor_descriptor)};
+    return kin__os_poll(&item, 1, deadline) == 1;
 }
 
 bool kin__pool_all_ready(kin_pool *pool)
@@ -255,7 +291,7 @@ static int wait_for_workers(kin_pool *pool)
 {
     for (;;) {
         uint32_t seen = kin__event_prepare(&pool->changed);
-        bool ended = supervisor_ended(pool);
+        bool ended = await_supervisor(pool, KIN_NOW);
         if (!opening_is_over(pool) && !ended) kin__event_sleep(&pool->changed, seen, KIN_FOREVER);
         kin__event_done(&pool->changed);
         uint32_t state = opening_is_over(pool) ? atomic_load(&pool->state) : KIN__POOL_OPENING;
@@ -305,6 +341,7 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
     if (rc == 0 && given.callback_thread) rc = kin__callbacks_start(made);
     if (rc < 0) {
         if (given.failure != NULL) *given.failure = made->open_failure;
+        if (made->open_words[0] != '\0') kin__start_say(rc, "%s", made->open_words);
         release(made);
         return rc;
     }
@@ -353,13 +390,13 @@ static int wait_for_end(kin_pool *pool, kin_deadline deadline)
     return 0;
 }
 
-static int join(kin_pool *pool, kin_deadline deadline)
+static int join_process(kin_pool *pool, kin_deadline deadline)
 {
     int descriptor, rc;
     do {
         descriptor = atomic_load(&pool->supervisor_descriptor);
         /* Also when another thread has just collected it. */
-        if (!is_owner(pool) || descriptor < 0) return wait_for_end(pool, deadline);
+        if (descriptor < 0) return wait_for_end(pool, deadline);
         /* With the supervisor all is over; to be told that it will end at once would be to wake twice. */
         struct kin__poll item = {.descriptor = descriptor};
         rc = kin__os_poll(&item, 1, deadline);
@@ -370,6 +407,26 @@ static int join(kin_pool *pool, kin_deadline deadline)
     kin__callbacks_finish(pool);
     kin__os_process_collect(descriptor, &status);
     kin__os_close(descriptor);
+    return 0;
+}
+
+static int join_thread(kin_pool *pool, kin_deadline deadline)
+{
+    int rc = wait_for_end(pool, deadline);
+    if (rc < 0 || atomic_exchange(&pool->collecting, 1) != 0) return rc;
+    kin__callbacks_finish(pool);
+    /* To say that all has ended is the last that it does. */
+    kin_thread_join(pool->supervisor_thread, KIN_FOREVER);
+    kin_thread_close(pool->supervisor_thread);
+    pool->supervisor_thread = NULL;
+    return 0;
+}
+
+static int join(kin_pool *pool, kin_deadline deadline)
+{
+    if (!is_owner(pool)) return wait_for_end(pool, deadline);
+    int rc = pool->threads ? join_thread(pool, deadline) : join_process(pool, deadline);
+    if (rc < 0) return rc;
     kin__reap();
     return 0;
 }
@@ -378,7 +435,8 @@ int kin_pool_join(kin_pool *pool, kin_deadline deadline)
 {
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
-    return atomic_load(&pool->state) < KIN__POOL_CLOSED ? KIN_ESTATE : join(pool, deadline);
+    if (atomic_load(&pool->state) < KIN__POOL_CLOSED) return KIN_ESTATE;
+    return kin__worker_here(pool) != NULL ? -EDEADLK : join(pool, deadline);
 }
 
 /* Frees what a pool has; idempotent.  Nobody runs tasks of it any more. */
@@ -427,16 +485,15 @@ static void wait_for_orphans(kin_pool *pool)
 static void release(kin_pool *pool)
 {
     kin__shield(1);
-    if (pool->supervisor_descriptor >= 0) {
+    if (has_supervisor(pool)) {
         kin__pool_raise(pool, KIN__POOL_TERMINATED);
         kin__supervisor_wake(pool);
-        struct kin__poll item = {.descriptor = pool->supervisor_descriptor};
-        while (kin__os_poll(&item, 1, KIN_FOREVER) != 1)
+        while (!await_supervisor(pool, KIN_FOREVER))
             ;
         kin__pool_raise(pool, KIN__POOL_ENDED);
         join(pool, KIN_FOREVER);
     }
-    wait_for_orphans(pool);
+    if (!pool->threads) wait_for_orphans(pool);
     kin__shield(-1);
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
     kin__callbacks_forget(pool);
@@ -451,6 +508,7 @@ int kin_pool_free(kin_pool *pool)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     if (!is_owner(pool)) return -EPERM;
+    if (kin__worker_here(pool) != NULL) return -EDEADLK;
     if (!atomic_compare_exchange_strong(&pool->closer, &nobody, kin__self.member)) return KIN_ECLOSED;
     release(pool);
     return 0;

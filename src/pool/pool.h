@@ -17,6 +17,7 @@
 
 #include <kin/pool.h>
 #include <kin/queue.h>
+#include <kin/thread.h>
 
 #include "base/links.h"
 #include "memory/latch.h"
@@ -92,7 +93,8 @@ struct kin__edge;
  *   unmet, dependents   under the schedule's latch; see needs.c.
  *   crashes    how many workers died on it (of a map: on crash_item); by the supervisor.
  *   errors     how often its function returned an error; by the worker.
- *   map, job, span, progress, crash_item   of a part of a map; see map.c.
+ *   map, job, span, progress, crash_item   of a part of a map; see map.c.  Who does not own the record reads
+ *              map, job and progress by the functions below: it may be another task's by then.
  *   next_free  under the pool's `records` latch. */
 struct kin_result {
     uint64_t magic;
@@ -115,9 +117,9 @@ struct kin_result {
 
     _Atomic uint32_t place;
     int16_t priority;
-    uint16_t weight;        /* 0: 1 */
-    uint16_t retries;       /* after a death */
-    uint16_t retries_error; /* after an error */
+    _Atomic uint16_t weight; /* 0: 1 */
+    uint16_t retries;        /* after a death */
+    uint16_t retries_error;  /* after an error */
     uint32_t unmet;
     uint64_t affinity;  /* 0: none */
     int64_t not_before; /* 0: at once */
@@ -158,7 +160,7 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
 
 /* SHARED.
  *   pid, since, state  by the supervisor (the boot clock after the fork); pid and since also,
- *               and STARTING → READY, by the worker.
+ *               and STARTING → READY, by the worker.  Of a thread the pid is its thread id.
  *   current     the record the worker is on: by the worker; by the supervisor while there is
  *               no worker, to give the next one a task to begin with.  Seq_cst: who reserves room
  *               for a heavy task (schedule.c) sees it, or this worker sees `attention`.
@@ -222,7 +224,8 @@ enum {
 
 /* SHARED.  Tasks that are not simply the next; see schedule.c.
  *   all        under `latch`; the lists and counts are caches of the records' states, made anew after
- *              a death inside. */
+ *              a death inside.
+ *   any_failing   whether `failing` has any, for who has not got the latch. */
 struct kin__schedule {
     struct kin__latch latch;
     bool prepared; /* the lists have been made */
@@ -234,7 +237,8 @@ struct kin__schedule {
     struct kin__links delayed;
     struct kin__links waiting; /* for what they need */
     struct kin__links failing; /* something that they need has failed */
-    int64_t interval_ns;       /* between the beginnings of tasks; 0: as fast as they can */
+    _Atomic bool any_failing;
+    int64_t interval_ns; /* between the beginnings of tasks; 0: as fast as they can */
     int64_t next_start;
 };
 
@@ -243,6 +247,7 @@ struct kin__schedule {
  *   workers      how many there are to be; by kin_pool_resize.
  *   slots        so many slots of workers exist; only grows, by the opener and the supervisor.
  *   closer       who frees the pool.
+ *   collecting   a thread of the owner collects the supervisor, or has done so.
  *   changed      event: state, a worker became ready, or (while there are `drainers`) a task is over.
  *   completed    event: a task with WATCHED is over.
  *   room         event: a task left the lists.
@@ -254,6 +259,7 @@ struct kin__schedule {
  *   untidy       the supervisor is to look at all records: something was dropped, or somebody died.
  *   supervisor   the supervisor's member slot, and its process's identity, set by it; BROKEN when that
  *                member died touching the pool, at the latest when that process ended.
+ *   supervisor_pid   of a thread, its thread id.
  *   openings     counts the pools that have been here: who waits for the end of one does not wait for
  *                that of the next.
  *   records …    latch of the free list, a cache of the records' states, made anew after a death
@@ -271,6 +277,7 @@ struct kin_pool {
     int64_t silence_ns;
     bool stderr_tail;
     uint32_t listed_most;
+    bool threads; /* its workers are threads of the owner, and so is the supervisor */
     int (*initializer)(void *context);
     void *context;
     char name[64];
@@ -282,8 +289,9 @@ struct kin_pool {
     int owner_pid;
     uint32_t held;                     /* the owner's entry for it */
     int64_t opened;                    /* monotonic */
-    int64_t supervisor_since;          /* boot clock after its fork */
-    _Atomic int supervisor_descriptor; /* in the owner; -1 once it is collected */
+    int64_t supervisor_since;          /* boot clock after its start */
+    _Atomic int supervisor_descriptor; /* in the owner; -1 once it is collected, or a thread */
+    kin_thread *supervisor_thread;     /* in the owner; NULL: it is none, or was collected */
     int wake_descriptor;               /* an eventfd, in the owner; supervisor and workers have it too */
     _Atomic(void *) worker_blocks[KIN__WORKER_BLOCKS];
     _Atomic(void *) segments_block;
@@ -296,6 +304,7 @@ struct kin_pool {
     _Atomic uint32_t drainers;
     _Atomic uint32_t untidy;
     _Atomic uint32_t listed;
+    _Atomic uint32_t collecting;
     _Atomic(struct kin__member *) closer;
     struct kin__event changed;
     struct kin__event completed;
@@ -305,6 +314,7 @@ struct kin_pool {
     _Atomic uint32_t openings;
     _Atomic int supervisor_pid;
     kin_failure open_failure;
+    char open_words[160]; /* why a worker could not be started, by the supervisor */
     bool listens;
     _Atomic uint32_t listening;
     _Atomic uint32_t deputies;
@@ -393,6 +403,19 @@ static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state,
     return (word & ~(uint64_t)0xff) | state | closing;
 }
 
+static inline struct kin__map *kin__record_map(const kin_result *record)
+{
+    return __atomic_load_n(&record->map, __ATOMIC_RELAXED);
+}
+static inline kin_result *kin__record_job(const kin_result *record)
+{
+    return __atomic_load_n(&record->job, __ATOMIC_RELAXED);
+}
+static inline size_t kin__record_progress(const kin_result *record, unsigned parity)
+{
+    return __atomic_load_n(&record->progress[parity], __ATOMIC_RELAXED);
+}
+
 /* ---- record.c: records ------------------------------------------------------------------------------ */
 
 /* A record in state NEW that belongs to the calling process. */
@@ -436,7 +459,7 @@ static inline void *kin__record_reply(kin_result *record)
 
 /* ---- own.c: workers that wait on their own pool ----------------------------------------------------- */
 
-/* Is this process a worker of the pool?  Its slot, or NULL. */
+/* Is this process, or this thread, a worker of the pool?  Its slot, or NULL. */
 struct kin__worker *kin__worker_here(const kin_pool *pool);
 /* Around every sleep on something that only workers of the pool bring about: while a worker is
  * there, another takes its place.  begin: 0, or -EDEADLK when there can be no more. */
@@ -499,6 +522,8 @@ void kin__callbacks_forget(kin_pool *pool);
 bool kin__map_run(kin_result *part, struct kin__worker *worker);
 /* A worker died on a part: charges the item it was on; false when no other worker is to go on. */
 bool kin__map_charge(kin_result *part, kin_failure *failure);
+/* Is the rest of the map not wanted any more?  Asked by who runs the part. */
+bool kin__map_is_cancelled(const kin_result *part);
 /* The worker has no such function: nothing of the map can be run. */
 void kin__map_refuse(kin_result *part);
 /* For the supervisor: a record of a map whose caller died; false to be called again. */
@@ -512,6 +537,7 @@ static inline bool kin__is_async(const kin_result *record)
 void kin__map_settle(kin_result *job);
 void kin__map_cancel(kin_result *job);
 const void *kin__map_reply(const kin_result *job);
+kin_failure kin__map_failure(const kin_result *job, uint64_t word);
 /* For the supervisor: frees one that nobody wants; false to be called again. */
 bool kin__map_tidy(kin_result *job);
 int kin__map_progress(kin_result *job, uint64_t *count, uint64_t *done);

@@ -79,8 +79,8 @@ static void prepare(kin_pool *pool, kin_result *record)
     atomic_store_explicit(&record->argument_block, NULL, memory_order_relaxed);
     atomic_store_explicit(&record->reply_block, NULL, memory_order_relaxed);
     record->reply_size = 0;
-    record->map = NULL;
-    record->job = NULL;
+    __atomic_store_n(&record->map, NULL, __ATOMIC_RELAXED);
+    __atomic_store_n(&record->job, NULL, __ATOMIC_RELAXED);
     record->timeout_ns = 0;
     record->crashes = 0;
     record->errors = 0;
@@ -131,7 +131,7 @@ static void forget_schedule(kin_result *record)
     kin__needs_release(record);
     free_block(&record->needs);
     record->priority = 0;
-    record->weight = 0;
+    atomic_store_explicit(&record->weight, 0, memory_order_relaxed);
     record->affinity = 0;
     record->not_before = 0;
     record->unmet = 0;
@@ -145,12 +145,12 @@ void kin__record_free(kin_result *record)
     if (atomic_load_explicit(&record->place, memory_order_relaxed) != KIN__PLACE_QUEUE)
         forget_schedule(record);
     /* CRASH: a job whose map may be gone is no job any more, only a record to be freed. */
-    record->map = NULL;
+    __atomic_store_n(&record->map, NULL, __ATOMIC_RELAXED);
     atomic_signal_fence(memory_order_seq_cst);
     free_block(&record->argument_block);
     free_block(&record->reply_block);
     if (lock(pool) < 0) return;
-    record->job = NULL;
+    __atomic_store_n(&record->job, NULL, __ATOMIC_RELAXED);
     /* The repair of the latch may have come first, for one who died here with it. */
     if (KIN__TASK_STATE(atomic_load(&record->state)) != KIN__TASK_FREE) {
         atomic_store(&record->owner, 0);
@@ -210,7 +210,7 @@ static bool in_lists(const kin_result *record, uint64_t word)
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state)
 {
     kin_pool *pool = record->pool;
-    kin_result *job = record->job;
+    kin_result *job = kin__record_job(record);
     /* Before it is over: what comes after is the job's no more. */
     bool async = job != NULL && job != record && kin__is_async(job);
     struct kin__worker *here = kin__worker_here(pool);
@@ -321,7 +321,7 @@ static bool drop_orphan(kin_pool *pool, kin_result *record)
 {
     uint64_t word = atomic_load(&record->state);
     if (KIN__TASK_STATE(word) == KIN__TASK_FREE || (word & KIN__TASK_DROPPED) != 0) return true;
-    if (record->map != NULL) return kin__map_orphan(record);
+    if (kin__record_map(record) != NULL) return kin__map_orphan(record);
     if ((word & KIN__TASK_NEEDED) != 0) {
         atomic_fetch_or(&record->state, KIN__TASK_DROPPED);
         return false;
@@ -337,7 +337,8 @@ static bool drop_orphan(kin_pool *pool, kin_result *record)
 static bool drop_job(kin_result *record)
 {
     uint64_t word = atomic_load(&record->state);
-    if (record->map == NULL || !kin__is_async(record) || (word & KIN__TASK_DROPPED) == 0) return true;
+    if (kin__record_map(record) == NULL || !kin__is_async(record) || (word & KIN__TASK_DROPPED) == 0)
+        return true;
     return KIN__TASK_STATE(word) == KIN__TASK_FREE || kin__map_tidy(record);
 }
 

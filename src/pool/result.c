@@ -181,7 +181,7 @@ int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t si
     kin_failure told = {.cause = KIN_CAUSE_SUPERVISOR, .task = result->number};
     if (rc == 0) {
         if (KIN__TASK_STATE(word) != KIN__TASK_FAILED) return -EINVAL;
-        told = result->failure;
+        told = kin__is_async(result) ? kin__map_failure(result, word) : result->failure;
         if ((word & KIN__TASK_CANCELLED) != 0 && told.cause != KIN_CAUSE_CANCELLED)
             told = cancelled(result, word);
     }
@@ -198,7 +198,7 @@ static int cause_text(const kin_failure *failure, char *text, size_t size)
     case KIN_CAUSE_EXITED: return snprintf(text, size, "the worker exited with code %d", failure->code);
     case KIN_CAUSE_SIGNALED:
         return snprintf(text, size, "killed by %s", kin__os_signal_name(failure->signal));
-    case KIN_CAUSE_TIMEOUT: return snprintf(text, size, "killed after its timeout");
+    case KIN_CAUSE_TIMEOUT: return snprintf(text, size, "it took longer than its timeout");
     case KIN_CAUSE_TERMINATED: return snprintf(text, size, "the pool was terminated");
     case KIN_CAUSE_OUT_OF_MEMORY: return snprintf(text, size, "killed by the kernel: out of memory");
     case KIN_CAUSE_FUNCTION:

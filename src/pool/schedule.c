@@ -103,7 +103,9 @@ int kin__schedule_lock(kin_pool *pool)
 
 static unsigned weight_of(kin_pool *pool, const kin_result *record)
 {
-    unsigned weight = record->weight > 0 ? record->weight : 1, most = kin__pool_room(pool);
+    unsigned weight = atomic_load_explicit(&record->weight, memory_order_relaxed);
+    unsigned most = kin__pool_room(pool);
+    if (weight == 0) weight = 1;
     return weight < most ? weight : most;
 }
 
@@ -143,6 +145,9 @@ static void correct(kin_pool *pool)
     if (schedule->paused) attention |= KIN__ATTENTION_PAUSED;
     if (schedule->interval_ns > 0) attention |= KIN__ATTENTION_RATE;
     if (retire) attention |= KIN__ATTENTION_RETIRE;
+    bool failing = !kin__links_empty(&schedule->failing);
+    if (atomic_load_explicit(&schedule->any_failing, memory_order_relaxed) != failing)
+        atomic_store(&schedule->any_failing, failing);
     if (atomic_load_explicit(&pool->attention, memory_order_relaxed) != attention)
         atomic_store(&pool->attention, attention);
 }
@@ -294,12 +299,12 @@ static bool claim(kin_pool *pool, unsigned index, kin_result *record)
     struct kin__worker *worker = kin__pool_worker(pool, index);
     uint64_t word = atomic_load(&record->state);
     /* CRASH: as in worker.c; claimed and still in its list: repair. */
+    atomic_store_explicit(&worker->started, 0, memory_order_relaxed);
     atomic_store(&worker->current, record);
-    atomic_store_explicit(&worker->started, record->timeout_ns != 0 ? kin__os_clock() : 0,
-                          memory_order_relaxed);
     while (KIN__TASK_STATE(word) == KIN__TASK_QUEUED)
         if (atomic_compare_exchange_strong(&record->state, &word, kin__claimed_word(word, index))) {
             take_out(pool, record);
+            kin__worker_begins(worker, record);
             return true;
         }
     atomic_store(&worker->current, NULL);

@@ -2,6 +2,7 @@
 #ifndef KIN_POOL_SCHEDULE_H
 #define KIN_POOL_SCHEDULE_H
 
+#include "os/os.h"
 #include "pool/pool.h"
 
 /* ---- schedule.c --------------------------------------------------------------------------------- */
@@ -23,6 +24,12 @@ enum kin__pick {
     KIN__PICK_WAIT,  /* sleep, at most until *until */
 };
 enum kin__pick kin__schedule_pick(kin_pool *pool, unsigned worker, kin_result **record, kin_deadline *until);
+/* The worker has claimed the record.  Its time begins: the supervisor asks from when on only what is claimed. */
+static inline void kin__worker_begins(struct kin__worker *worker, const kin_result *record)
+{
+    if (__builtin_expect(record->timeout_ns != 0, 0))
+        atomic_store_explicit(&worker->started, kin__os_clock(), memory_order_relaxed);
+}
 /* The worker has, or has not, taken a task from the queue. */
 void kin__schedule_took(kin_pool *pool, unsigned worker, bool task);
 void kin__schedule_pause(kin_pool *pool, bool pause);

@@ -12,7 +12,6 @@
 #include "os/os.h"
 #include "os/program.h"
 #include "pool/schedule.h"
-#include "pool/worker.h"
 
 /* ---- functions ------------------------------------------------------------------------------------ */
 
@@ -99,8 +98,9 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
     uint64_t word = KIN__TASK_QUEUED;
     atomic_store(&record->state, word);
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
-    int rc = kin_queue_put(pool->tasks, &record, sizeof record, kin__own_pool() == pool ? KIN_NOW : deadline);
-    if (rc == KIN_FULL && kin__own_pool() == pool) rc = queue_from_worker(pool, record, deadline);
+    bool own = kin__worker_here(pool) != NULL;
+    int rc = kin_queue_put(pool->tasks, &record, sizeof record, own ? KIN_NOW : deadline);
+    if (rc == KIN_FULL && own) rc = queue_from_worker(pool, record, deadline);
     if (rc == 0) return 0;
     /* A worker may have found it all the same, by an old message of an earlier task in this
      * record; or the supervisor of an ending pool has failed it.  Then it is submitted. */

@@ -1,8 +1,9 @@
 /* supervisor.c: the process that forks a pool's workers, replaces those that die, and decides
- * what their deaths mean for the tasks they were on.
+ * what their deaths mean for the tasks they were on; of a pool of threads, the thread that starts the
+ * others and follows them in the same way.
  *
  * Invariants:
- *  - It has one thread, and runs no code of the user's.
+ *  - It runs no code of the user's; as a process it has one thread.
  *  - A death is dealt with before its worker is replaced: first what the dead one had
  *    finished counts, then the record it had claimed is charged, run again or failed.
  *  - It ends when its pool is closed and drained or terminated, and with its parent.
@@ -19,26 +20,19 @@
 #include "ipc/connection.h"
 #include "ipc/queue.h"
 #include "memory/reap.h"
-#include "os/handover.h"
 #include "os/os.h"
+#include "pool/crew.h"
 #include "pool/schedule.h"
 #include "pool/worker.h"
-#include "process/fork.h"
-#include "process/tail.h"
-
-/* PRIVATE to the supervisor. */
-struct child {
-    int descriptor; /* pidfd; -1: no worker */
-    enum kin_cause killed_for;
-    int64_t oom_kills;      /* how many there had been when it was started, as far as was known */
-    struct kin__tail *tail; /* of its stderr; NULL: not kept */
-};
 
 #define OOM_UNKNOWN INT64_MIN
 
+/* PRIVATE to the supervisor.
+ *   broken   the pool cannot have workers; from then on `why` says why. */
 struct supervisor {
     kin_pool *pool;
-    struct child *child;
+    const kin_pool_options *options;
+    struct kin__hand *hand;
     struct kin__poll *poll;
     int wake;
     kin_listener *listener; /* for workers in other programs; NULL: none are let in */
@@ -48,7 +42,8 @@ struct supervisor {
     kin_deadline fork_again;  /* after a failed fork: not before */
     kin_deadline spare_since; /* there have been more workers than needed; KIN_FOREVER: there are not */
     unsigned early_deaths;
-    kin_failure last;
+    bool broken;
+    kin_failure last, why;
 };
 
 /* Workers that die before they are ready, one after the other, end the pool. */
@@ -66,54 +61,6 @@ static enum kin__pool_state state_of(kin_pool *pool)
     return (enum kin__pool_state)atomic_load(&pool->state);
 }
 
-/* ---- what workers write to stderr ----------------------------------------------------------------- */
-
-/* `*theirs` is a worker's stderr; -1: this process's. */
-static int open_tail(struct supervisor *s, unsigned index, int *theirs)
-{
-    *theirs = -1;
-    if (!s->pool->stderr_tail) return 0;
-    struct kin__tail *tail = kin__os_calloc(1, sizeof *tail);
-    int rc = tail == NULL ? -ENOMEM : kin__tail_open(tail, KIN_STDERR_TAIL - 1, theirs);
-    if (rc < 0)
-        kin__os_free(tail);
-    else
-        s->child[index].tail = tail;
-    return rc;
-}
-
-static void close_tail(struct supervisor *s, unsigned index)
-{
-    struct child *child = &s->child[index];
-    if (child->tail != NULL) kin__tail_close(child->tail);
-    kin__os_free(child->tail);
-    child->tail = NULL;
-}
-
-/* The last of what a worker that has ended had to say. */
-static void take_last_words(struct supervisor *s, unsigned index, kin_failure *failure)
-{
-    struct kin__tail *tail = s->child[index].tail;
-    if (tail == NULL) return;
-    if (tail->handle.descriptor >= 0) kin__tail_drain(tail);
-    size_t size = kin__tail_copy(tail, failure->stderr_tail, sizeof failure->stderr_tail - 1);
-    failure->stderr_tail[size] = '\0';
-}
-
-static int polled_tail(const struct supervisor *s, unsigned index)
-{
-    const struct kin__tail *tail = s->child[index].tail;
-    return tail == NULL || s->stderr_full ? -1 : tail->handle.descriptor;
-}
-
-static void take_words(struct supervisor *s, unsigned index)
-{
-    struct kin__tail *tail = s->child[index].tail;
-    int rc = kin__tail_take(tail);
-    if (rc == -EAGAIN) s->stderr_full = true;
-    if (rc == -EPIPE) kin__handle_close(&tail->handle);
-}
-
 /* ---- starting --------------------------------------------------------------------------------------- */
 
 static int start_worker(struct supervisor *s, unsigned index, kin_connection *connection)
@@ -128,34 +75,22 @@ static int start_worker(struct supervisor *s, unsigned index, kin_connection *co
     atomic_store(&worker->blocked, 0);
     worker->host[0] = '\0';
     worker->deputy = connection != NULL;
-    s->child[index].killed_for = KIN_CAUSE_NONE;
-    s->child[index].oom_kills = s->oom_kills;
-    int err = -1, pid = connection != NULL ? 0 : open_tail(s, index, &err);
-    if (pid == 0) pid = kin__child_fork(&s->child[index].descriptor);
-    if (pid == 0) {
-        for (unsigned i = 0; i < kin__pool_slots(pool); i++)
-            if (s->child[i].descriptor >= 0) kin__os_close(s->child[i].descriptor);
-        if (err >= 0) kin__os_descriptor_move(err, 2);
-        if (s->listener != NULL) kin__handles_keep(connection, NULL);
-        kin__os_exit_now(kin__child_finish(kin__worker_main(pool, index, connection)));
-    }
-    if (err >= 0) kin__os_close(err);
-    if (pid < 0) {
-        close_tail(s, index);
-        s->child[index].descriptor = -1;
+    s->hand[index].pool = pool;
+    s->hand[index].index = index;
+    s->hand[index].oom_kills = s->oom_kills;
+    int rc = kin__hand_start(&s->hand[index], connection, s->options);
+    if (rc < 0) {
         atomic_store(&worker->state, KIN__WORKER_NONE);
         s->fork_again = kin__os_clock() + FORK_PAUSE_NS;
-        return pid;
+        return rc;
     }
-    worker->since = kin__os_boot_clock();
-    atomic_store(&worker->pid, pid);
     if (worker->deputy) atomic_fetch_add(&pool->deputies, 1);
     return 0;
 }
 
 static bool is_alive(const struct supervisor *s, unsigned index)
 {
-    return s->child[index].descriptor >= 0;
+    return s->hand[index].there;
 }
 
 /* Has a dead worker left something for its successor? */
@@ -223,9 +158,9 @@ static int start_missing(struct supervisor *s)
         if (rc == 0) rc = start_worker(s, index, NULL);
     }
     /* Only now: while it is read, the workers get ready. */
-    if (s->oom_kills == OOM_UNKNOWN) {
+    if (s->oom_kills == OOM_UNKNOWN && !s->pool->threads) {
         s->oom_kills = kin__os_oom_kills();
-        for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) s->child[i].oom_kills = s->oom_kills;
+        for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) s->hand[i].oom_kills = s->oom_kills;
     }
     return rc;
 }
@@ -257,16 +192,19 @@ static void retire_spare(struct supervisor *s)
 
 /* ---- after a death ------------------------------------------------------------------------------------- */
 
-/* Has the kernel killed for memory since the child was started? */
-static bool killed_for_memory(struct supervisor *s, const struct child *child)
+/* Has the kernel killed it for memory, or, where its group is not its own, anybody since it was started? */
+static bool killed_for_memory(struct supervisor *s, const struct kin__hand *hand,
+                              const kin_exit_status *status)
 {
+    if (status->kind != KIN_SIGNALED || status->signal != SIGKILL) return false;
+    if (status->death == KIN_DEATH_MEMORY) return true;
     s->oom_kills = kin__os_oom_kills();
-    return child->oom_kills >= 0 && s->oom_kills > child->oom_kills;
+    return hand->oom_kills >= 0 && s->oom_kills > hand->oom_kills;
 }
 
 static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_exit_status *status)
 {
-    struct child *child = &s->child[index];
+    struct kin__hand *hand = &s->hand[index];
     kin_failure failure = {
         .cause = status->kind == KIN_SIGNALED ? KIN_CAUSE_SIGNALED : KIN_CAUSE_EXITED,
         .code = status->code,
@@ -278,9 +216,9 @@ static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_ex
         .max_rss = status->max_rss,
     };
     memcpy(failure.host, kin__pool_worker(s->pool, index)->host, sizeof failure.host);
-    if (child->killed_for != KIN_CAUSE_NONE)
-        failure.cause = child->killed_for;
-    else if (status->kind == KIN_SIGNALED && status->signal == SIGKILL && killed_for_memory(s, child))
+    if (hand->ended_for != KIN_CAUSE_NONE)
+        failure.cause = hand->ended_for;
+    else if (killed_for_memory(s, hand, status))
         failure.cause = KIN_CAUSE_OUT_OF_MEMORY;
     return failure;
 }
@@ -303,11 +241,9 @@ static void bury(struct supervisor *s, unsigned index)
 {
     kin_pool *pool = s->pool;
     struct kin__worker *worker = kin__pool_worker(pool, index);
-    kin_exit_status status = {.kind = KIN_UNKNOWN};
+    kin_exit_status status;
     int worker_pid = atomic_load(&worker->pid);
-    kin__os_process_collect(s->child[index].descriptor, &status);
-    kin__os_close(s->child[index].descriptor);
-    s->child[index].descriptor = -1;
+    kin__hand_collect(&s->hand[index], &status);
     if (worker->deputy) atomic_fetch_sub(&pool->deputies, 1);
     bool was_ready = atomic_load(&worker->state) == KIN__WORKER_READY;
     bool idle = atomic_load(&worker->current) == NULL;
@@ -315,8 +251,7 @@ static void bury(struct supervisor *s, unsigned index)
     /* Who closes the pool reaps at its end. */
     if (!on_purpose(&status, idle) || state_of(pool) != KIN__POOL_CLOSED) kin__reap_of(worker_pid);
     kin_failure failure = failure_of(s, index, &status);
-    take_last_words(s, index, &failure);
-    close_tail(s, index);
+    kin__hand_last_words(&s->hand[index], &failure);
     atomic_store(&worker->pid, 0); /* from here on it may be another's */
     /* Counted before anybody is told. */
     if (!on_purpose(&status, idle) && failure.cause != KIN_CAUSE_TERMINATED) {
@@ -340,39 +275,60 @@ static void bury(struct supervisor *s, unsigned index)
 
 /* ---- the end of the pool ---------------------------------------------------------------------------------- */
 
-static void kill_workers(struct supervisor *s, enum kin_cause cause)
+static unsigned living(const struct supervisor *s)
 {
-    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
-        if (s->child[i].descriptor < 0) continue;
-        s->child[i].killed_for = cause;
-        kin__os_process_signal(s->child[i].descriptor, SIGKILL);
-    }
+    unsigned count = 0;
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) count += s->hand[i].there;
+    return count;
 }
 
-/* Fails whatever is not over: nobody will run it. */
-static void fail_rest(kin_pool *pool, kin_failure failure)
+static void end_workers(struct supervisor *s, enum kin_cause cause)
+{
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) kin__hand_end(&s->hand[i], cause);
+    /* So that threads look whether they are to end. */
+    if (s->pool->threads) kin__schedule_refresh(s->pool);
+}
+
+/* Fails whatever no worker has begun, or all that is not over: nobody will run it. */
+static void fail_rest(kin_pool *pool, kin_failure failure, bool begun)
 {
     for (uint32_t i = 0; i < kin__pool_record_count(pool); i++) {
         kin_result *record = kin__pool_record(pool, i);
         uint64_t word = atomic_load(&record->state);
-        if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED && KIN__TASK_STATE(word) != KIN__TASK_CLAIMED) continue;
-        if (record->map == NULL)
+        bool claimed = KIN__TASK_STATE(word) == KIN__TASK_CLAIMED && begun;
+        if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED && !claimed) continue;
+        if (kin__record_map(record) == NULL)
             kin__record_fail_with(record, word, failure);
-        else if (record->job != record)
+        else if (kin__record_job(record) != record)
             kin__record_finish(record, word, KIN__TASK_DONE);
     }
 }
 
-static void end_pool(struct supervisor *s, enum kin_cause cause)
+/* What those tasks fail with that are not over when the pool ends. */
+static kin_failure last_failure(const struct supervisor *s)
+{
+    if (s->broken && s->why.cause != KIN_CAUSE_NONE) return s->why;
+    return (kin_failure){.cause = KIN_CAUSE_TERMINATED};
+}
+
+static void end_pool(struct supervisor *s)
 {
     kin_pool *pool = s->pool;
-    kin_failure failure = s->last;
-    if (cause != KIN_CAUSE_NONE || failure.cause == KIN_CAUSE_NONE)
-        failure = (kin_failure){.cause = cause != KIN_CAUSE_NONE ? cause : KIN_CAUSE_TERMINATED};
     kin_queue_shutdown(pool->tasks, 0);
     kin__schedule_seal(pool);
-    fail_rest(pool, failure);
+    fail_rest(pool, last_failure(s), true);
     kin__pool_raise(pool, KIN__POOL_ENDED);
+}
+
+/* Ends whoever is there; true when the pool has ended with them. */
+static bool end_all(struct supervisor *s)
+{
+    end_workers(s, KIN_CAUSE_TERMINATED);
+    fail_rest(s->pool, last_failure(s), false);
+    /* They may write into what is freed after the end. */
+    if (living(s) > 0) return false;
+    end_pool(s);
+    return true;
 }
 
 /* The pool cannot have workers: their initializer fails, or they die before they are ready. */
@@ -384,13 +340,6 @@ static bool hopeless(struct supervisor *s)
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------ */
-
-static unsigned living(const struct supervisor *s)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) count += s->child[i].descriptor >= 0;
-    return count;
-}
 
 /* What the worker is on is to be ended with it. */
 static enum kin_cause sentence(struct kin__worker *worker, kin_result *record, unsigned index,
@@ -415,12 +364,12 @@ static void condemn(struct supervisor *s, unsigned index, kin_result *record, in
         atomic_store(&worker->condemned, NULL);
         return;
     }
-    s->child[index].killed_for = cause;
-    kin__os_process_signal(s->child[index].descriptor, SIGKILL);
+    kin__hand_end(&s->hand[index], cause);
 }
 
 static void enforce(struct supervisor *s)
 {
+    if (s->pool->threads) return; /* the task is told when it asks */
     for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
         struct kin__worker *worker = kin__pool_worker(s->pool, i);
         kin_result *record = atomic_load(&worker->current);
@@ -433,7 +382,7 @@ static void enforce(struct supervisor *s)
 static int64_t look_time(struct supervisor *s)
 {
     if (s->spare_since != KIN_FOREVER) return SPARE_NS;
-    if (atomic_load(&s->pool->timed) != 0) return LOOK_TIMED_NS;
+    if (atomic_load(&s->pool->timed) != 0 && !s->pool->threads) return LOOK_TIMED_NS;
     bool missing = living(s) < kin__pool_size(s->pool);
     return missing && state_of(s->pool) <= KIN__POOL_RUNNING ? FORK_PAUSE_NS : LOOK_NS;
 }
@@ -458,23 +407,25 @@ static void wait_for_news(struct supervisor *s)
 {
     unsigned count = kin__pool_slots(s->pool);
     for (unsigned i = 0; i < count; i++)
-        s->poll[i] = (struct kin__poll){.descriptor = s->child[i].descriptor};
+        s->poll[i] = (struct kin__poll){.descriptor = s->hand[i].there ? s->hand[i].descriptor : -1};
     s->poll[count] = (struct kin__poll){.descriptor = s->wake};
     s->poll[count + 1] =
         (struct kin__poll){.descriptor = s->listener != NULL ? kin_listener_fileno(s->listener) : -1};
     s->poll[count + 2] = (struct kin__poll){.descriptor = s->stderr_full ? 2 : -1, .write = true};
     unsigned tails = s->pool->stderr_tail ? count : 0;
     for (unsigned i = 0; i < tails; i++)
-        s->poll[count + POLLED_BESIDES + i] = (struct kin__poll){.descriptor = polled_tail(s, i)};
+        s->poll[count + POLLED_BESIDES + i] =
+            (struct kin__poll){.descriptor = s->stderr_full ? -1 : kin__hand_stderr(&s->hand[i])};
     int rc = kin__os_poll(s->poll, count + POLLED_BESIDES + tails, kin__os_clock() + look_time(s));
     /* Or it was closed. */
     if (rc < 0 || s->poll[count + 2].ready) s->stderr_full = false;
     for (unsigned i = 0; i < tails; i++)
-        if (s->poll[count + POLLED_BESIDES + i].ready) take_words(s, i);
+        if (s->poll[count + POLLED_BESIDES + i].ready && !kin__hand_take_words(&s->hand[i]))
+            s->stderr_full = true;
     if (s->poll[count].ready) kin__os_event_clear(s->wake);
     if (s->poll[count + 1].ready) let_in(s);
     for (unsigned i = 0; i < count; i++)
-        if (s->poll[i].ready && s->child[i].descriptor >= 0) bury(s, i);
+        if (is_alive(s, i) && (s->poll[i].ready || kin__hand_ended(&s->hand[i]))) bury(s, i);
 }
 
 /* True while a closed pool has tasks that need a worker to begin with them. */
@@ -513,30 +464,27 @@ static bool supervise(struct supervisor *s)
     kin_pool *pool = s->pool;
     wait_for_news(s);
     tidy(s);
-    if (state_of(pool) == KIN__POOL_TERMINATED || hopeless(s)) {
-        bool broken = state_of(pool) != KIN__POOL_TERMINATED;
-        kill_workers(s, KIN_CAUSE_TERMINATED);
-        /* They may write into what is freed after the end. */
-        if (living(s) > 0) return true;
-        end_pool(s, broken ? KIN_CAUSE_NONE : KIN_CAUSE_TERMINATED);
-        return false;
+    if (!s->broken && hopeless(s)) {
+        s->broken = true;
+        s->why = s->last;
     }
+    if (state_of(pool) == KIN__POOL_TERMINATED || s->broken) return !end_all(s);
     enforce(s);
     retire_spare(s);
     bool closed = state_of(pool) == KIN__POOL_CLOSED;
     if (closed) finish_closing(pool);
     if (closed && living(s) == 0 && !work_waits(s)) {
-        end_pool(s, KIN_CAUSE_TERMINATED);
+        end_pool(s);
         return false;
     }
     if ((!closed || work_waits(s)) && kin__os_clock() >= s->fork_again) start_missing(s);
     return true;
 }
 
-static int listen(struct supervisor *s, const kin_pool_options *options)
+static int listen(struct supervisor *s)
 {
-    if (options->address == NULL) return 0;
-    int rc = kin_listener_open(&s->listener, options->address, options->listener);
+    if (!s->pool->listens) return 0;
+    int rc = kin_listener_open(&s->listener, s->options->address, s->options->listener);
     if (rc < 0) return rc;
     snprintf(s->pool->address, sizeof s->pool->address, "%s", kin_listener_address(s->listener));
     atomic_store(&s->pool->listening, 1);
@@ -557,36 +505,47 @@ static int find_functions(kin_pool *pool)
     return 0;
 }
 
+static int begin(struct supervisor *s)
+{
+    kin_pool *pool = s->pool;
+    int rc = find_functions(pool);
+    if (rc == 0) rc = listen(s);
+    if (rc == 0) rc = start_missing(s);
+    if (rc == 0 && kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
+    if (rc == 0) return 0;
+    pool->open_failure.cause = KIN_CAUSE_NONE;
+    pool->open_failure.code = rc;
+    snprintf(pool->open_words, sizeof pool->open_words, "%s", kin_process_error());
+    s->broken = true;
+    return rc;
+}
+
+static void work(struct supervisor *s)
+{
+    /* From here on our death breaks the pool, and is told (announce and forget in pool.c). */
+    void *outer = kin__touch(s->pool);
+    atomic_store(&s->pool->supervisor_identity, kin__self.process_identity);
+    atomic_store(&s->pool->supervisor, kin__self.member);
+    if (!s->pool->threads) kin__supervisor_wake_by(s->pool, s->wake);
+    bool over = begin(s) < 0 && end_all(s);
+    while (!over) over = !supervise(s);
+    kin_listener_close(s->listener);
+    kin__untouch(outer);
+}
+
 int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options, int wake)
 {
-    struct supervisor s = {.pool = pool, .wake = wake, .oom_kills = OOM_UNKNOWN, .spare_since = KIN_FOREVER};
-    kin__os_interrupt_ignore();
-    kin__os_standard_input_empty();
-    if (kin__enter() < 0) return 1;
-    s.child = kin__os_calloc(KIN__WORKERS_MOST, sizeof *s.child);
-    s.poll = kin__os_calloc(2 * KIN__WORKERS_MOST + POLLED_BESIDES, sizeof *s.poll);
-    if (s.child == NULL || s.poll == NULL) return 1;
-    for (unsigned i = 0; i < KIN__WORKERS_MOST; i++) s.child[i].descriptor = -1;
-    /* From here on our death breaks the pool, and is told (announce and forget in pool.c). */
-    kin__touch(pool);
-    atomic_store(&pool->supervisor_identity, kin__self.process_identity);
-    atomic_store(&pool->supervisor, kin__self.member);
-    kin__supervisor_wake_by(pool, wake);
-    int rc = find_functions(pool);
-    if (rc == 0) rc = listen(&s, options);
-    if (rc == 0) rc = start_missing(&s);
-    if (rc == 0 && kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
-    if (rc < 0) {
-        pool->open_failure.cause = KIN_CAUSE_NONE;
-        pool->open_failure.code = rc;
-        kill_workers(&s, KIN_CAUSE_TERMINATED);
-        end_pool(&s, KIN_CAUSE_TERMINATED);
-        return 1;
+    struct supervisor s = {
+        .pool = pool, .options = options, .wake = wake, .oom_kills = OOM_UNKNOWN, .spare_since = KIN_FOREVER};
+    if (!pool->threads) {
+        kin__os_interrupt_ignore();
+        kin__os_standard_input_empty();
     }
-    while (supervise(&s))
-        ;
-    kin_listener_close(s.listener);
-    kin__os_free(s.child);
+    s.hand = kin__os_calloc(KIN__WORKERS_MOST, sizeof *s.hand);
+    s.poll = kin__os_calloc(2 * KIN__WORKERS_MOST + POLLED_BESIDES, sizeof *s.poll);
+    bool ready = s.hand != NULL && s.poll != NULL && kin__enter() == 0;
+    if (ready) work(&s);
+    kin__os_free(s.hand);
     kin__os_free(s.poll);
-    return 0;
+    return ready ? 0 : 1;
 }

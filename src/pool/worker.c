@@ -4,6 +4,7 @@
  * stands, so that the supervisor always finds what a dead worker was doing.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,18 +83,20 @@ static enum kin__claim claim(const void *message, size_t size, void *context)
     (void)size;
     memcpy(&record, message, sizeof record);
     uint64_t word = atomic_load(&record->state);
+    /* Not before it is claimed: until then the record may be another task's at any time. */
+    atomic_store_explicit(&claimant->worker->started, 0, memory_order_relaxed);
     /* CRASH: named and not claimed: the supervisor sees that the word does not name us. */
     atomic_store(&claimant->worker->current, record);
     /* Seq_cst, after that store: pairs with who makes room for a heavy task (schedule.c). */
     bool leave = atomic_load(&claimant->pool->attention) != 0 && !claimant->admitted;
     if (!leave && atomic_load_explicit(&record->place, memory_order_relaxed) == KIN__PLACE_QUEUE) {
-        atomic_store_explicit(&claimant->worker->started, record->timeout_ns != 0 ? kin__os_clock() : 0,
-                              memory_order_relaxed);
         while (KIN__TASK_STATE(word) == KIN__TASK_QUEUED)
             /* CRASH: claimed and still in the queue: the next consumer drops the message. */
             if (atomic_compare_exchange_strong(&record->state, &word,
-                                               kin__claimed_word(word, claimant->index)))
+                                               kin__claimed_word(word, claimant->index))) {
+                kin__worker_begins(claimant->worker, record);
                 return KIN__CLAIM_TAKE;
+            }
     }
     atomic_store(&claimant->worker->current, NULL);
     return leave ? KIN__CLAIM_LEAVE : KIN__CLAIM_DROP;
@@ -111,10 +114,39 @@ static bool again(kin_result *record, uint64_t word)
     return true;
 }
 
+/* It is to be charged like one that has killed its worker: run again, or failed. */
+static void charge(kin_result *record, uint64_t word, kin_failure *failure, bool poison)
+{
+    if (failure->cause != KIN_CAUSE_FUNCTION && kin__record_crashed(record, word) &&
+        kin__schedule_again(record, word))
+        return;
+    kin__record_complete(record, word, failure);
+    if (poison) kin__poison_keep(record, failure);
+    kin__record_fail_with(record, word, *failure);
+}
+
+/* Whoever is not ended for it in time, for example because it is a thread, is late all the same. */
+static bool is_late(const kin_result *record, const struct kin__worker *worker)
+{
+    if (record->timeout_ns == 0) return false;
+    return kin__os_clock() - atomic_load_explicit(&worker->started, memory_order_relaxed) >
+           record->timeout_ns;
+}
+
+static void finish_late(kin_result *record, uint64_t word, const struct kin__worker *worker)
+{
+    kin_failure failure = {.cause = KIN_CAUSE_TIMEOUT,
+                           .worker = KIN__TASK_WORKER(word),
+                           .worker_pid = atomic_load(&worker->pid)};
+    charge(record, word, &failure, true);
+}
+
 static void finish(kin_result *record, uint64_t word, int rc)
 {
-    if (rc != 0 && record->retries_error != 0 && again(record, word)) return;
-    if (rc != 0) kin__record_fail(record, word, KIN_CAUSE_RETURNED, rc, 0);
+    /* A task that was told to end (kin_task_cancelled) has not failed by itself. */
+    bool ended = rc != 0 && atomic_load(&record->pool->state) >= KIN__POOL_TERMINATED;
+    if (rc != 0 && !ended && record->retries_error != 0 && again(record, word)) return;
+    if (rc != 0) kin__record_fail(record, word, ended ? KIN_CAUSE_TERMINATED : KIN_CAUSE_RETURNED, rc, 0);
     kin__record_finish(record, word, rc == 0 ? KIN__TASK_DONE : KIN__TASK_FAILED);
 }
 
@@ -234,12 +266,8 @@ static void run_there(kin_result *record, uint64_t word)
         finish(record, word, code);
     } else if (outcome == KIN__DEPUTY_UNSENT) {
         give_back(record, word);
-    } else if (failure.cause == KIN_CAUSE_FUNCTION || !kin__record_crashed(record, word) ||
-               !kin__schedule_again(record, word)) {
-        kin__record_complete(record, word, &failure);
-        if (outcome == KIN__DEPUTY_DIED && failure.cause != KIN_CAUSE_FUNCTION)
-            kin__poison_keep(record, &failure);
-        kin__record_fail_with(record, word, failure);
+    } else {
+        charge(record, word, &failure, outcome == KIN__DEPUTY_DIED && failure.cause != KIN_CAUSE_FUNCTION);
     }
 }
 
@@ -257,7 +285,7 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
 {
     uint64_t word = atomic_load_explicit(&record->state, memory_order_relaxed);
     kin_pool *pool = record->pool;
-    bool heavy = record->weight > 1;
+    bool heavy = atomic_load_explicit(&record->weight, memory_order_relaxed) > 1;
     int64_t begun = record->came != 0 && record->map == NULL ? note_beginning(record, worker) : 0;
     if ((word & KIN__TASK_CANCELLED) != 0) {
         kin__record_finish(record, word, KIN__TASK_FAILED);
@@ -270,7 +298,11 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
     } else if (record->map != NULL) {
         run_map(record, word, worker);
     } else {
-        finish(record, word, record->bytes != NULL ? run_bytes(record, reply) : run_items(record));
+        int rc = record->bytes != NULL ? run_bytes(record, reply) : run_items(record);
+        if (is_late(record, worker))
+            finish_late(record, word, worker);
+        else
+            finish(record, word, rc);
     }
     atomic_store_explicit(&worker->tasks, atomic_load_explicit(&worker->tasks, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -288,6 +320,20 @@ long kin_task_need(size_t index, const void **out)
     if (needs == NULL || index >= needs->count) return KIN_EINDEX;
     *out = kin__record_reply(needs->edge[index].need);
     return (long)needs->edge[index].need->reply_size;
+}
+
+int kin_task_cancelled(void)
+{
+    kin_pool *pool = kin__own_pool();
+    if (pool == NULL) return 0;
+    const struct kin__worker *worker = kin__worker_here(pool);
+    kin_result *record = atomic_load(&worker->current);
+    if (record == NULL) return 0;
+    if ((atomic_load(&record->state) & KIN__TASK_CANCELLED) != 0 || atomic_load(&record->killed) != 0 ||
+        atomic_load(&pool->state) >= KIN__POOL_TERMINATED)
+        return 1;
+    if (record->map != NULL && kin__map_is_cancelled(record)) return 1;
+    return is_late(record, worker);
 }
 
 /* The supervisor may have left a task of our predecessor for us to begin with; it is claimed. */
@@ -347,6 +393,7 @@ static bool must_end(kin_pool *pool, struct kin__worker *worker)
     /* Seq_cst, after the end of the last task: pairs with condemn in supervisor.c. */
     if (atomic_load(&worker->condemned) != NULL) return true;
     if (atomic_load_explicit(&worker->retire, memory_order_relaxed) != 0) return true;
+    if (atomic_load_explicit(&pool->state, memory_order_relaxed) >= KIN__POOL_TERMINATED) return true;
     if (pool->tasks_per_worker != 0 && atomic_load(&worker->tasks) >= pool->tasks_per_worker) return true;
     /* After a task: one that is too large from the beginning would never run any. */
     if (pool->memory_per_worker == 0 || atomic_load(&worker->tasks) == 0) return false;
@@ -369,36 +416,52 @@ static int initialize(kin_pool *pool, unsigned index, kin_connection *connection
     return KIN__WORKER_INITIALIZER;
 }
 
-int kin__worker_main(kin_pool *pool, unsigned index, kin_connection *connection)
+/* Until there is nothing more to be done: the code to end with. */
+static int work(struct claimant *claimant, kin_reply *reply)
 {
-    struct kin__worker *worker = kin__pool_worker(pool, index);
-    struct claimant claimant = {.pool = pool, .worker = worker, .index = index, .deputy = connection != NULL};
-    struct kin__queue_claim by = {.claim = claim, .context = &claimant, .interrupt = &pool->attention};
-    kin_reply reply = {0};
+    kin_pool *pool = claimant->pool;
+    struct kin__worker *worker = claimant->worker;
+    struct kin__queue_claim by = {.claim = claim, .context = claimant, .interrupt = &pool->attention};
     kin_result *record;
-    kin__os_interrupt_ignore();
-    if (kin__enter() < 0) return KIN__WORKER_NO_FAMILY;
-    kin__own_set(pool, index);
-    /* The supervisor writes them too, but may not have come to it yet, or die before. */
-    worker->since = kin__os_boot_clock();
-    atomic_store(&worker->pid, kin__os_pid());
-    int rc = initialize(pool, index, connection);
-    if (rc != 0) return rc;
-    atomic_store(&worker->state, KIN__WORKER_READY);
-    if (kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
-    run_inherited(worker, &reply);
+    run_inherited(worker, reply);
     /* Nothing says yet that a task comes soon, and the others who start want the processor. */
     kin__watch_expect(false);
     bool first = true;
     while (!must_end(pool, worker)) {
-        if (claimant.deputy && !kin__deputy_alive()) break;
-        long taken = take(&claimant, &by, &record);
-        if (taken == KIN_ECLOSED && claimant.deputy) kin__deputy_farewell();
+        if (claimant->deputy && !kin__deputy_alive()) break;
+        long taken = take(claimant, &by, &record);
+        if (taken == KIN_ECLOSED && claimant->deputy) kin__deputy_farewell();
         if (taken < 0) return taken == KIN_ECLOSED ? 0 : KIN__WORKER_NO_QUEUE;
         if (taken == 0) continue;
         if (first) kin__watch_expect(true);
         first = false;
-        run(record, worker, &reply);
+        run(record, worker, reply);
     }
     return KIN__WORKER_RECYCLE;
+}
+
+static void free_reply(void *reply)
+{
+    kin__os_free(((kin_reply *)reply)->bytes);
+}
+
+int kin__worker_main(kin_pool *pool, unsigned index, kin_connection *connection)
+{
+    struct kin__worker *worker = kin__pool_worker(pool, index);
+    struct claimant claimant = {.pool = pool, .worker = worker, .index = index, .deputy = connection != NULL};
+    kin_reply reply = {0};
+    if (!pool->threads) kin__os_interrupt_ignore();
+    if (kin__enter() < 0) return KIN__WORKER_NO_FAMILY;
+    kin__own_set(pool, index);
+    /* The supervisor writes them too, but may not have come to it yet, or die before. */
+    worker->since = kin__os_boot_clock();
+    atomic_store(&worker->pid, pool->threads ? kin__os_thread_id() : kin__os_pid());
+    int rc = initialize(pool, index, connection);
+    if (rc != 0) return rc;
+    atomic_store(&worker->state, KIN__WORKER_READY);
+    if (kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
+    pthread_cleanup_push(free_reply, &reply);
+    rc = work(&claimant, &reply);
+    pthread_cleanup_pop(1);
+    return rc;
 }

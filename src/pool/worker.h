@@ -13,9 +13,11 @@ enum {
 
 struct kin_pool;
 
-/* From here on this process is that worker; own.c. */
+/* From here on this process, or of a pool of threads the calling thread, is that worker; own.c. */
 void kin__own_set(struct kin_pool *pool, unsigned index);
-/* The pool whose worker this process is, or NULL. */
+/* The calling thread is none any more. */
+void kin__own_leave(void);
+/* The pool whose worker this thread is, or else this process, or NULL. */
 struct kin_pool *kin__own_pool(void);
 
 #endif

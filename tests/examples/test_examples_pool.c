@@ -35,3 +35,11 @@ TEST(l13_callbacks)
     CHECK_STR(example_line[0], "drained, and nothing called: 0 0");
     CHECK_STR(example_line[1], "polled: 15 5");
 }
+
+TEST(l14_threads)
+{
+    example_run("l14_threads");
+    CHECK_EQ(example_lines, 2);
+    CHECK_STR(example_line[0], "page 1, 6 bytes, one after the other it would have taken longer: yes");
+    CHECK_STR(example_line[1], "task 9 (poll_for_ever): it took longer than its timeout");
+}

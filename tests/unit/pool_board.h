@@ -2,9 +2,12 @@
 #ifndef POOL_BOARD_H
 #define POOL_BOARD_H
 
+#define _GNU_SOURCE
 #include "support/books.h"
+#include "support/pools.h"
 #include "support/test.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -35,17 +38,17 @@ struct order {
 static int wait_at_gate(const struct order *order, int *out)
 {
     order->board->inside++;
-    test_until(order->board->open != 0);
+    test_until(order->board->open != 0 || kin_task_cancelled() == 1);
     order->board->inside--;
     *out = order->number;
-    return 0;
+    return order->board->open != 0 ? 0 : -ECANCELED;
 }
 KIN_MAP(wait_at_gate, struct order, int)
 
 static int note(const struct order *order, int *out)
 {
     order->board->order[order->board->count++] = order->number;
-    *out = getpid();
+    *out = gettid();
     return 0;
 }
 KIN_MAP(note, struct order, int)
@@ -53,7 +56,7 @@ KIN_MAP(note, struct order, int)
 static inline kin_pool *open_pool(unsigned workers)
 {
     kin_pool *pool = NULL;
-    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = workers}));
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = workers}));
     return pool;
 }
 

@@ -2,8 +2,10 @@
  * every error.  Maps are in test_pool_map.c, what a result tells in test_result.c. */
 #define _GNU_SOURCE
 #include "support/books.h"
+#include "support/pools.h"
 #include "support/test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -39,7 +41,7 @@ KIN_BYTES(echo)
 
 static int whoami(const void *argument, size_t size, kin_reply *reply)
 {
-    int pid = getpid();
+    int pid = gettid();
     (void)argument, (void)size;
     return kin_reply_write(reply, &pid, sizeof pid);
 }
@@ -57,9 +59,9 @@ typedef struct gate *gate_address;
 static int wait_at_gate(const gate_address *gate, int *out)
 {
     (*gate)->inside++;
-    test_until((*gate)->open != 0);
+    test_until((*gate)->open != 0 || kin_task_cancelled() == 1);
     *out = 1;
-    return 0;
+    return (*gate)->open != 0 ? 0 : -ECANCELED;
 }
 KIN_MAP(wait_at_gate, gate_address, int)
 
@@ -74,7 +76,7 @@ KIN_MAP(die_at_first, gate_address, int)
 static kin_pool *open_pool(unsigned workers)
 {
     kin_pool *pool = NULL;
-    CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.workers = workers}), 0);
+    CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = workers}), 0);
     return pool;
 }
 
@@ -95,7 +97,7 @@ static kin_result *submit(kin_pool *pool, const kin_function *function, const vo
 
 /* ---- running ---------------------------------------------------------------------------------------- */
 
-TEST(tasks_are_run)
+POOL_TEST(tasks_are_run)
 {
     enum { TASKS = 1000 };
     struct books books = books_open();
@@ -121,7 +123,7 @@ TEST(tasks_are_run)
     books_check(&books);
 }
 
-TEST(arguments_and_replies_of_any_size)
+POOL_TEST(arguments_and_replies_of_any_size)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(1);
@@ -137,11 +139,11 @@ TEST(arguments_and_replies_of_any_size)
     books_check(&books);
 }
 
-TEST(one_worker_per_processor)
+POOL_TEST(one_worker_per_processor)
 {
     kin_pool *pool = NULL;
     int pids[64];
-    CHECK_RC(kin_pool_open(&pool, NULL), 0);
+    CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind}), 0);
     CHECK_RC(kin_pool_workers(pool, pids, 64), kin_cpu_count());
     CHECK_RC(kin_pool_workers(pool, NULL, 0), kin_cpu_count());
     int pid = 0;
@@ -152,7 +154,7 @@ TEST(one_worker_per_processor)
     end_pool(pool);
 }
 
-TEST(two_pools_at_once)
+POOL_TEST(two_pools_at_once)
 {
     struct books books = books_open();
     kin_pool *first = open_pool(1), *second = open_pool(2);
@@ -187,7 +189,7 @@ static int use_later_things(const later_address *later, long *out)
 }
 KIN_MAP(use_later_things, later_address, long)
 
-TEST(a_task_is_handed_what_was_made_after_the_pool)
+POOL_TEST(a_task_is_handed_what_was_made_after_the_pool)
 {
     enum { TASKS = 50, ITEMS = 1000 };
     struct books books = books_open();
@@ -238,7 +240,7 @@ static int submit_more(const fan_address *fan, int *out)
 }
 KIN_MAP(submit_more, fan_address, int)
 
-TEST(a_task_may_submit_tasks)
+POOL_TEST(a_task_may_submit_tasks)
 {
     kin_pool *pool = open_pool(1);
     struct fan *fan = kin_alloc(sizeof *fan);
@@ -267,7 +269,7 @@ static void submit_as_child(void *argument)
     CHECK_RC(kin_pool_free(pool), -EPERM);
 }
 
-TEST(another_process_may_submit)
+POOL_TEST(another_process_may_submit)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -280,10 +282,10 @@ TEST(another_process_may_submit)
 
 /* ---- bounds and deadlines -------------------------------------------------------------------------------- */
 
-TEST(the_task_queue_is_bounded, .alone = true)
+POOL_TEST(the_task_queue_is_bounded, .alone = true)
 {
     kin_pool *pool = NULL;
-    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1, .max_queued = 3}));
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 1, .max_queued = 3}));
     struct gate *gate = kin_alloc(sizeof *gate);
     submit(pool, KIN_FN(wait_at_gate), &gate, sizeof gate);
     test_until(gate->inside == 1);
@@ -308,7 +310,7 @@ TEST(the_task_queue_is_bounded, .alone = true)
     CHECK_OK(kin_free(gate));
 }
 
-TEST(a_task_has_its_own_deadline, .alone = true)
+POOL_TEST(a_task_has_its_own_deadline, .alone = true)
 {
     kin_pool *pool = open_pool(2);
     struct gate *gate = kin_alloc(sizeof *gate);
@@ -389,7 +391,7 @@ TEST(retries)
 {
     struct books books = books_open();
     kin_pool *pool = NULL;
-    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1, .retries = 2}));
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 1, .retries = 2}));
     const struct {
         int die_until, retries, attempts;
         long rc;
@@ -422,10 +424,11 @@ TEST(an_idle_worker_that_dies_is_replaced)
     end_pool(pool);
 }
 
-TEST(workers_are_recycled)
+POOL_TEST(workers_are_recycled)
 {
     kin_pool *pool = NULL;
-    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1, .tasks_per_worker = 3}));
+    CHECK_OK(
+        kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 1, .tasks_per_worker = 3}));
     int last = 0, changes = 0;
     for (int i = 0; i < 12; i++) {
         int pid = 0;
@@ -469,7 +472,7 @@ TEST(a_stopped_worker_holds_up_nobody_else, .alone = true)
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
 
-TEST(a_closed_pool_runs_what_is_in_it)
+POOL_TEST(a_closed_pool_runs_what_is_in_it)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(1);
@@ -499,7 +502,7 @@ TEST(a_closed_pool_runs_what_is_in_it)
     books_check(&books);
 }
 
-TEST(a_terminated_pool_fails_what_is_in_it)
+POOL_TEST(a_terminated_pool_fails_what_is_in_it)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(1);
@@ -526,7 +529,7 @@ TEST(a_terminated_pool_fails_what_is_in_it)
     books_check_blocks(&books);
 }
 
-TEST(free_ends_a_pool_that_runs)
+POOL_TEST(free_ends_a_pool_that_runs)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -548,11 +551,11 @@ static void open_pool_and_wait(void *argument)
     CHECK_RC(kin_pool_workers(pool, workers, 2), 2);
     pids[1] = workers[0];
     pids[2] = workers[1];
-    pids[0] = status.supervisor_pid;
+    pids[0] = pool_kind == KIN_POOL_THREADS ? getpid() : status.supervisor_pid;
     for (;;) pause();
 }
 
-TEST(a_pool_ends_with_the_process_that_opened_it)
+POOL_TEST(a_pool_ends_with_the_process_that_opened_it)
 {
     struct books books = books_open();
     _Atomic int *pids = test_shared(3 * sizeof *pids);

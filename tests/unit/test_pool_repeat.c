@@ -85,7 +85,8 @@ TEST(poison_is_set_aside)
     struct books books = books_open();
     kin_pool *pool = NULL;
     struct board *board = make_board();
-    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1, .retries = 1, .keep_poisoned = 2}));
+    CHECK_OK(kin_pool_open(
+        &pool, &(kin_pool_options){.kind = pool_kind, .workers = 1, .retries = 1, .keep_poisoned = 2}));
     for (int i = 0; i < 8; i++) CHECK_OK(kin_result_close(submit(pool, KIN_FN(crash), board, i, NULL)));
     CHECK_OK(kin_pool_drain(pool, kin_in_s(30)));
     kin_pool_status status;
@@ -113,7 +114,7 @@ TEST(poison_is_set_aside)
     books_check(&books);
 }
 
-TEST(times_are_counted)
+POOL_TEST(times_are_counted)
 {
     kin_pool *pool = open_pool(2);
     struct board *board = make_board();
@@ -164,7 +165,7 @@ KIN_MAP(fibonacci, struct order, int)
 extern const kin_function *const fibonacci_function;
 const kin_function *const fibonacci_function = KIN_FN(fibonacci);
 
-TEST(tasks_may_wait_for_tasks_of_their_pool)
+POOL_TEST(tasks_may_wait_for_tasks_of_their_pool)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(1);
@@ -193,7 +194,7 @@ KIN_MAP(without_end, struct order, int)
 extern const kin_function *const without_end_function;
 const kin_function *const without_end_function = KIN_FN(without_end);
 
-TEST(a_fork_bomb_of_tasks_is_stopped)
+POOL_TEST(a_fork_bomb_of_tasks_is_stopped)
 {
     kin_pool *pool = open_pool(1);
     struct board *board = make_board();
@@ -220,12 +221,12 @@ static int use_state(const struct order *order, int *out)
 }
 KIN_MAP(use_state, struct order, int)
 
-TEST(a_worker_has_state_of_its_own)
+POOL_TEST(a_worker_has_state_of_its_own)
 {
     int context = 50;
     kin_pool *pool = NULL;
     struct board *board = make_board();
-    kin_pool_options options = {.workers = 1, .initializer = set_up, .context = &context};
+    kin_pool_options options = {.kind = pool_kind, .workers = 1, .initializer = set_up, .context = &context};
     CHECK_OK(kin_pool_open(&pool, &options));
     board->pool = pool;
     CHECK_EQ(value(submit(pool, KIN_FN(use_state), board, 1, NULL)), 101);
@@ -258,7 +259,7 @@ TEST(a_worker_that_grows_is_replaced)
 {
     kin_pool *pool = NULL;
     struct board *board = make_board();
-    kin_pool_options options = {.workers = 1, .memory_per_worker = 1ull << 40};
+    kin_pool_options options = {.kind = pool_kind, .workers = 1, .memory_per_worker = 1ull << 40};
     CHECK_OK(kin_pool_open(&pool, &options));
     int first = value(submit(pool, KIN_FN(leak), board, 1, NULL));
     CHECK_EQ(value(submit(pool, KIN_FN(leak), board, 1, NULL)), first);

@@ -12,7 +12,7 @@ static int fail(const struct order *order, int *out)
 }
 KIN_MAP(fail, struct order, int)
 
-TEST(waiting_for_the_first)
+POOL_TEST(waiting_for_the_first)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2), *other = open_pool(1);
@@ -43,7 +43,7 @@ TEST(waiting_for_the_first)
     books_check(&books);
 }
 
-TEST(results_as_they_complete)
+POOL_TEST(results_as_they_complete)
 {
     enum { TASKS = 200 };
     struct books books = books_open();
@@ -64,7 +64,7 @@ TEST(results_as_they_complete)
     books_check(&books);
 }
 
-TEST(nobody_waits_for_a_terminated_pool)
+POOL_TEST(nobody_waits_for_a_terminated_pool)
 {
     kin_pool *pool = open_pool(1);
     struct board *board = make_board();
@@ -113,7 +113,7 @@ static void submit_with_callbacks(kin_pool *pool, struct board *board, int count
     }
 }
 
-TEST(callbacks_are_called_where_the_user_says)
+POOL_TEST(callbacks_are_called_where_the_user_says)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -148,12 +148,13 @@ TEST(callbacks_are_called_where_the_user_says)
     books_check(&books);
 }
 
-TEST(a_pool_may_have_a_thread_for_callbacks)
+POOL_TEST(a_pool_may_have_a_thread_for_callbacks)
 {
     struct books books = books_open();
     kin_pool *pool = NULL;
     struct board *board = make_board();
-    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2, .callback_thread = true}));
+    CHECK_OK(
+        kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 2, .callback_thread = true}));
     submit_with_callbacks(pool, board, 20);
     test_until(called.done + called.failed == 20);
     CHECK_NE(called.thread, kin_thread_id(kin_thread_current()));
@@ -189,7 +190,7 @@ KIN_STARMAP3(select_one, int, long, char, long)
 
 enum { ITEMS = 5000 };
 
-TEST(a_map_that_nobody_waits_in)
+POOL_TEST(a_map_that_nobody_waits_in)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -221,12 +222,12 @@ TEST(a_map_that_nobody_waits_in)
 static int slow(const int *in, int *out)
 {
     (void)in;
-    test_until(*out != 0);
-    return 0;
+    test_until(*out != 0 || kin_task_cancelled() == 1);
+    return *out != 0 ? 0 : -ECANCELED;
 }
 KIN_MAP(slow, int, int)
 
-TEST(a_map_is_cancelled)
+POOL_TEST(a_map_is_cancelled)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -246,7 +247,7 @@ TEST(a_map_is_cancelled)
     books_check(&books);
 }
 
-TEST(several_arrays_are_zipped)
+POOL_TEST(several_arrays_are_zipped)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -291,7 +292,7 @@ static int linger(const int *in, int *out)
 }
 KIN_MAP(linger, int, int)
 
-TEST(progress_is_told)
+POOL_TEST(progress_is_told)
 {
     kin_pool *pool = open_pool(2);
     int in[100] = {0}, out[100];

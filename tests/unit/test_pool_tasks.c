@@ -5,7 +5,7 @@
 
 /* ---- cancelling ------------------------------------------------------------------------------------- */
 
-TEST(a_queued_task_is_cancelled_at_once)
+POOL_TEST(a_queued_task_is_cancelled_at_once)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(1);
@@ -31,7 +31,7 @@ TEST(a_queued_task_is_cancelled_at_once)
     books_check(&books);
 }
 
-TEST(a_running_task_is_cancelled_with_its_worker)
+POOL_TEST(a_running_task_is_cancelled_with_its_worker)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -63,7 +63,7 @@ TEST(a_running_task_is_cancelled_with_its_worker)
 }
 
 /* Tasks are over at any time while they are cancelled: no other one may ever be ended for it. */
-TEST(cancelling_never_hits_the_next_task)
+POOL_TEST(cancelling_never_hits_the_next_task)
 {
     enum { ROUNDS = 300 };
     kin_pool *pool = open_pool(2);
@@ -92,7 +92,7 @@ TEST(cancelling_never_hits_the_next_task)
 
 /* ---- priorities and pauses ------------------------------------------------------------------------------ */
 
-TEST(the_higher_priority_comes_first)
+POOL_TEST(the_higher_priority_comes_first)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(1);
@@ -122,7 +122,7 @@ TEST(the_higher_priority_comes_first)
     books_check(&books);
 }
 
-TEST(a_paused_pool_that_is_closed_runs_what_is_in_it)
+POOL_TEST(a_paused_pool_that_is_closed_runs_what_is_in_it)
 {
     kin_pool *pool = open_pool(2);
     struct board *board = make_board();
@@ -134,7 +134,7 @@ TEST(a_paused_pool_that_is_closed_runs_what_is_in_it)
     CHECK_OK(kin_free(board));
 }
 
-TEST(draining_leaves_the_pool_open)
+POOL_TEST(draining_leaves_the_pool_open)
 {
     kin_pool *pool = open_pool(2);
     struct board *board = make_board();
@@ -148,7 +148,7 @@ TEST(draining_leaves_the_pool_open)
     CHECK_OK(kin_free(board));
 }
 
-TEST(a_rate_spreads_the_beginnings, .alone = true)
+POOL_TEST(a_rate_spreads_the_beginnings, .alone = true)
 {
     kin_pool *pool = open_pool(2);
     struct board *board = make_board();
@@ -164,7 +164,7 @@ TEST(a_rate_spreads_the_beginnings, .alone = true)
     CHECK_OK(kin_free(board));
 }
 
-TEST(a_pool_is_resized_while_it_runs)
+POOL_TEST(a_pool_is_resized_while_it_runs)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(1);
@@ -203,7 +203,7 @@ static int crowd(const struct order *order, int *out)
 }
 KIN_MAP(crowd, struct order, int)
 
-TEST(weights_are_slots)
+POOL_TEST(weights_are_slots)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(4);
@@ -221,7 +221,7 @@ TEST(weights_are_slots)
     books_check(&books);
 }
 
-TEST(a_key_has_its_worker)
+POOL_TEST(a_key_has_its_worker)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(3);
@@ -310,7 +310,7 @@ static kin_result *submit_sum(kin_pool *pool, kin_result *const *needs, size_t c
     return result;
 }
 
-TEST(a_task_waits_for_what_it_needs)
+POOL_TEST(a_task_waits_for_what_it_needs)
 {
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
@@ -336,12 +336,13 @@ TEST(a_task_waits_for_what_it_needs)
     books_check(&books);
 }
 
-TEST(a_failed_need_fails_the_chain)
+POOL_TEST(a_failed_need_fails_the_chain)
 {
     enum { LENGTH = 5000 };
     struct books books = books_open();
     kin_pool *pool = NULL;
-    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2, .max_queued = 2 * LENGTH}));
+    CHECK_OK(
+        kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 2, .max_queued = 2 * LENGTH}));
     struct board *board = make_board();
     static kin_result *chain[LENGTH];
     CHECK_OK(kin_pool_pause(pool));
