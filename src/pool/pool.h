@@ -397,6 +397,7 @@ static inline uint64_t kin__claimed_word(uint64_t word, unsigned worker)
 /* The word of a record that gets over, from what its word was. */
 static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state, bool part)
 {
+    if (__builtin_expect((word & KIN__TASK_FLAGS) == 0, 1)) return (word & ~(uint64_t)0xff) | state;
     const uint64_t fate = word & (KIN__TASK_DROPPED | KIN__TASK_NEEDED);
     uint64_t closing = fate == KIN__TASK_DROPPED && !part ? KIN__TASK_CLOSING : 0;
     if ((word & KIN__TASK_CANCELLED) != 0) state = KIN__TASK_FAILED;
@@ -494,7 +495,8 @@ int kin__pool_check(kin_pool *pool);
 int kin__pool_accepts(kin_pool *pool);
 /* Puts a NEW record into the task queue. */
 int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline);
-/* As kin_pool_submit, of one task that runs its function over `items` items, one after the other. */
+/* As kin_pool_submit, of one task that runs its function over `items` items, one after the other.  `options`
+ * NULL: none. */
 int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
                       size_t argument_size, size_t items, kin_deadline deadline,
                       const kin_task_options *options);

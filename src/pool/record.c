@@ -196,6 +196,7 @@ void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t
         return;
     }
     kin__record_tell(record, job);
+    if (__builtin_expect((over & KIN__TASK_FLAGS) == 0 && !async, 1)) return;
     if ((over & KIN__TASK_WATCHED) != 0) kin__event_notify(&pool->completed, INT32_MAX);
     if ((over & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
     if (async) kin__map_settle(job);

@@ -132,15 +132,24 @@ static bool is_special(const kin_task_options *options)
            options->needs_count != 0;
 }
 
-static int fill(kin_pool *pool, kin_result *record, const kin_function *function, const void *argument,
-                size_t size, const kin_task_options *options)
+/* Without options a task has what the pool's have. */
+static void fill_options(kin_pool *pool, kin_result *record, const kin_task_options *options)
 {
-    record->retries = (uint16_t)times(options->retries, pool->retries);
-    record->retries_error = (uint16_t)times(options->retries_error, pool->retries_error);
+    record->retries = (uint16_t)pool->retries;
+    record->retries_error = (uint16_t)pool->retries_error;
+    record->backoff_ns = pool->backoff_ns;
+    if (options != NULL) {
+        record->retries = (uint16_t)times(options->retries, pool->retries);
+        record->retries_error = (uint16_t)times(options->retries_error, pool->retries_error);
+        if (options->backoff_ns != 0) record->backoff_ns = options->backoff_ns;
+        record->timeout_ns = options->timeout_ns;
+        if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
+    }
     record->attempts = 1u + record->retries + record->retries_error;
-    record->backoff_ns = options->backoff_ns != 0 ? options->backoff_ns : pool->backoff_ns;
-    record->timeout_ns = options->timeout_ns;
-    if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
+}
+
+static int fill(kin_result *record, const kin_function *function, const void *argument, size_t size)
+{
     record->argument_size = size;
     record->came = record->number % KIN__TIMED_ONE_OF == 0 ? kin__os_clock() : 0;
     int rc = kin__function_fill(record, function);
@@ -176,12 +185,13 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     int rc = kin__pool_check(pool);
     if (rc == 0) rc = result == NULL ? -EINVAL : check_function(function, argument, argument_size, items);
     if (rc == 0) rc = kin__pool_accepts(pool);
-    if (rc == 0) rc = check_options(options);
+    if (rc == 0 && options != NULL) rc = check_options(options);
     if (rc == 0) rc = kin__record_make(pool, &record);
     if (rc < 0) return rc;
     record->items = (uint32_t)items;
-    rc = fill(pool, record, function, argument, argument_size, options);
-    if (rc == 0 && is_special(options)) {
+    fill_options(pool, record, options);
+    rc = fill(record, function, argument, argument_size);
+    if (rc == 0 && options != NULL && is_special(options)) {
         rc = fill_special(record, options);
         if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
     } else if (rc == 0) {
@@ -198,8 +208,10 @@ int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_functio
                           const void *argument, size_t argument_size, kin_deadline deadline,
                           const kin_task_options *options, size_t size)
 {
+    if (options == NULL)
+        return kin__submit_items(pool, result, function, argument, argument_size, 1, deadline, NULL);
     kin_task_options given = {0};
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    memcpy(&given, options, size < sizeof given ? size : sizeof given);
     return kin__submit_items(pool, result, function, argument, argument_size, 1, deadline, &given);
 }
 
