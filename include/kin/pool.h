@@ -177,7 +177,7 @@ static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options
 }
 
 typedef struct kin_task_options {
-    int64_t timeout_ns;       /* the worker is killed when the task runs longer; 0: no limit */
+    int64_t timeout_ns;       /* one that runs longer fails, and its worker is killed; 0: no limit */
     int retries;              /* after a death of its worker.  0: as the pool; -1: none; else how often */
     int retries_error;        /* after it returned an error; likewise */
     int64_t backoff_ns;       /* before the first repetition, twice as long each time; 0: as the pool */
