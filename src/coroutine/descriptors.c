@@ -52,9 +52,7 @@ static int arm(struct kin__loop *loop, int descriptor)
     for (struct kin__descriptor_waiter *waiter = entry->first; waiter != NULL; waiter = waiter->next)
         if (waiter->happened == 0) events |= waiter->events;
     if (events == 0) return 0;
-    int rc = kin__os_epoll_arm(loop->epoll, descriptor, events, entry->known);
-    entry->known = rc == 0;
-    return rc;
+    return kin__os_epoll_arm(loop->epoll, descriptor, events, &entry->armed);
 }
 
 static void remove_waiter(struct kin__loop *loop, struct kin__descriptor_waiter *waiter)
@@ -87,9 +85,10 @@ static int add_waiter(struct kin__loop *loop, struct kin__descriptor_waiter *wai
 static void report(struct kin__loop *loop, const struct kin__ready *ready)
 {
     if ((size_t)ready->descriptor >= loop->descriptor_count) return;
+    struct kin__descriptor *entry = &loop->descriptors[ready->descriptor];
+    if (entry->armed.generation != ready->generation) return;
     bool left = false;
-    for (struct kin__descriptor_waiter *waiter = loop->descriptors[ready->descriptor].first; waiter != NULL;
-         waiter = waiter->next) {
+    for (struct kin__descriptor_waiter *waiter = entry->first; waiter != NULL; waiter = waiter->next) {
         waiter->happened |= ready->events & waiter->events;
         if (waiter->happened == 0)
             left = true;
@@ -109,7 +108,9 @@ int kin__descriptors_poll(struct kin__loop *loop, kin_deadline deadline)
             kin__foreign_run(loop);
         else if (ready[i].descriptor == bell)
             kin__words_rung(loop);
-        else if (ready[i].descriptor != loop->timer)
+        else if (ready[i].descriptor == loop->timer)
+            loop->timer_set = KIN_FOREVER;
+        else
             report(loop, &ready[i]);
     }
     return count < 0 ? count : 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "coroutine/descriptors.h"
@@ -17,6 +18,8 @@
 _Thread_local struct kin__loop *kin__loop __attribute__((tls_model("initial-exec")));
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t close_key;
+static int once_result;
+static _Atomic uint64_t numbers;
 
 /* ---- the queue --------------------------------------------------------------------------------------- */
 
@@ -82,10 +85,10 @@ int kin__park(struct kin__loop *loop, kin_deadline deadline)
 int kin__give_way(struct kin__loop *loop)
 {
     kin_coroutine *self = loop->current;
-    if (self->cancelled) return -ECANCELED;
+    if (self->cancelled && self->shielded == 0) return -ECANCELED;
     kin__ready(self);
     switch_from(loop, &self->context, &self->locals);
-    return self->cancelled ? -ECANCELED : 0;
+    return self->cancelled && self->shielded == 0 ? -ECANCELED : 0;
 }
 
 void kin__leave(struct kin__loop *loop)
@@ -105,6 +108,7 @@ static void bury(struct kin__loop *loop)
     loop->gone = NULL;
     kin__context_discard(&gone->context);
     kin__stack_give(&gone->stack);
+    gone->loop = NULL;
     if (gone->detached) kin__os_free(gone);
 }
 
@@ -264,7 +268,7 @@ static int set_timer(struct kin__loop *loop)
     if (loop->timer < 0 || when == loop->timer_set) return 0;
     loop->timer_set = when;
     int rc = kin__os_alarm_set(loop->timer, when);
-    return rc < 0 ? rc : kin__os_epoll_arm(loop->epoll, loop->timer, KIN__READABLE, 1);
+    return rc < 0 ? rc : kin__os_epoll_arm(loop->epoll, loop->timer, KIN__READABLE, &loop->timer_armed);
 }
 
 int kin_loop_turn(kin_deadline deadline)
@@ -303,7 +307,6 @@ static void destroy(struct kin__loop *loop)
         loop->gone = coroutine;
         coroutine->ended = true;
         coroutine->result = -ECANCELED;
-        coroutine->loop = NULL;
         kin__os_free(coroutine->locals);
         bury(loop);
     }
@@ -341,6 +344,8 @@ static void forget_in_child(void)
     if (kin__loop != NULL) {
         kin__loop->orphan = true;
         kin__words_forget(kin__loop);
+        if (kin__loop->timer >= 0) kin__os_close(kin__loop->timer);
+        kin__os_close(kin__loop->epoll);
     }
     kin__loop = NULL;
     kin__suspender = NULL;
@@ -348,9 +353,9 @@ static void forget_in_child(void)
 
 static void set_up(void)
 {
-    pthread_key_create(&close_key, close_at_end);
     static const struct kin__fork_watch watch = {.child = forget_in_child};
-    kin__os_watch_forks(KIN__FORK_LOOP, &watch);
+    once_result = -pthread_key_create(&close_key, close_at_end);
+    if (once_result == 0) once_result = kin__os_watch_forks(KIN__FORK_LOOP, &watch);
 }
 
 int kin__loop_open(struct kin__loop **loop)
@@ -358,17 +363,19 @@ int kin__loop_open(struct kin__loop **loop)
     *loop = kin__loop;
     if (kin__loop != NULL) return 0;
     pthread_once(&once, set_up);
+    if (once_result < 0) return once_result;
     struct kin__loop *made = kin__os_calloc(1, sizeof *made);
     if (made == NULL) return -ENOMEM;
     made->timer = -1;
     made->epoll = kin__os_epoll_make();
     int rc = made->epoll < 0 ? made->epoll : kin__context_adopt(&made->context);
+    if (rc == 0 && (rc = -pthread_setspecific(close_key, made)) < 0) kin__context_discard(&made->context);
     if (rc < 0) {
         if (made->epoll >= 0) kin__os_close(made->epoll);
         kin__os_free(made);
         return rc;
     }
-    pthread_setspecific(close_key, made);
+    made->number = atomic_fetch_add(&numbers, 1) + 1;
     *loop = kin__loop = made;
     return 0;
 }

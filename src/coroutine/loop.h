@@ -19,6 +19,7 @@
 
 #include "coroutine/context.h"
 #include "coroutine/stack.h"
+#include "os/epoll.h"
 #include "thread/local.h"
 
 /* ---- lists of those who wait ------------------------------------------------------------------------- */
@@ -43,7 +44,7 @@ struct kin__links {
 
 struct kin_coroutine {
     struct kin__context context;
-    struct kin__loop *loop;
+    struct kin__loop *loop; /* NULL: it has ended, and its stack is given back */
     kin_coroutine *next_ready;
     kin_deadline deadline;
     uint32_t heap_index; /* plus one; 0: not in the heap */
@@ -70,10 +71,11 @@ struct kin_coroutine {
 /* Who waits for a descriptor, by its number. */
 struct kin__descriptor {
     struct kin__descriptor_waiter *first;
-    bool known; /* it was put into the epoll set, and may still be there */
+    struct kin__armed armed;
 };
 
 struct kin__loop {
+    uint64_t number; /* no other loop of the process has had it */
     struct kin__context context;
     struct kin__locals *locals;
     kin_coroutine *current;
@@ -91,8 +93,9 @@ struct kin__loop {
     size_t heap_size;
 
     int epoll;
-    int timer; /* -1: nobody has asked for the loop's descriptor */
-    kin_deadline timer_set;
+    int timer;              /* -1: nobody has asked for the loop's descriptor */
+    kin_deadline timer_set; /* KIN_FOREVER: it is not armed */
+    struct kin__armed timer_armed;
     struct kin__descriptor *descriptors;
     size_t descriptor_count;
     size_t descriptors_waited;
@@ -107,6 +110,12 @@ extern _Thread_local struct kin__loop *kin__loop __attribute__((tls_model("initi
 
 /* Makes sure that there is one.  -ENOMEM, -EMFILE, -ENFILE. */
 int kin__loop_open(struct kin__loop **loop);
+
+/* Is what was made in the loop of this number the calling thread's? */
+static inline bool kin__is_own(uint64_t number)
+{
+    return kin__loop != NULL && kin__loop->number == number;
+}
 
 static inline kin_coroutine *kin__running(void)
 {

@@ -15,6 +15,7 @@
 struct kin__foreign {
     uv_loop_t uv;
     size_t pending;
+    struct kin__armed armed;
 };
 
 /* A call that is under way, on the stack of the coroutine that made it. */
@@ -28,9 +29,9 @@ struct call {
     struct kin__waiters done;
 };
 
-static int arm(struct kin__loop *loop)
+static int arm(const struct kin__loop *loop, struct kin__foreign *foreign)
 {
-    return kin__os_epoll_arm(loop->epoll, uv_backend_fd(&loop->foreign->uv), KIN__READABLE, 1);
+    return kin__os_epoll_arm(loop->epoll, uv_backend_fd(&foreign->uv), KIN__READABLE, &foreign->armed);
 }
 
 static int be_open(struct kin__loop *loop)
@@ -40,12 +41,18 @@ static int be_open(struct kin__loop *loop)
     if (foreign == NULL) return -ENOMEM;
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc == 0) rc = uv_loop_init(&foreign->uv);
-    if (rc < 0) {
-        kin__os_free(foreign);
-        return rc;
-    }
+    if (rc < 0) goto no_loop;
+    /* From now on it is in the set, and arming it cannot fail. */
+    rc = arm(loop, foreign);
+    if (rc < 0) goto not_armed;
     loop->foreign = foreign;
     return 0;
+
+not_armed:
+    uv_loop_close(&foreign->uv);
+no_loop:
+    kin__os_free(foreign);
+    return rc;
 }
 
 int kin__foreign_descriptor(const struct kin__loop *loop)
@@ -61,7 +68,7 @@ size_t kin__foreign_pending(const struct kin__loop *loop)
 void kin__foreign_run(struct kin__loop *loop)
 {
     uv_run(&loop->foreign->uv, UV_RUN_NOWAIT);
-    if (loop->foreign->pending > 0) arm(loop);
+    if (loop->foreign->pending > 0) arm(loop, loop->foreign);
 }
 
 void kin__foreign_close(struct kin__loop *loop)

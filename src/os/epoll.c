@@ -14,6 +14,11 @@
 
 #define COLLECT_MOST 256
 
+static uint64_t token_of(int descriptor, uint32_t generation)
+{
+    return (uint64_t)generation << 32 | (uint32_t)descriptor;
+}
+
 int kin__os_epoll_make(void)
 {
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
@@ -22,19 +27,29 @@ int kin__os_epoll_make(void)
     return descriptor < 0 ? -errno : descriptor;
 }
 
-int kin__os_epoll_arm(int epoll, int descriptor, unsigned events, int known)
+static int control(int epoll, int operation, int descriptor, uint32_t events, const struct kin__armed *armed)
 {
-    struct epoll_event event = {.events = EPOLLONESHOT | EPOLLRDHUP, .data.fd = descriptor};
+    struct epoll_event event = {.events = events, .data.u64 = token_of(descriptor, armed->generation)};
+    return epoll_ctl(epoll, operation, descriptor, &event) < 0 ? -errno : 0;
+}
+
+int kin__os_epoll_arm(int epoll, int descriptor, unsigned events, struct kin__armed *armed)
+{
+    uint32_t wanted = EPOLLONESHOT;
     int rc = kin__os_fault(KIN__FAULT_OTHER);
     if (rc < 0) return rc;
-    if ((events & KIN__READABLE) != 0) event.events |= EPOLLIN | EPOLLPRI;
-    if ((events & KIN__WRITABLE) != 0) event.events |= EPOLLOUT;
-    if (epoll_ctl(epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, &event) == 0) return 0;
-    /* The number may have been closed since, and be another descriptor's. */
-    if (known ? errno == ENOENT : errno == EEXIST) {
-        if (epoll_ctl(epoll, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, descriptor, &event) == 0) return 0;
+    /* A peer that sends no more is no news for who waits for room. */
+    if ((events & KIN__READABLE) != 0) wanted |= EPOLLIN | EPOLLPRI | EPOLLRDHUP;
+    if ((events & KIN__WRITABLE) != 0) wanted |= EPOLLOUT;
+    if (armed->known) rc = control(epoll, EPOLL_CTL_MOD, descriptor, wanted, armed);
+    if (!armed->known || rc == -ENOENT) {
+        /* The number is another descriptor's now. */
+        armed->generation++;
+        rc = control(epoll, EPOLL_CTL_ADD, descriptor, wanted, armed);
+        if (rc == -EEXIST) rc = control(epoll, EPOLL_CTL_MOD, descriptor, wanted, armed);
     }
-    return errno == EPERM ? 1 : -errno;
+    armed->known = rc == 0;
+    return rc == -EPERM ? 1 : rc;
 }
 
 static int wait_until(int epoll, struct epoll_event *found, int limit, kin_deadline deadline)
@@ -68,7 +83,8 @@ int kin__os_epoll_wait(int epoll, struct kin__ready *ready, size_t limit, kin_de
     int count = wait_until(epoll, found, limit < COLLECT_MOST ? (int)limit : COLLECT_MOST, deadline);
     if (count < 0) return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < count; i++)
-        ready[i] = (struct kin__ready){found[i].data.fd, events_of(found[i].events)};
+        ready[i] = (struct kin__ready){(int)(uint32_t)found[i].data.u64, (uint32_t)(found[i].data.u64 >> 32),
+                                       events_of(found[i].events)};
     return count;
 }
 

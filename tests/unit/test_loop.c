@@ -136,6 +136,61 @@ TEST(a_number_that_is_used_again_is_another_descriptor)
     run_to_end();
 }
 
+static int wait_for_old_and_new(void *unused)
+{
+    (void)unused;
+    int old[2];
+    CHECK_OK(pipe(old));
+    CHECK_RC(kin_wait_descriptor(old[0], KIN_READABLE, kin_in_ms(1)), -ETIMEDOUT);
+    /* Still armed, the first pipe lives on under another number. */
+    int kept = dup(old[0]);
+    CHECK_OK(kept);
+    close(old[0]);
+    CHECK_OK(pipe(ends));
+    CHECK_EQ(ends[0], old[0]);
+    CHECK_EQ(write(old[1], "x", 1), 1);
+    CHECK_RC(kin_wait_descriptor(ends[0], KIN_READABLE, kin_in_ms(2)), -ETIMEDOUT);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(kin_wait_descriptor(ends[0], KIN_READABLE, KIN_FOREVER), KIN_READABLE);
+    for (int i = 0; i < 2; i++) close(ends[i]);
+    close(old[1]);
+    return close(kept);
+}
+
+TEST(what_lives_on_under_another_number_is_not_taken_for_the_new_one)
+{
+    CHECK_OK(kin_coroutine_start(NULL, wait_for_old_and_new, NULL, NULL));
+    run_to_end();
+}
+
+static int wait_for_room(void *unused)
+{
+    (void)unused;
+    return kin_wait_descriptor(ends[0], KIN_WRITABLE, KIN_FOREVER);
+}
+
+TEST(a_peer_that_sends_no_more_does_not_wake_who_waits_for_room)
+{
+    static char bytes[4096];
+    int result;
+    kin_coroutine *sender = NULL;
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    while (send(ends[0], bytes, sizeof bytes, MSG_DONTWAIT) > 0) continue;
+    CHECK_OK(shutdown(ends[1], SHUT_WR));
+    CHECK_OK(kin_coroutine_start(&sender, wait_for_room, NULL, NULL));
+    kin_deadline least = kin_in_ms(20);
+    CHECK_EQ(kin_loop_turn(least), 1);
+    CHECK_GE(kin_clock(), least);
+    while (recv(ends[1], bytes, sizeof bytes, MSG_DONTWAIT) > 0) continue;
+    CHECK_OK(kin_coroutine_join(sender, KIN_FOREVER));
+    CHECK_OK(kin_coroutine_result(sender, &result));
+    CHECK_EQ(result, KIN_WRITABLE);
+    CHECK_OK(kin_coroutine_close(sender));
+    run_to_end();
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static int wait_badly(void *unused)
 {
     (void)unused;
@@ -387,4 +442,28 @@ TEST(a_foreign_loop_runs_ours)
     CHECK_OK(kin_loop_close());
     close(ends[0]);
     close(ends[1]);
+}
+
+static int yield_often(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 20; i++) CHECK_OK(kin_coroutine_yield());
+    return 0;
+}
+
+/* More of them than run in one turn, and a descriptor, so that each turn asks the kernel. */
+TEST(a_foreign_loop_hears_of_those_that_can_run)
+{
+    CHECK_OK(pipe(ends));
+    struct pollfd ours = {.fd = kin_loop_descriptor(), .events = POLLIN};
+    CHECK_OK(ours.fd);
+    for (int i = 0; i < 300; i++) CHECK_OK(kin_coroutine_start(NULL, yield_often, NULL, NULL));
+    CHECK_OK(kin_coroutine_start(NULL, hear_end, NULL, NULL));
+    while (kin_loop_turn(KIN_NOW) > 1) CHECK_EQ(poll(&ours, 1, 10000), 1);
+    CHECK_EQ(poll(&ours, 1, 0), 0);
+    close(ends[1]);
+    CHECK_EQ(poll(&ours, 1, 10000), 1);
+    CHECK_EQ(kin_loop_turn(KIN_NOW), 0);
+    CHECK_OK(kin_loop_close());
+    close(ends[0]);
 }
