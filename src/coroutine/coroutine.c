@@ -164,16 +164,16 @@ const char *kin_coroutine_name(const kin_coroutine *coroutine)
 
 int kin_coroutine_overflowed(const void *address)
 {
-    const kin_coroutine *self = kin__running();
-    return self != NULL && kin__stack_guards(&self->stack, address);
+    return kin__stack_guards(address);
 }
 
 int kin_coroutine_close(kin_coroutine *coroutine)
 {
     if (coroutine == NULL) return 0;
-    if (!coroutine->ended) return coroutine->loop == kin__loop ? -EBUSY : -EPERM;
+    if (coroutine->loop != NULL && coroutine->loop != kin__loop) return -EPERM;
+    if (!coroutine->ended) return -EBUSY;
     /* It is freed with its stack where that has not been given back yet. */
-    if (coroutine->loop != NULL && coroutine->loop == kin__loop && kin__loop->gone == coroutine)
+    if (coroutine->loop != NULL)
         coroutine->detached = true;
     else
         kin__os_free(coroutine);

@@ -8,9 +8,10 @@
 #include "os/os.h"
 
 struct kin_group {
-    struct kin__loop *loop;
+    uint64_t loop; /* its number */
     kin_coroutine *members;
     struct kin__waiters joiners; /* wait for the last member's end */
+    unsigned joining;            /* those that wait, and those that were woken and have not looked yet */
     int failure;                 /* the first negative result */
     bool cancelled;
 };
@@ -23,14 +24,14 @@ int kin_group_open(kin_group **group)
     if (rc < 0) return rc;
     kin_group *made = kin__os_calloc(1, sizeof *made);
     if (made == NULL) return -ENOMEM;
-    made->loop = loop;
+    made->loop = loop->number;
     *group = made;
     return 0;
 }
 
 int kin__group_may_enter(const kin_group *group, const struct kin__loop *loop)
 {
-    return group->loop != loop ? -EPERM : group->cancelled ? -ECANCELED : 0;
+    return group->loop != loop->number ? -EPERM : group->cancelled ? -ECANCELED : 0;
 }
 
 void kin__group_enter(kin_group *group, kin_coroutine *coroutine)
@@ -64,7 +65,7 @@ void kin__group_left(kin_group *group, kin_coroutine *coroutine)
 static int check(const kin_group *group)
 {
     if (group == NULL) return -EINVAL;
-    if (group->loop != kin__loop) return -EPERM;
+    if (!kin__is_own(group->loop)) return -EPERM;
     const kin_coroutine *self = kin__loop->current;
     return self != NULL && self->group == group ? -EDEADLK : 0;
 }
@@ -72,14 +73,18 @@ static int check(const kin_group *group)
 int kin_group_join(kin_group *group, kin_deadline deadline)
 {
     int rc = check(group);
-    if (rc == 0 && group->members != NULL) rc = kin__wait_in(group->loop, &group->joiners, deadline);
-    return rc < 0 ? rc : group->failure;
+    if (rc < 0) return rc;
+    group->joining++;
+    while (rc == 0 && group->members != NULL) rc = kin__wait_in(kin__loop, &group->joiners, deadline);
+    if (rc == 0) rc = group->failure;
+    group->joining--;
+    return rc;
 }
 
 int kin_group_cancel(kin_group *group)
 {
     if (group == NULL) return -EINVAL;
-    if (group->loop != kin__loop) return -EPERM;
+    if (!kin__is_own(group->loop)) return -EPERM;
     cancel_members(group);
     return 0;
 }
@@ -87,12 +92,18 @@ int kin_group_cancel(kin_group *group)
 int kin_group_close(kin_group *group)
 {
     if (group == NULL) return 0;
+    /* Of a loop that was closed it may be left over. */
+    if (group->members == NULL && group->joining == 0) {
+        kin__os_free(group);
+        return 0;
+    }
     int rc = check(group);
     if (rc < 0) return rc;
     kin_coroutine *self = kin__running();
     cancel_members(group);
     if (self != NULL) self->shielded++;
-    while (group->members != NULL && rc == 0) rc = kin__wait_in(group->loop, &group->joiners, KIN_FOREVER);
+    while (group->members != NULL && rc == 0) rc = kin__wait_in(kin__loop, &group->joiners, KIN_FOREVER);
+    while (group->joining > 0 && rc == 0) rc = kin_coroutine_yield();
     if (self != NULL) self->shielded--;
     if (rc == 0) kin__os_free(group);
     return rc;

@@ -5,14 +5,17 @@
 #include "support/faults.h"
 #include "support/test.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <kin/channel.h>
 #include <kin/coroutine.h>
 #include <kin/error.h>
+#include <kin/local.h>
 #include <kin/loop.h>
 #include <kin/thread.h>
 
@@ -311,6 +314,79 @@ TEST(an_empty_group_is_complete)
     CHECK_OK(kin_loop_close());
 }
 
+static int join_group(void *group)
+{
+    return kin_group_join(group, KIN_FOREVER);
+}
+
+static int close_group(void *group)
+{
+    return kin_group_close(group);
+}
+
+TEST(a_group_is_closed_while_others_join_it)
+{
+    kin_group *group = NULL;
+    kin_coroutine *joining[3];
+    int result;
+    CHECK_OK(kin_group_open(&group));
+    CHECK_OK(kin_coroutine_start(NULL, sleep_for_ever, NULL, &(kin_coroutine_options){.group = group}));
+    for (int i = 0; i < 3; i++) {
+        joining[i] = start(join_group, group);
+        if (i == 1) CHECK_OK(kin_coroutine_start(NULL, close_group, group, NULL));
+    }
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(kin_coroutine_result(joining[i], &result));
+        CHECK_EQ(result, 0);
+        CHECK_OK(kin_coroutine_close(joining[i]));
+    }
+    run_to_end();
+}
+
+static int add_another(void *group)
+{
+    CHECK_OK(kin_coroutine_start(NULL, tell_three, (char[]){'m'}, &(kin_coroutine_options){.group = group}));
+    return 0;
+}
+
+TEST(a_join_waits_for_members_that_come_late)
+{
+    kin_group *group = NULL;
+    CHECK_OK(kin_group_open(&group));
+    CHECK_OK(kin_coroutine_start(NULL, tell_three, (char[]){'a'}, &(kin_coroutine_options){.group = group}));
+    kin_coroutine *joining = start(join_group, group), *first = start(tell_three, (char[]){'b'});
+    CHECK_OK(kin_coroutine_join(first, KIN_FOREVER));
+    CHECK_OK(kin_coroutine_start(NULL, add_another, group, NULL));
+    CHECK_OK(kin_coroutine_join(joining, KIN_FOREVER));
+    run_to_end();
+    CHECK_OK(kin_group_close(group));
+    CHECK_OK(kin_coroutine_close(joining));
+    CHECK_OK(kin_coroutine_close(first));
+}
+
+/* What was made in a loop that is closed by now belongs to no other one, wherever that lies in memory. */
+TEST(groups_and_channels_outlive_their_loop)
+{
+    kin_group *group = NULL;
+    kin_channel *channel = NULL;
+    int number = 1;
+    CHECK_OK(kin_group_open(&group));
+    CHECK_OK(kin_channel_open(&channel, sizeof number, 1));
+    CHECK_OK(kin_loop_close());
+    for (int round = 0; round < 2; round++) {
+        CHECK_RC(kin_group_join(group, KIN_NOW), -EPERM);
+        CHECK_RC(kin_group_cancel(group), -EPERM);
+        CHECK_RC(kin_channel_send(channel, &number, KIN_NOW), -EPERM);
+        CHECK_RC(kin_channel_end(channel), -EPERM);
+        CHECK_OK(kin_coroutine_start(NULL, tell_three, (char[]){'a'}, NULL));
+    }
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_OK(kin_group_close(group));
+    CHECK_OK(kin_channel_close(channel));
+    CHECK_OK(kin_loop_close());
+}
+
 /* ---- many, threads, forks -------------------------------------------------------------------------------------- */
 
 struct sleepers {
@@ -397,7 +473,7 @@ static int use_strange(void *coroutine)
     CHECK_RC(kin_coroutine_join(coroutine, KIN_FOREVER), -EPERM);
     CHECK_RC(kin_coroutine_cancel(coroutine), -EPERM);
     CHECK_RC(kin_coroutine_close(coroutine), -EPERM);
-    return 0;
+    return kin_loop_close();
 }
 
 TEST(another_threads_coroutine_is_refused)
@@ -467,6 +543,19 @@ TEST(bad_input_is_refused)
     CHECK_OK(kin_loop_close());
     CHECK_OK(kin_loop_run(KIN_FOREVER));
     CHECK_OK(kin_coroutine_yield());
+}
+
+/* Without a key for its end a thread can have neither a loop nor values of its own. */
+TEST_COLD(a_thread_without_keys_has_no_loop)
+{
+    static pthread_key_t keys[PTHREAD_KEYS_MAX];
+    int used = 0;
+    kin_local *local = NULL;
+    while (used < PTHREAD_KEYS_MAX && pthread_key_create(&keys[used], NULL) == 0) used++;
+    CHECK_RC(kin_coroutine_start(NULL, ping, (long[]){1}, NULL), -EAGAIN);
+    CHECK_RC(kin_coroutine_sleep(kin_in_ms(1)), -EAGAIN);
+    CHECK_RC(kin_local_open(&local, NULL), -EAGAIN);
+    for (int i = 0; i < used; i++) CHECK(pthread_getspecific(keys[i]) == NULL);
 }
 
 static int make_one(void *context)
