@@ -3,12 +3,14 @@
 #include "support/test.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <kin/coroutine.h>
 #include <kin/error.h>
+#include <kin/generator.h>
 #include <kin/local.h>
 #include <kin/loop.h>
 
@@ -60,7 +62,7 @@ static int use_stack(void *size)
 
 TEST_COLD(stacks_have_the_size_that_was_asked_for)
 {
-    static size_t sizes[] = {(size_t)8 << 10, (size_t)200 << 10, (size_t)4 << 20, (size_t)64 << 20};
+    static size_t sizes[] = {(size_t)8 << 10, (size_t)180 << 10, (size_t)4 << 20, (size_t)64 << 20};
     for (int i = 0; i < 4; i++) {
         kin_coroutine_options options = {.stack_size = i == 1 ? 0 : sizes[i] + ((size_t)16 << 10)};
         CHECK_OK(kin_coroutine_start(NULL, use_stack, &sizes[i], &options));
@@ -83,24 +85,86 @@ static int overflow(void *argument)
     return deeper + frame[0];
 }
 
-static void overflow_in_child(void *unused)
+static void watch_faults(void)
 {
-    (void)unused;
     static char stack[1 << 16];
     sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigaction(SIGSEGV, &action, NULL);
-    CHECK_OK(kin_coroutine_start(NULL, overflow, (void *)1, NULL));
+}
+
+static void overflow_in_child(void *target)
+{
+    watch_faults();
+    for (int i = 0; i < 40; i++) {
+        kin_coroutine_function *run = (kin_coroutine_function *)(uintptr_t)target;
+        CHECK_OK(kin_coroutine_start(NULL, run, (void *)1, NULL));
+    }
     kin_loop_run(KIN_FOREVER);
+}
+
+/* Frames that begin above a guard and end below it, were it as small as those of threads. */
+static int overflow_in_strides(void *argument)
+{
+    volatile char frame[50000];
+    frame[0] = (char)(intptr_t)argument;
+    int deeper = (intptr_t)argument < INTPTR_MAX ? overflow_in_strides((char *)argument + 1) : 0;
+    return deeper + frame[0];
+}
+
+static int overflow_generator(kin_generator *self, void *argument)
+{
+    CHECK_OK(kin_generator_yield(self, NULL, NULL));
+    return overflow(argument);
+}
+
+static void overflow_generator_in_child(void *unused)
+{
+    kin_generator *generator = NULL;
+    watch_faults();
+    CHECK_OK(kin_generator_open(&generator, overflow_generator, unused, NULL));
+    while (kin_generator_next(generator, NULL) > 0) continue;
+}
+
+static void expect_overflow(void (*child)(void *argument), void *argument)
+{
+    int status = test_collect(test_child(child, argument));
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 42);
 }
 
 TEST_COLD(an_overflow_is_told)
 {
+    int local = 0;
     if (test_sanitized()) SKIP("the sanitizers have handlers of their own");
-    int status = test_collect(test_child(overflow_in_child, NULL));
-    CHECK(WIFEXITED(status));
-    CHECK_EQ(WEXITSTATUS(status), 42);
-    CHECK_EQ(kin_coroutine_overflowed(&status), 0);
+    expect_overflow(overflow_in_child, (void *)(uintptr_t)overflow);
+    expect_overflow(overflow_in_child, (void *)(uintptr_t)overflow_in_strides);
+    expect_overflow(overflow_generator_in_child, NULL);
+    CHECK_EQ(kin_coroutine_overflowed(&local), 0);
+    CHECK_EQ(kin_coroutine_overflowed(NULL), 0);
+}
+
+static long resident(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file != NULL);
+    CHECK_EQ(fscanf(file, "%*d %ld", &pages), 1);
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+TEST_COLD(large_stacks_that_were_used_give_their_memory_back)
+{
+    if (test_sanitized()) SKIP("the sanitizers keep memory of their own for stacks");
+    static size_t size = (size_t)16 << 20;
+    long before = resident();
+    for (int i = 0; i < 8; i++) {
+        kin_coroutine_options options = {.stack_size = size + ((size_t)1 << 20)};
+        CHECK_OK(kin_coroutine_start(NULL, use_stack, &size, &options));
+    }
+    run_to_end();
+    CHECK_LT(resident() - before, (long)size);
 }
 
 static kin_local *local;
