@@ -34,7 +34,7 @@ typedef int kin_coroutine_function(void *argument);
 
 typedef struct kin_coroutine_options {
     const char *name;  /* copied; NULL: "Coroutine-1", "Coroutine-2", … */
-    size_t stack_size; /* bytes, 16 KiB to 1 GiB; 0: 240 KiB.  Only what is touched takes memory. */
+    size_t stack_size; /* bytes, 16 KiB to 1 GiB; 0: 192 KiB.  Only what is touched takes memory. */
     kin_group *group;  /* NULL: in none */
 } kin_coroutine_options;
 
@@ -44,7 +44,8 @@ typedef struct kin_coroutine_options {
  * corrupts nothing; kin_coroutine_overflowed tells.
  * Does not wait.
  * Errors: -EINVAL (NULL, a name of more than 31 bytes, a stack size), -ENOMEM, -ECANCELED (the group
- * was cancelled), -EPERM (another thread's group), -EMFILE, -ENFILE (for the first one of a thread). */
+ * was cancelled), -EPERM (another thread's group), -EMFILE, -ENFILE, -EAGAIN (no pthread key is left; for
+ * the first one of a thread). */
 KIN_API int kin_coroutine_start_sized(kin_coroutine **coroutine, kin_coroutine_function *target,
                                       void *argument, const kin_coroutine_options *options, size_t size);
 static inline int kin_coroutine_start(kin_coroutine **coroutine, kin_coroutine_function *target,
@@ -90,7 +91,8 @@ KIN_API kin_coroutine *kin_coroutine_current(void);
 KIN_API const char *kin_coroutine_name(const kin_coroutine *coroutine);
 
 /* kin_coroutine_overflowed returns 1 when `address`, such as the si_addr of a SIGSEGV, lies in the
- * guard below the running coroutine's stack, else 0.  For signal handlers (on a stack of their own). */
+ * guard of 64 KiB below the stack of a coroutine or a generator, else 0.  For signal handlers (on a
+ * stack of their own). */
 KIN_API int kin_coroutine_overflowed(const void *address);
 
 /* kin_coroutine_close frees the handle of a coroutine that has ended.  NULL is allowed.
@@ -112,7 +114,7 @@ KIN_API int kin_group_cancel(kin_group *group);
 
 /* kin_group_close leaves the group: cancels what still runs in it, waits until that has ended, even
  * when the caller was cancelled, and frees the group.  NULL is allowed.
- * Errors: -EDEADLK (a member; or one of them waits for ever), -EPERM. */
+ * Errors: -EDEADLK (a member; or one of them waits for ever), -EPERM (another thread's, with members). */
 KIN_API int kin_group_close(kin_group *group);
 
 KIN_END

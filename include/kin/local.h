@@ -18,7 +18,8 @@ typedef struct kin_local kin_local;
 
 /* kin_local_open makes a local, whose value is NULL everywhere, and stores it in `*local`.  When a
  * thread or coroutine ends while its value is not NULL, `destructor(value)` is called there; it may
- * be NULL.  Does not wait.  Errors: -EINVAL (NULL), -ENOMEM, -EAGAIN (1,048,576 are open). */
+ * be NULL.  Does not wait.  Errors: -EINVAL (NULL), -ENOMEM, -EAGAIN (1,048,576 are
+ * open, or the process has no pthread key left). */
 KIN_API int kin_local_open(kin_local **local, void (*destructor)(void *value));
 
 /* kin_local_set sets the caller's value; the one before is not destroyed.  Does not wait.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "os/fault.h"
+#include "os/suspend.h"
 
 int kin__os_thread_start(uintptr_t *thread, void *(*run)(void *), void *argument, size_t stack_size)
 {
@@ -29,13 +30,16 @@ int kin__os_thread_start(uintptr_t *thread, void *(*run)(void *), void *argument
 
 int kin__os_thread_join(uintptr_t thread, kin_deadline deadline)
 {
-    if (deadline == KIN_FOREVER) return -pthread_join((pthread_t)thread, NULL);
+    if (deadline == KIN_FOREVER && kin__suspender == NULL) return -pthread_join((pthread_t)thread, NULL);
     for (int64_t pause = LOOK_FIRST_NS;; pause = pause < LOOK_LAST_NS ? pause * 2 : pause) {
         int rc = -pthread_tryjoin_np((pthread_t)thread, NULL);
         if (rc != -EBUSY) return rc;
-        kin_deadline now = kin__os_clock();
+        kin_deadline now = kin__os_clock(), next = now + pause < deadline ? now + pause : deadline;
         if (now >= deadline) return -ETIMEDOUT;
-        kin__os_sleep_until(now + pause < deadline ? now + pause : deadline);
+        if (kin__suspender == NULL)
+            kin__os_sleep_until(next);
+        else if ((rc = kin__os_poll(NULL, 0, next)) < 0)
+            return rc;
     }
 }
 

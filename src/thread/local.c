@@ -46,6 +46,7 @@ static struct {
 _Thread_local struct kin__locals *kin__locals;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_key;
+static int once_result;
 
 /* ---- ending --------------------------------------------------------------------------------------- */
 
@@ -100,9 +101,9 @@ static void unlock_after_fork(void)
 
 static void set_up(void)
 {
-    pthread_key_create(&end_key, end_thread);
     static const struct kin__fork_watch watch = {lock_for_fork, unlock_after_fork, unlock_after_fork};
-    kin__os_watch_forks(KIN__FORK_NAMES, &watch);
+    once_result = -pthread_key_create(&end_key, end_thread);
+    if (once_result == 0) once_result = kin__os_watch_forks(KIN__FORK_NAMES, &watch);
 }
 
 /* ---- names ---------------------------------------------------------------------------------------- */
@@ -125,6 +126,7 @@ int kin_local_open(kin_local **local, void (*destructor)(void *value))
 {
     if (local == NULL) return -EINVAL;
     pthread_once(&once, set_up);
+    if (once_result < 0) return once_result;
     kin_local *made = kin__os_calloc(1, sizeof *made);
     if (made == NULL) return -ENOMEM;
     made->destructor = destructor;

@@ -5,7 +5,8 @@
  *    counters and `detached` change under the lock.
  *  - `state` only goes RUNNING → ENDED ⇄ COLLECTING → COLLECTED; whoever made it COLLECTING is the
  *    one that joins the thread of the system.  It is slept on.
- *  - A child of fork has one thread: there all other handles are made COLLECTED.
+ *  - A child of fork has one thread: there all other handles pass for COLLECTED, because they were
+ *    born in another process.  What their threads were in the middle of is never finished.
  */
 #include "thread/thread.h"
 
@@ -36,6 +37,7 @@ struct kin_thread {
     _Atomic uint32_t id; /* 0: it has not begun yet; slept on */
     _Atomic uint32_t state;
     _Atomic uint32_t users; /* threads that wait for it */
+    unsigned born;          /* `forks` at its beginning */
     uintptr_t system;
     kin_thread_function *target;
     void *argument;
@@ -48,6 +50,7 @@ static struct {
     kin_thread *last;
     unsigned started;
     unsigned foreign;
+    unsigned forks; /* that lie between the first process and this one; constant in a process */
 } threads = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static kin_thread main_thread = {.kind = MAIN, .name = "MainThread"};
@@ -70,6 +73,17 @@ static void delist(kin_thread *thread)
 {
     *(thread->previous != NULL ? &thread->previous->next : &threads.first) = thread->next;
     *(thread->next != NULL ? &thread->next->previous : &threads.last) = thread->previous;
+}
+
+/* Of a thread that was left behind in the process this one was forked from. */
+static bool is_left_behind(const kin_thread *thread)
+{
+    return thread->born != threads.forks;
+}
+
+static enum state state_of(const kin_thread *thread)
+{
+    return is_left_behind(thread) ? COLLECTED : (enum state)atomic_load(&thread->state);
 }
 
 static void set_state(kin_thread *thread, enum state state)
@@ -95,12 +109,10 @@ static void begin_in_child(void)
     kin_thread *only = self != NULL ? self : &main_thread;
     for (kin_thread *thread = threads.first, *next; thread != NULL; thread = next) {
         next = thread->next;
-        if (thread == only) continue;
-        atomic_store(&thread->state, COLLECTED);
-        if (atomic_load(&thread->id) == 0) atomic_store(&thread->id, (uint32_t)-ESRCH);
-        if (thread->detached || thread->kind == FOREIGN) kin__os_free(thread);
+        if (thread != only && (thread->detached || thread->kind == FOREIGN)) kin__os_free(thread);
     }
     threads.first = threads.last = NULL;
+    only->born = ++threads.forks;
     only->kind = MAIN;
     atomic_store(&only->id, (uint32_t)kin__os_thread_id());
     atomic_store(&only->users, 0);
@@ -171,6 +183,7 @@ static int make(kin_thread **made, const kin_thread_options *options)
     kin_thread *thread = kin__os_calloc(1, sizeof *thread);
     if (thread == NULL) return -ENOMEM;
     thread->kind = STARTED;
+    thread->born = threads.forks;
     thread->daemon = options->daemon;
     if (options->name != NULL) strcpy(thread->name, options->name);
     *made = thread;
@@ -217,7 +230,7 @@ static int collect(kin_thread *thread, kin_deadline deadline)
 static int await(kin_thread *thread, kin_deadline deadline)
 {
     for (;;) {
-        uint32_t seen = atomic_load(&thread->state);
+        uint32_t seen = state_of(thread);
         if (seen == COLLECTED) return 0;
         if (seen == ENDED) {
             if (atomic_compare_exchange_strong(&thread->state, &seen, COLLECTING))
@@ -233,7 +246,7 @@ int kin_thread_join(kin_thread *thread, kin_deadline deadline)
 {
     if (thread == NULL) return -EINVAL;
     if (thread == self) return -EDEADLK;
-    if (thread->kind != STARTED) return atomic_load(&thread->state) == COLLECTED ? 0 : -EINVAL;
+    if (thread->kind != STARTED) return state_of(thread) == COLLECTED ? 0 : -EINVAL;
     atomic_fetch_add(&thread->users, 1);
     int rc = await(thread, deadline);
     atomic_fetch_sub(&thread->users, 1);
@@ -243,7 +256,7 @@ int kin_thread_join(kin_thread *thread, kin_deadline deadline)
 int kin_thread_is_alive(kin_thread *thread)
 {
     if (thread == NULL) return -EINVAL;
-    if (thread == self || thread->kind != STARTED) return atomic_load(&thread->state) == RUNNING;
+    if (thread == self || thread->kind != STARTED) return state_of(thread) == RUNNING;
     return kin_thread_join(thread, KIN_NOW) == -ETIMEDOUT;
 }
 
@@ -251,7 +264,7 @@ int kin_thread_result(kin_thread *thread, int *result)
 {
     if (thread == NULL || result == NULL) return -EINVAL;
     /* The end is published by `state`, after the result. */
-    if (atomic_load(&thread->state) == RUNNING) return -EBUSY;
+    if (state_of(thread) == RUNNING) return -EBUSY;
     if (!thread->returned) return -ECANCELED;
     *result = thread->result;
     return 0;
@@ -260,9 +273,11 @@ int kin_thread_result(kin_thread *thread, int *result)
 int kin_thread_close(kin_thread *thread)
 {
     if (thread == NULL) return 0;
-    if (thread->kind != STARTED && atomic_load(&thread->state) != COLLECTED) return -EINVAL;
-    if (thread == self || atomic_load(&thread->users) > 0) return -EBUSY;
-    if (thread->kind == STARTED && await(thread, KIN_NOW) < 0) return -EBUSY;
+    if (thread->kind != STARTED) return -EINVAL;
+    if (!is_left_behind(thread)) {
+        if (thread == self || atomic_load(&thread->users) > 0) return -EBUSY;
+        if (await(thread, KIN_NOW) < 0) return -EBUSY;
+    }
     kin__os_free(thread);
     return 0;
 }
@@ -299,6 +314,7 @@ static kin_thread *know_foreign(void)
     kin_thread *thread = kin__os_calloc(1, sizeof *thread);
     if (thread == NULL) return NULL;
     thread->kind = FOREIGN;
+    thread->born = threads.forks;
     thread->daemon = true;
     atomic_store(&thread->id, (uint32_t)kin__os_thread_id());
     pthread_mutex_lock(&threads.lock);
@@ -313,7 +329,12 @@ kin_thread *kin_thread_current(void)
     if (self != NULL) return self;
     if (be_set_up() < 0) return NULL;
     kin_thread *thread = kin__os_thread_id() == kin__os_pid() ? &main_thread : know_foreign();
-    if (thread != NULL) pthread_setspecific(forget_key, thread);
+    /* Without the note nobody would learn of its end. */
+    if (thread != NULL && pthread_setspecific(forget_key, thread) != 0 && thread->kind == FOREIGN) {
+        self = thread;
+        forget(thread);
+        return NULL;
+    }
     self = thread;
     return thread;
 }
@@ -327,7 +348,10 @@ int kin_thread_id(const kin_thread *thread)
 {
     if (thread == NULL) return -EINVAL;
     /* Its first act is to say which it is. */
-    while (atomic_load(&thread->id) == 0) kin__os_futex_wait(&thread->id, 0, KIN_FOREVER);
+    while (atomic_load(&thread->id) == 0) {
+        if (is_left_behind(thread)) return -ESRCH;
+        kin__os_futex_wait(&thread->id, 0, KIN_FOREVER);
+    }
     return (int)atomic_load(&thread->id);
 }
 

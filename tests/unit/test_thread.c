@@ -12,8 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <kin/coroutine.h>
 #include <kin/error.h>
 #include <kin/local.h>
+#include <kin/loop.h>
 #include <kin/process.h>
 #include <kin/queue.h>
 #include <kin/thread.h>
@@ -265,6 +267,90 @@ TEST(a_child_of_fork_has_one_thread)
     CHECK_OK(kin_thread_join(waiting, KIN_FOREVER));
     CHECK_OK(kin_thread_close(waiting));
     CHECK_OK(kin_thread_close(forking));
+}
+
+static int return_when_told(void *gate)
+{
+    wait_at(gate);
+    return 3;
+}
+
+/* It has ended for whoever asks, and not for the system yet. */
+static pthread_key_t slow_end;
+static void end_slowly(void *gate)
+{
+    wait_at(gate);
+}
+static int end_in_two_steps(void *gate)
+{
+    CHECK_EQ(pthread_setspecific(slow_end, gate), 0);
+    return 4;
+}
+static int join_in_vain(void *thread)
+{
+    return kin_thread_join(thread, kin_in_s(1000));
+}
+
+TEST(a_child_of_fork_waits_for_nothing_of_its_parents_threads)
+{
+    struct gate gate = GATE;
+    kin_thread *running = NULL, *ending = NULL, *joining = NULL;
+    int result;
+    CHECK_EQ(pthread_key_create(&slow_end, end_slowly), 0);
+    CHECK_OK(kin_thread_start(&running, return_when_told, &gate, NULL));
+    CHECK_OK(kin_thread_start(&ending, end_in_two_steps, &gate, NULL));
+    while (kin_thread_result(ending, &result) == -EBUSY) kin_coroutine_sleep(kin_in_ms(1));
+    CHECK_OK(kin_thread_start(&joining, join_in_vain, ending, NULL));
+    CHECK_RC(kin_thread_join(joining, kin_in_ms(20)), -ETIMEDOUT);
+    pid_t child = fork();
+    CHECK_OK(child);
+    if (child == 0) {
+        kin_thread *all[] = {running, ending, joining};
+        for (int i = 0; i < 3; i++) CHECK_OK(kin_thread_join(all[i], KIN_FOREVER));
+        CHECK_RC(kin_thread_result(running, &result), -ECANCELED);
+        CHECK_OK(kin_thread_result(ending, &result));
+        CHECK_EQ(result, 4);
+        for (int i = 0; i < 3; i++) CHECK_OK(kin_thread_close(all[i]));
+        _exit(0);
+    }
+    CHECK_EQ(test_collect(child), 0);
+    open_gate(&gate);
+    CHECK_OK(kin_thread_join(joining, KIN_FOREVER));
+    CHECK_OK(kin_thread_join(running, KIN_FOREVER));
+    CHECK_OK(kin_thread_close(joining));
+    CHECK_OK(kin_thread_close(running));
+    CHECK_OK(kin_thread_close(ending));
+    CHECK_OK(kin_loop_close());
+    pthread_key_delete(slow_end);
+}
+
+static kin_thread *to_be_joined;
+static int join_the_slow(void *unused)
+{
+    (void)unused;
+    return kin_thread_join(to_be_joined, KIN_FOREVER);
+}
+static int open_later(void *gate)
+{
+    CHECK_OK(kin_coroutine_sleep(kin_in_ms(2)));
+    open_gate(gate);
+    return 0;
+}
+
+/* What the thread's end waits for is another coroutine of the thread that waits for this end. */
+TEST(a_coroutine_waits_for_a_slow_end)
+{
+    struct gate gate = GATE;
+    int result;
+    CHECK_EQ(pthread_key_create(&slow_end, end_slowly), 0);
+    CHECK_OK(kin_thread_start(&to_be_joined, end_in_two_steps, &gate, NULL));
+    while (kin_thread_result(to_be_joined, &result) == -EBUSY) kin_coroutine_sleep(kin_in_ms(1));
+    CHECK_OK(kin_coroutine_start(NULL, join_the_slow, NULL, NULL));
+    CHECK_OK(kin_coroutine_start(NULL, open_later, &gate, NULL));
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_OK(kin_thread_close(to_be_joined));
+    CHECK_OK(kin_loop_close());
+    pthread_key_delete(slow_end);
 }
 
 /* ---- bad input and faults ------------------------------------------------------------------------------ */
