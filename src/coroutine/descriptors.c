@@ -102,15 +102,13 @@ int kin__descriptors_poll(struct kin__loop *loop, kin_deadline deadline)
 {
     struct kin__ready ready[READY_MOST];
     int count = kin__os_epoll_wait(loop->epoll, ready, READY_MOST, deadline);
-    int foreign = kin__foreign_descriptor(loop), bell = kin__words_socket(loop);
+    int foreign = kin__foreign_descriptor(loop);
     for (int i = 0; i < count; i++) {
         if (ready[i].descriptor == foreign)
             kin__foreign_run(loop);
-        else if (ready[i].descriptor == bell)
-            kin__words_rung(loop);
         else if (ready[i].descriptor == loop->timer)
             loop->timer_set = KIN_FOREVER;
-        else
+        else if (!kin__words_rung(loop, ready[i].descriptor))
             report(loop, &ready[i]);
     }
     return count < 0 ? count : 0;

@@ -123,8 +123,11 @@ static void shield(int change)
 }
 
 /* What blocks a thread elsewhere, lets another coroutine run here. */
-static const struct kin__suspender suspender = {
-    .poll = poll, .sleep = kin__words_sleep, .sleep_private = kin__words_sleep_private, .shield = shield};
+static const struct kin__suspender suspender = {.poll = poll,
+                                                .sleep = kin__words_sleep,
+                                                .sleep_private = kin__words_sleep_private,
+                                                .shield = shield,
+                                                .errand = kin__errand_run};
 
 /* Runs those that can, from the loop's own context. */
 static void run_ready(struct kin__loop *loop)
@@ -301,6 +304,8 @@ int kin_loop_descriptor(void)
 
 static void destroy(struct kin__loop *loop)
 {
+    /* What a thread of its pool is at work on may lie on a stack that goes next. */
+    kin__foreign_close(loop);
     /* Those that are still alive vanish with their stacks. */
     for (kin_coroutine *coroutine = loop->alive, *next; coroutine != NULL; coroutine = next) {
         next = coroutine->alive.next;
@@ -311,7 +316,6 @@ static void destroy(struct kin__loop *loop)
         bury(loop);
     }
     kin__words_close(loop);
-    kin__foreign_close(loop);
     kin__context_discard(&loop->context);
     if (loop->timer >= 0) kin__os_close(loop->timer);
     kin__os_close(loop->epoll);

@@ -11,6 +11,7 @@
 #include "os/epoll.h"
 #include "os/fault.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 struct kin__foreign {
     uv_loop_t uv;
@@ -18,14 +19,11 @@ struct kin__foreign {
     struct kin__armed armed;
 };
 
-/* A call that is under way, on the stack of the coroutine that made it. */
-struct call {
-    uv_work_t work;
-    int (*function)(void *argument);
-    void *argument;
-    int result;
-    bool over;
+/* What a thread of the pool is to do. */
+struct work {
+    uv_work_t request;
     struct kin__foreign *foreign;
+    bool over;
     struct kin__waiters done;
 };
 
@@ -74,7 +72,6 @@ void kin__foreign_run(struct kin__loop *loop)
 void kin__foreign_close(struct kin__loop *loop)
 {
     if (loop->foreign == NULL) return;
-    /* A function that is still at work has its stack and its argument from somebody who is gone. */
     while (loop->foreign->pending > 0) uv_run(&loop->foreign->uv, UV_RUN_ONCE);
     uv_run(&loop->foreign->uv, UV_RUN_NOWAIT);
     uv_loop_close(&loop->foreign->uv);
@@ -82,19 +79,45 @@ void kin__foreign_close(struct kin__loop *loop)
     loop->foreign = NULL;
 }
 
-static void work(uv_work_t *request)
+static void end(struct work *work)
 {
-    struct call *call = request->data;
+    work->foreign->pending--;
+    work->over = true;
+    kin__waiters_wake_them(&work->done);
+}
+
+static int begin(struct kin__loop *loop, struct work *work, uv_work_cb run, uv_after_work_cb after)
+{
+    int rc = be_open(loop);
+    if (rc < 0) return rc;
+    work->foreign = loop->foreign;
+    rc = uv_queue_work(&loop->foreign->uv, &work->request, run, after);
+    if (rc < 0) return rc;
+    loop->foreign->pending++;
+    /* So that libuv puts its descriptors into its set before anybody waits for that. */
+    kin__foreign_run(loop);
+    return 0;
+}
+
+/* ---- a call: on the stack of the coroutine that made it, which waits for its end ------------------------- */
+
+struct call {
+    struct work work; /* first */
+    int (*function)(void *argument);
+    void *argument;
+    int result;
+};
+
+static void run_call(uv_work_t *request)
+{
+    struct call *call = (struct call *)request;
     call->result = call->function(call->argument);
 }
 
-static void after_work(uv_work_t *request, int status)
+static void end_call(uv_work_t *request, int status)
 {
-    struct call *call = request->data;
     (void)status;
-    call->foreign->pending--;
-    call->over = true;
-    kin__waiters_wake_them(&call->done);
+    end((struct work *)request);
 }
 
 int kin_offload(int (*function)(void *argument), void *argument)
@@ -102,19 +125,55 @@ int kin_offload(int (*function)(void *argument), void *argument)
     kin_coroutine *self = kin__running();
     if (function == NULL) return -EINVAL;
     if (self == NULL) return function(argument);
-    struct kin__loop *loop = kin__loop;
     struct call call = {.function = function, .argument = argument};
-    call.work.data = &call;
-    int rc = be_open(loop);
+    int rc = begin(kin__loop, &call.work, run_call, end_call);
     if (rc < 0) return rc;
-    call.foreign = loop->foreign;
-    rc = uv_queue_work(&loop->foreign->uv, &call.work, work, after_work);
-    if (rc < 0) return rc;
-    loop->foreign->pending++;
-    /* So that libuv puts its descriptors into its set before anybody waits for that. */
-    kin__foreign_run(loop);
     self->shielded++;
-    rc = call.over ? 0 : kin__wait_in(loop, &call.done, KIN_FOREVER);
+    rc = call.work.over ? 0 : kin__wait_in(kin__loop, &call.work.done, KIN_FOREVER);
     self->shielded--;
     return rc < 0 ? rc : call.result;
+}
+
+/* ---- an errand: left behind by who does not wait for its end ---------------------------------------------- */
+
+struct sent {
+    struct work work; /* first */
+    struct kin__errand *errand;
+    bool left;
+};
+
+static void run_errand(uv_work_t *request)
+{
+    struct kin__errand *errand = ((struct sent *)request)->errand;
+    errand->run(errand);
+}
+
+static void end_errand(uv_work_t *request, int status)
+{
+    struct sent *sent = (struct sent *)request;
+    (void)status;
+    end(&sent->work);
+    if (!sent->left) return;
+    sent->errand->drop(sent->errand);
+    kin__os_free(sent);
+}
+
+int kin__errand_run(struct kin__errand *errand, kin_deadline deadline)
+{
+    struct sent *sent = kin__os_calloc(1, sizeof *sent);
+    int rc = sent != NULL ? 0 : -ENOMEM;
+    if (rc == 0) {
+        sent->errand = errand;
+        rc = begin(kin__loop, &sent->work, run_errand, end_errand);
+    }
+    if (rc < 0) {
+        errand->drop(errand);
+        kin__os_free(sent);
+        return rc;
+    }
+    if (!sent->work.over) rc = kin__wait_in(kin__loop, &sent->work.done, deadline);
+    sent->left = !sent->work.over;
+    if (sent->left) return rc;
+    kin__os_free(sent);
+    return 0;
 }

@@ -1,10 +1,11 @@
 /* words.c: coroutines that wait for a word in memory to change.
  *
  * The loop waits for descriptors, and a word that any process of the family may change is none.  So the
- * loop looks at the words whenever its coroutines have run; and before it sleeps it hangs a bell
- * (memory/bell.h) at each event, which rings a socket in the loop's set.  What has no bell it looks at
- * after a pause that grows from LOOK_FIRST to LOOK_LAST while nothing happens: the words of locks,
- * which the kernel changes and wakes when their owner dies, and those of this process alone.
+ * loop looks at the words whenever its coroutines have run; and before it sleeps it sees to it that one of
+ * its descriptors tells of each: by a bell (memory/bell.h) for a word in family memory, by a watch
+ * (memory/private.h) for one of this process alone.  A lock's owner may die, and then it is the kernel
+ * that changes the word and rings nothing: so the owner's end is waited for as well.  What nothing can
+ * be found for is looked at after a pause that grows from LOOK_FIRST to LOOK_LAST while nothing happens.
  *
  * Invariants:
  *  - Each word that is waited for has one watch, with all the coroutines that wait for it.  A point in
@@ -12,7 +13,7 @@
  *    the word for it, the reaper corrects the count after a death.
  *  - A coroutine is counted itself until its watch is, and again before the watch is not: nobody
  *    finds the point without a sleeper while it waits.
- *  - The loop looks at a word after it has armed its bell, and sleeps only then.
+ *  - The loop looks at a word after it has armed its bell or entered its watch, and sleeps only then.
  *  - A coroutine looks at its predicate again after a slice at the latest, as everything that sleeps does.
  */
 #include "coroutine/words.h"
@@ -21,6 +22,8 @@
 #include <string.h>
 
 #include "memory/bell.h"
+#include "memory/latch.h"
+#include "memory/private.h"
 #include "memory/reap.h"
 #include "memory/region.h"
 #include "memory/table.h"
@@ -52,6 +55,9 @@ struct watch {
     struct kin__wait_point *point; /* NULL: of this process alone */
     entry *ledger;                 /* NULL: not counted; its coroutines look again often */
     struct kin__bell *bell;        /* NULL: none hangs there (yet) */
+    struct kin__private_watch own; /* without a point; word NULL: not entered (yet) */
+    uint32_t owner;                /* of a lock: whose end `end` tells; 0: nobody's */
+    int end;                       /* a descriptor in the loop's set; -1: none */
     struct parked *first;
 };
 
@@ -60,6 +66,7 @@ struct kin__words {
     struct watch *first;
     size_t waited;
     int socket; /* that the bells ring; -1: none has been hung */
+    int event;  /* that is set by who changes a word of this process; -1: likewise */
     uint64_t number;
     int64_t pause;
     kin_deadline sweep_at;
@@ -115,6 +122,7 @@ static struct watch *make_watch(struct kin__words *words, const _Atomic uint32_t
     if (watch == NULL) return NULL;
     watch->word = word;
     watch->point = point;
+    watch->end = -1;
     watch->next_in_bucket = *bucket;
     *bucket = watch;
     watch->next = words->first;
@@ -132,6 +140,8 @@ static void drop_watch(struct kin__words *words, struct watch *watch)
     *(watch->previous != NULL ? &watch->previous->next : &words->first) = watch->next;
     if (watch->next != NULL) watch->next->previous = watch->previous;
     if (watch->bell != NULL) kin__bell_take_down(watch->bell);
+    if (watch->own.word != NULL) kin__private_unwatch(&watch->own);
+    if (watch->end >= 0) kin__os_close(watch->end);
     if (watch->ledger != NULL) {
         kin__waiters_leave_at(watch->ledger, watch->point);
         words->free[words->free_count++] = watch->ledger;
@@ -139,7 +149,15 @@ static void drop_watch(struct kin__words *words, struct watch *watch)
     kin__os_free(watch);
 }
 
-/* ---- bells ------------------------------------------------------------------------------------------- */
+/* ---- who tells ---------------------------------------------------------------------------------------- */
+
+static int add_to_set(struct kin__loop *loop, int made, int *descriptor)
+{
+    int rc = made < 0 ? made : kin__os_epoll_add(loop->epoll, made, KIN__READABLE, (uint64_t)made);
+    if (rc < 0 && made >= 0) kin__os_close(made);
+    if (rc >= 0) *descriptor = made;
+    return rc;
+}
 
 static int make_socket(struct kin__loop *loop)
 {
@@ -148,29 +166,50 @@ static int make_socket(struct kin__loop *loop)
     if (words->socket >= 0) return 0;
     words->number = atomic_fetch_add(&kin__family.header->generation, 1);
     kin__bell_name(name, words->number);
-    int made = kin__os_bell_make(name);
-    if (made < 0) return made;
-    int rc = kin__os_epoll_add(loop->epoll, made, KIN__READABLE, (uint64_t)made);
-    if (rc < 0)
-        kin__os_close(made);
-    else
-        words->socket = made;
-    return rc;
+    return add_to_set(loop, kin__os_bell_make(name), &words->socket);
 }
 
-/* From here on whoever changes the watch's word makes the socket readable.  False: it has no bell. */
+static bool arm_own(struct kin__loop *loop, struct watch *watch)
+{
+    struct kin__words *words = loop->words;
+    if (watch->own.word != NULL) return true;
+    if (words->event < 0 && add_to_set(loop, kin__os_event_make(), &words->event) < 0) return false;
+    watch->own.event = words->event;
+    watch->own.word = watch->word;
+    if (kin__private_watch(&watch->own) == 0) return true;
+    watch->own.word = NULL;
+    return false;
+}
+
+/* Has the end of the word's present owner reported.  Where that cannot be had, the next slice tells. */
+static void arm_end(struct kin__loop *loop, struct watch *watch)
+{
+    uint32_t owner = atomic_load(watch->word) & KIN__WORD_OWNER;
+    struct kin__armed armed = {0};
+    if (owner == watch->owner) return;
+    if (watch->end >= 0) kin__os_close(watch->end);
+    watch->owner = owner;
+    watch->end =
+        owner == 0 ? -1 : kin__os_thread_open((int)owner, kin__member_pid(kin__member_of_thread(owner)));
+    /* Once: after it the word has another owner, or the loop looks again and again for nothing. */
+    if (watch->end >= 0) kin__os_epoll_arm(loop->epoll, watch->end, KIN__READABLE, &armed);
+}
+
+/* From here on whoever changes the watch's word makes a descriptor of the loop readable.  False: nobody does. */
 static bool arm(struct kin__loop *loop, struct watch *watch)
 {
-    if (watch->ledger == NULL || watch->point->kind != KIN__POINT_EVENT) return false;
+    if (watch->point == NULL) return arm_own(loop, watch);
+    if (watch->ledger == NULL || watch->point->kind == KIN__POINT_OWNER) return false;
     if (watch->bell == NULL) {
         if (make_socket(loop) < 0) return false;
         if (kin__bell_hang(&watch->bell, watch->point, loop->words->number) < 0) return false;
     }
     kin__bell_arm(watch->bell);
+    if (watch->point->kind == KIN__POINT_HELD) arm_end(loop, watch);
     return true;
 }
 
-/* The loop is about to sleep.  False: it must not for long, because a watch has no bell. */
+/* The loop is about to sleep.  False: it must not for long, because nobody tells of a word. */
 static bool arm_all(struct kin__loop *loop)
 {
     bool armed = true;
@@ -179,20 +218,26 @@ static bool arm_all(struct kin__loop *loop)
     return armed;
 }
 
-int kin__words_socket(const struct kin__loop *loop)
+bool kin__words_rung(struct kin__loop *loop, int descriptor)
 {
-    return loop->words != NULL ? loop->words->socket : -1;
-}
-
-void kin__words_rung(struct kin__loop *loop)
-{
-    kin__os_bell_silence(loop->words->socket);
+    if (loop->words == NULL) return false;
+    if (descriptor == loop->words->socket)
+        kin__os_bell_silence(descriptor);
+    else if (descriptor == loop->words->event)
+        kin__os_event_clear(descriptor);
+    else
+        return false;
     kin__words_look(loop);
+    return true;
 }
 
 void kin__words_forget(struct kin__loop *loop)
 {
-    if (kin__words_socket(loop) >= 0) kin__os_close(loop->words->socket);
+    if (loop->words == NULL) return;
+    for (struct watch *watch = loop->words->first; watch != NULL; watch = watch->next)
+        if (watch->end >= 0) kin__os_close(watch->end);
+    if (loop->words->socket >= 0) kin__os_close(loop->words->socket);
+    if (loop->words->event >= 0) kin__os_close(loop->words->event);
 }
 
 /* ---- the waiting side ----------------------------------------------------------------------------------- */
@@ -202,7 +247,7 @@ static int be_open(struct kin__loop *loop)
     if (loop->words != NULL) return 0;
     struct kin__words *words = kin__os_calloc(1, sizeof *words);
     if (words == NULL) return -ENOMEM;
-    words->socket = -1;
+    words->socket = words->event = -1;
     words->pause = LOOK_FIRST_NS;
     words->sweep_at = kin__os_clock() + KIN__SLICE_NS;
     loop->words = words;

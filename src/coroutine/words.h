@@ -11,9 +11,8 @@ int kin__words_look(struct kin__loop *loop);
 /* To be asked before the loop sleeps, and before anybody else does for its descriptor: when it has to look
  * again at the latest.  What changes before then rings the socket, where that suffices. */
 kin_deadline kin__words_next(struct kin__loop *loop);
-/* The socket that bells ring, which is in the loop's set; -1: none.  It was found readable. */
-int kin__words_socket(const struct kin__loop *loop);
-void kin__words_rung(struct kin__loop *loop);
+/* A descriptor of the loop's set was found readable.  False: it is none of those that tell of words. */
+bool kin__words_rung(struct kin__loop *loop, int descriptor);
 void kin__words_close(struct kin__loop *loop);
 /* In a child, whose parent's the loop is. */
 void kin__words_forget(struct kin__loop *loop);

@@ -35,7 +35,8 @@ static int split(const char *text, char host[KIN__HOST_SIZE], const char **port)
     return 0;
 }
 
-static int parse_network(const char *text, bool listens, struct kin__address *addresses)
+static int parse_network(const char *text, bool listens, struct kin__address *addresses,
+                         kin_deadline deadline)
 {
     char host[KIN__HOST_SIZE];
     const char *port;
@@ -43,7 +44,7 @@ static int parse_network(const char *text, bool listens, struct kin__address *ad
     if (rc < 0) return rc;
     bool all = strcmp(host, "*") == 0;
     if (all && !listens) return KIN_EADDRESS;
-    return kin__os_address_lookup(all ? NULL : host, port, listens, addresses, KIN__ADDRESSES_MOST);
+    return kin__os_address_lookup(all ? NULL : host, port, listens, addresses, KIN__ADDRESSES_MOST, deadline);
 }
 
 int kin__address_host(const char *text, char host[KIN__HOST_SIZE])
@@ -53,12 +54,12 @@ int kin__address_host(const char *text, char host[KIN__HOST_SIZE])
 }
 
 int kin__address_parse(const char *text, bool listens, struct kin__address addresses[KIN__ADDRESSES_MOST],
-                       bool *tls)
+                       bool *tls, kin_deadline deadline)
 {
     bool asks = strncmp(text, "tls://", 6) == 0;
     if (asks && tls == NULL) return KIN_EADDRESS;
     if (tls != NULL) *tls = asks;
-    if (asks || strncmp(text, "tcp://", 6) == 0) return parse_network(text + 6, listens, addresses);
+    if (asks || strncmp(text, "tcp://", 6) == 0) return parse_network(text + 6, listens, addresses, deadline);
     if (strncmp(text, "unix:", 5) != 0 || text[5] == '\0') return KIN_EADDRESS;
     bool abstract = text[5] == '@';
     const char *name = text + (abstract ? 6 : 5);

@@ -24,7 +24,7 @@ static kin_deadline share_of(kin_deadline deadline, int parts)
 static int connect_to(const char *text, bool *tls, kin_deadline deadline)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
-    int count = kin__address_parse(text, false, addresses, tls), rc = count;
+    int count = kin__address_parse(text, false, addresses, tls, deadline), rc = count;
     for (int i = 0; i < count; i++) {
         rc = kin__os_connect(&addresses[i], share_of(deadline, count - i));
         if (rc >= 0) break;

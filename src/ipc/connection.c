@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 
 #include <kin/error.h>
 
@@ -17,10 +16,6 @@
 #include "os/network.h"
 #include "os/os.h"
 #include "os/suspend.h"
-
-/* How long a coroutine lets others run before it asks for a lock again. */
-#define LOOK_FIRST_NS 20000
-#define LOOK_LAST_NS  1000000
 
 #define SILENCE_DEFAULT_S 60
 
@@ -35,8 +30,9 @@ static int check(const kin_connection *connection)
 static void renew(struct kin__handle *handle)
 {
     kin_connection *connection = (kin_connection *)handle;
-    pthread_mutex_init(&connection->receiving, NULL);
-    pthread_mutex_init(&connection->sending, NULL);
+    kin__private_lock_renew(&connection->receiving);
+    kin__private_lock_renew(&connection->sending);
+    pthread_mutex_init(&connection->keeping, NULL);
 }
 
 int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, int descriptor,
@@ -48,8 +44,7 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
     connection->secure = secure;
     connection->receives = connection->sends = true;
     connection->local = kind == KIN__CONNECTION_PACKETS;
-    pthread_mutex_init(&connection->receiving, NULL);
-    pthread_mutex_init(&connection->sending, NULL);
+    pthread_mutex_init(&connection->keeping, NULL);
     /* Two processes would use the same keys for different bytes: no child gets a copy. */
     kin__handle_add(&connection->handle, descriptor, secure != NULL);
     connection->handle.connection = true;
@@ -122,8 +117,7 @@ int kin_connection_close(kin_connection *connection)
     kin__secure_free(connection->secure);
     kin__packet_forget(connection);
     kin__os_free(connection->partial);
-    pthread_mutex_destroy(&connection->receiving);
-    pthread_mutex_destroy(&connection->sending);
+    pthread_mutex_destroy(&connection->keeping);
     kin__os_free(connection);
     return 0;
 }
@@ -143,28 +137,6 @@ int kin_connection_fileno(const kin_connection *connection)
 {
     int rc = check(connection);
     return rc < 0 ? rc : connection->handle.descriptor;
-}
-
-/* The lock may be another coroutine's of this thread, which waits: it is let run, and asked again. */
-static int lock_suspended(pthread_mutex_t *lock, kin_deadline deadline)
-{
-    for (int64_t pause = LOOK_FIRST_NS;; pause = pause < LOOK_LAST_NS ? pause * 2 : pause) {
-        if (pthread_mutex_trylock(lock) == 0) return 0;
-        kin_deadline now = kin__os_clock(), next = now + pause;
-        if (deadline <= now) return -ETIMEDOUT;
-        int rc = kin__os_poll(NULL, 0, next < deadline ? next : deadline);
-        if (rc < 0) return rc;
-    }
-}
-
-int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline)
-{
-    if (kin__suspender != NULL) return lock_suspended(lock, deadline);
-    int rc = pthread_mutex_trylock(lock);
-    if (rc == 0 || deadline <= 0) return rc == 0 ? 0 : -ETIMEDOUT;
-    if (deadline == KIN_FOREVER) return -pthread_mutex_lock(lock);
-    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
-    return -pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
 }
 
 /* ---- sending and receiving -------------------------------------------------------------------------- */

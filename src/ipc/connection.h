@@ -14,6 +14,7 @@
 
 #include "ipc/frame.h"
 #include "ipc/handle.h"
+#include "memory/private.h"
 #include "os/socket.h"
 
 struct kin__secure;
@@ -35,10 +36,9 @@ _Static_assert(offsetof(struct kin__packet, bytes) == offsetof(struct kin__packe
 
 /* Private memory.
  *   secure      framed: what goes through is encrypted by it; NULL: it is not.
- *   receiving   held by the thread that receives a message from a stream, until it has the whole or
- *               its deadline comes; for packets only around `kept`.
- *   sending     held by the thread that sends on a stream, likewise.
- *   kept        packets: received and not taken, oldest first; under `receiving`.
+ *   receiving   held by who receives a message from a stream, until it has the whole or its deadline comes.
+ *   sending     held by who sends on a stream, likewise.
+ *   kept        packets: received and not taken, oldest first; under `keeping`.
  *   spare       packets: room for one, to be used again; taken and given by exchange.
  *   frame       framed: the header of the message that comes next; under `receiving`.
  *   partial, got   framed: the beginning of that message, when a deadline came in its middle.
@@ -53,8 +53,9 @@ struct kin_connection {
     bool receives;
     bool sends;
     bool local; /* descriptors can be passed */
-    pthread_mutex_t receiving;
-    pthread_mutex_t sending;
+    struct kin__private_lock receiving;
+    struct kin__private_lock sending;
+    pthread_mutex_t keeping;
     struct kin__packet *kept;
     struct kin__packet *spare;
     struct kin__frame frame;
@@ -81,10 +82,6 @@ void kin__watch_silence(int socket, unsigned seconds);
 /* Makes a connection of a stream, and of `secure` if that is not NULL, likewise; what that holds already
  * can be received.  Errors as kin_connection_open. */
 int kin__connection_take(kin_connection **made, int descriptor, struct kin__secure *secure);
-
-/* Takes a lock of this process, which may be held while its holder waits: 0, -ETIMEDOUT; in a coroutine
- * also -ECANCELED. */
-int kin__lock_until(pthread_mutex_t *lock, kin_deadline deadline);
 
 /* The functions of connection.h for either kind, after the checks.  What a receiver wants is a
  * message, or a descriptor if `descriptor` is not NULL. */

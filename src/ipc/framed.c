@@ -56,7 +56,7 @@ static int send_all(kin_connection *connection, struct kin__part *parts, size_t 
 static int send_locked(kin_connection *connection, struct kin__part *parts, size_t count, int descriptor,
                        kin_deadline deadline)
 {
-    int rc = kin__lock_until(&connection->sending, deadline);
+    int rc = kin__private_lock(&connection->sending, deadline);
     if (rc < 0) return rc;
     /* The network takes a message in part when its buffer is nearly full.  Where there is a deadline it
      * is begun only when there is room for tens of kilobytes; a Unix socket takes those whole. */
@@ -64,7 +64,7 @@ static int send_locked(kin_connection *connection, struct kin__part *parts, size
         rc = kin__os_wait_ready(connection->handle.descriptor, KIN__WRITABLE, deadline);
     if (connection->torn) rc = -EPIPE;
     if (rc == 0) rc = send_all(connection, parts, count, descriptor, deadline);
-    pthread_mutex_unlock(&connection->sending);
+    kin__private_unlock(&connection->sending);
     return rc;
 }
 
@@ -174,11 +174,11 @@ static void note_left_over(kin_connection *connection)
 
 long kin__framed_receive(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline)
 {
-    int rc = kin__lock_until(&connection->receiving, deadline);
+    int rc = kin__private_lock(&connection->receiving, deadline);
     if (rc < 0) return rc;
     long size = receive(connection, buffer, capacity, deadline);
     note_left_over(connection);
-    pthread_mutex_unlock(&connection->receiving);
+    kin__private_unlock(&connection->receiving);
     return size;
 }
 
@@ -201,10 +201,10 @@ static int receive_descriptor(kin_connection *connection, kin_deadline deadline)
 
 int kin__framed_receive_descriptor(kin_connection *connection, kin_deadline deadline)
 {
-    int rc = kin__lock_until(&connection->receiving, deadline);
+    int rc = kin__private_lock(&connection->receiving, deadline);
     if (rc < 0) return rc;
     rc = receive_descriptor(connection, deadline);
     note_left_over(connection);
-    pthread_mutex_unlock(&connection->receiving);
+    kin__private_unlock(&connection->receiving);
     return rc;
 }

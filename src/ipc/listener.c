@@ -10,7 +10,6 @@
 #include <kin/listener.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -66,7 +65,7 @@ struct kin_listener {
     struct kin__handle set;
     struct kin__handle spare;
     int owner;
-    pthread_mutex_t lock;
+    struct kin__private_lock lock;
     struct pending *first;
     unsigned pending;
     unsigned max_pending;
@@ -87,7 +86,7 @@ struct kin_listener {
 /* In a forked child: a thread of its parent may wait for clients, and hold the lock as long. */
 static void renew_lock(struct kin__handle *handle)
 {
-    pthread_mutex_init(&((kin_listener *)handle)->lock, NULL);
+    kin__private_lock_renew(&((kin_listener *)handle)->lock);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------- */
@@ -116,7 +115,7 @@ static int listen_at(const char *text, const kin_listener_options *options, stru
                      bool *tls)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
-    int count = kin__address_parse(text, true, addresses, tls), rc = count;
+    int count = kin__address_parse(text, true, addresses, tls, KIN_FOREVER), rc = count;
     for (int i = 0; i < count; i++) {
         rc = kin__os_listen(&addresses[i], options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT);
         if (rc >= 0) break;
@@ -156,7 +155,6 @@ static void fill(kin_listener *listener, const kin_listener_options *options)
     listener->silence_s = options->silence_s;
     listener->key_size = options->key_size;
     if (options->key_size > 0) memcpy(listener->key, options->key, options->key_size);
-    pthread_mutex_init(&listener->lock, NULL);
 }
 
 static bool is_absurd(const kin_listener_options *options)
@@ -498,10 +496,10 @@ int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin
 {
     if (listener == NULL || connection == NULL) return -EINVAL;
     if (listener->handle.withheld) return KIN_ENOTGIVEN;
-    int rc = kin__lock_until(&listener->lock, deadline);
+    int rc = kin__private_lock(&listener->lock, deadline);
     if (rc < 0) return rc;
     rc = accept_locked(listener, connection, deadline);
-    pthread_mutex_unlock(&listener->lock);
+    kin__private_unlock(&listener->lock);
     return rc;
 }
 
@@ -521,7 +519,6 @@ int kin_listener_close(kin_listener *listener)
     kin__handle_close(&listener->spare);
     kin__handle_close(&listener->handle);
     kin__tls_context_free(listener->context);
-    pthread_mutex_destroy(&listener->lock);
     if (listener->key_size > 0) kin__os_forget(listener->key, listener->key_size);
     kin__os_free(listener);
     return 0;

@@ -135,12 +135,12 @@ static void give_spare(kin_connection *connection, struct kin__packet *packet)
 
 static void keep(kin_connection *connection, struct kin__packet *packet, bool first)
 {
-    pthread_mutex_lock(&connection->receiving);
+    pthread_mutex_lock(&connection->keeping);
     struct kin__packet **at = &connection->kept;
     while (!first && *at != NULL) at = &(*at)->next;
     packet->next = *at;
     *at = packet;
-    pthread_mutex_unlock(&connection->receiving);
+    pthread_mutex_unlock(&connection->keeping);
 }
 
 static void drop(struct kin__packet *packet)
@@ -152,10 +152,10 @@ static void drop(struct kin__packet *packet)
 static struct kin__packet *take_kept(kin_connection *connection)
 {
     for (;;) {
-        pthread_mutex_lock(&connection->receiving);
+        pthread_mutex_lock(&connection->keeping);
         struct kin__packet *packet = connection->kept;
         if (packet != NULL) connection->kept = packet->next;
-        pthread_mutex_unlock(&connection->receiving);
+        pthread_mutex_unlock(&connection->keeping);
         /* What a parent had kept is its own. */
         if (packet == NULL || !packet->handle.withheld) return packet;
         drop(packet);

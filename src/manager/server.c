@@ -301,8 +301,9 @@ static int listen_at(struct kin__server *server, const kin_manager_options *opti
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     bool tls = false;
     int rc = text == NULL ? invent_address(server->address) : 0;
-    int count =
-        rc < 0 ? rc : kin__address_parse(text != NULL ? text : server->address, true, addresses, &tls);
+    int count = rc < 0 ? rc
+                       : kin__address_parse(text != NULL ? text : server->address, true, addresses, &tls,
+                                            KIN_FOREVER);
     rc = count;
     for (int i = 0; i < count; i++) {
         rc = kin__os_listen(&addresses[i], BACKLOG);

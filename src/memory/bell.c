@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "memory/latch.h"
 #include "memory/region.h"
 #include "memory/wait.h"
 #include "os/os.h"
@@ -208,5 +209,21 @@ void kin__bells_reap(uint64_t identity)
         bool counted = kind_of(seen) != CLAIMED;
         while (kind_of(seen) != FREE && !change(bell, &seen, FREE)) continue;
         if (counted) kin__waiters_recount(point);
+    }
+}
+
+void kin__bells_ring_free(void)
+{
+    if (!is_there()) return;
+    for (unsigned i = 0; i < KIN__BELLS; i++) {
+        struct kin__bell *bell = &table()[i];
+        enum kind kind = kind_of(atomic_load(&bell->state));
+        if (kind != ARMED && kind != RINGING) continue;
+        struct kin__wait_point *point = atomic_load(&bell->point);
+        if (point->kind != KIN__POINT_HELD || (atomic_load(&point->word) & KIN__WORD_OWNER) != 0) continue;
+        /* CRASH: a reaper that dies here is one that waits there: it is counted anew. */
+        kin__waiters_enter(point);
+        ring(point, bell);
+        kin__waiters_leave(point);
     }
 }

@@ -8,8 +8,8 @@
  *  - A bell is counted before it can be rung, and no more when it has been.  The point's count is
  *    never smaller than its living sleepers and armed bells; after a death it may be larger for a while.
  *  - A bell is found from its point alone, by a hash; what else is in the table does not matter.
- *  - Only events have bells (their points say in `dirty`, which is of no other use there, how many windows of the
- *    table they have used).
+ *  - Events and locks have bells (their points say in `dirty`, which is of no other use there, how many windows of
+ *    the table they have used), latches have none.
  */
 #ifndef KIN_MEMORY_BELL_H
 #define KIN_MEMORY_BELL_H
@@ -49,6 +49,9 @@ uint32_t kin__bells_counted(struct kin__wait_point *point);
 
 /* For the reaper: takes down those of a dead process. */
 void kin__bells_reap(uint64_t identity);
+/* For the reaper: rings those at words that nobody owns, because their owners died, or freed them and died
+ * before they woke anybody. */
+void kin__bells_ring_free(void);
 
 /* The name of a bell's socket, as text of at most KIN__BELL_NAME bytes. */
 #define KIN__BELL_NAME 64

@@ -238,7 +238,9 @@ int kin__reap(void)
         return 0;
     }
     kin__self.level = KIN__LEVEL_REAP;
-    int found = reap_members() + reap_processes();
+    int found = reap_members();
+    if (found > 0) kin__bells_ring_free();
+    found += reap_processes();
     kin__self.level = KIN__LEVEL_WORK;
     if (!joined) kin__member_return();
     reap_unlock(lock);

@@ -266,6 +266,10 @@ int kin__sleep_thread(struct kin__wait_point *point, uint32_t expected, kin_dead
  * then.  Who sleeps later has marked the word again. */
 static void settle_debt(struct kin__wait_point *point, uint64_t owed)
 {
+    if (kin__waiters_have_bells(point)) {
+        kin__bells_ring(point);
+        owed = atomic_load(&point->waiters);
+    }
     kin__os_futex_wake(&point->word, 1);
     atomic_compare_exchange_strong(&point->waiters, &owed, changed(owed, kin__waiters_count(owed), 0));
 }
@@ -299,7 +303,7 @@ void kin__rescued(struct kin__wait_point *point, uint32_t seen)
 {
     uint32_t now = atomic_load(&point->word);
     /* An owner word does not tell whether somebody else was woken for it. */
-    bool another = point->kind == KIN__POINT_OWNER && kin__waiters_count(atomic_load(&point->waiters)) > 1;
+    bool another = point->kind != KIN__POINT_EVENT && kin__waiters_count(atomic_load(&point->waiters)) > 1;
     if (another || (point->kind == KIN__POINT_EVENT && now != seen)) return;
     /* Who was to wake us may just be dying: its members are dead, and its process has not ended. */
     if (atomic_load(&kin__family.header->unpeopled) > 0) return;

@@ -21,7 +21,7 @@
  *   word     an owner word (owner.h) or a sequence (event: bumped by whoever wakes; the sleepers
  *            compare it).  Seq_cst on both sides.
  *   kind     constant once the object is open.
- *   dirty    of a latch: see latch.h.  Of an event: bells hang at it, or once did; see bell.h.
+ *   dirty    of a latch: see latch.h.  Of all others: bells hang at it, or once did; see bell.h.
  *   waiters  version in the upper half; then, of an event, how many of the sleepers have been woken
  *            and have not come back yet, of an owner word, whether it owes a wake-up (16 bits); then
  *            the count of sleepers (16 bits).
@@ -36,7 +36,9 @@ struct kin__wait_point {
     _Atomic uint64_t waiters;
 };
 
-enum { KIN__POINT_OWNER = 0, KIN__POINT_EVENT = 1 };
+/* KIN__POINT_OWNER: an owner word that only threads wait for, as long as its holder runs (latches).
+ * KIN__POINT_HELD: one that is held for as long as its holder likes (locks). */
+enum { KIN__POINT_OWNER = 0, KIN__POINT_EVENT = 1, KIN__POINT_HELD = 2 };
 
 #define KIN__SLICE_NS (100 * 1000000LL)
 
@@ -53,7 +55,7 @@ static inline uint32_t kin__waiters_woken(uint64_t waiters)
  * the word alone afterwards, being counted already. */
 static inline bool kin__waiters_have_bells(const struct kin__wait_point *point)
 {
-    return point->kind == KIN__POINT_EVENT && __atomic_load_n(&point->dirty, __ATOMIC_SEQ_CST) != 0;
+    return point->kind != KIN__POINT_OWNER && __atomic_load_n(&point->dirty, __ATOMIC_SEQ_CST) != 0;
 }
 
 static inline bool kin__waiters_any(const struct kin__wait_point *point)
@@ -75,8 +77,8 @@ void kin__waiters_wake_all(struct kin__wait_point *point);
 int kin__sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
 /* The same, for what must not let a coroutine of this thread in between: internal locks. */
 int kin__sleep_thread(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
-/* Sleeps on a word of this process's own, that its waker always wakes: 0 or -ETIMEDOUT; in a
- * coroutine also -ECANCELED. */
+/* Sleeps on a word of this process's own, whose sleepers are woken by kin__wake_private (private.h):
+ * 0 or -ETIMEDOUT; in a coroutine also -ECANCELED. */
 int kin__sleep_private(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline);
 
 /* A thread that runs coroutines waits for many points at once.  Its further ledger entries are in

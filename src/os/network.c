@@ -39,14 +39,69 @@ static const struct sockaddr_un *as_unix(const struct kin__address *address)
 
 /* ---- addresses -------------------------------------------------------------------------------------- */
 
-int kin__os_address_lookup(const char *host, const char *port, bool listens, struct kin__address *addresses,
-                           size_t limit)
+/* A question to the name servers, which may take long. */
+struct question {
+    struct kin__errand errand;
+    char *port; /* behind the host */
+    bool listens;
+    int rc;
+    struct addrinfo *found;
+    char host[];
+};
+
+static int look_up(const char *host, const char *port, int flags, struct addrinfo **found)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = listens ? AI_PASSIVE : 0}, *found = NULL;
-    int rc = kin__os_fault(KIN__FAULT_MEMORY);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
+    return getaddrinfo(host, port, &hints, found);
+}
+
+static void ask(struct kin__errand *errand)
+{
+    struct question *question = (struct question *)errand;
+    int flags = question->listens ? AI_PASSIVE : 0;
+    question->rc = look_up(question->host, question->port, flags, &question->found);
+}
+
+static void drop_question(struct kin__errand *errand)
+{
+    struct question *question = (struct question *)errand;
+    if (question->found != NULL) freeaddrinfo(question->found);
+    kin__os_free(question);
+}
+
+/* Without blocking the thread.  0, or a negative error; *answer is what getaddrinfo returned. */
+static int look_up_suspended(const char *host, const char *port, bool listens, kin_deadline deadline,
+                             int *answer, struct addrinfo **found)
+{
+    size_t host_size = strlen(host) + 1, port_size = strlen(port) + 1;
+    struct question *question = kin__os_calloc(1, sizeof *question + host_size + port_size);
+    if (question == NULL) return -ENOMEM;
+    question->errand = (struct kin__errand){.run = ask, .drop = drop_question};
+    question->listens = listens;
+    question->port = question->host + host_size;
+    memcpy(question->host, host, host_size);
+    memcpy(question->port, port, port_size);
+    int rc = kin__suspender->errand(&question->errand, deadline);
     if (rc < 0) return rc;
-    rc = getaddrinfo(host, port, &hints, &found);
-    if (rc != 0) return rc == EAI_MEMORY ? -ENOMEM : KIN_EHOST;
+    *answer = question->rc;
+    *found = question->found;
+    question->found = NULL;
+    drop_question(&question->errand);
+    return 0;
+}
+
+int kin__os_address_lookup(const char *host, const char *port, bool listens, struct kin__address *addresses,
+                           size_t limit, kin_deadline deadline)
+{
+    struct addrinfo *found = NULL;
+    int passive = listens ? AI_PASSIVE : 0, answer = EAI_NONAME, rc = kin__os_fault(KIN__FAULT_MEMORY);
+    if (rc < 0) return rc;
+    /* Numbers need nobody. */
+    bool asks = kin__suspender != NULL && host != NULL;
+    answer = look_up(host, port, passive | (asks ? AI_NUMERICHOST : 0), &found);
+    if (asks && answer == EAI_NONAME) rc = look_up_suspended(host, port, listens, deadline, &answer, &found);
+    if (rc < 0) return rc;
+    if (answer != 0) return answer == EAI_MEMORY ? -ENOMEM : KIN_EHOST;
     size_t count = 0;
     for (struct addrinfo *one = found; one != NULL && count < limit; one = one->ai_next) {
         if (one->ai_addrlen > sizeof addresses->bytes) continue;

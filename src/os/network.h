@@ -15,10 +15,11 @@ struct kin__address {
 };
 
 /* Looks up a host (name or number; NULL: all of this machine, for a listener) and a port; stores at
- * most `limit` addresses and returns how many.  Waits for name servers, without a deadline.
- * Errors: KIN_EHOST (no such host, or no answer), -ENOMEM. */
+ * most `limit` addresses and returns how many.  Waits for name servers: in a coroutine until `deadline`,
+ * elsewhere for as long as they take.
+ * Errors: KIN_EHOST (no such host, or no answer), -ENOMEM; in a coroutine -ETIMEDOUT, -ECANCELED, -EMFILE, -EAGAIN. */
 int kin__os_address_lookup(const char *host, const char *port, bool listens, struct kin__address *addresses,
-                           size_t limit);
+                           size_t limit, kin_deadline deadline);
 /* The address of a Unix socket: a path, or an abstract name.  -ENAMETOOLONG. */
 int kin__os_address_unix(const char *name, size_t size, bool abstract, struct kin__address *address);
 /* Writes an address as text: "tcp://127.0.0.1:4711", "unix:/path", "unix:@name".  KIN_ETOOSMALL. */

@@ -124,6 +124,7 @@ enum kin__fork_rank {
     KIN__FORK_HANDLES,
     KIN__FORK_SIGNALS,
     KIN__FORK_LOOP,
+    KIN__FORK_PRIVATE,
     KIN__FORK_SERVER,
     KIN__FORK_CALLBACKS,
     KIN__FORK_MEMBERS,
@@ -148,6 +149,8 @@ void kin__os_exit_now(int code) __attribute__((noreturn)); /* no handlers, no fl
 void kin__os_process_abandon(int pid);
 /* A descriptor for a process, readable when it has ended.  -ESRCH: no such process. */
 int kin__os_process_open(int pid);
+/* The same for a thread, where the kernel knows that (from 6.9 on); elsewhere for its process. */
+int kin__os_thread_open(int thread, int pid);
 /* 0 also for a zombie; -ESRCH after it was collected. */
 int kin__os_process_signal(int process_descriptor, int signal);
 /* Waits until it has ended, at most until `deadline`; what else could fail ends the wait too. */

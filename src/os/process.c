@@ -29,6 +29,11 @@
 #include "os/read.h"
 
 /* Older headers lack what follows; the numbers are the kernel's for ever. */
+/* Older headers lack it; the number is the kernel's for ever. */
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open        434
 #define SYS_pidfd_send_signal 424
@@ -142,6 +147,15 @@ int kin__os_process_open(int pid)
     if (rc < 0) return rc;
     long descriptor = syscall(SYS_pidfd_open, pid, 0);
     return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+int kin__os_thread_open(int thread, int pid)
+{
+    int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
+    if (rc < 0) return rc;
+    long descriptor = syscall(SYS_pidfd_open, thread, PIDFD_THREAD);
+    if (descriptor >= 0) return (int)descriptor;
+    return errno == EINVAL ? kin__os_process_open(pid) : -errno;
 }
 
 int kin__os_process_signal(int process_descriptor, int signal)

@@ -64,7 +64,7 @@ void kin__deadlock_bear(bool bears)
 
 static uint32_t holder_of(const struct kin__wait_point *point)
 {
-    return point->kind == KIN__POINT_OWNER ? atomic_load(&point->word) & KIN__WORD_OWNER : 0;
+    return point->kind != KIN__POINT_EVENT ? atomic_load(&point->word) & KIN__WORD_OWNER : 0;
 }
 
 /* Where a thread sleeps, NULL if it does not. */

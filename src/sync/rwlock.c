@@ -51,7 +51,7 @@ static uint32_t entry_word(const struct kin__reader *reader)
 static void init_entries(struct kin__reader *reader, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        reader[i].hold.point.kind = KIN__POINT_OWNER;
+        reader[i].hold.point.kind = KIN__POINT_HELD;
         atomic_store(&reader[i].hold.point.word, 0);
     }
 }

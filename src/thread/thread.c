@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory/private.h"
 #include "memory/wait.h"
 #include "os/os.h"
 #include "os/thread.h"
@@ -89,7 +90,7 @@ static enum state state_of(const kin_thread *thread)
 static void set_state(kin_thread *thread, enum state state)
 {
     atomic_store(&thread->state, state);
-    kin__os_futex_wake(&thread->state, INT32_MAX);
+    kin__wake_private(&thread->state, INT32_MAX);
 }
 
 /* ---- fork, and the end of threads that are not ours ------------------------------------------------ */

@@ -4,8 +4,10 @@
 #include "support/test.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -71,6 +73,189 @@ TEST(an_idle_thread_sleeps)
     CHECK_LE(slept, LOOKS_MOST);
     end(text);
 }
+
+/* ---- what is held for long ---------------------------------------------------------------------------------- */
+
+struct held {
+    kin_lock *lock;
+    kin_rwlock *written;
+    kin_rwlock *read;
+    kin_event *taken;
+    kin_event *never;
+};
+
+static struct held held;
+
+static int hold(void *dies)
+{
+    CHECK_OK(kin_lock_acquire(held.lock, KIN_FOREVER));
+    CHECK_OK(kin_rwlock_acquire_write(held.written, KIN_FOREVER));
+    CHECK_OK(kin_rwlock_acquire_read(held.read, KIN_FOREVER));
+    CHECK_OK(kin_event_set(held.taken));
+    CHECK_RC(kin_event_wait(held.never, kin_in_ms(IDLE_MS)), -ETIMEDOUT);
+    if (dies != NULL) return raise(SIGKILL);
+    CHECK_OK(kin_rwlock_release(held.read));
+    CHECK_OK(kin_rwlock_release(held.written));
+    return kin_lock_release(held.lock);
+}
+
+static int take_lock(void *unused)
+{
+    (void)unused;
+    int rc = kin_lock_acquire(held.lock, KIN_FOREVER);
+    CHECK_OK(kin_lock_release(held.lock));
+    return rc;
+}
+
+static int take_written(void *unused)
+{
+    (void)unused;
+    int rc = kin_rwlock_acquire_read(held.written, KIN_FOREVER);
+    CHECK_OK(kin_rwlock_release(held.written));
+    return rc;
+}
+
+static int take_read(void *unused)
+{
+    (void)unused;
+    int rc = kin_rwlock_acquire_write(held.read, KIN_FOREVER);
+    CHECK_OK(kin_rwlock_release(held.read));
+    return rc;
+}
+
+/* Three coroutines wait for what another process holds. */
+static void wait_for_held(bool dies)
+{
+    static kin_coroutine_function *const take[] = {take_lock, take_written, take_read};
+    kin_coroutine *waits[3];
+    kin_process *holder = NULL;
+    int result[3];
+    CHECK_OK(kin_lock_open(&held.lock));
+    CHECK_OK(kin_rwlock_open(&held.written, NULL));
+    CHECK_OK(kin_rwlock_open(&held.read, NULL));
+    CHECK_OK(kin_event_open(&held.taken, NULL));
+    CHECK_OK(kin_event_open(&held.never, NULL));
+    CHECK_OK(kin_process_start(&holder, hold, dies ? &held : NULL, NULL));
+    CHECK_OK(kin_event_wait(held.taken, KIN_FOREVER));
+    for (int i = 0; i < 3; i++) CHECK_OK(kin_coroutine_start(&waits[i], take[i], NULL, NULL));
+    long before = times_slept();
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    long slept = times_slept() - before;
+    NOTE("slept %ld times in %d ms", slept, IDLE_MS);
+    CHECK_LE(slept, LOOKS_MOST);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(kin_coroutine_result(waits[i], &result[i]));
+        CHECK_OK(kin_coroutine_close(waits[i]));
+    }
+    CHECK_EQ(result[0], dies ? KIN_OWNER_DIED : 0);
+    CHECK_EQ(result[1], dies ? KIN_OWNER_DIED : 0);
+    CHECK_EQ(result[2], 0);
+    CHECK_OK(kin_process_join(holder, KIN_FOREVER));
+    CHECK_OK(kin_process_close(holder));
+    CHECK_OK(kin_lock_close(held.lock));
+    CHECK_OK(kin_rwlock_close(held.written));
+    CHECK_OK(kin_rwlock_close(held.read));
+    CHECK_OK(kin_event_close(held.taken));
+    CHECK_OK(kin_event_close(held.never));
+    CHECK_OK(kin_loop_close());
+}
+
+TEST(a_thread_that_waits_for_locks_sleeps)
+{
+    wait_for_held(false);
+}
+
+TEST(a_thread_that_waits_for_locks_hears_of_their_owners_death)
+{
+    wait_for_held(true);
+}
+
+/* ---- what is this process's own ------------------------------------------------------------------------------ */
+
+static kin_thread *sleeper;
+static kin_connection *line[2];
+
+static int sleep_long(void *unused)
+{
+    (void)unused;
+    CHECK_RC(kin_event_wait(pair.never, kin_in_ms(IDLE_MS)), -ETIMEDOUT);
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_connection_send(line[0], "late", 5, KIN_FOREVER));
+    return 0;
+}
+
+static int join_sleeper(void *unused)
+{
+    (void)unused;
+    return kin_thread_join(sleeper, KIN_FOREVER);
+}
+
+static int receive_late(void *unused)
+{
+    (void)unused;
+    char text[8];
+    CHECK_EQ(kin_connection_recv(line[1], text, sizeof text, KIN_FOREVER), 5);
+    CHECK_STR(text, "late");
+    return 0;
+}
+
+/* Two receive on one connection, so that one of them waits for the other's lock; one waits for a thread. */
+TEST(a_thread_that_waits_for_its_own_process_sleeps)
+{
+    int ends[2];
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_connection_open(&line[i], ends[i]));
+    CHECK_OK(kin_event_open(&pair.never, NULL));
+    CHECK_OK(kin_thread_start(&sleeper, sleep_long, NULL, NULL));
+    CHECK_OK(kin_coroutine_start(NULL, join_sleeper, NULL, NULL));
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_coroutine_start(NULL, receive_late, NULL, NULL));
+    long before = times_slept();
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    long slept = times_slept() - before;
+    NOTE("slept %ld times in %d ms", slept, IDLE_MS);
+    CHECK_LE(slept, LOOKS_MOST);
+    CHECK_OK(kin_thread_close(sleeper));
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_connection_close(line[i]));
+    CHECK_OK(kin_event_close(pair.never));
+    CHECK_OK(kin_loop_close());
+}
+
+/* Threads and coroutines of two loops pass one connection's lock to each other. */
+enum { SENDERS = 4, LETTERS = 300 };
+
+static int send_letters(void *unused)
+{
+    (void)unused;
+    static const char letter[20000] = "letter";
+    for (int i = 0; i < LETTERS; i++)
+        CHECK_OK(kin_connection_send(line[0], letter, sizeof letter, KIN_FOREVER));
+    return 0;
+}
+
+static int send_in_loop(void *unused)
+{
+    for (int i = 0; i < SENDERS; i++) CHECK_OK(kin_coroutine_start(NULL, send_letters, unused, NULL));
+    return kin_loop_run(KIN_FOREVER);
+}
+
+TEST(threads_and_coroutines_share_a_lock_of_their_process)
+{
+    int ends[2];
+    char text[20000];
+    kin_thread *thread[3];
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_connection_open(&line[i], ends[i]));
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kin_thread_start(&thread[i], i == 0 ? send_letters : send_in_loop, NULL, NULL));
+    for (int i = 0; i < (2 * SENDERS + 1) * LETTERS; i++)
+        CHECK_EQ(kin_connection_recv(line[1], text, sizeof text, KIN_FOREVER), (long)sizeof text);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(kin_thread_join(thread[i], KIN_FOREVER));
+        CHECK_OK(kin_thread_close(thread[i]));
+    }
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_connection_close(line[i]));
+}
+
+/* ---- in foreign loops --------------------------------------------------------------------------------------- */
 
 TEST(a_foreign_loop_is_woken)
 {

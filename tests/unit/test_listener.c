@@ -126,7 +126,7 @@ TEST(meet_at_every_kind_of_address)
 TEST(meet_over_ipv6)
 {
     struct kin__address address;
-    int probe = has_ipv6() && kin__os_address_lookup("::1", "0", true, &address, 1) == 1
+    int probe = has_ipv6() && kin__os_address_lookup("::1", "0", true, &address, 1, KIN_FOREVER) == 1
                     ? kin__os_listen(&address, 1)
                     : -1;
     if (probe < 0) SKIP("there is no IPv6 here");

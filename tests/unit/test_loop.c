@@ -19,6 +19,7 @@
 #include <kin/error.h>
 #include <kin/loop.h>
 #include <kin/process.h>
+#include <kin/thread.h>
 
 /* Ends a case: nobody is left, and the loop's descriptors are closed. */
 static void run_to_end(void)
@@ -418,6 +419,30 @@ TEST(short_calls_are_not_missed)
 {
     for (int i = 0; i < 4; i++) CHECK_OK(kin_coroutine_start(NULL, offload_often, NULL, NULL));
     run_to_end();
+    uv_library_shutdown();
+}
+
+static int offload_on_large_stack(void *argument)
+{
+    kin_coroutine_options large = {.stack_size = (size_t)2 << 20};
+    CHECK_OK(kin_coroutine_start(NULL, offload_block, argument, &large));
+    CHECK_RC(kin_loop_run(kin_in_ms(2)), -ETIMEDOUT);
+    return 7;
+}
+
+/* The function is at work on the stack of a coroutine that vanishes with its thread: that waits for it. */
+TEST(a_thread_ends_after_what_it_has_moved_away)
+{
+    static int code = 5;
+    kin_thread *thread = NULL;
+    CHECK_OK(pipe(gate));
+    CHECK_OK(kin_thread_start(&thread, offload_on_large_stack, &code, NULL));
+    CHECK_RC(kin_thread_join(thread, kin_in_ms(20)), -ETIMEDOUT);
+    CHECK_EQ(write(gate[1], "x", 1), 1);
+    CHECK_OK(kin_thread_join(thread, KIN_FOREVER));
+    CHECK_OK(kin_thread_close(thread));
+    close(gate[0]);
+    close(gate[1]);
     uv_library_shutdown();
 }
 

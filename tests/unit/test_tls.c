@@ -299,7 +299,7 @@ static int raw_connect(kin_listener *listener)
 {
     struct kin__address address;
     const char *port = strrchr(kin_listener_address(listener), ':') + 1;
-    CHECK_EQ(kin__os_address_lookup("127.0.0.1", port, false, &address, 1), 1);
+    CHECK_EQ(kin__os_address_lookup("127.0.0.1", port, false, &address, 1, KIN_FOREVER), 1);
     int made = kin__os_connect(&address, KIN_FOREVER);
     CHECK_OK(made);
     return made;
@@ -341,7 +341,7 @@ TEST(who_does_not_speak_tls_is_told_apart)
     kin_connection *connection = NULL;
     struct kin__address address;
     char bytes[2000], text[300];
-    CHECK_EQ(kin__os_address_lookup("127.0.0.1", "0", true, &address, 1), 1);
+    CHECK_EQ(kin__os_address_lookup("127.0.0.1", "0", true, &address, 1, KIN_FOREVER), 1);
     int plain = kin__os_listen(&address, 5);
     CHECK_OK(kin__os_address_of(plain, &address));
     CHECK_OK(kin__os_address_text(&address, text, sizeof text));
