@@ -16,6 +16,7 @@
 
 #include "ipc/connection.h"
 #include "os/os.h"
+#include "os/thread.h"
 
 /* The most bytes in one record. */
 #define RECORD ((size_t)16384)
@@ -23,17 +24,19 @@
 /* How much is encrypted before it is sent. */
 #define AT_ONCE (2 * RECORD)
 
-static _Thread_local char text_of_thread[KIN__TLS_WHY + 300];
+#define TEXT_SIZE (KIN__TLS_WHY + 300)
 
 void kin__tls_text_set(const char *where, const char *why)
 {
-    snprintf(text_of_thread, sizeof text_of_thread, "%s: %s", where, why);
+    char *text = kin__os_thread_memory(KIN__MEMORY_OF_TLS, TEXT_SIZE);
+    if (text != NULL) snprintf(text, TEXT_SIZE, "%s: %s", where, why);
 }
 
 int kin_tls_text(char *text, size_t size)
 {
     if (text == NULL && size > 0) return -EINVAL;
-    return snprintf(text, size, "%s", text_of_thread);
+    const char *mine = kin__os_thread_memory(KIN__MEMORY_OF_TLS, TEXT_SIZE);
+    return snprintf(text, size, "%s", mine != NULL ? mine : "");
 }
 
 /* Passes a result on, and its text if it is an error of TLS. */

@@ -43,6 +43,34 @@ int kin__os_thread_join(uintptr_t thread, kin_deadline deadline)
     }
 }
 
+static _Thread_local void *memories[KIN__THREAD_MEMORIES];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t free_key;
+static int once_result;
+
+static void free_memories(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < KIN__THREAD_MEMORIES; i++) {
+        kin__os_free(memories[i]);
+        memories[i] = NULL;
+    }
+}
+
+static void set_up(void)
+{
+    once_result = -pthread_key_create(&free_key, free_memories);
+}
+
+void *kin__os_thread_memory(enum kin__thread_memory which, size_t size)
+{
+    if (memories[which] != NULL) return memories[which];
+    pthread_once(&once, set_up);
+    /* Any value that is not NULL has the memory freed at the thread's end. */
+    if (once_result < 0 || pthread_setspecific(free_key, memories) != 0) return NULL;
+    return memories[which] = kin__os_calloc(1, size);
+}
+
 void kin__os_thread_detach_self(void)
 {
     pthread_detach(pthread_self());

@@ -23,6 +23,7 @@
 #include "memory/latch.h"
 #include "memory/region.h"
 #include "os/os.h"
+#include "os/thread.h"
 
 #define HOPS_MOST 64
 #define HOPS_KEPT 8
@@ -37,15 +38,17 @@ struct hop {
 
 /* The cycle that the thread was told of last.  Names and processes are those of that moment: whoever
  * was part of it may have ended by the time somebody asks. */
-static _Thread_local struct {
-    struct kept {
-        struct hop hop;
-        int pid;
-        char name[16];
-    } hop[HOPS_KEPT];
+struct kept {
+    struct hop hop;
+    int pid;
+    char name[16];
+};
+struct cycle {
+    struct kept hop[HOPS_KEPT];
     unsigned count;
-    bool bears;
-} mine;
+};
+
+static _Thread_local bool bears_it;
 
 bool kin__deadlock_watched_slow(void)
 {
@@ -57,7 +60,7 @@ bool kin__deadlock_watched_slow(void)
 
 void kin__deadlock_bear(bool bears)
 {
-    mine.bears = bears;
+    bears_it = bears;
 }
 
 /* ---- following ---------------------------------------------------------------------------------- */
@@ -92,11 +95,18 @@ static unsigned follow(struct kin__wait_point *point, struct hop *hops)
     return 0;
 }
 
+static struct cycle *cycle_of_thread(void)
+{
+    return kin__os_thread_memory(KIN__MEMORY_OF_DEADLOCKS, sizeof(struct cycle));
+}
+
 static void keep(const struct hop *hop, unsigned count)
 {
-    mine.count = count;
+    struct cycle *mine = cycle_of_thread();
+    if (mine == NULL) return;
+    mine->count = count;
     for (unsigned i = 0; i < count && i < HOPS_KEPT; i++) {
-        struct kept *kept = &mine.hop[i];
+        struct kept *kept = &mine->hop[i];
         kept->hop = hop[i];
         kept->pid = kin__member_pid(kin__member_of_thread(hop[i].thread));
         kin__os_thread_label(kept->pid, (int)hop[i].thread, kept->name, sizeof kept->name);
@@ -106,7 +116,7 @@ static void keep(const struct hop *hop, unsigned count)
 int kin__deadlock_check(struct kin__wait_point *point)
 {
     struct hop first[HOPS_MOST], again[HOPS_MOST];
-    if (mine.bears) return 0;
+    if (bears_it) return 0;
     unsigned count = follow(point, first);
     if (count == 0 || follow(point, again) != count) return 0;
     for (unsigned i = 0; i < count; i++)
@@ -136,10 +146,11 @@ int kin_deadlock_text(char *text, size_t size)
     int length = 0;
     if (text == NULL && size > 0) return -EINVAL;
     if (size > 0) text[0] = '\0';
-    if (mine.count == 0) return 0;
-    for (unsigned i = 0; i < mine.count && i < HOPS_KEPT; i++)
-        length = append(text, size, length, &mine.hop[i]);
+    const struct cycle *mine = cycle_of_thread();
+    if (mine == NULL || mine->count == 0) return 0;
+    for (unsigned i = 0; i < mine->count && i < HOPS_KEPT; i++)
+        length = append(text, size, length, &mine->hop[i]);
     bool room = (size_t)length < size;
     return length + snprintf(room ? text + length : NULL, room ? size - (size_t)length : 0, "%s",
-                             mine.count > HOPS_KEPT ? "others, and so back to the first" : "the first");
+                             mine->count > HOPS_KEPT ? "others, and so back to the first" : "the first");
 }
