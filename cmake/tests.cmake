@@ -56,6 +56,12 @@ foreach(source ${KIN_PROGRAM_SOURCES})
     target_link_libraries(program-${name} PRIVATE kin-static)
 endforeach()
 
+# What a program that is not ours loads.
+add_library(kin-loop-module MODULE tests/interop/foreign/module.c)
+set_target_properties(kin-loop-module PROPERTIES
+    PREFIX "" OUTPUT_NAME loop-module LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+target_link_libraries(kin-loop-module PRIVATE kin-shared)
+
 file(GLOB KIN_PLANTED_SOURCES CONFIGURE_DEPENDS tests/support/planted/*.c)
 foreach(source ${KIN_PLANTED_SOURCES})
     kin_test_program(${source} tests/planted)
