@@ -18,8 +18,8 @@
  * back to the front when the client is gone.  What a client holds (locks, permits, references) is
  * given back when its connection ends.
  *
- * A manager or proxy may be used by several threads, and by processes forked later: each thread
- * has a connection of its own, as in Python, and what it acquires belongs to that connection.
+ * A manager or proxy may be used by several threads, and by processes forked later: each thread,
+ * and each coroutine, has a connection of its own, as in Python, and what it acquires belongs to that connection.
  */
 #ifndef KIN_MANAGER_H
 #define KIN_MANAGER_H

@@ -1,7 +1,7 @@
 /* manager.c: a client's handle of a manager, and its connections.
  *
- * Each thread of each process has a *line*: a connection over which it calls objects, so that what it
- * acquires is its own, as in Python.  One more, the control line, is shared by the threads of a
+ * Each thread of each process, and each coroutine, has a *line*: a connection over which it calls objects,
+ * so that what it acquires is its own, as in Python, and a call that waits holds up no other.  One more, the control line, is shared by the threads of a
  * process, for what concerns the process: it makes and counts references, and a server of kin's
  * drops those that are left when it ends.  A server of Python's takes such calls one to a
  * connection.
@@ -30,10 +30,10 @@ static void leave(struct kin__line *line)
     kin__client_close(&line->client);
 }
 
-/* A thread ends: what it has acquired is given back by the server. */
-static void on_thread_end(void *of_thread)
+/* A thread or a coroutine ends: what it has acquired is given back by the server. */
+static void on_end(void *own)
 {
-    struct kin__line *line = of_thread;
+    struct kin__line *line = own;
     leave(line);
     atomic_store_explicit(&line->used, false, memory_order_release);
 }
@@ -68,15 +68,15 @@ static void own(struct kin__line *line)
     line->pid = self;
 }
 
-/* The calling thread's line, connected or not.  NULL: no memory. */
+/* The caller's line, connected or not.  NULL: no memory. */
 static struct kin__line *own_line(kin_manager *manager)
 {
-    struct kin__line *line = pthread_getspecific(manager->thread);
+    struct kin__line *line = kin_local_get(manager->line);
     if (line == NULL) {
         line = unused_line(manager);
         if (line == NULL) return NULL;
-        if (pthread_setspecific(manager->thread, line) != 0) {
-            on_thread_end(line);
+        if (kin_local_set(manager->line, line) < 0) {
+            on_end(line);
             return NULL;
         }
     }
@@ -212,7 +212,7 @@ void kin__manager_free(kin_manager *manager)
         kin__os_free(line);
     }
     leave(&manager->control);
-    pthread_key_delete(manager->thread);
+    kin_local_close(manager->line);
     kin__os_free(manager->texts);
     kin__os_free(manager->key);
     kin__os_free(manager);
@@ -249,7 +249,7 @@ int kin__manager_make(kin_manager **made, const char *address, const kin_client_
     kin_manager *manager = kin__os_calloc(1, sizeof *manager);
     if (manager == NULL) return -ENOMEM;
     int rc = copy_options(manager, options);
-    if (rc == 0) rc = -pthread_key_create(&manager->thread, on_thread_end);
+    if (rc == 0) rc = kin_local_open(&manager->line, on_end);
     if (rc < 0) {
         kin__os_free(manager->texts);
         kin__os_free(manager->key);

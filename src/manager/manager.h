@@ -2,9 +2,9 @@
 #ifndef KIN_MANAGER_MANAGER_H
 #define KIN_MANAGER_MANAGER_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
+#include <kin/local.h>
 #include <kin/manager.h>
 #include <kin/process.h>
 
@@ -31,8 +31,8 @@ struct kin_manager {
     int starter;                        /* the process that started it */
     struct kin__address socket_address; /* of that server */
     uint64_t socket_file;               /* see kin__os_socket_file; 0: none */
-    pthread_key_t thread;
-    _Atomic(struct kin__line *) lines; /* of threads; grows only, those that are not used are used again */
+    kin_local *line;                    /* of each thread and coroutine */
+    _Atomic(struct kin__line *) lines;  /* all of them; grows only, those that are not used are used again */
     struct kin__line control;
     struct kin__turn control_turn; /* for one short call at a time */
 };

@@ -1,4 +1,4 @@
-/* turn.h: taking turns among the threads of a process, for short work on private memory.
+/* turn.h: taking turns among the threads and coroutines of a process, for work on private memory.
  *
  * A holder in another process is none: it was copied by a fork.  What is protected is whole after each
  * single store, so that a child finds it so wherever its parent's other threads were.
@@ -11,30 +11,40 @@
 
 #include <kin/time.h>
 
+#include "memory/private.h"
+#include "memory/wait.h"
 #include "os/os.h"
 
+#define KIN__TURN_SLEPT 0x80000000u /* somebody may sleep on the word */
+
 struct kin__turn {
-    _Atomic int owner; /* the process in which a thread has it; 0: none */
+    _Atomic uint32_t word; /* the process in which somebody has it; 0: nobody */
 };
 
-/* 0, or -ETIMEDOUT. */
+/* 0; -ETIMEDOUT; in a coroutine also -ECANCELED. */
 static inline int kin__turn_take(struct kin__turn *turn, kin_deadline deadline)
 {
-    int self = kin__os_pid();
+    uint32_t self = (uint32_t)kin__os_pid(), slept = 0, seen = 0;
     for (;;) {
-        int owner = atomic_load_explicit(&turn->owner, memory_order_relaxed);
-        /* Acquire: pairs with the release of who had it before. */
-        if (owner != self && atomic_compare_exchange_strong_explicit(
-                                 &turn->owner, &owner, self, memory_order_acquire, memory_order_relaxed))
-            return 0;
-        if (kin_clock() >= deadline) return -ETIMEDOUT;
-        kin__os_yield();
+        if ((seen & ~KIN__TURN_SLEPT) != self) {
+            /* Who has slept does not know whether others do. */
+            if (atomic_compare_exchange_strong(&turn->word, &seen, self | slept)) return 0;
+            continue;
+        }
+        if (deadline <= 0) return -ETIMEDOUT;
+        if ((seen & KIN__TURN_SLEPT) == 0 &&
+            !atomic_compare_exchange_strong(&turn->word, &seen, seen | KIN__TURN_SLEPT))
+            continue;
+        slept = KIN__TURN_SLEPT;
+        int rc = kin__sleep_private(&turn->word, self | KIN__TURN_SLEPT, deadline);
+        if (rc < 0) return rc;
+        seen = atomic_load(&turn->word);
     }
 }
 
 static inline void kin__turn_end(struct kin__turn *turn)
 {
-    atomic_store_explicit(&turn->owner, 0, memory_order_release);
+    if ((atomic_exchange(&turn->word, 0) & KIN__TURN_SLEPT) != 0) kin__wake_private(&turn->word, 1);
 }
 
 #endif
