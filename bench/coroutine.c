@@ -1,4 +1,5 @@
-/* coroutine.c: switching between two stacks, and one thread that echoes for many connections.
+/* coroutine.c: switching between two stacks, what one that sleeps takes, and one thread that echoes for many
+ * connections.
  *
  * The limit of the switch is a function that swaps the registers a call preserves and nothing
  * else; that of the echo is a loop over epoll. */
@@ -91,6 +92,29 @@ static double greenlet_switch(const struct bench_case *test, long count)
                                   "begin = time.monotonic()\n"
                                   "for i in range(int(sys.argv[1]) // 2): there.switch()\n"
                                   "print(time.monotonic() - begin)\n";
+    char number[32];
+    snprintf(number, sizeof number, "%ld", count);
+    return bench_asked((const char *const[]){"/usr/bin/python3", "-c", program, number, NULL});
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------ */
+
+static double greenlet_memory(const struct bench_case *test, long count)
+{
+    (void)test;
+    static const char program[] = "import os, sys\n"
+                                  "try: import greenlet\n"
+                                  "except ImportError: sys.exit(3)\n"
+                                  "main = greenlet.getcurrent()\n"
+                                  "def resident():\n"
+                                  "    pages = open('/proc/self/statm').read().split()[1]\n"
+                                  "    return int(pages) * os.sysconf('SC_PAGESIZE')\n"
+                                  "before = resident()\n"
+                                  "kept = [greenlet.greenlet(main.switch) for _ in range(int(sys.argv[1]))]\n"
+                                  "for one in kept: one.switch()\n"
+                                  "print(resident() - before)\n"
+                                  "sys.stdout.flush()\n"
+                                  "os._exit(0)\n";
     char number[32];
     snprintf(number, sizeof number, "%ld", count);
     return bench_asked((const char *const[]){"/usr/bin/python3", "-c", program, number, NULL});
@@ -215,10 +239,17 @@ static double epoll_echo(const struct bench_case *test, long count)
 
 static const struct bench_contender echoes[] = {{BENCH_LIMIT, "epoll", epoll_echo, "libc"},
                                                 {BENCH_PEER, "libuv", peer_libuv_echo, "libuv1-dev"},
+                                                {BENCH_PEER, "uv_poll", peer_libuv_poll, "libuv1-dev"},
                                                 {BENCH_KIN, "kin", bench_kin_echo, "libkin"},
                                                 {BENCH_KIN, NULL, NULL, NULL}};
 
+static const struct bench_contender sleepers[] = {
+    {BENCH_PEER, "greenlet", greenlet_memory, "python3-greenlet"},
+    {BENCH_KIN, "kin", bench_kin_memory, "libkin"},
+    {BENCH_KIN, NULL, NULL, NULL}};
+
 static const struct bench_target switch_targets[] = {{"register swap", 0.83}, {"ucontext", 5}, {NULL, 0}};
+static const struct bench_target sleeper_targets[] = {{NULL, 8192}, {NULL, 0}};
 static const struct bench_target echo_targets[] = {{"libuv", 0.9}, {NULL, 0}};
 
 int main(int argc, char **argv)
@@ -237,6 +268,12 @@ int main(int argc, char **argv)
          .what = "switches",
          .contenders = SWITCH_CONTENDERS(bench_kin_yield),
          .first_count = 100000},
+        {.name = "100,000 sleep, each takes",
+         .what = "coroutines",
+         .unit = BENCH_BYTES,
+         .contenders = sleepers,
+         .targets = sleeper_targets,
+         .fixed_count = 100000},
         {.name = "echo, 100 connections",
          .what = "messages",
          .contenders = echoes,

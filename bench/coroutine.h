@@ -19,6 +19,8 @@ bench_run bench_kin_switch __attribute__((weak));
 bench_run bench_kin_generator __attribute__((weak));
 bench_run bench_kin_yield __attribute__((weak));
 bench_run bench_kin_echo __attribute__((weak));
+bench_run bench_kin_memory __attribute__((weak));
 bench_run peer_libuv_echo __attribute__((weak));
+bench_run peer_libuv_poll __attribute__((weak));
 
 #endif

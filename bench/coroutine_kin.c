@@ -1,5 +1,6 @@
 /* coroutine_kin.c: kin's rows of the coroutine benchmark. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -70,6 +71,41 @@ double bench_kin_yield(const struct bench_case *test, long count)
     double took = bench_now() - begin;
     kin_loop_close();
     return rc < 0 ? bench_fail("kin_loop_run: %s", kin_strerror(rc)) : took;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------ */
+
+static long asleep;
+static kin_deadline wake_at;
+
+static int sleep_there(void *unused)
+{
+    (void)unused;
+    asleep++;
+    return kin_coroutine_sleep(wake_at);
+}
+
+static long resident(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%*d %ld", &pages) != 1) pages = -1;
+    if (file != NULL) fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+double bench_kin_memory(const struct bench_case *test, long count)
+{
+    (void)test;
+    long before = resident();
+    wake_at = KIN_FOREVER - 1;
+    for (long i = 0; i < count; i++) {
+        int rc = kin_coroutine_start(NULL, sleep_there, NULL, NULL);
+        if (rc < 0) return bench_fail("kin_coroutine_start: %s", kin_strerror(rc));
+    }
+    for (asleep = 0; asleep < count;)
+        if (kin_loop_turn(KIN_NOW) < 0) return bench_fail("kin_loop_turn");
+    return (double)(resident() - before);
 }
 
 /* ---- the echo --------------------------------------------------------------------------------------- */

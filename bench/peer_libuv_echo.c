@@ -1,5 +1,8 @@
-/* peer_libuv_echo.c: a server of libuv's own making, in the coroutine benchmark. */
+/* peer_libuv_echo.c: a server of libuv's own making, in the coroutine benchmark; and one that waits with uv_poll_t for
+ * one message after the other, as a scheduler of coroutines around libuv would (docs/design/032). */
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "coroutine.h"
@@ -67,4 +70,57 @@ static int serve(int listener, int connections)
 double peer_libuv_echo(const struct bench_case *test, long count)
 {
     return echo_measure(test, count, serve);
+}
+
+/* ---- wait by wait --------------------------------------------------------------------------------------- */
+
+struct waiter {
+    uv_poll_t handle;
+    int descriptor;
+};
+
+/* The coroutine's wait is over; it answers, and waits anew. */
+static void on_readable(uv_poll_t *handle, int status, int events)
+{
+    struct waiter *waiter = (struct waiter *)handle;
+    char message[ECHO_SIZE];
+    (void)events;
+    uv_poll_stop(handle);
+    ssize_t length = status < 0 ? -1 : recv(waiter->descriptor, message, sizeof message, MSG_DONTWAIT);
+    if (length > 0 && send(waiter->descriptor, message, (size_t)length, MSG_NOSIGNAL) == length) {
+        uv_poll_start(handle, UV_READABLE, on_readable);
+        return;
+    }
+    connections_left--;
+    close(waiter->descriptor);
+    uv_close((uv_handle_t *)handle, on_close);
+}
+
+static void on_acceptable(uv_poll_t *listener, int status, int events)
+{
+    int descriptor = accept4(((struct waiter *)listener)->descriptor, NULL, NULL, SOCK_CLOEXEC);
+    struct waiter *waiter = calloc(1, sizeof *waiter);
+    (void)events;
+    if (status < 0 || descriptor < 0 || waiter == NULL) abort();
+    waiter->descriptor = descriptor;
+    uv_poll_init(listener->loop, &waiter->handle, descriptor);
+    uv_poll_start(&waiter->handle, UV_READABLE, on_readable);
+}
+
+static int serve_by_poll(int listener, int connections)
+{
+    static struct waiter waiter;
+    uv_loop_t *loop = uv_default_loop();
+    connections_left = connections;
+    waiter.descriptor = listener;
+    if (uv_poll_init(loop, &waiter.handle, listener) < 0 ||
+        uv_poll_start(&waiter.handle, UV_READABLE, on_acceptable) < 0)
+        return 1;
+    while (connections_left > 0) uv_run(loop, UV_RUN_ONCE);
+    return 0;
+}
+
+double peer_libuv_poll(const struct bench_case *test, long count)
+{
+    return echo_measure(test, count, serve_by_poll);
 }

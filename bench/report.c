@@ -96,7 +96,7 @@ static struct verdict judge(const struct bench_outcome *outcome, const struct be
 
 static const char *figure_text(char *text, size_t size, double figure, enum bench_unit unit)
 {
-    static const char *const units[] = {"", " us", " s"};
+    static const char *const units[] = {"", " us", " s", " B"};
     if (unit == BENCH_PER_SECOND && figure >= 999.5e6)
         snprintf(text, size, "%.3g G", figure / 1e9);
     else if (unit == BENCH_PER_SECOND && figure >= 999.5e3)
@@ -164,7 +164,7 @@ void bench_print(FILE *out, const char *title, const struct bench_outcome *outco
 {
     const struct bench_case *test = outcome->test;
     static const char *const units[] = {"per second, more is better", "microseconds each, less is better",
-                                        "seconds in all, less is better"};
+                                        "seconds in all, less is better", "bytes each, less is better"};
     int runs = 0;
     for (int i = 0; i < outcome->count; i++)
         runs = outcome->results[i].runs > runs ? outcome->results[i].runs : runs;
@@ -240,7 +240,7 @@ static void json_target(FILE *out, const struct bench_outcome *outcome, const st
 
 void bench_json_case(FILE *out, const struct bench_outcome *outcome, bool first)
 {
-    static const char *const units[] = {"per second", "microseconds", "seconds"};
+    static const char *const units[] = {"per second", "microseconds", "seconds", "bytes"};
     const struct bench_case *test = outcome->test;
     json_member(out, first ? " {" : ",\n {", "name", test->name);
     json_member(out, ", ", "counted", test->what);

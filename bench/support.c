@@ -170,6 +170,7 @@ static void measure(struct bench_result *result, const struct bench_case *test,
     double operations = (double)result->count * (double)(test->batch ? test->batch : 1);
     double figure = test->unit == BENCH_PER_SECOND     ? operations / seconds
                     : test->unit == BENCH_MICROSECONDS ? seconds / operations * 1e6
+                    : test->unit == BENCH_BYTES        ? seconds / operations
                                                        : seconds;
     result->figures[result->runs++] = figure;
 }

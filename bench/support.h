@@ -25,7 +25,8 @@ enum bench_role { BENCH_LIMIT, BENCH_PEER, BENCH_KIN };
 enum bench_unit {
     BENCH_PER_SECOND,   /* operations per second: more is better */
     BENCH_MICROSECONDS, /* per operation: less is better */
-    BENCH_SECONDS       /* for the whole: less is better */
+    BENCH_SECONDS,      /* for the whole: less is better */
+    BENCH_BYTES         /* per operation: less is better; a run returns bytes in place of seconds */
 };
 
 struct bench_case;

@@ -1,4 +1,4 @@
-/* test_coroutine.c: coroutines: who runs when, joining, cancelling, groups, many of them, threads and
+/* test_coroutine.c: coroutines: who runs when, joining, cancelling, groups, threads and
  * forks. */
 #define _GNU_SOURCE
 #include "support/crew.h"
@@ -7,7 +7,6 @@
 
 #include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -387,59 +386,12 @@ TEST(groups_and_channels_outlive_their_loop)
     CHECK_OK(kin_loop_close());
 }
 
-/* ---- many, threads, forks -------------------------------------------------------------------------------------- */
-
-struct sleepers {
-    kin_deadline until;
-    long asleep;
-    long awake;
-};
-
-static int sleep_with_others(void *argument)
-{
-    struct sleepers *sleepers = argument;
-    sleepers->asleep++;
-    CHECK_OK(kin_coroutine_sleep(sleepers->until));
-    sleepers->awake++;
-    return 0;
-}
-
-static long resident(void)
-{
-    long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    CHECK(file != NULL);
-    CHECK_EQ(fscanf(file, "%*d %ld", &pages), 1);
-    fclose(file);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
-TEST(a_hundred_thousand_sleep_at_once)
-{
-    struct sleepers sleepers = {0};
-    long many = test_sanitized() ? 2000 : 100000, before = resident();
-    for (long i = 0; i < many; i++) CHECK_OK(kin_coroutine_start(NULL, sleep_with_others, &sleepers, NULL));
-    sleepers.until = kin_in_ms(1000);
-    while (sleepers.asleep < many) CHECK_OK(kin_loop_turn(KIN_NOW));
-    long each = (resident() - before) / many;
-    run_to_end();
-    CHECK_EQ(sleepers.awake, many);
-    if (!test_sanitized()) CHECK_LE(each, 8192);
-    NOTE("%ld bytes each", each);
-}
+/* ---- threads, forks -------------------------------------------------------------------------------------- */
 
 static int ping(void *rounds)
 {
     for (long i = 0; i < *(long *)rounds; i++) CHECK_OK(kin_coroutine_yield());
     return 0;
-}
-
-TEST(a_million_switches)
-{
-    long rounds = 500000;
-    CHECK_OK(kin_coroutine_start(NULL, ping, &rounds, NULL));
-    CHECK_OK(kin_coroutine_start(NULL, ping, &rounds, NULL));
-    run_to_end();
 }
 
 static int run_own_loop(void *unused)
