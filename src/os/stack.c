@@ -3,6 +3,8 @@
 #include "os/stack.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,9 +20,25 @@ size_t kin__os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* How guards are made; ASKED until the first one was.  Whoever asks at the same time finds the same. */
+enum guard_kind { ASKED = 0, ADVISED, PROTECTED };
+static _Atomic int guard_kind;
+
+/* Some emulators take advice that they do not know, and follow none: the kernel tells whether it can read there. */
+static bool is_guarded(const char *stack)
+{
+    return access(stack, F_OK) < 0 && errno == EFAULT;
+}
+
 static int set_guard(char *stack, size_t guard)
 {
-    if (madvise(stack, guard, MADV_GUARD_INSTALL) == 0) return 0;
+    int kind = atomic_load_explicit(&guard_kind, memory_order_relaxed);
+    if (kind != PROTECTED && madvise(stack, guard, MADV_GUARD_INSTALL) == 0) {
+        if (kind == ADVISED) return 0;
+        kind = is_guarded(stack) ? ADVISED : PROTECTED;
+        atomic_store_explicit(&guard_kind, kind, memory_order_relaxed);
+        if (kind == ADVISED) return 0;
+    }
     return mprotect(stack, guard, PROT_NONE) < 0 ? -ENOMEM : 0;
 }
 
