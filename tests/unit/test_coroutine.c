@@ -345,7 +345,8 @@ TEST(a_group_is_closed_while_others_join_it)
 
 static int add_another(void *group)
 {
-    CHECK_OK(kin_coroutine_start(NULL, tell_three, (char[]){'m'}, &(kin_coroutine_options){.group = group}));
+    static char letter = 'm';
+    CHECK_OK(kin_coroutine_start(NULL, tell_three, &letter, &(kin_coroutine_options){.group = group}));
     return 0;
 }
 
@@ -370,6 +371,7 @@ TEST(groups_and_channels_outlive_their_loop)
     kin_group *group = NULL;
     kin_channel *channel = NULL;
     int number = 1;
+    char letter = 'a';
     CHECK_OK(kin_group_open(&group));
     CHECK_OK(kin_channel_open(&channel, sizeof number, 1));
     CHECK_OK(kin_loop_close());
@@ -378,7 +380,7 @@ TEST(groups_and_channels_outlive_their_loop)
         CHECK_RC(kin_group_cancel(group), -EPERM);
         CHECK_RC(kin_channel_send(channel, &number, KIN_NOW), -EPERM);
         CHECK_RC(kin_channel_end(channel), -EPERM);
-        CHECK_OK(kin_coroutine_start(NULL, tell_three, (char[]){'a'}, NULL));
+        CHECK_OK(kin_coroutine_start(NULL, tell_three, &letter, NULL));
     }
     CHECK_OK(kin_loop_run(KIN_FOREVER));
     CHECK_OK(kin_group_close(group));
