@@ -223,7 +223,7 @@ TEST(a_client_whose_machine_vanishes_keeps_nobody_waiting)
     enter_network();
     kin_listener *listener = listen_at("tcp://127.0.0.1:0", (kin_listener_options){KEY, .handshake_ms = 200});
     const char *port = strrchr(kin_listener_address(listener), ':') + 1;
-    CHECK_RC(kin__os_address_lookup("127.0.0.1", port, false, &address, 1), 1);
+    CHECK_RC(kin__os_address_lookup("127.0.0.1", port, false, &address, 1, KIN_FOREVER), 1);
     int half = kin__os_connect(&address, KIN_FOREVER);
     CHECK_OK(half);
     CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(10)), -ETIMEDOUT);
