@@ -127,7 +127,7 @@ static const struct kin__suspender suspender = {.poll = poll,
                                                 .sleep = kin__words_sleep,
                                                 .sleep_private = kin__words_sleep_private,
                                                 .shield = shield,
-                                                .errand = kin__errand_run};
+                                                .chore = kin__chore_run};
 
 /* Runs those that can, from the loop's own context. */
 static void run_ready(struct kin__loop *loop)

@@ -167,8 +167,8 @@ void kin__foreign_close(struct kin__loop *loop);
 int kin__foreign_descriptor(const struct kin__loop *loop);
 size_t kin__foreign_pending(const struct kin__loop *loop);
 /* The suspender's, for the running coroutine. */
-struct kin__errand;
-int kin__errand_run(struct kin__errand *errand, kin_deadline deadline);
+struct kin__chore;
+int kin__chore_run(struct kin__chore *chore, kin_deadline deadline);
 
 /* One turn: runs who can, waits until `deadline`, wakes.  Does not wait when *over is true by then, or,
  * with `over` NULL, when nobody is alive.  -EDEADLK when nobody can be woken, ever. */

@@ -134,40 +134,40 @@ int kin_offload(int (*function)(void *argument), void *argument)
     return rc < 0 ? rc : call.result;
 }
 
-/* ---- an errand: left behind by who does not wait for its end ---------------------------------------------- */
+/* ---- a chore: left behind by who does not wait for its end ---------------------------------------------- */
 
 struct sent {
     struct work work; /* first */
-    struct kin__errand *errand;
+    struct kin__chore *chore;
     bool left;
 };
 
-static void run_errand(uv_work_t *request)
+static void run_chore(uv_work_t *request)
 {
-    struct kin__errand *errand = ((struct sent *)request)->errand;
-    errand->run(errand);
+    struct kin__chore *chore = ((struct sent *)request)->chore;
+    chore->run(chore);
 }
 
-static void end_errand(uv_work_t *request, int status)
+static void end_chore(uv_work_t *request, int status)
 {
     struct sent *sent = (struct sent *)request;
     (void)status;
     end(&sent->work);
     if (!sent->left) return;
-    sent->errand->drop(sent->errand);
+    sent->chore->drop(sent->chore);
     kin__os_free(sent);
 }
 
-int kin__errand_run(struct kin__errand *errand, kin_deadline deadline)
+int kin__chore_run(struct kin__chore *chore, kin_deadline deadline)
 {
     struct sent *sent = kin__os_calloc(1, sizeof *sent);
     int rc = sent != NULL ? 0 : -ENOMEM;
     if (rc == 0) {
-        sent->errand = errand;
-        rc = begin(kin__loop, &sent->work, run_errand, end_errand);
+        sent->chore = chore;
+        rc = begin(kin__loop, &sent->work, run_chore, end_chore);
     }
     if (rc < 0) {
-        errand->drop(errand);
+        chore->drop(chore);
         kin__os_free(sent);
         return rc;
     }

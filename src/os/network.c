@@ -41,7 +41,7 @@ static const struct sockaddr_un *as_unix(const struct kin__address *address)
 
 /* A question to the name servers, which may take long. */
 struct question {
-    struct kin__errand errand;
+    struct kin__chore chore;
     char *port; /* behind the host */
     bool listens;
     int rc;
@@ -55,16 +55,16 @@ static int look_up(const char *host, const char *port, int flags, struct addrinf
     return getaddrinfo(host, port, &hints, found);
 }
 
-static void ask(struct kin__errand *errand)
+static void ask(struct kin__chore *chore)
 {
-    struct question *question = (struct question *)errand;
+    struct question *question = (struct question *)chore;
     int flags = question->listens ? AI_PASSIVE : 0;
     question->rc = look_up(question->host, question->port, flags, &question->found);
 }
 
-static void drop_question(struct kin__errand *errand)
+static void drop_question(struct kin__chore *chore)
 {
-    struct question *question = (struct question *)errand;
+    struct question *question = (struct question *)chore;
     if (question->found != NULL) freeaddrinfo(question->found);
     kin__os_free(question);
 }
@@ -76,17 +76,17 @@ static int look_up_suspended(const char *host, const char *port, bool listens, k
     size_t host_size = strlen(host) + 1, port_size = strlen(port) + 1;
     struct question *question = kin__os_calloc(1, sizeof *question + host_size + port_size);
     if (question == NULL) return -ENOMEM;
-    question->errand = (struct kin__errand){.run = ask, .drop = drop_question};
+    question->chore = (struct kin__chore){.run = ask, .drop = drop_question};
     question->listens = listens;
     question->port = question->host + host_size;
     memcpy(question->host, host, host_size);
     memcpy(question->port, port, port_size);
-    int rc = kin__suspender->errand(&question->errand, deadline);
+    int rc = kin__suspender->chore(&question->chore, deadline);
     if (rc < 0) return rc;
     *answer = question->rc;
     *found = question->found;
     question->found = NULL;
-    drop_question(&question->errand);
+    drop_question(&question->chore);
     return 0;
 }
 

@@ -10,9 +10,9 @@
 struct kin__wait_point;
 
 /* Something that blocks, in memory of its own. */
-struct kin__errand {
-    void (*run)(struct kin__errand *errand);
-    void (*drop)(struct kin__errand *errand); /* frees it */
+struct kin__chore {
+    void (*run)(struct kin__chore *chore);
+    void (*drop)(struct kin__chore *chore); /* frees it */
 };
 
 /* Each lets others run until it has happened, and returns what the function named would, or
@@ -22,9 +22,9 @@ struct kin__suspender {
     /* kin__sleep, and kin__sleep_private for a word that only this process knows. */
     int (*sleep)(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline);
     int (*sleep_private)(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline);
-    /* Has another thread run the errand.  0: it has run.  -ETIMEDOUT, -ECANCELED, -ENOMEM, -EMFILE, -EAGAIN: it
+    /* Has another thread run the chore.  0: it has run.  -ETIMEDOUT, -ECANCELED, -ENOMEM, -EMFILE, -EAGAIN: it
      * is dropped, as soon as it has ended. */
-    int (*errand)(struct kin__errand *errand, kin_deadline deadline);
+    int (*chore)(struct kin__chore *chore, kin_deadline deadline);
     /* With 1, until -1: waits are not given up. */
     void (*shield)(int change);
 };
