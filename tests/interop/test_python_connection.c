@@ -73,7 +73,9 @@ static bool can_be_gone(int way)
 {
     struct kin__address address;
     if (strncmp(ways[way].address, "tcp://[", 7) != 0) return true;
-    int probe = kin__os_address_lookup("::1", "0", true, &address, 1) == 1 ? kin__os_listen(&address, 1) : -1;
+    int probe = kin__os_address_lookup("::1", "0", true, &address, 1, KIN_FOREVER) == 1
+                    ? kin__os_listen(&address, 1)
+                    : -1;
     if (probe >= 0) close(probe);
     return probe >= 0;
 }
