@@ -42,12 +42,13 @@ struct kin__end {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct kin__end) == 64, "one cache line");
 
-/* SHARED.  The limits are constant once the queue is open. */
+/* SHARED.  The limits are constant once the queue is open; atomic, because somebody may still look at them who
+ * waited on the queue that was here before. */
 struct kin__ends {
     struct kin__end tail;
     struct kin__end head;
-    uint64_t max_items;
-    uint64_t max_bytes;
+    _Atomic uint64_t max_items;
+    _Atomic uint64_t max_bytes;
 };
 
 /* Where a thread that holds an end's latch is, between the commits: word and bytes of the end as they
@@ -137,8 +138,9 @@ void kin__ends_init(struct kin__ends *ends, uint64_t max_items, uint64_t max_byt
 static inline bool kin__ends_admit(const struct kin__ends *ends, uint64_t items, uint64_t bytes,
                                    uint64_t charge, bool *by_bytes)
 {
-    *by_bytes = items < ends->max_items;
-    return *by_bytes && (bytes + charge <= ends->max_bytes || items == 0);
+    *by_bytes = items < atomic_load_explicit(&ends->max_items, memory_order_relaxed);
+    return *by_bytes &&
+           (bytes + charge <= atomic_load_explicit(&ends->max_bytes, memory_order_relaxed) || items == 0);
 }
 
 /* Without a latch, for those who watch or sleep. */
