@@ -107,10 +107,7 @@ inline lock_take() {
 inline lock_acquire() {
     lock_take();
     if
-    :: atomic { told -> told = false };
-#ifndef BUG_NOT_TOLD
-       notify(EVERY)
-#endif
+    :: atomic { told -> told = false }; notify(EVERY)
     :: else
     fi
 }
@@ -170,9 +167,6 @@ inline condition_wait() {
        if
        :: atomic { HAS_STEPPED(CHANGED) -> gave_up = false; break }
        :: atomic { !HAS_STEPPED(CHANGED) && gave_up -> break }
-#ifndef BUG_DEAD_HANDS_IGNORED
-       :: atomic { !HAS_STEPPED(CHANGED) && owner_died -> break }
-#endif
 #ifdef BUG_WOKEN_AND_STAYS
        :: else
 #else

@@ -20,7 +20,8 @@ static inline size_t kin__buffer_size(const struct kin__buffer *buffer)
 
 static inline uint8_t *kin__buffer_start(const struct kin__buffer *buffer)
 {
-    return buffer->bytes.data + buffer->from;
+    /* NULL takes not even an offset of zero. */
+    return buffer->from > 0 ? buffer->bytes.data + buffer->from : buffer->bytes.data;
 }
 
 /* Makes room for `size` more bytes after the end; moves what is there.  Errors: -ENOMEM. */

@@ -245,7 +245,8 @@ static int connect_again(struct kin__client *client)
         if (rc == 0) rc = tell(client, client->number, end);
         if (rc == 0) break;
         if (!may_pass(client, rc) || later(kin_clock(), pause) >= end) return rc;
-        kin__os_sleep_until(later(kin_clock(), pause));
+        rc = kin__os_poll(NULL, 0, later(kin_clock(), pause));
+        if (rc == -ECANCELED) return rc;
         pause = pause < PAUSE_MOST_NS ? 2 * pause : pause;
     }
     client->resumed = true;

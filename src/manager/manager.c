@@ -17,9 +17,11 @@
 #include <kin/error.h>
 
 #include "os/os.h"
+#include "os/suspend.h"
 
 /* A manager whose system does not answer for so long is gone. */
 #define SILENCE_S 60
+#define POKE_NS   (10 * 1000000000LL)
 
 /* ---- lines ------------------------------------------------------------------------------------------ */
 
@@ -96,7 +98,7 @@ static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadli
 
 /* ---- calls -------------------------------------------------------------------------------------------- */
 
-static void poke_control(kin_manager *manager, kin_deadline deadline);
+static void poke_control(kin_manager *manager);
 
 int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
                       struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
@@ -112,7 +114,7 @@ int kin__manager_call(kin_manager *manager, const char *ident, const char *metho
     if (line->client.resumed) {
         /* The control line is perhaps broken too, and has the references. */
         line->client.resumed = false;
-        poke_control(manager, deadline);
+        poke_control(manager);
     }
     return rc;
 }
@@ -136,6 +138,7 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
                         kin_value *result, kin_value *error, kin_deadline deadline)
 {
     struct kin__line *control = &manager->control;
+    *result = kin_value_none();
     int rc = kin__turn_take(&manager->control_turn, deadline);
     if (rc == 0) {
         own(control);
@@ -171,10 +174,13 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
     return rc;
 }
 
-static void poke_control(kin_manager *manager, kin_deadline deadline)
+/* With a time of its own, and to its end: what is given up closes the line, and with it goes what it has. */
+static void poke_control(kin_manager *manager)
 {
     kin_value result, error = kin_value_none();
-    call_control(manager, "dummy", (struct kin__arguments){0}, &result, &error, deadline);
+    kin__shield(1);
+    call_control(manager, "dummy", (struct kin__arguments){0}, &result, &error, kin_in_ns(POKE_NS));
+    kin__shield(-1);
     kin_value_clear(&result);
     kin_value_clear(&error);
 }

@@ -191,6 +191,8 @@ static void answer(struct kin__session *session, const char *kind, const kin_val
 {
     if (is_parked(session)) {
         unpark(session);
+        /* Until now it was the server that was silent. */
+        session->heard = uv_now(&session->server->loop);
         kin__links_append(&session->server->resumed, &session->resumed);
     }
     if (session->stage == KIN__ENDED) return;

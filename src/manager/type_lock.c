@@ -176,7 +176,10 @@ bool kin__is_lock(const struct kin__managed *object)
 bool kin__lock_is_held(struct kin__managed *object, struct kin__session *session)
 {
     struct lock *lock = lock_of(object);
-    return lock->kind == RLOCK ? kin__holding_of(session, object) != NULL : lock->permits == 0;
+    /* Clients may release what another has acquired, all but an RLock; but not those who come back, of whom
+     * another may have acquired it meanwhile. */
+    bool own = lock->kind == RLOCK || session->identity != NULL;
+    return own ? kin__holding_of(session, object) != NULL : lock->permits == 0;
 }
 
 unsigned kin__lock_give_up(struct kin__server *server, struct kin__managed *object,

@@ -404,7 +404,9 @@ static int join_process(kin_pool *pool, kin_deadline deadline)
             return rc == -ECANCELED ? rc : -ETIMEDOUT;
     } while (rc != 1 || !atomic_compare_exchange_strong(&pool->supervisor_descriptor, &descriptor, -1));
     kin_exit_status status;
+    kin__shield(1);
     kin__callbacks_finish(pool);
+    kin__shield(-1);
     kin__os_process_collect(descriptor, &status);
     kin__os_close(descriptor);
     return 0;
@@ -414,9 +416,12 @@ static int join_thread(kin_pool *pool, kin_deadline deadline)
 {
     int rc = wait_for_end(pool, deadline);
     if (rc < 0 || atomic_exchange(&pool->collecting, 1) != 0) return rc;
+    /* The pool may be freed after it, so a coroutine that is cancelled waits for them all the same. */
+    kin__shield(1);
     kin__callbacks_finish(pool);
     /* To say that all has ended is the last that it does. */
     kin_thread_join(pool->supervisor_thread, KIN_FOREVER);
+    kin__shield(-1);
     kin_thread_close(pool->supervisor_thread);
     pool->supervisor_thread = NULL;
     return 0;

@@ -42,6 +42,7 @@ struct supervisor {
     kin_deadline fork_again;  /* after a failed fork: not before */
     kin_deadline spare_since; /* there have been more workers than needed; KIN_FOREVER: there are not */
     unsigned early_deaths;
+    int start_error; /* of the last start that failed */
     bool broken;
     kin_failure last, why;
 };
@@ -458,6 +459,19 @@ static void finish_closing(kin_pool *pool)
     kin_queue_shutdown(pool->tasks, 0);
 }
 
+/* Workers that cannot be started, for another reason than want of something, end the pool in the end, when
+ * none is left; the first failure is told at once. */
+static void note_start(struct supervisor *s, int rc)
+{
+    if (rc == 0) return;
+    if (s->start_error == 0)
+        kin__log(KIN_LOG_ERROR, "pool %s cannot start a worker: %s", s->pool->name, kin_strerror(rc));
+    s->start_error = rc;
+    if (rc == -EAGAIN || rc == -ENOMEM || living(s) > 0 || ++s->early_deaths < EARLY_DEATHS_MOST) return;
+    s->broken = true;
+    s->why = (kin_failure){.cause = KIN_CAUSE_EXITED, .code = rc};
+}
+
 /* One round; false when the pool has ended. */
 static bool supervise(struct supervisor *s)
 {
@@ -477,7 +491,7 @@ static bool supervise(struct supervisor *s)
         end_pool(s);
         return false;
     }
-    if ((!closed || work_waits(s)) && kin__os_clock() >= s->fork_again) start_missing(s);
+    if ((!closed || work_waits(s)) && kin__os_clock() >= s->fork_again) note_start(s, start_missing(s));
     return true;
 }
 

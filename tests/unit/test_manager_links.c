@@ -231,6 +231,8 @@ TEST(no_task_is_lost_or_done_twice_over_a_slow_link_that_breaks, .deadline = 120
     CHECK_OK(kin_manager_close(here));
 }
 
+static double *lease_s; /* shared */
+
 /* ---- leases --------------------------------------------------------------------------------------------- */
 
 static void hold(void *of_manager)
@@ -239,6 +241,36 @@ static void hold(void *of_manager)
     CHECK_OK(kin_proxy_acquire(door, SOON));
     *stage = 1;
     raise(SIGSTOP);
+}
+
+static void hold_for_leases(void *of_manager)
+{
+    kin_proxy *door = open_object(of_manager, "door");
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    *stage = 1;
+    double until = test_seconds() + *lease_s * 3;
+    while (test_seconds() < until) CHECK_OK(kin_manager_ping(of_manager, SOON));
+    CHECK_OK(kin_proxy_release(door));
+}
+
+/* While it waited for several leases it was the server that was silent: what it gets at last is its own. */
+TEST(who_waits_for_long_keeps_what_it_gets)
+{
+    stage = test_shared(sizeof *stage);
+    lease_s = test_shared(sizeof *lease_s);
+    *lease_s = test_sanitized() ? 1 : 0.2;
+    kin_manager *manager = start(0, (int64_t)(*lease_s * 1e9));
+    kin_proxy *door = open_object(manager, "door");
+    pid_t child = test_child(hold_for_leases, manager);
+    test_until(*stage == 1);
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    /* The server has looked at its leases several times before this call. */
+    double until = test_seconds() + *lease_s / 2;
+    test_until(test_seconds() > until);
+    CHECK_OK(kin_proxy_release(door));
+    CHECK_EQ(test_collect(child), 0);
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_manager_close(manager));
 }
 
 TEST(who_holds_something_and_is_silent_loses_it)
