@@ -73,6 +73,8 @@ struct kin__words {
     entry **free; /* ledger entries that are not used */
     size_t free_count;
     size_t free_size;
+    struct kin__member *member; /* whose ledger they are of, and which life of it */
+    uint64_t life;
 };
 
 /* ---- the ledger ------------------------------------------------------------------------------------- */
@@ -91,6 +93,8 @@ static int extend_ledger(struct kin__words *words)
     words->free = more;
     words->free_count = KIN__LEDGER_ENTRIES;
     words->free_size = size;
+    words->member = kin__self.member;
+    words->life = atomic_load(&words->member->state);
     return 0;
 }
 
@@ -365,7 +369,9 @@ void kin__words_close(struct kin__loop *loop)
 {
     struct kin__words *words = loop->words;
     if (words == NULL) return;
-    bool joined = kin__self.member != NULL;
+    /* It may have left meanwhile, and joined once more: then it is another member. */
+    bool joined = words->member != NULL && words->member == kin__self.member &&
+                  atomic_load(&words->member->state) == words->life;
     while (words->first != NULL) {
         /* A thread that has left the family has given its ledger back. */
         if (!joined) words->first->ledger = NULL;

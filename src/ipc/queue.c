@@ -115,6 +115,23 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
     return 0;
 }
 
+void kin__queue_repair_head(kin_queue *queue)
+{
+    if (queue->by_rank)
+        kin__shelf_repair(&queue->shelf);
+    else
+        /* Nothing to undo: what was seen of the tail is at worst old. */
+        kin__latch_clean(&queue->ends.head.latch);
+}
+
+void kin__queue_repair_tail(kin_queue *queue)
+{
+    if (queue->by_rank)
+        kin__latch_clean(&queue->ends.tail.latch);
+    else
+        kin__stream_repair_tail(&queue->stream);
+}
+
 /* ---- ending and closing ------------------------------------------------------------------------ */
 
 static int end(kin_queue *queue, enum kin__ended how)

@@ -85,20 +85,27 @@ static inline enum kin__ended kin__queue_ended(kin_queue *queue, uint32_t life)
 
 /* ---- the ends --------------------------------------------------------------------------------- */
 
+/* After a death under a latch, by who has it now: of what sort the queue is, is read under it. */
+void kin__queue_repair_head(kin_queue *queue);
+void kin__queue_repair_tail(kin_queue *queue);
+
+static inline int kin__queue_lock_head(kin_queue *queue, kin_deadline deadline)
+{
+    int rc = kin__latch_acquire(&queue->ends.head.latch, deadline);
+    if (__builtin_expect(rc == 1, 0)) kin__queue_repair_head(queue);
+    return rc;
+}
 /* A shelf has one latch for both.  `*latch` is the one that was taken: the queue may be another by now. */
 static inline int kin__queue_lock_tail(kin_queue *queue, kin_deadline deadline, struct kin__latch **latch)
 {
     if (__builtin_expect(queue->by_rank, 0)) {
         *latch = &queue->ends.head.latch;
-        return kin__shelf_lock(&queue->shelf, deadline);
+        return kin__queue_lock_head(queue, deadline);
     }
     *latch = &queue->ends.tail.latch;
-    return kin__stream_lock_tail(&queue->stream, deadline);
-}
-static inline int kin__queue_lock_head(kin_queue *queue, kin_deadline deadline)
-{
-    return __builtin_expect(queue->by_rank, 0) ? kin__shelf_lock(&queue->shelf, deadline)
-                                               : kin__stream_lock_head(&queue->stream, deadline);
+    int rc = kin__latch_acquire(&queue->ends.tail.latch, deadline);
+    if (__builtin_expect(rc == 1, 0)) kin__queue_repair_tail(queue);
+    return rc;
 }
 
 /* Under the head's latch: does the queue still name this message where it was put? */

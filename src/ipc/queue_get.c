@@ -293,7 +293,7 @@ static long take_run(kin_queue *queue, struct basket *basket)
 static long try_take_run(kin_queue *queue, struct basket *basket, kin_deadline deadline)
 {
     size_t before = basket->count;
-    long rc = kin__stream_lock_head(&queue->stream, deadline);
+    long rc = kin__queue_lock_head(queue, deadline);
     if (rc < 0) return rc;
     rc = take_run(queue, basket);
     kin__latch_release(&queue->ends.head.latch);

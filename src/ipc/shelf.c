@@ -58,7 +58,9 @@ int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_b
 void kin__shelf_close(struct kin__shelf *shelf)
 {
     _Atomic(void *) *directory = segments_of(shelf);
-    if (directory == NULL || kin__shelf_lock(shelf, KIN_FOREVER) < 0) return;
+    int rc = directory != NULL ? kin__latch_acquire(&shelf->ends.head.latch, KIN_FOREVER) : -1;
+    if (rc < 0) return;
+    if (rc == 1) kin__shelf_repair(shelf);
     shelf->closing = true;
     kin__latch_release(&shelf->ends.head.latch);
     for (uint32_t i = 0; i < shelf->segments; i++) {
@@ -235,7 +237,7 @@ static void settle_moving(struct kin__shelf *shelf)
 }
 
 /* Settles the move that a death interrupted, and makes the caches anew from the states. */
-static void repair(struct kin__shelf *shelf)
+void kin__shelf_repair(struct kin__shelf *shelf)
 {
     if (segments_of(shelf) != NULL && !shelf->closing) {
         uint32_t count = 0;
@@ -254,13 +256,6 @@ static void repair(struct kin__shelf *shelf)
         note_slots(shelf);
     }
     kin__latch_clean(&shelf->ends.head.latch);
-}
-
-int kin__shelf_lock(struct kin__shelf *shelf, kin_deadline deadline)
-{
-    int rc = kin__latch_acquire(&shelf->ends.head.latch, deadline);
-    if (__builtin_expect(rc == 1, 0)) repair(shelf);
-    return rc;
 }
 
 /* Moves a slot's message past an end, and by that into another state.  The caller keeps the caches. */

@@ -118,8 +118,8 @@ int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_b
 /* Frees segments and directory; nobody is inside. */
 void kin__shelf_close(struct kin__shelf *shelf);
 
-/* Takes the head's latch, and repairs what a dead holder left. */
-int kin__shelf_lock(struct kin__shelf *shelf, kin_deadline deadline);
+/* Under the head's latch, which is its only one: repairs what a dead holder left. */
+void kin__shelf_repair(struct kin__shelf *shelf);
 
 /* The rest is under the latch.  Puts a message; KIN__NO_SEGMENT: call again after kin__shelf_install. */
 enum kin__append kin__shelf_put(struct kin__shelf *shelf, const struct kin__record *record, void *queue);

@@ -54,7 +54,9 @@ int kin__stream_open(struct kin__stream *stream, uint64_t max_items, uint64_t ma
 void kin__stream_close(struct kin__stream *stream)
 {
     struct kin__directory *directory = directory_of(stream);
-    if (directory == NULL || kin__stream_lock_tail(stream, KIN_FOREVER) < 0) return;
+    int rc = directory != NULL ? kin__latch_acquire(&stream->ends.tail.latch, KIN_FOREVER) : -1;
+    if (rc < 0) return;
+    if (rc == 1) kin__stream_repair_tail(stream);
     stream->closing = true;
     kin__latch_release(&stream->ends.tail.latch);
     for (uint32_t i = 0; i < stream->segments; i++) {
@@ -72,8 +74,7 @@ static void look_at_head(struct kin__stream *stream)
     tail->other_position = kin__end_read(&stream->ends.head, &tail->other_bytes);
 }
 
-/* Makes the caches anew: a segment is free if no stretch between head and tail has it. */
-static void repair_tail(struct kin__stream *stream)
+void kin__stream_repair_tail(struct kin__stream *stream)
 {
     struct kin__directory *directory = directory_of(stream);
     if (directory == NULL || stream->closing) {
@@ -96,13 +97,6 @@ static void repair_tail(struct kin__stream *stream)
         if (!used) directory->free[stream->free_count++] = number;
     }
     kin__latch_clean(&stream->ends.tail.latch);
-}
-
-int kin__stream_lock_tail(struct kin__stream *stream, kin_deadline deadline)
-{
-    int rc = kin__latch_acquire(&stream->ends.tail.latch, deadline);
-    if (__builtin_expect(rc == 1, 0)) repair_tail(stream);
-    return rc;
 }
 
 /* Takes back the segments that the head has left. */
@@ -128,7 +122,7 @@ static bool carry(struct kin__stream *stream, uint64_t word)
     }
     if (stream->free_count == 0) return false;
     directory->map[stream->installed & (stream->segments - 1)] = directory->free[stream->free_count - 1];
-    /* CRASH: taken and still in the free list, or the other way round: repair_tail. */
+    /* CRASH: taken and still in the free list, or the other way round: the repair. */
     stream->free_count--;
     stream->installed = (stream->installed + 1) & STRETCH_MASK;
     return true;
@@ -203,16 +197,6 @@ enum kin__append kin__stream_append(struct kin__stream *stream, const struct kin
 }
 
 /* ---- the head ------------------------------------------------------------------------------------- */
-
-int kin__stream_lock_head(struct kin__stream *stream, kin_deadline deadline)
-{
-    int rc = kin__latch_acquire(&stream->ends.head.latch, deadline);
-    if (__builtin_expect(rc == 1, 0)) {
-        /* Nothing to undo: what was seen of the tail is at worst old. */
-        kin__latch_clean(&stream->ends.head.latch);
-    }
-    return rc;
-}
 
 /* Where the oldest record is, past padding. */
 static uint64_t skip_padding(struct kin__stream *stream, uint64_t word)

@@ -53,9 +53,9 @@ int kin__stream_open(struct kin__stream *stream, uint64_t max_items, uint64_t ma
 /* Frees segments and directory; nobody is inside. */
 void kin__stream_close(struct kin__stream *stream);
 
-/* Taking and repairing an end. */
-int kin__stream_lock_tail(struct kin__stream *stream, kin_deadline deadline);
-int kin__stream_lock_head(struct kin__stream *stream, kin_deadline deadline);
+/* Under the tail's latch, after the death of who had it: makes the caches anew; a segment is free if no
+ * stretch between head and tail has it.  At the head there is nothing to repair. */
+void kin__stream_repair_tail(struct kin__stream *stream);
 
 /* Under the tail's latch: writes a record and commits it.  KIN__NO_SEGMENT: call again after
  * kin__stream_install. */

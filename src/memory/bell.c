@@ -139,13 +139,16 @@ void kin__bell_arm(struct kin__bell *bell)
     /* One that is just ringing is still counted: who rings it finds that it has changed. */
     while (kind_of(seen) != CLAIMED)
         if (kind_of(seen) == ARMED || change(bell, &seen, ARMED)) return;
+    uint64_t before = atomic_load(&point->waiters);
     change(bell, &seen, ARMING); /* it is ours alone */
     seen = next(seen, ARMING);
     /* Before it can be rung: who rings it takes it out of the count, and would take out another.  Seq_cst:
      * pairs with the load of `waiters` by who has made the predicate true.  CRASH: counted or not: our death
      * has it counted anew. */
-    atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) + 1);
+    uint64_t counted = atomic_fetch_add(&point->waiters, ((uint64_t)1 << 32) + 1);
     change(bell, &seen, ARMED);
+    /* A count that was taken anew in between may have had it already. */
+    if (counted >> 32 != before >> 32) kin__waiters_recount(point);
 }
 
 bool kin__bell_is_armed(struct kin__bell *bell)

@@ -256,7 +256,10 @@ int kin__sleep_thread(struct kin__wait_point *point, uint32_t expected, kin_dead
     if (deadline <= now) return -ETIMEDOUT;
     kin_deadline slice = now + KIN__SLICE_NS;
     bool last = deadline <= slice;
-    int rc = kin__os_futex_wait(&point->word, expected, last ? deadline : slice);
+    int rc;
+    /* A signal is no reason to look again: what its handler has done changes the word. */
+    do rc = kin__os_futex_wait(&point->word, expected, last ? deadline : slice);
+    while (rc == -EINTR);
     if (rc != -ETIMEDOUT) return 0;
     if (kin__reap_needed()) kin__reap();
     return last ? -ETIMEDOUT : 1;

@@ -23,6 +23,7 @@
 #include "memory/latch.h"
 #include "memory/region.h"
 #include "os/os.h"
+#include "os/suspend.h"
 #include "os/thread.h"
 
 #define HOPS_MOST 64
@@ -116,7 +117,8 @@ static void keep(const struct hop *hop, unsigned count)
 int kin__deadlock_check(struct kin__wait_point *point)
 {
     struct hop first[HOPS_MOST], again[HOPS_MOST];
-    if (bears_it) return 0;
+    /* What another coroutine of the thread holds it may give back meanwhile. */
+    if (bears_it || kin__suspender != NULL) return 0;
     unsigned count = follow(point, first);
     if (count == 0 || follow(point, again) != count) return 0;
     for (unsigned i = 0; i < count; i++)

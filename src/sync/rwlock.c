@@ -211,7 +211,14 @@ static bool may_read(void *context)
 static int wait_to_read(kin_rwlock *lock, kin_deadline deadline)
 {
     for (;;) {
-        int rc = kin__event_await(&lock->waiting, may_read, lock, deadline);
+        /* Readers stand back for writers who are counted: one that is not there would keep them for ever. */
+        kin_deadline look = kin__os_clock() + KIN__SLICE_NS;
+        int rc = kin__event_await(&lock->waiting, may_read, lock, deadline < look ? deadline : look);
+        if (rc == -ETIMEDOUT && look < deadline) {
+            if (atomic_load(&lock->gate.robust.point.word) == 0)
+                kin__waiters_recount(&lock->gate.robust.point);
+            continue;
+        }
         if (rc < 0) return rc;
         inherit_gate(lock);
         rc = try_read(lock);

@@ -399,3 +399,28 @@ TEST(loops_of_threads_and_processes_pass_a_message_round)
     for (int i = 0; i < PARTIES; i++) CHECK_OK(kin_queue_close(ring[i]));
     CHECK_OK(kin_loop_close());
 }
+
+/* ---- several slices of nothing ------------------------------------------------------------------------- */
+
+static int wait_for_nobody(void *of_condition)
+{
+    kin_condition *condition = of_condition;
+    kin_deadline deadline = kin_in_ms(IDLE_MS);
+    CHECK_OK(kin_condition_acquire(condition, KIN_FOREVER));
+    CHECK_RC(kin_condition_wait(condition, deadline), -ETIMEDOUT);
+    CHECK_GE(kin_clock(), deadline);
+    CHECK_OK(kin_condition_release(condition));
+    return 0;
+}
+
+TEST(a_condition_that_nobody_notifies_is_waited_for_until_the_deadline)
+{
+    kin_condition *condition = NULL;
+    kin_coroutine *coroutine = NULL;
+    CHECK_OK(kin_condition_open(&condition, NULL));
+    CHECK_OK(kin_coroutine_start(&coroutine, wait_for_nobody, condition, NULL));
+    CHECK_OK(kin_coroutine_join(coroutine, KIN_FOREVER));
+    CHECK_OK(kin_coroutine_close(coroutine));
+    CHECK_OK(kin_loop_close());
+    CHECK_OK(kin_condition_close(condition));
+}
