@@ -363,7 +363,8 @@ static void count_start(struct kin__schedule *schedule, int64_t now)
     schedule->next_start = from + schedule->interval_ns;
 }
 
-enum kin__pick kin__schedule_pick(kin_pool *pool, unsigned worker, kin_result **record, kin_deadline *until)
+enum kin__pick kin__schedule_pick(kin_pool *pool, unsigned worker, kin_result **record, kin_deadline *until,
+                                  kin_deadline *next)
 {
     struct kin__schedule *schedule = &pool->schedule;
     enum kin__pick found = KIN__PICK_WAIT;
@@ -377,19 +378,25 @@ enum kin__pick kin__schedule_pick(kin_pool *pool, unsigned worker, kin_result **
         *until = schedule->next_start;
     } else {
         found = pick(pool, worker, record);
-        if (found == KIN__PICK_TASK) count_start(schedule, now);
+        /* Also for one that is yet to be taken from the queue, or two would begin at once. */
+        if (found != KIN__PICK_WAIT) count_start(schedule, now);
+        *next = schedule->next_start;
     }
     kin__schedule_unlock(pool);
     if (found == KIN__PICK_TASK) kin__event_notify(&pool->room, 1);
     return found;
 }
 
-void kin__schedule_took(kin_pool *pool, unsigned worker, bool task)
+void kin__schedule_took(kin_pool *pool, unsigned worker, bool task, kin_deadline next)
 {
     atomic_store(&kin__pool_worker(pool, worker)->intent, 0);
-    if (!task || (atomic_load(&pool->attention) & KIN__ATTENTION_RATE) == 0 || kin__schedule_lock(pool) < 0)
-        return;
-    count_start(&pool->schedule, kin__os_clock());
+    if ((atomic_load(&pool->attention) & KIN__ATTENTION_RATE) == 0 || kin__schedule_lock(pool) < 0) return;
+    struct kin__schedule *schedule = &pool->schedule;
+    int64_t after = kin__os_clock() + schedule->interval_ns;
+    if (!task && schedule->next_start == next)
+        schedule->next_start -= schedule->interval_ns; /* nothing was there to begin */
+    else if (task && schedule->next_start < after)
+        schedule->next_start = after; /* it begins later than when it was allowed to */
     kin__schedule_unlock(pool);
 }
 

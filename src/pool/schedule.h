@@ -23,15 +23,16 @@ enum kin__pick {
     KIN__PICK_QUEUE, /* take a task from the queue; until it has, its intent stands */
     KIN__PICK_WAIT,  /* sleep, at most until *until */
 };
-enum kin__pick kin__schedule_pick(kin_pool *pool, unsigned worker, kin_result **record, kin_deadline *until);
+enum kin__pick kin__schedule_pick(kin_pool *pool, unsigned worker, kin_result **record, kin_deadline *until,
+                                  kin_deadline *next);
 /* The worker has claimed the record.  Its time begins: the supervisor asks from when on only what is claimed. */
 static inline void kin__worker_begins(struct kin__worker *worker, const kin_result *record)
 {
     if (__builtin_expect(record->timeout_ns != 0, 0))
         atomic_store_explicit(&worker->started, kin__os_clock(), memory_order_relaxed);
 }
-/* The worker has, or has not, taken a task from the queue. */
-void kin__schedule_took(kin_pool *pool, unsigned worker, bool task);
+/* The worker has, or has not, taken a task from the queue; `next` is what kin__schedule_pick has told. */
+void kin__schedule_took(kin_pool *pool, unsigned worker, bool task, kin_deadline next);
 void kin__schedule_pause(kin_pool *pool, bool pause);
 void kin__schedule_rate(kin_pool *pool, int64_t interval_ns);
 /* Lets nothing in any more. */

@@ -352,16 +352,16 @@ static void run_inherited(struct kin__worker *worker, kin_reply *reply)
 static long take_scheduled(struct claimant *claimant, struct kin__queue_claim *by, kin_result **record)
 {
     kin_pool *pool = claimant->pool;
-    kin_deadline until;
+    kin_deadline until, next = 0;
     long rc = KIN_EMPTY;
     uint32_t seen = kin__event_prepare(&pool->tasks->items);
-    enum kin__pick pick = kin__schedule_pick(pool, claimant->index, record, &until);
+    enum kin__pick pick = kin__schedule_pick(pool, claimant->index, record, &until, &next);
     if (pick == KIN__PICK_QUEUE) {
         const struct kin__queue_claim now = {.claim = by->claim, .context = by->context};
         claimant->admitted = true;
         rc = kin__queue_get_claim(pool->tasks, record, sizeof *record, KIN_NOW, &now);
         claimant->admitted = false;
-        kin__schedule_took(pool, claimant->index, rc >= 0);
+        kin__schedule_took(pool, claimant->index, rc >= 0, next);
         if (rc == KIN_ECLOSED && atomic_load(&pool->listed) != 0) rc = KIN_EMPTY;
     }
     if (claimant->deputy && until > kin__os_clock() + KIN__SLICE_NS) until = kin__os_clock() + KIN__SLICE_NS;
