@@ -51,6 +51,14 @@ typedef struct kin_function {
     size_t in_sizes[KIN_INPUTS_MOST];
 } kin_function;
 
+/* A warning would not do: a function that takes something else would read what is not there. */
+#ifdef __cplusplus
+#define KIN__CHECK_SIGNATURE(function, ...) (void)static_cast<__VA_ARGS__>(function);
+#else
+#define KIN__CHECK_SIGNATURE(function, ...) \
+    _Static_assert(_Generic(&function, __VA_ARGS__ : 1, default : 0), #function " has another signature");
+#endif
+
 /* KIN_MAP(function, in_type, out_type) makes `int function(const in_type *, out_type *)` fit
  * for a pool; KIN_BYTES(function) a kin_bytes_function.  KIN_FN(function) names it in calls.
  * The range function runs items one after the other, leaves in *progress the index of the
@@ -59,8 +67,7 @@ typedef struct kin_function {
     static int function##__kin_range(const void *kin_in, void *kin_out, size_t kin_count, \
                                      volatile size_t *kin_item) \
     { \
-        int (*kin_check)(in_type const *, out_type *) = function; \
-        (void)kin_check; \
+        KIN__CHECK_SIGNATURE(function, int (*)(in_type const *, out_type *)) \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
             __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
             int kin_rc = function((in_type const *)kin_in + kin_i, (out_type *)kin_out + kin_i); \
@@ -79,8 +86,7 @@ typedef struct kin_function {
     static int function##__kin_zip(const void *const *kin_in, void *kin_out, size_t kin_count, \
                                    volatile size_t *kin_item) \
     { \
-        int (*kin_check)(a_type const *, b_type const *, out_type *) = function; \
-        (void)kin_check; \
+        KIN__CHECK_SIGNATURE(function, int (*)(a_type const *, b_type const *, out_type *)) \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
             __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
             int kin_rc = function((a_type const *)kin_in[0] + kin_i, (b_type const *)kin_in[1] + kin_i, \
@@ -101,8 +107,7 @@ typedef struct kin_function {
     static int function##__kin_zip(const void *const *kin_in, void *kin_out, size_t kin_count, \
                                    volatile size_t *kin_item) \
     { \
-        int (*kin_check)(a_type const *, b_type const *, c_type const *, out_type *) = function; \
-        (void)kin_check; \
+        KIN__CHECK_SIGNATURE(function, int (*)(a_type const *, b_type const *, c_type const *, out_type *)) \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
             __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
             int kin_rc = function((a_type const *)kin_in[0] + kin_i, (b_type const *)kin_in[1] + kin_i, \

@@ -472,6 +472,17 @@ static void note_start(struct supervisor *s, int rc)
     s->why = (kin_failure){.cause = KIN_CAUSE_EXITED, .code = rc};
 }
 
+/* A worker that died before it was ready; one whose initializer returned an error has told itself. */
+static void tell_opener(struct supervisor *s)
+{
+    kin_failure *told = &s->pool->open_failure;
+    if (state_of(s->pool) != KIN__POOL_OPENING) return;
+    if (told->cause == KIN_CAUSE_NONE) *told = s->last;
+    snprintf(told->function, sizeof told->function, "initializer");
+    told->worker = s->last.worker;
+    told->worker_pid = s->last.worker_pid;
+}
+
 /* One round; false when the pool has ended. */
 static bool supervise(struct supervisor *s)
 {
@@ -481,6 +492,7 @@ static bool supervise(struct supervisor *s)
     if (!s->broken && hopeless(s)) {
         s->broken = true;
         s->why = s->last;
+        tell_opener(s);
     }
     if (state_of(pool) == KIN__POOL_TERMINATED || s->broken) return !end_all(s);
     enforce(s);

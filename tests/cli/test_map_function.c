@@ -77,6 +77,14 @@ TEST(a_slow_input_holds_up_the_order)
     CHECK_EQ(*out, '\0');
 }
 
+TEST(a_failure_is_never_told_as_success)
+{
+    build_library();
+    struct ran ran = MAP("return 256\n", "--halt", "now,fail=1", BEHAVE);
+    remove_library();
+    CHECK_EQ(ran.code, 255);
+}
+
 TEST(inputs_can_be_made_of_forms)
 {
     build_library();

@@ -4,6 +4,16 @@
 
 #include <sys/ioctl.h>
 
+TEST(a_closed_standard_output_is_an_error)
+{
+    char command[4200];
+    snprintf(command, sizeof command, "%s map echo ::: a >&- 2>said", tool_path("KIN_TOOL", "/bin/kin"));
+    int status = system(command);
+    CHECK_EQ(WEXITSTATUS(status), 255);
+    CHECK_EQ(system("grep -qi 'cannot write to standard output: bad file descriptor' said"), 0);
+    CHECK_EQ(unlink("said"), 0);
+}
+
 TEST(order_of_the_inputs)
 {
     /* Each job waits for the one after it, so that they end the other way round. */

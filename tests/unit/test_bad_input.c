@@ -193,11 +193,19 @@ TEST(a_pool_whose_workers_cannot_begin)
     struct books books = books_open();
     kin_pool *pool = NULL;
     int code = -7;
+    kin_failure failure;
+    kin_pool_options failing = {.initializer = fail_to_begin, .context = &code, .failure = &failure},
+                     dying = {.workers = 3, .initializer = die_at_once, .failure = &failure};
     for (int i = 0; i < 3; i++) {
-        CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.initializer = fail_to_begin, .context = &code}),
-                 KIN_EINITIALIZER);
-        CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.workers = 3, .initializer = die_at_once}),
-                 KIN_EINITIALIZER);
+        CHECK_RC(kin_pool_open(&pool, &failing), KIN_EINITIALIZER);
+        CHECK_EQ(failure.cause, KIN_CAUSE_RETURNED);
+        CHECK_EQ(failure.code, -7);
+        CHECK_STR(failure.function, "initializer");
+        CHECK_RC(kin_pool_open(&pool, &dying), KIN_EINITIALIZER);
+        CHECK_EQ(failure.cause, KIN_CAUSE_SIGNALED);
+        CHECK_EQ(failure.signal, SIGKILL);
+        CHECK_STR(failure.function, "initializer");
+        CHECK_GT(failure.worker_pid, 0);
         books_check_blocks(&books);
     }
     CHECK(pool == NULL);

@@ -1,7 +1,9 @@
 /* main.c: the tool `kin`. */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <kin/version.h>
 
@@ -30,8 +32,17 @@ static int print(const char *text)
     return EXIT_OTHER;
 }
 
+/* What is opened next must not pass for a standard stream that is closed: writing to it stays an error. */
+static void fill_standard_streams(void)
+{
+    int descriptor = 0;
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = open("/dev/null", O_RDONLY);
+    if (descriptor > STDERR_FILENO) close(descriptor);
+}
+
 int main(int count, char **words)
 {
+    fill_standard_streams();
     if (count < 2) {
         say("a command is missing, such as map; see kin --help");
         return EXIT_OTHER;

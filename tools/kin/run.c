@@ -44,7 +44,8 @@ static int exit_code_of(const struct job *job)
 {
     if (!job_failed(job)) return 0;
     if (job->signal != 0) return 128 + job->signal;
-    return job->exit_value > 0 ? job->exit_value : EXIT_OTHER;
+    /* A function may return what is no exit code; a failure is never told as 0. */
+    return job->exit_value > 0 && job->exit_value <= 255 ? job->exit_value : EXIT_OTHER;
 }
 
 static void check_halt(struct run *run, const struct job *job)
