@@ -26,11 +26,10 @@ struct search {
     unsigned shown_count;
 };
 
-static bool was_shown(struct search *search, ino_t inode)
+static bool was_shown(const struct search *search, ino_t inode)
 {
     for (unsigned i = 0; i < search->shown_count && i < SHOWN; i++)
         if (search->shown[i] == inode) return true;
-    search->shown[search->shown_count++ % SHOWN] = inode;
     return false;
 }
 
@@ -58,6 +57,8 @@ static int show(struct search *search, int directory, const char *number, const 
     int access = search->how == KIN__SEARCH_TO_READ ? O_RDONLY : O_RDWR;
     int descriptor = openat(directory, number, access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0) return error_of_ours(errno);
+    /* Not before: the process may have ended, and another may show it. */
+    search->shown[search->shown_count++ % SHOWN] = status.st_ino;
     if (search->found(descriptor, atoi(pid), search->context)) return 1;
     close(descriptor);
     return 0;
