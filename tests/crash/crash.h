@@ -93,6 +93,17 @@ static inline void collect_sleeper(pid_t sleeper, bool sweep)
     if (sweep) CHECK_EQ(atomic_load(&kin__family.header->rescues), rescues);
 }
 
+/* After a death in kin_queue_close: the reaper goes on with the closing, or it had not begun. */
+static inline void check_closed(kin_queue *queue, const struct books *books, bool finished)
+{
+    kin_memory_usage usage;
+    CHECK_OK(kin_sweep());
+    int rc = kin_queue_close(queue);
+    CHECK(rc == KIN_ECLOSED || (rc == 0 && !finished));
+    CHECK_OK(kin_memory_stats(&usage));
+    CHECK_EQ(usage.heap_blocks, books->blocks);
+}
+
 /* Where a process that is one thread waits, NULL if it does not. */
 static inline struct kin__wait_point *where_it_waits(pid_t pid)
 {

@@ -1,26 +1,16 @@
 /* test_kill_limits.c: the process that starts a child with limits is killed, at every system call of
  * that: the child ends, whether it had set its limits or not. */
 #define _GNU_SOURCE
+#include "line.h"
 #include "support/stepkill.h"
 #include "support/test.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <kin/process.h>
-
-/* The child holds the writing end of this pipe; it has ended when the reading end hangs up. */
-static int line[2];
-
-static void make_line(void *unused)
-{
-    (void)unused;
-    CHECK_OK(pipe2(line, O_CLOEXEC));
-}
 
 static int wait_for_signal(void *unused)
 {
@@ -42,24 +32,12 @@ static void start_and_end(void *unused)
     CHECK_OK(kin_process_close(process));
 }
 
-static void see_it_ended(void *unused, long step, bool finished)
-{
-    (void)unused;
-    (void)finished;
-    test_context("system call %ld", step);
-    close(line[1]);
-    struct pollfd item = {.fd = line[0]};
-    CHECK_EQ(poll(&item, 1, -1), 1);
-    CHECK_EQ(item.revents, POLLHUP);
-    close(line[0]);
-}
-
 TEST(a_limited_child_ends_with_its_parent_wherever_that_is_killed, .deadline = 120)
 {
     struct stepkill_report report = stepkill(&(struct stepkill){.mode = STEPKILL_SYSCALLS,
-                                                                .setup = make_line,
+                                                                .setup = line_make,
                                                                 .operation = start_and_end,
-                                                                .survive = see_it_ended,
+                                                                .survive = line_see_it_ended,
                                                                 .forks = true});
     CHECK_GT(report.points, 10);
 }

@@ -378,14 +378,8 @@ static void close_queue(void *context)
 static void survive_closing(void *context, long step, bool finished)
 {
     struct scene *scene = context;
-    kin_memory_usage usage;
     (void)step;
-    /* The reaper goes on with the closing, or it had not begun. */
-    CHECK_OK(kin_sweep());
-    int rc = kin_queue_close(scene->queue);
-    CHECK(rc == KIN_ECLOSED || (rc == 0 && !finished));
-    CHECK_OK(kin_memory_stats(&usage));
-    CHECK_EQ(usage.heap_blocks, scene->books.blocks);
+    check_closed(scene->queue, &scene->books, finished);
 }
 
 TEST(closing_with_messages_in_it, .deadline = 300)

@@ -1,11 +1,10 @@
 /* test_kill_subprocess.c: the process that runs a command is killed, at every system call of it. */
 #define _GNU_SOURCE
+#include "line.h"
 #include "support/stepkill.h"
 #include "support/test.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +16,6 @@
 #include <kin/subprocess.h>
 
 /* ---- a command that is to end with its parent --------------------------------------------------------- */
-
-/* The command holds the writing end of this pipe; it has ended when the reading end hangs up. */
-static int line[2];
-
-static void make_line(void *unused)
-{
-    (void)unused;
-    CHECK_OK(pipe2(line, O_CLOEXEC));
-}
 
 static void run_until_end(void *unused)
 {
@@ -39,24 +29,12 @@ static void run_until_end(void *unused)
     CHECK_OK(kin_subprocess_close(subprocess));
 }
 
-static void see_it_ended(void *unused, long step, bool finished)
-{
-    (void)unused;
-    (void)finished;
-    test_context("system call %ld", step);
-    close(line[1]);
-    struct pollfd item = {.fd = line[0]};
-    CHECK_EQ(poll(&item, 1, -1), 1);
-    CHECK_EQ(item.revents, POLLHUP);
-    close(line[0]);
-}
-
 TEST(a_command_ends_with_its_parent_wherever_that_is_killed, .deadline = 120)
 {
     struct stepkill_report report = stepkill(&(struct stepkill){.mode = STEPKILL_SYSCALLS,
-                                                                .setup = make_line,
+                                                                .setup = line_make,
                                                                 .operation = run_until_end,
-                                                                .survive = see_it_ended,
+                                                                .survive = line_see_it_ended,
                                                                 .forks = true});
     CHECK_GT(report.points, 20);
     NOTE("%ld points, %.1f s", report.points, report.seconds);

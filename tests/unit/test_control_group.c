@@ -1,6 +1,7 @@
 /* test_control_group.c: processes in control groups of their own: real ones where this machine has them,
  * and directories that look like one, in which every file can be read afterwards. */
 #define _GNU_SOURCE
+#include "support/old_group.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -401,23 +402,6 @@ TEST(want_of_memory_in_its_own_group_is_told)
     CHECK_OK(kin_process_close(process));
 }
 
-/* Of version 1, which kin does not make, but counts in; the directory is below the caller's own. */
-static bool join_old_group(char *directory, size_t size)
-{
-    char path[PATH_MAX] = "", text[160];
-    FILE *groups = fopen("/proc/self/cgroup", "re");
-    if (groups == NULL) return false;
-    for (char line[PATH_MAX]; fgets(line, sizeof line, groups) != NULL;)
-        if (sscanf(line, "%*d:memory:%4000[^\n]", path) == 1) break;
-    fclose(groups);
-    if (path[0] == '\0') return false;
-    snprintf(directory, size, "/sys/fs/cgroup/memory%s/kin-test-%d", path, getpid());
-    if (mkdir(directory, 0700) < 0) return false;
-    snprintf(text, sizeof text, "%d", getpid());
-    return kin__os_cgroup_write(directory, "memory.limit_in_bytes", "67108864") == 0 &&
-           kin__os_cgroup_write(directory, "cgroup.procs", text) == 0;
-}
-
 static void lack_memory(void)
 {
     kin_exit_status status;
@@ -438,14 +422,9 @@ static void in_old_group(void *unused)
 {
     char directory[PATH_MAX + 64];
     (void)unused;
-    if (!join_old_group(directory, sizeof directory)) _exit(77);
+    if (!old_group_join(directory, 64 << 20)) _exit(77);
     lack_memory();
-    char *parent = strrchr(directory, '/'), text[16];
-    *parent = '\0';
-    snprintf(text, sizeof text, "%d", getpid());
-    CHECK_OK(kin__os_cgroup_write(directory, "cgroup.procs", text));
-    *parent = '/';
-    test_until(rmdir(directory) == 0);
+    old_group_leave(directory);
 }
 
 TEST(want_of_memory_in_a_shared_group_is_likely)

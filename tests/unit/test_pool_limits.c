@@ -2,6 +2,7 @@
  * worker the kernel killed for memory. */
 #define _GNU_SOURCE
 #include "support/books.h"
+#include "support/old_group.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -229,35 +230,13 @@ TEST(want_of_memory_in_its_own_group_fails_the_task)
     one_task_eats_too_much(&limits, true);
 }
 
-/* Of version 1, which kin does not make, but counts in; below the caller's own. */
-static bool join_old_group(char *directory, size_t size)
-{
-    char path[PATH_MAX] = "", text[160];
-    FILE *groups = fopen("/proc/self/cgroup", "re");
-    if (groups == NULL) return false;
-    for (char line[PATH_MAX]; fgets(line, sizeof line, groups) != NULL;)
-        if (sscanf(line, "%*d:memory:%4000[^\n]", path) == 1) break;
-    fclose(groups);
-    if (path[0] == '\0') return false;
-    snprintf(directory, size, "/sys/fs/cgroup/memory%s/kin-test-pool-%d", path, getpid());
-    if (mkdir(directory, 0700) < 0) return false;
-    snprintf(text, sizeof text, "%d", getpid());
-    return kin__os_cgroup_write(directory, "memory.limit_in_bytes", "134217728") == 0 &&
-           kin__os_cgroup_write(directory, "cgroup.procs", text) == 0;
-}
-
 static void in_old_group(void *unused)
 {
-    char directory[PATH_MAX + 64], text[16];
+    char directory[PATH_MAX + 64];
     (void)unused;
-    if (!join_old_group(directory, sizeof directory)) _exit(77);
+    if (!old_group_join(directory, 128 << 20)) _exit(77);
     one_task_eats_too_much(NULL, false);
-    char *parent = strrchr(directory, '/');
-    *parent = '\0';
-    snprintf(text, sizeof text, "%d", getpid());
-    CHECK_OK(kin__os_cgroup_write(directory, "cgroup.procs", text));
-    *parent = '/';
-    test_until(rmdir(directory) == 0);
+    old_group_leave(directory);
 }
 
 TEST(want_of_memory_in_a_group_of_others_fails_the_task)
