@@ -29,7 +29,6 @@
 #include "os/read.h"
 
 /* Older headers lack what follows; the numbers are the kernel's for ever. */
-/* Older headers lack it; the number is the kernel's for ever. */
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL
 #endif
