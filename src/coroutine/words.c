@@ -282,7 +282,7 @@ static void leave_watch(struct kin__words *words, struct watch *watch, struct pa
     if (watch->first == NULL) drop_watch(words, watch);
 }
 
-/* Parks until the word has changed, for a slice at most: 0 (look again), -ETIMEDOUT, -ECANCELED. */
+/* Parks until the word has changed, for a slice at most: 0, 1 (the slice is over), -ETIMEDOUT, -ECANCELED. */
 static int park(struct kin__loop *loop, const struct watch *watch, const struct parked *parked,
                 kin_deadline deadline)
 {
@@ -293,7 +293,7 @@ static int park(struct kin__loop *loop, const struct watch *watch, const struct 
     int64_t slice = counted ? KIN__SLICE_NS + (int64_t)loop->words->waited * SLICE_EACH_NS : LOOK_LAST_NS;
     bool last = deadline - now <= slice;
     int rc = kin__park(loop, last ? deadline : now + slice);
-    return rc == -ETIMEDOUT && !last ? 0 : rc;
+    return rc == -ETIMEDOUT && !last ? 1 : rc;
 }
 
 int kin__words_sleep_private(const _Atomic uint32_t *word, uint32_t expected, kin_deadline deadline)
@@ -306,7 +306,7 @@ int kin__words_sleep_private(const _Atomic uint32_t *word, uint32_t expected, ki
     if (watch == NULL) return -ENOMEM;
     rc = park(loop, watch, &parked, deadline);
     leave_watch(loop->words, watch, &parked);
-    return rc;
+    return rc == 1 ? 0 : rc;
 }
 
 int kin__words_sleep(struct kin__wait_point *point, uint32_t expected, kin_deadline deadline)

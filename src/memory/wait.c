@@ -305,6 +305,8 @@ void kin__owner_drop_rest(struct kin__wait_point *point)
 void kin__rescued(struct kin__wait_point *point, uint32_t seen)
 {
     uint32_t now = atomic_load(&point->word);
+    /* A coroutine's thread is not kept waiting to find out. */
+    if (kin__suspender != NULL) return;
     /* An owner word does not tell whether somebody else was woken for it. */
     bool another = point->kind != KIN__POINT_EVENT && kin__waiters_count(atomic_load(&point->waiters)) > 1;
     if (another || (point->kind == KIN__POINT_EVENT && now != seen)) return;

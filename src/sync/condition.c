@@ -155,8 +155,7 @@ static int sleep_on(kin_condition *condition, uint32_t seen, kin_deadline deadli
         if (atomic_load(&condition->changed.point.word) != seen) return 0;
         /* Woken for a notification from before we came: its notifier has counted us as being on our way
          * back, so that others do not wake us, until we have left. */
-        if (rc < 0 || (rc == 0 && kin__suspender == NULL)) return rc;
-        /* In a coroutine it is the end of a slice. */
+        if (rc <= 0) return rc;
         /* CRASH: an owner that died with the lock may have changed something and not told. */
         if ((atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0) return 0;
         if (kin__mutex_check(condition->mutex, condition->lock_magic) < 0) return 0;
