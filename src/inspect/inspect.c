@@ -91,17 +91,16 @@ static void count(struct kin__seen *seen)
     seen->about.locks = seen->list[KIN__SEEN_LOCKS].count;
 }
 
+/* Names first, sorted: what comes after is told by them. */
 static int see_parts(struct kin__view *view, struct kin__seen *seen)
 {
-    static int (*const parts[])(struct kin__view *, struct kin__seen *) = {
-        kin__see_members, kin__see_names, kin__see_pools, kin__see_queues, kin__see_locks};
-    int rc = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && rc == 0; i++) {
-        rc = parts[i](view, seen);
-        if (i == 1 && seen->list[KIN__SEEN_NAMES].count > 0)
-            qsort(seen->list[KIN__SEEN_NAMES].items, seen->list[KIN__SEEN_NAMES].count,
-                  sizeof(struct kin__seen_name), compare_names);
-    }
+    int rc = kin__see_members(view, seen);
+    if (rc == 0) rc = kin__see_names(view, seen);
+    struct kin__seen_list *names = &seen->list[KIN__SEEN_NAMES];
+    if (names->count > 0) qsort(names->items, names->count, sizeof(struct kin__seen_name), compare_names);
+    if (rc == 0) rc = kin__see_pools(view, seen);
+    if (rc == 0) rc = kin__see_queues(view, seen);
+    if (rc == 0) rc = kin__see_locks(view, seen);
     return rc;
 }
 
