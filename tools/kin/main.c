@@ -32,6 +32,17 @@ static int print(const char *text)
     return EXIT_OTHER;
 }
 
+static int (*find_command(const char *word))(int count, char **words)
+{
+    static const struct {
+        const char *name;
+        int (*main)(int count, char **words);
+    } commands[] = {{"map", map_main}, {"serve", serve_main}, {"top", top_main}, {"worker", worker_main}};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(word, commands[i].name) == 0) return commands[i].main;
+    return NULL;
+}
+
 /* What is opened next must not pass for a standard stream that is closed: writing to it stays an error. */
 static void fill_standard_streams(void)
 {
@@ -48,20 +59,12 @@ int main(int count, char **words)
         return EXIT_OTHER;
     }
     const char *word = words[1];
-    if (strcmp(word, "map") == 0) return map_main(count - 1, words + 1);
-    if (strcmp(word, "serve") == 0) return serve_main(count - 1, words + 1);
-    if (strcmp(word, "top") == 0) return top_main(count - 1, words + 1);
-    if (strcmp(word, "worker") == 0) return worker_main(count - 1, words + 1);
+    int (*of_word)(int, char **) = find_command(word);
+    if (of_word != NULL) return of_word(count - 1, words + 1);
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return print("kin " KIN_VERSION "\n");
     bool help_of = strcmp(word, "help") == 0;
-    if (help_of && count > 2 && strcmp(words[2], "map") == 0)
-        return map_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
-    if (help_of && count > 2 && strcmp(words[2], "serve") == 0)
-        return serve_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
-    if (help_of && count > 2 && strcmp(words[2], "top") == 0)
-        return top_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
-    if (help_of && count > 2 && strcmp(words[2], "worker") == 0)
-        return worker_main(2, (char *[]){words[2], (char[]){"--help"}, NULL});
+    of_word = help_of && count > 2 ? find_command(words[2]) : NULL;
+    if (of_word != NULL) return of_word(2, (char *[]){words[2], (char[]){"--help"}, NULL});
     if (help_of || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return print(help);
     say("unknown %s %s; see kin --help", word[0] == '-' ? "option" : "command", word);
     return EXIT_OTHER;
