@@ -194,7 +194,8 @@ static void taken_add(struct kin__shelf *shelf, uint32_t number)
     atomic_fetch_add(&shelf->taken, 1);
 }
 
-static void taken_remove(struct kin__shelf *shelf, const struct kin__shelf_slot *slot)
+/* Returns the slot's number. */
+static uint32_t taken_remove(struct kin__shelf *shelf, const struct kin__shelf_slot *slot)
 {
     uint32_t before = 0, entry = shelf->taken_first;
     while (slot_at(shelf, entry - 1) != slot) {
@@ -207,6 +208,7 @@ static void taken_remove(struct kin__shelf *shelf, const struct kin__shelf_slot 
         shelf->taken_first = slot->next;
     if (shelf->taken_last == entry) shelf->taken_last = before;
     atomic_fetch_sub(&shelf->taken, 1);
+    return entry - 1;
 }
 
 /* ---- the latch, and what a death leaves --------------------------------------------------------- */
@@ -215,8 +217,8 @@ static void taken_remove(struct kin__shelf *shelf, const struct kin__shelf_slot 
 static void list_taken(struct kin__shelf *shelf)
 {
     for (uint32_t number = 0; number < shelf->segment_count * KIN__SHELF_SLOTS; number++) {
-        const struct kin__shelf_slot *slot = slot_at(shelf, number);
-        if (state_of((struct kin__shelf_slot *)slot) == KIN__SHELF_TAKEN)
+        struct kin__shelf_slot *slot = slot_at(shelf, number);
+        if (state_of(slot) == KIN__SHELF_TAKEN)
             heap_push(shelf, (struct kin__rank){0, slot->taken_at, number});
     }
     while (shelf->heaped > 0) {
@@ -378,12 +380,9 @@ struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf)
 
 void kin__shelf_done(struct kin__shelf *shelf, struct kin__shelf_slot *slot)
 {
-    uint32_t entry = shelf->taken_first;
-    while (slot_at(shelf, entry - 1) != slot) entry = slot_at(shelf, entry - 1)->next;
     /* CRASH: before it the message is handed out again, after it it is done; the lists are caches. */
     atomic_store(&slot->state, KIN__SHELF_FREE);
-    taken_remove(shelf, slot);
-    free_add(shelf, entry - 1);
+    free_add(shelf, taken_remove(shelf, slot));
     note_slots(shelf);
 }
 
