@@ -124,7 +124,6 @@ static int greet(struct session *session)
 struct job {
     struct call call;
     unsigned char *memory;
-    volatile size_t *progress;
     kin_result *result;
 };
 
@@ -135,13 +134,12 @@ static int prepare(struct job *job, const struct kin__talk_message *message)
     size_t out = message->form == KIN__TALK_RANGE ? (size_t)(message->count * message->out_size) : 0;
     job->memory = kin_alloc(head + in + out);
     if (job->memory == NULL) return -errno;
-    job->progress = (volatile size_t *)job->memory;
     if (message->size > 0) memcpy(job->memory + head, message->data, (size_t)message->size);
     job->call.data = job->memory + head;
     job->call.size = (size_t)message->size;
     job->call.count = (size_t)message->count;
     job->call.out = job->memory + head + in;
-    job->call.progress = job->progress;
+    job->call.progress = (volatile size_t *)job->memory;
     return 0;
 }
 
@@ -184,7 +182,7 @@ static int reply(struct session *session, struct job *job, const struct kin__tal
         answer.system_ns = failure.system_ns;
         answer.max_rss = failure.max_rss;
     }
-    answer.progress = *job->progress;
+    answer.progress = *job->call.progress;
     answer.data = range ? job->call.out : bytes;
     answer.size = range ? task->count * task->out_size : size > 0 ? (uint64_t)size : 0;
     int rc = kin__talk_send(&session->talk, &answer);
