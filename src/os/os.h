@@ -155,6 +155,8 @@ int kin__os_thread_open(int thread, int pid);
 int kin__os_process_signal(int process_descriptor, int signal);
 /* Waits until it has ended, at most until `deadline`; what else could fail ends the wait too. */
 void kin__os_process_await(int process_descriptor, kin_deadline deadline);
+/* Has it ended?  Does not wait; also for a process that is no child. */
+bool kin__os_process_ended(int process_descriptor);
 /* Is the process of that pid, which existed at `since` (boot clock), gone?  1 also for a
  * zombie and when the pid names a later process.  0 when in doubt. */
 int kin__os_process_gone(int pid, int64_t since);

@@ -180,6 +180,12 @@ void kin__os_process_await(int process_descriptor, kin_deadline deadline)
     }
 }
 
+bool kin__os_process_ended(int process_descriptor)
+{
+    struct kin__poll item = {.descriptor = process_descriptor};
+    return kin__os_poll(&item, 1, KIN_NOW) > 0;
+}
+
 static int64_t nanoseconds(struct timeval time)
 {
     return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;

@@ -134,12 +134,6 @@ static int ask_system(kin_process *child)
     return 1;
 }
 
-static bool is_over(const kin_process *child)
-{
-    struct kin__poll item = {.descriptor = child->descriptor};
-    return kin__os_poll(&item, 1, KIN_NOW) > 0;
-}
-
 /* With the lock held: collects the status if the child has ended; 1 if that is news, REPORT_COMING when
  * its server has not told yet, for which the caller waits. */
 enum { REPORT_COMING = 2 };
@@ -148,7 +142,7 @@ static int collect_one(kin_process *child)
     kin_exit_status status;
     if (child->ended) return 0;
     if (child->served) {
-        if (!is_over(child)) return 0;
+        if (!kin__os_process_ended(child->descriptor)) return 0;
         return kin__server_reports(child->generation) >= 0 ? REPORT_COMING : ask_system(child);
     }
     int rc = kin__os_process_collect(child->descriptor, &status);

@@ -66,19 +66,13 @@ void kin__settler_apply(struct kin__settler *settler)
     kin__os_memory_unmap(settler->report, sizeof *settler->report);
 }
 
-static bool has_ended(int descriptor)
-{
-    struct kin__poll item = {.descriptor = descriptor};
-    return kin__os_poll(&item, 1, KIN_NOW) > 0;
-}
-
 static uint32_t await(struct kin__report *report, int descriptor)
 {
     uint32_t state;
     while ((state = atomic_load_explicit(&report->state, memory_order_acquire)) == PENDING) {
         int rc = kin__os_futex_wait(&report->state, PENDING, kin_in_ms(SLICE_MS));
         /* Looked at once more: it may have reported and then ended. */
-        if (rc == -ETIMEDOUT && has_ended(descriptor))
+        if (rc == -ETIMEDOUT && kin__os_process_ended(descriptor))
             return atomic_load_explicit(&report->state, memory_order_acquire);
     }
     return state;

@@ -69,8 +69,7 @@ static int add(struct hunt *hunt, const struct member *member)
 static bool has_ended(struct member *member)
 {
     if (member->descriptor < 0) return true;
-    struct kin__poll item = {.descriptor = member->descriptor};
-    if (kin__os_poll(&item, 1, KIN_NOW) <= 0) return false;
+    if (!kin__os_process_ended(member->descriptor)) return false;
     /* The roots' descriptors are the caller's. */
     if (!member->root) kin__os_close(member->descriptor);
     member->descriptor = -1;
