@@ -25,6 +25,12 @@
 /* How often the lock on a directory is asked for, a millisecond apart. */
 #define LOCK_TRIES 200
 
+/* Coroutines ask a full listener for room after pauses from FIRST to LAST, and EACH more for each other one of
+ * their thread that asks: all of them together ask at most 10,000 times a second. */
+#define KNOCK_FIRST_NS 50000
+#define KNOCK_LAST_NS  10000000
+#define KNOCK_EACH_NS  100000
+
 _Static_assert(sizeof(struct sockaddr_storage) <= sizeof(((struct kin__address *)0)->bytes), "any address");
 
 static const struct sockaddr *as_socket_address(const struct kin__address *address)
@@ -332,12 +338,26 @@ static int finish_connecting(int socket, kin_deadline deadline)
     return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
 }
 
-/* The queue of a Unix socket is full, and nothing tells when it no longer is.  -EINTR: try again. */
-static int wait_for_room(kin_deadline deadline)
+/* The coroutines of this thread that wait for room; a forked child has none of its parent's. */
+static _Thread_local struct {
+    int pid;
+    int count;
+} knocking;
+
+/* The queue of a Unix socket is full, and nothing tells when it no longer is: so it is asked again, after pauses
+ * that double, up to a limit that grows with the number of those who ask.  -EINTR: try again. */
+static int wait_for_room(int64_t *pause, kin_deadline deadline)
 {
-    kin_deadline now = kin__os_clock(), next = now + 1000000;
+    kin_deadline now = kin__os_clock(), next = now + *pause;
+    int pid = kin__os_pid();
     if (deadline <= now) return -ETIMEDOUT;
+    if (knocking.pid != pid) knocking.count = 0;
+    knocking.pid = pid;
+    int64_t longest = KNOCK_LAST_NS + knocking.count * KNOCK_EACH_NS;
+    *pause = *pause * 2 < longest ? *pause * 2 : longest;
+    knocking.count++;
     int rc = kin__os_poll(NULL, 0, next < deadline ? next : deadline);
+    knocking.count--;
     return rc < 0 ? rc : -EINTR;
 }
 
@@ -345,13 +365,14 @@ static int wait_for_room(kin_deadline deadline)
 static int connect_until(int socket, const struct kin__address *address, kin_deadline deadline)
 {
     bool suspended = kin__suspender != NULL;
+    int64_t pause = KNOCK_FIRST_NS;
     int rc;
     if (suspended) fcntl(socket, F_SETFL, O_NONBLOCK);
     do {
         if (!suspended) set_time_limit(socket, deadline);
         rc = connect(socket, as_socket_address(address), address->size) < 0 ? -errno : 0;
         if (rc == -EINPROGRESS || rc == -EALREADY) rc = finish_connecting(socket, deadline);
-        if (rc == -EAGAIN && suspended) rc = wait_for_room(deadline);
+        if (rc == -EAGAIN && suspended) rc = wait_for_room(&pause, deadline);
     } while (rc == -EINTR);
     if (suspended) fcntl(socket, F_SETFL, 0);
     return rc;
