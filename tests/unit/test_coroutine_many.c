@@ -43,11 +43,27 @@ static long resident(void)
     return pages * sysconf(_SC_PAGESIZE);
 }
 
+/* How many stacks there is room for where each guard is a mapping: before Linux 6.13, and in emulators. */
+static long room_of_mappings(void)
+{
+    long most = 0;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    CHECK(file != NULL);
+    CHECK_EQ(fscanf(file, "%ld", &most), 1);
+    fclose(file);
+    return most / 2;
+}
+
 TEST(a_hundred_thousand_sleep_at_once)
 {
     struct sleepers sleepers = {0};
     long many = test_sanitized() ? 2000 : 100000, before = resident();
-    for (long i = 0; i < many; i++) CHECK_OK(kin_coroutine_start(NULL, sleep_with_others, &sleepers, NULL));
+    for (long i = 0; i < many; i++) {
+        int rc = kin_coroutine_start(NULL, sleep_with_others, &sleepers, NULL);
+        if (rc == -ENOMEM && i > room_of_mappings() - 1000)
+            SKIP("each guard is a mapping here, and vm.max_map_count is too small");
+        CHECK_OK(rc);
+    }
     sleepers.until = kin_in_ms(1000);
     while (sleepers.asleep < many) CHECK_OK(kin_loop_turn(KIN_NOW));
     long each = (resident() - before) / many;
