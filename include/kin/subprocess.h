@@ -118,8 +118,9 @@ typedef struct kin_completed {
 
 /* kin_subprocess_run starts a command, gives it `input`, collects what it writes to pipes, waits
  * for its end, and fills `*completed` (NULL is allowed), which the caller frees with
- * kin_completed_free, after an error too.  At the deadline the command and all its descendants
- * are ended (see kin_subprocess_end_tree), and what was written until then is there.
+ * kin_completed_free, after an error too.  At the deadline, and when the calling coroutine is
+ * cancelled, the command and all its descendants are ended, with `grace_ms` (see
+ * kin_subprocess_end_tree), and what was written until then is there.
  * Safe for threads; not for signal handlers.
  * Errors: -ETIMEDOUT; KIN_ECOMMAND (`check`); -EFBIG (more output than output_limit; ended too);
  * and those of kin_subprocess_start.  kin_subprocess_error has the words. */
@@ -283,7 +284,8 @@ KIN_API int kin_subprocess_terminate(kin_subprocess *subprocess);
 KIN_API int kin_subprocess_kill(kin_subprocess *subprocess);
 
 /* kin_subprocess_end_tree ends the command and all its descendants: SIGTERM to each, and SIGKILL
- * to those that are left at `grace` (KIN_NOW: at once); then it waits for their ends.  Meant are
+ * to those that are left at `grace` (KIN_NOW: at once), or when the calling coroutine is cancelled;
+ * then it waits for their ends.  Meant are
  * its children and theirs, what is in a process group or session that one of them leads or in
  * the command's control group, and whoever still holds one of its pipes.  A descendant that is
  * none of these, because it has left them all and its parent has ended, is missed; one in a

@@ -7,6 +7,7 @@
 #include "manager/manager.h"
 #include "manager/server.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 #define KEY_SIZE 32
 
@@ -44,7 +45,7 @@ static int await_server(kin_manager *manager, kin_deadline deadline)
     if (rc < 0) {
         kin_process_kill(manager->server);
         /* Not by waiting for its descriptor: that may be what has failed. */
-        while (kin_process_is_alive(manager->server) == 1) kin__os_sleep_until(kin_in_ms(1));
+        while (kin_process_is_alive(manager->server) == 1) kin__os_pause_until(kin_in_ms(1));
     }
     /* A server that was killed leaves the file of its socket behind. */
     if (manager->socket_file != 0) kin__os_socket_file_remove(&manager->socket_address, manager->socket_file);

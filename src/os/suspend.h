@@ -38,4 +38,16 @@ static inline void kin__shield(int change)
     if (kin__suspender != NULL) kin__suspender->shield(change);
 }
 
+/* kin__os_sleep_until, for what is not given up: in a coroutine the others run meanwhile. */
+static inline void kin__os_pause_until(kin_deadline deadline)
+{
+    if (kin__suspender == NULL) {
+        kin__os_sleep_until(deadline);
+        return;
+    }
+    kin__shield(1);
+    kin__suspender->poll(NULL, 0, deadline);
+    kin__shield(-1);
+}
+
 #endif

@@ -476,7 +476,7 @@ static void wait_for_orphans(kin_pool *pool)
         while (!gone(pid = atomic_load(&worker->pid), worker->since)) {
             struct kin__poll item = {.descriptor = kin__os_process_open(pid)};
             if (item.descriptor < 0) {
-                kin__os_sleep_until(kin__os_clock() + 1000000);
+                kin__os_pause_until(kin__os_clock() + 1000000);
                 continue;
             }
             /* In slices: the pid may be another's by now, which gone() finds out. */

@@ -16,6 +16,7 @@
 
 #include "os/cgroup.h"
 #include "os/os.h"
+#include "os/suspend.h"
 #include "process/words.h"
 
 /* The period of cpu.max, in microseconds. */
@@ -178,7 +179,7 @@ static void remove_made(const char *directory)
         if (kin__os_cgroup_pids(directory, &pids, &count) < 0) return;
         kin__os_free(pids);
         if (count > 0) return;
-        kin__os_sleep_until(kin_in_ms(1));
+        kin__os_pause_until(kin_in_ms(1));
     }
 }
 

@@ -12,6 +12,7 @@
 #include <kin/error.h>
 
 #include "os/os.h"
+#include "os/suspend.h"
 #include "process/subprocess.h"
 #include "process/words.h"
 
@@ -72,7 +73,9 @@ static int run(kin_completed *completed, const char *const *const *commands,
     if (rc < 0) {
         /* Whatever stays of it is seen by the status, which is not known then. */
         kin_deadline grace = options->grace_ms > 0 ? kin_in_ms(options->grace_ms) : KIN_NOW;
+        kin__shield(1);
         kin_subprocess_end_tree(subprocess, grace);
+        kin__shield(-1);
     }
     rc = say_failure(subprocess, options, &subprocess->commands[subprocess->count - 1].status, rc);
     int filled = fill(completed, subprocess);

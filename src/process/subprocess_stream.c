@@ -202,7 +202,7 @@ static int attend(struct attention *attention, kin_deadline deadline)
         bool held = rc == 1;
         prepare(attention, &polled);
         pthread_mutex_unlock(&subprocess->lock);
-        if (held) kin__os_sleep_until(sooner(kin_in_ms(TRACED_MS), deadline));
+        if (held) kin__os_poll(NULL, 0, sooner(kin_in_ms(TRACED_MS), deadline));
         rc = kin__os_poll(polled.items, polled.count, deadline);
         pthread_mutex_lock(&subprocess->lock);
         if (rc == 0 || (held && kin_clock() >= deadline)) rc = -ETIMEDOUT;

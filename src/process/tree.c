@@ -16,6 +16,7 @@
 
 #include "os/cgroup.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 /* While members have time to end in order, new ones are looked for so often. */
 #define LOOK_MS 50
@@ -247,19 +248,22 @@ static int stop_all(struct hunt *hunt)
         int news = look(hunt, SIGSTOP);
         if (news < 0) return news;
         quiet = news > 0 || hunt->moving > 0 ? 0 : quiet + 1;
-        if (news == 0 && hunt->moving > 0) kin__os_sleep_until(kin_in_ms(STOPPED_MS));
+        if (news == 0 && hunt->moving > 0) kin__os_pause_until(kin_in_ms(STOPPED_MS));
     }
     return 0;
 }
 
+/* Whoever gives up waiting for an end in order waits for this one. */
 static int kill_all(struct hunt *hunt)
 {
+    kin__shield(1);
     int rc = stop_all(hunt), waited;
     send(hunt, SIGKILL);
     if (hunt->tree->cgroup != NULL) kin__os_cgroup_kill(hunt->tree->cgroup);
     kin_deadline deadline = kin_in_ms(KILLED_MS);
     while ((waited = wait_for_one(hunt, deadline)) == 1)
         ;
+    kin__shield(-1);
     return rc < 0 ? rc : waited;
 }
 

@@ -32,6 +32,14 @@ static int check_name(const char *name)
     return 0;
 }
 
+/* In a coroutine the others run meanwhile. */
+static int pause_for(int64_t nanoseconds, kin_deadline deadline)
+{
+    kin_deadline again = kin__os_clock() + nanoseconds;
+    int rc = kin__os_poll(NULL, 0, again < deadline ? again : deadline);
+    return rc == -EINTR ? 0 : rc;
+}
+
 static uint64_t state_word(enum kin__name_state state)
 {
     return (uint64_t)kin__os_pid() << 8 | state;
@@ -142,7 +150,8 @@ static int try_publish(const char *name, kin_deadline deadline)
     for (;;) {
         rc = survey_all(name, &rivals);
         if (rc < 0 || rivals != RIVAL_ABOVE || kin__os_clock() >= deadline) break;
-        kin__os_sleep_until(kin__os_clock() + CLAIM_NS);
+        rc = pause_for(CLAIM_NS, deadline);
+        if (rc < 0) break;
     }
     if (rc == 0 && rivals == ALONE) {
         atomic_store(&kin__family.header->name.state, state_word(KIN__NAME_PUBLISHED));
@@ -161,7 +170,8 @@ int kin_family_publish(const char *name, kin_deadline deadline)
         rc = try_publish(name, deadline);
         if (rc != -EAGAIN) return rc;
         if (kin__os_clock() >= deadline) return -ETIMEDOUT;
-        kin__os_sleep_until(kin__os_clock() + CLAIM_NS);
+        rc = pause_for(CLAIM_NS, deadline);
+        if (rc < 0) return rc;
     }
 }
 
@@ -196,7 +206,7 @@ int kin_family_join(const char *name, kin_deadline deadline)
         if (rc >= 0) rc = wanted.rc;
         if (rc == 0) return kin__enter();
         if (rc != -ENOENT || kin__os_clock() >= deadline) return rc;
-        kin_deadline again = kin__os_clock() + JOIN_NS;
-        kin__os_sleep_until(again < deadline ? again : deadline);
+        rc = pause_for(JOIN_NS, deadline);
+        if (rc < 0) return rc;
     }
 }

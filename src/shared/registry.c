@@ -130,8 +130,9 @@ static int find(const char *name, kin_deadline deadline, void **object)
         rc = look_up(name, deadline, object);
         int slept = rc == -ENOENT ? kin__event_sleep(&registry()->changed, seen, deadline) : 0;
         kin__event_done(&registry()->changed);
+        if (slept == -ETIMEDOUT) return look_up(name, deadline, object);
+        if (slept < 0) return slept;
         /* A slice that has ended, or a wake-up for another name: look again. */
-        if (slept < 0) return look_up(name, deadline, object);
     }
     return rc;
 }

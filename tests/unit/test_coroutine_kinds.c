@@ -1,5 +1,5 @@
 /* test_coroutine_kinds.c: coroutines wait for what lies in family memory, and for threads: queues, events,
- * semaphores, conditions, barriers, locks, results. */
+ * semaphores, conditions, barriers, locks, names. */
 #include "coroutine_kinds.h"
 
 /* What the kinds wait for; each opens what it needs. */
@@ -13,8 +13,7 @@ static struct {
     kin_barrier *barrier;
     kin_lock *lock;
     kin_rwlock *rwlock;
-    kin_pool *pool;
-    kin_result *result;
+    kin_array *array;
     kin_thread *thread;
     kin_timer *timer;
     kin_waiter *waiter;
@@ -61,6 +60,71 @@ static int queue_join(kin_deadline deadline)
 static void queue_drain(void)
 {
     queue_get(patience);
+}
+
+static int queue_take(kin_deadline deadline)
+{
+    void *message;
+    long rc = kin_queue_take(at.queue, &message, deadline);
+    return rc >= 0 ? kin_queue_release(message) : (int)rc;
+}
+static int queue_get_many(kin_deadline deadline)
+{
+    kin_message message;
+    char byte;
+    return waited(kin_queue_get_many(at.queue, &message, 1, &byte, 1, deadline));
+}
+static int queue_get_value(kin_deadline deadline)
+{
+    kin_value value;
+    int rc = kin_queue_get_value(at.queue, &value, deadline);
+    kin_value_clear(&value);
+    return rc;
+}
+static void queue_fill_value(void)
+{
+    const kin_value value = kin_value_int(7);
+    kin_queue_put_value(at.queue, &value, patience);
+}
+static int queue_put_many(kin_deadline deadline)
+{
+    const kin_message message = {"x", 1};
+    return waited(kin_queue_put_many(at.queue, &message, 1, deadline));
+}
+static int queue_put_value(kin_deadline deadline)
+{
+    const kin_value value = kin_value_int(7);
+    return kin_queue_put_value(at.queue, &value, deadline);
+}
+static int queue_commit(kin_deadline deadline)
+{
+    void *message;
+    CHECK_OK(kin_queue_reserve(at.queue, &message, 1));
+    int rc = kin_queue_commit(at.queue, message, deadline);
+    if (rc < 0) CHECK_OK(kin_queue_release(message));
+    return rc;
+}
+
+static void full_order_open(void)
+{
+    CHECK_OK(kin_queue_open(&at.queue, &(kin_queue_options){.max_items = 1, .order = KIN_PRIORITY}));
+    CHECK_OK(kin_queue_put(at.queue, "x", 1, KIN_NOW));
+}
+static int queue_put_priority(kin_deadline deadline)
+{
+    return kin_queue_put_priority(at.queue, "x", 1, -1, deadline);
+}
+static int queue_commit_priority(kin_deadline deadline)
+{
+    void *message;
+    CHECK_OK(kin_queue_reserve(at.queue, &message, 1));
+    int rc = kin_queue_commit_priority(at.queue, message, -1, deadline);
+    if (rc < 0) CHECK_OK(kin_queue_release(message));
+    return rc;
+}
+static void order_drain(void)
+{
+    queue_take(patience);
 }
 
 /* ---- synchronisation ----------------------------------------------------------------------------------------- */
@@ -121,8 +185,10 @@ static void semaphore_close(void)
     CHECK_OK(kin_semaphore_close(at.semaphore));
 }
 
+static bool told;
 static void condition_open(void)
 {
+    told = false;
     CHECK_OK(kin_condition_open(&at.condition, NULL));
 }
 static int condition_wait(kin_deadline deadline)
@@ -132,9 +198,22 @@ static int condition_wait(kin_deadline deadline)
     CHECK_OK(kin_condition_release(at.condition));
     return rc;
 }
+static bool is_told(void *unused)
+{
+    (void)unused;
+    return told;
+}
+static int condition_wait_for(kin_deadline deadline)
+{
+    CHECK_OK(kin_condition_acquire(at.condition, KIN_FOREVER));
+    int rc = kin_condition_wait_for(at.condition, is_told, NULL, deadline);
+    CHECK_OK(kin_condition_release(at.condition));
+    return rc;
+}
 static void condition_notify(void)
 {
     CHECK_OK(kin_condition_acquire(at.condition, KIN_FOREVER));
+    told = true;
     CHECK_OK(kin_condition_notify(at.condition, 1));
     CHECK_OK(kin_condition_release(at.condition));
 }
@@ -167,8 +246,12 @@ static int hold_lock(void *unused)
     (void)unused;
     CHECK_OK(kin_lock_acquire(at.lock, KIN_FOREVER));
     CHECK_OK(kin_rwlock_acquire_write(at.rwlock, KIN_FOREVER));
+    CHECK_OK(kin_condition_acquire(at.condition, KIN_FOREVER));
+    CHECK_OK(kin_lock_acquire(kin_array_lock(at.array), KIN_FOREVER));
     CHECK_OK(kin_event_set(at.held));
     CHECK_OK(kin_event_wait(at.let_go, KIN_FOREVER));
+    CHECK_OK(kin_lock_release(kin_array_lock(at.array)));
+    CHECK_OK(kin_condition_release(at.condition));
     CHECK_OK(kin_rwlock_release(at.rwlock));
     return kin_lock_release(at.lock);
 }
@@ -177,6 +260,8 @@ static void lock_open(void)
 {
     CHECK_OK(kin_lock_open(&at.lock));
     CHECK_OK(kin_rwlock_open(&at.rwlock, NULL));
+    CHECK_OK(kin_condition_open(&at.condition, NULL));
+    CHECK_OK(kin_array_open(&at.array, 'i', 3, NULL));
     CHECK_OK(kin_event_open(&at.held, NULL));
     CHECK_OK(kin_event_open(&at.let_go, NULL));
     CHECK_OK(kin_thread_start(&at.thread, hold_lock, NULL, NULL));
@@ -197,6 +282,21 @@ static int lock_write(kin_deadline deadline)
     int rc = kin_rwlock_acquire_write(at.rwlock, deadline);
     return rc == 0 ? kin_rwlock_release(at.rwlock) : rc;
 }
+static int condition_acquire(kin_deadline deadline)
+{
+    int rc = kin_condition_acquire(at.condition, deadline);
+    return rc == 0 ? kin_condition_release(at.condition) : rc;
+}
+static int array_read(kin_deadline deadline)
+{
+    int items[3];
+    return kin_array_read(at.array, 0, 3, items, deadline);
+}
+static int array_write(kin_deadline deadline)
+{
+    const int items[3] = {1, 2, 3};
+    return kin_array_write(at.array, 0, 3, items, deadline);
+}
 static int thread_join(kin_deadline deadline)
 {
     return kin_thread_join(at.thread, deadline);
@@ -211,6 +311,8 @@ static void lock_close(void)
     CHECK_OK(kin_thread_close(at.thread));
     CHECK_OK(kin_lock_close(at.lock));
     CHECK_OK(kin_rwlock_close(at.rwlock));
+    CHECK_OK(kin_condition_close(at.condition));
+    CHECK_OK(kin_array_close(at.array));
     CHECK_OK(kin_event_close(at.held));
     CHECK_OK(kin_event_close(at.let_go));
 }
@@ -237,47 +339,20 @@ static void timer_close(void)
     CHECK_OK(kin_timer_close(at.timer));
 }
 
-/* ---- pools --------------------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------------------------------- */
 
-typedef kin_event *event_pointer;
-static int task(const event_pointer *event, int *out)
+static int find(kin_deadline deadline)
 {
-    *out = 1;
-    return kin_event_wait(*event, KIN_FOREVER);
+    void *found = kin_find("kind", deadline);
+    return found == at.event ? 0 : found != NULL ? -EIO : -errno;
 }
-KIN_MAP(task, event_pointer, int)
-
-static void pool_open(void)
+static void publish(void)
 {
-    event_open();
-    CHECK_OK(kin_pool_open(&at.pool, &(kin_pool_options){.workers = 1}));
-    CHECK_OK(
-        kin_pool_submit(at.pool, &at.result, KIN_FN(task), &at.event, sizeof at.event, KIN_FOREVER, NULL));
+    CHECK_OK(kin_publish("kind", at.event));
 }
-static int result_get(kin_deadline deadline)
+static void published_close(void)
 {
-    int out = 0;
-    long rc = kin_result_get(at.result, &out, sizeof out, deadline);
-    return rc == sizeof out && out == 1 ? 0 : (int)rc;
-}
-static int result_await(kin_deadline deadline)
-{
-    return kin_result_wait(at.result, deadline);
-}
-static int result_wait(kin_deadline deadline)
-{
-    return wait_for(kin_on_result(at.result), deadline);
-}
-static int pool_map(kin_deadline deadline)
-{
-    int out[2];
-    event_pointer in[2] = {at.event, at.event};
-    return kin_pool_map(at.pool, KIN_FN(task), in, out, 2, deadline);
-}
-static void pool_close(void)
-{
-    CHECK_OK(kin_result_close(at.result));
-    CHECK_OK(kin_pool_free(at.pool));
+    CHECK_OK(kin_unpublish("kind"));
     event_close();
 }
 
@@ -287,21 +362,31 @@ const struct kind kinds[] = {
     {"queue, get", queue_open, queue_get, queue_fill, queue_close, KIN_EMPTY},
     {"queue, wait", queue_open, queue_wait, queue_fill, queue_close, -ETIMEDOUT},
     {"queue, put", full_queue_open, queue_put, queue_drain, queue_close, KIN_FULL},
+    {"queue, take", queue_open, queue_take, queue_fill, queue_close, KIN_EMPTY},
+    {"queue, get_many", queue_open, queue_get_many, queue_fill, queue_close, KIN_EMPTY},
+    {"queue, get_value", queue_open, queue_get_value, queue_fill_value, queue_close, KIN_EMPTY},
+    {"queue, put_many", full_queue_open, queue_put_many, queue_drain, queue_close, KIN_FULL},
+    {"queue, put_value", full_queue_open, queue_put_value, queue_drain, queue_close, KIN_FULL},
+    {"queue, commit", full_queue_open, queue_commit, queue_drain, queue_close, KIN_FULL},
+    {"queue, put_priority", full_order_open, queue_put_priority, order_drain, queue_close, KIN_FULL},
+    {"queue, commit_priority", full_order_open, queue_commit_priority, order_drain, queue_close, KIN_FULL},
     {"queue, join", full_queue_open, queue_join, queue_drain, queue_close, -ETIMEDOUT},
     {"event", event_open, event_await, event_set, event_close, -ETIMEDOUT},
     {"event, wait", event_open, event_wait, event_set, event_close, -ETIMEDOUT},
     {"waiter", waiter_open, waiter_wait, event_set, waiter_close, -ETIMEDOUT},
     {"semaphore", semaphore_open, semaphore_acquire, semaphore_release, semaphore_close, -ETIMEDOUT},
     {"condition", condition_open, condition_wait, condition_notify, condition_close, -ETIMEDOUT},
+    {"condition, wait_for", condition_open, condition_wait_for, condition_notify, condition_close,
+     -ETIMEDOUT},
+    {"condition, acquire", lock_open, condition_acquire, lock_let_go, lock_close, -ETIMEDOUT},
+    {"array, read", lock_open, array_read, lock_let_go, lock_close, -ETIMEDOUT},
+    {"array, write", lock_open, array_write, lock_let_go, lock_close, -ETIMEDOUT},
     {"barrier", barrier_open, barrier_wait, barrier_meet, barrier_close, -ETIMEDOUT},
     {"lock", lock_open, lock_acquire, lock_let_go, lock_close, -ETIMEDOUT},
     {"rwlock, read", lock_open, lock_read, lock_let_go, lock_close, -ETIMEDOUT},
     {"rwlock, write", lock_open, lock_write, lock_let_go, lock_close, -ETIMEDOUT},
+    {"name", event_open, find, publish, published_close, -ENOENT},
     {"thread", lock_open, thread_join, lock_let_go, lock_close, -ETIMEDOUT},
     {"timer", timer_open, timer_join, timer_cancel, timer_close, -ETIMEDOUT},
-    {"result, get", pool_open, result_get, event_set, pool_close, -ETIMEDOUT},
-    {"result", pool_open, result_await, event_set, pool_close, -ETIMEDOUT},
-    {"result, wait", pool_open, result_wait, event_set, pool_close, -ETIMEDOUT},
-    {"map", pool_open, pool_map, event_set, pool_close, -ETIMEDOUT},
     {NULL, NULL, NULL, NULL, NULL, 0},
 };

@@ -1,7 +1,8 @@
-/* test_coroutine_kinds_loop.c: coroutines wait for what their own loop has, for signals, for streams of a pool, for
- * the other side of a handshake, and for what a manager holds. */
+/* test_coroutine_kinds_loop.c: coroutines wait for what their own loop has, for signals, and for the
+ * other side of a handshake. */
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,16 +17,11 @@ static struct {
     kin_thread *thread;
     kin_event *held;
     kin_event *event;
-    kin_pool *pool;
-    kin_imap *imap;
-    kin_result *results[2];
     kin_signals *signals;
     kin_subprocess *subprocess;
     kin_listener *listener;
     kin_connection *here;
     kin_connection *there;
-    kin_manager *manager;
-    kin_proxy *proxy;
     int ends[2];
 } at;
 
@@ -167,45 +163,6 @@ static void rlock_close(void)
     CHECK_OK(kin_event_close(at.event));
 }
 
-/* ---- pools ------------------------------------------------------------------------------------------------------- */
-
-typedef kin_event *event_pointer;
-static int task(const event_pointer *event, int *out)
-{
-    *out = 1;
-    return kin_event_wait(*event, KIN_FOREVER);
-}
-KIN_MAP(task, event_pointer, int)
-
-static void results_open(void)
-{
-    CHECK_OK(kin_event_open(&at.event, NULL));
-    CHECK_OK(kin_pool_open(&at.pool, &(kin_pool_options){.workers = 2}));
-    for (int i = 0; i < 2; i++)
-        CHECK_OK(kin_pool_submit(at.pool, &at.results[i], KIN_FN(task), &at.event, sizeof at.event,
-                                 KIN_FOREVER, NULL));
-}
-static int results_next(kin_deadline deadline)
-{
-    long rc = kin_results_next(at.results, 2, deadline);
-    return rc >= 0 ? 0 : (int)rc;
-}
-static int results_all(kin_deadline deadline)
-{
-    long rc = kin_results_wait(at.results, 2, KIN_ALL_COMPLETED, deadline);
-    return rc == 2 ? 0 : rc >= 0 ? -EIO : (int)rc;
-}
-static int pool_drain(kin_deadline deadline)
-{
-    return kin_pool_drain(at.pool, deadline);
-}
-static void results_close(void)
-{
-    for (int i = 0; i < 2; i++) CHECK_OK(kin_result_close(at.results[i]));
-    CHECK_OK(kin_pool_free(at.pool));
-    CHECK_OK(kin_event_close(at.event));
-}
-
 /* ---- signals, subprocesses, handshakes ---------------------------------------------------------------------------- */
 
 static void signals_open(void)
@@ -274,6 +231,37 @@ static void listener_close(void)
     CHECK_OK(kin_listener_close(at.listener));
 }
 
+/* A listener in whose queue there is no room. */
+enum { ROOM = 16 };
+static kin_connection *crowd[ROOM];
+static void full_listener_open(void)
+{
+    char address[64];
+    snprintf(address, sizeof address, "unix:@kin-test-kinds-%d", (int)getpid());
+    CHECK_OK(kin_listener_open(&at.listener, address, &(kin_listener_options){.backlog = 1}));
+    at.here = at.there = NULL;
+    int rc = 0;
+    for (int i = 0; i < ROOM && rc == 0; i++)
+        rc = kin_client_open(&crowd[i], kin_listener_address(at.listener), NULL, KIN_NOW);
+    CHECK_RC(rc, -ETIMEDOUT);
+}
+static int client_connect(kin_deadline deadline)
+{
+    return kin_client_open(&at.here, kin_listener_address(at.listener), NULL, deadline);
+}
+static void listener_make_room(void)
+{
+    CHECK_OK(kin_listener_accept(at.listener, &at.there, patience));
+}
+static void full_listener_close(void)
+{
+    for (int i = 0; i < ROOM; i++) {
+        CHECK_OK(kin_connection_close(crowd[i]));
+        crowd[i] = NULL;
+    }
+    listener_close();
+}
+
 static void pipe_open(void)
 {
     CHECK_OK(kin_pipe_open(&at.here, &at.there, NULL));
@@ -287,50 +275,27 @@ static void send_descriptor(void)
 {
     CHECK_OK(kin_connection_send_descriptor(at.there, STDERR_FILENO, KIN_FOREVER));
 }
+/* As many as there is room for, and then one more. */
+static void full_pipe_open(void)
+{
+    pipe_open();
+    int rc;
+    do rc = kin_connection_send_descriptor(at.there, STDERR_FILENO, KIN_NOW);
+    while (rc == 0);
+    CHECK_RC(rc, -ETIMEDOUT);
+}
+static int send_one_more(kin_deadline deadline)
+{
+    return kin_connection_send_descriptor(at.there, STDERR_FILENO, deadline);
+}
+static void receive_all(void)
+{
+    while (receive_descriptor(KIN_NOW) == 0) continue;
+}
 static void pipe_close(void)
 {
     CHECK_OK(kin_connection_close(at.here));
     CHECK_OK(kin_connection_close(at.there));
-}
-
-/* ---- what a manager holds: another coroutine calls the same object while one waits -------------------------------- */
-
-static void make_proxy(const char *type, kin_value arguments)
-{
-    CHECK_OK(kin_manager_start(&at.manager, NULL));
-    CHECK_OK(kin_manager_create(at.manager, &at.proxy, type, arguments, KIN_FOREVER));
-}
-static void manager_queue_open(void)
-{
-    make_proxy("Queue", kin_value_none());
-}
-static int manager_get(kin_deadline deadline)
-{
-    kin_value item = kin_value_none();
-    int rc = kin_proxy_get(at.proxy, &item, deadline);
-    kin_value_clear(&item);
-    return rc;
-}
-static void manager_put(void)
-{
-    CHECK_OK(kin_proxy_put(at.proxy, kin_value_int(7), KIN_FOREVER));
-}
-static void manager_semaphore_open(void)
-{
-    make_proxy("Semaphore", kin_value_build("(i)", 0));
-}
-static int manager_acquire(kin_deadline deadline)
-{
-    return kin_proxy_acquire(at.proxy, deadline);
-}
-static void manager_release(void)
-{
-    CHECK_OK(kin_proxy_release(at.proxy));
-}
-static void manager_close(void)
-{
-    CHECK_OK(kin_proxy_close(at.proxy));
-    CHECK_OK(kin_manager_close(at.manager));
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
@@ -343,15 +308,13 @@ const struct kind kinds[] = {
     {"descriptor", descriptor_open, descriptor_wait, descriptor_happen, descriptor_close, -ETIMEDOUT},
     {"generator", descriptor_open, generator_next, descriptor_happen, descriptor_close, -ETIMEDOUT},
     {"rlock", rlock_open, rlock_acquire, event_set, rlock_close, -ETIMEDOUT},
-    {"results, next", results_open, results_next, event_set, results_close, -ETIMEDOUT},
-    {"results, all", results_open, results_all, event_set, results_close, -ETIMEDOUT},
-    {"pool, drain", results_open, pool_drain, event_set, results_close, -ETIMEDOUT},
     {"signals", signals_open, signals_get, signals_send, signals_close, -ETIMEDOUT},
     {"subprocess, write", subprocess_open, subprocess_write, subprocess_kill, subprocess_close, -ETIMEDOUT},
     {"client, handshake", listener_open, client_shake_hands, listener_shake_hands, listener_close,
      -ETIMEDOUT},
+    {"client, full queue", full_listener_open, client_connect, listener_make_room, full_listener_close,
+     -ETIMEDOUT},
+    {"pipe, send descriptor", full_pipe_open, send_one_more, receive_all, pipe_close, -ETIMEDOUT},
     {"pipe, descriptor", pipe_open, receive_descriptor, send_descriptor, pipe_close, -ETIMEDOUT},
-    {"manager, get", manager_queue_open, manager_get, manager_put, manager_close, KIN_EMPTY},
-    {"manager, acquire", manager_semaphore_open, manager_acquire, manager_release, manager_close, -ETIMEDOUT},
     {NULL, NULL, NULL, NULL, NULL, 0},
 };

@@ -223,3 +223,30 @@ const struct kind kinds[] = {
     {"subprocess, wait", subprocess_open, subprocess_wait, subprocess_end, subprocess_close, -ETIMEDOUT},
     {NULL, NULL, NULL, NULL, NULL, 0},
 };
+
+/* ---- joining a family: of one that belongs to none ------------------------------------------------------------ */
+
+static int join_nobody(void *unused)
+{
+    (void)unused;
+    has_begun = true;
+    return kin_family_join("kin-test-nobody", milliseconds == 0 ? KIN_FOREVER : kin_in_ms(milliseconds));
+}
+
+TEST_COLD(waiting_for_a_family_leaves_the_others_running)
+{
+    for (milliseconds = 0; milliseconds <= 60; milliseconds += 60) {
+        kin_coroutine *waiting = NULL;
+        int result = 1;
+        has_begun = false;
+        CHECK_OK(kin_coroutine_start(&waiting, join_nobody, NULL, NULL));
+        while (!has_begun) CHECK_OK(kin_loop_turn(KIN_NOW));
+        CHECK_RC(kin_coroutine_join(waiting, kin_in_ms(1)), -ETIMEDOUT);
+        if (milliseconds == 0) CHECK_OK(kin_coroutine_cancel(waiting));
+        CHECK_OK(kin_loop_run(KIN_FOREVER));
+        CHECK_OK(kin_coroutine_result(waiting, &result));
+        CHECK_RC(result, milliseconds == 0 ? -ECANCELED : -ENOENT);
+        CHECK_OK(kin_coroutine_close(waiting));
+    }
+    CHECK_OK(kin_loop_close());
+}
