@@ -48,9 +48,10 @@ enum kin__task_state {
 
 /* A record's state word: state in the low 8 bits, then flags, the attempt (16 … 31) and the
  * worker (32 … 47).  A flag that is set stays; all are set by CAS.
- *   DROPPED   nobody wants the outcome: the worker that finishes the task frees the record.
+ *   DROPPED   nobody wants the outcome: the worker that finishes the task frees the record, the
+ *             supervisor if somebody else does, or if it is over already.
  *   CLOSING   it is over and being freed, by its owner, or, when it was dropped, by that worker;
- *             set once.  CRASH: the supervisor goes on for either.
+ *             set once, and by nobody else.  CRASH: the supervisor goes on for either.
  *   CANCELLED whatever comes of it, it ends as FAILED; the supervisor kills the worker it is on.
  *   NEEDED    other tasks need it: who finishes it settles them, and the supervisor frees it.
  *   WATCHED   somebody waits for it together with others: its end is told to the pool, too. */
@@ -394,12 +395,13 @@ static inline uint64_t kin__claimed_word(uint64_t word, unsigned worker)
     return (word & KIN__TASK_FLAGS) | (uint64_t)worker << 32 | attempt << 16 | KIN__TASK_CLAIMED;
 }
 
-/* The word of a record that gets over, from what its word was. */
-static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state, bool part)
+/* The word of a record that gets over, from what its word was.  `frees`: who makes it over frees it when
+ * nobody wants it, and the supervisor knows who that is. */
+static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state, bool frees)
 {
     if (__builtin_expect((word & KIN__TASK_FLAGS) == 0, 1)) return (word & ~(uint64_t)0xff) | state;
     const uint64_t fate = word & (KIN__TASK_DROPPED | KIN__TASK_NEEDED);
-    uint64_t closing = fate == KIN__TASK_DROPPED && !part ? KIN__TASK_CLOSING : 0;
+    uint64_t closing = fate == KIN__TASK_DROPPED && frees ? KIN__TASK_CLOSING : 0;
     if ((word & KIN__TASK_CANCELLED) != 0) state = KIN__TASK_FAILED;
     return (word & ~(uint64_t)0xff) | state | closing;
 }
@@ -487,6 +489,13 @@ void kin__supervisor_wake_by(kin_pool *pool, int wake);
 /* Decides about the record a dead worker was on: true when its successor is to begin with it,
  * as `current` says. */
 bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure);
+
+/* ---- options.c ------------------------------------------------------------------------------------------ */
+
+/* Checks what of a pool is asked for; and, within a family, chooses and checks its start method.  0, or an
+ * error, with words for it. */
+int kin__pool_options_check(const kin_pool_options *options);
+int kin__pool_options_method(kin_pool_options *options);
 
 /* ---- submit.c ------------------------------------------------------------------------------------------ */
 

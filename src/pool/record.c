@@ -199,7 +199,16 @@ void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t
     if (__builtin_expect((over & KIN__TASK_FLAGS) == 0 && !async, 1)) return;
     if ((over & KIN__TASK_WATCHED) != 0) kin__event_notify(&pool->completed, INT32_MAX);
     if ((over & KIN__TASK_NEEDED) != 0) kin__needs_settle(record);
+    if ((over & KIN__TASK_DROPPED) != 0) atomic_store(&pool->untidy, 1); /* the supervisor frees it */
     if (async) kin__map_settle(job);
+}
+
+/* Is it freed by who makes it over here?  Should that die on the way, the supervisor has to know it: as the
+ * worker that is on it, or as its owner. */
+static bool is_to_free(const kin_result *record, const struct kin__worker *here)
+{
+    return (here != NULL && atomic_load_explicit(&here->current, memory_order_relaxed) == record) ||
+           atomic_load_explicit(&record->owner, memory_order_relaxed) == kin__self.process_identity;
 }
 
 static bool in_lists(const kin_result *record, uint64_t word)
@@ -219,7 +228,7 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
     if (here != NULL) note_finishing(here, record);
     for (uint64_t seen = expected;;) {
         last = seen;
-        over = kin__over_word(seen, state, job != NULL);
+        over = kin__over_word(seen, state, job == NULL && is_to_free(record, here));
         /* Release: pairs with the acquire of who reads the outcome.  CRASH: after it the
          * outcome counts; who waits is woken by the supervisor (or by the end of its slice). */
         bool done = in_lists(record, seen) ? kin__schedule_finish(record, &seen, over)
@@ -343,12 +352,14 @@ static bool drop_job(kin_result *record)
     return KIN__TASK_STATE(word) == KIN__TASK_FREE || kin__map_tidy(record);
 }
 
-/* Was needed by others, and is wanted by nobody any more. */
+/* Is over, wanted by nobody any more, and not being freed: it was needed by others, or a process closed it
+ * that was not its owner. */
 static bool is_garbage(const kin_result *record)
 {
-    const uint64_t fate = KIN__TASK_DROPPED | KIN__TASK_NEEDED;
+    const uint64_t fate = KIN__TASK_DROPPED | KIN__TASK_CLOSING;
     uint64_t word = atomic_load(&record->state);
-    return kin__task_over(word) && (word & fate) == fate && record->dependents == NULL;
+    return kin__task_over(word) && (word & fate) == KIN__TASK_DROPPED && record->dependents == NULL &&
+           kin__record_map(record) == NULL;
 }
 
 static bool free_garbage(kin_pool *pool, kin_result *record)

@@ -122,12 +122,14 @@ int kin_result_close(kin_result *result)
     for (;;) {
         bool closed = (word & (KIN__TASK_DROPPED | KIN__TASK_CLOSING)) != 0;
         if (closed || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
-        bool free_it = kin__task_over(word) && (word & KIN__TASK_NEEDED) == 0 && !kin__is_async(result);
-        uint64_t flag = free_it ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
+        /* CRASH: of one that frees it, and is not its owner, nobody would know that it began to. */
+        bool ours = atomic_load_explicit(&result->owner, memory_order_relaxed) == kin__self.process_identity;
+        bool over = kin__task_over(word), kept = (word & KIN__TASK_NEEDED) != 0 || kin__is_async(result);
+        uint64_t flag = over && ours && !kept ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
         if (!atomic_compare_exchange_strong(&result->state, &word, word | flag)) continue;
-        if (free_it)
+        if (flag == KIN__TASK_CLOSING)
             kin__record_free(result);
-        else if ((word & KIN__TASK_NEEDED) != 0 || kin__is_async(result))
+        else if (over || kept)
             atomic_store(&result->pool->untidy, 1); /* the supervisor frees it */
         return 0;
     }

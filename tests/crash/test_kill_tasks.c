@@ -169,6 +169,77 @@ TEST(submitting_and_cancelling, .deadline = 400)
     kill_in(submit_and_cancel, 37);
 }
 
+/* Results of the case's process, which lives on: one that is over, and one that is not. */
+struct borrowed {
+    kin_pool *pool;
+    kin_result *over, *queued;
+};
+
+static void hand_in_both(void *context)
+{
+    struct borrowed *borrowed = context;
+    int in = 21;
+    CHECK_OK(kin_pool_submit(borrowed->pool, &borrowed->over, KIN_FN(twice), &in, sizeof in, KIN_NOW, NULL));
+    CHECK_OK(kin_result_wait(borrowed->over, kin_in_s(20)));
+    CHECK_OK(kin_pool_pause(borrowed->pool));
+    CHECK_OK(
+        kin_pool_submit(borrowed->pool, &borrowed->queued, KIN_FN(twice), &in, sizeof in, KIN_NOW, NULL));
+}
+
+static void close_both(void *context)
+{
+    struct borrowed *borrowed = context;
+    CHECK_OK(kin_result_close(borrowed->over));
+    CHECK_OK(kin_result_close(borrowed->queued));
+}
+
+static void cancel_and_close_both(void *context)
+{
+    struct borrowed *borrowed = context;
+    kin_result_cancel(borrowed->queued);
+    close_both(context);
+}
+
+static void close_if_open(kin_result *result)
+{
+    int rc = kin_result_close(result);
+    if (rc != KIN_ECLOSED) CHECK_OK(rc);
+}
+
+static void nothing_stays(void *context, long step, bool finished)
+{
+    struct borrowed *borrowed = context;
+    (void)step, (void)finished;
+    close_if_open(borrowed->over);
+    close_if_open(borrowed->queued);
+    works_still(borrowed->pool, 0, true);
+}
+
+static void kill_in_borrowing(void (*operation)(void *))
+{
+    struct borrowed borrowed = {0};
+    CHECK_OK(kin_pool_open(&borrowed.pool, &(kin_pool_options){.workers = 1}));
+    works_still(borrowed.pool, 0, true);
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = hand_in_both,
+                                                                .prepare = join_family,
+                                                                .operation = operation,
+                                                                .survive = nothing_stays,
+                                                                .stride = 5,
+                                                                .context = &borrowed});
+    CHECK_GT(report.points, 20);
+    CHECK_OK(kin_pool_free(borrowed.pool));
+}
+
+TEST(closing_the_results_of_others, .deadline = 400)
+{
+    kill_in_borrowing(close_both);
+}
+
+TEST(cancelling_the_results_of_others, .deadline = 400)
+{
+    kill_in_borrowing(cancel_and_close_both);
+}
+
 static void control(void *pool)
 {
     CHECK_OK(kin_pool_pause(pool));
