@@ -195,7 +195,8 @@ static int cause_text(const kin_failure *failure, char *text, size_t size)
 {
     switch (failure->cause) {
     case KIN_CAUSE_RETURNED:
-        return failure->code < 0 ? snprintf(text, size, "%s", kin_strerror(failure->code))
+        return failure->code < 0 ? snprintf(text, size, "returned %s: %s", kin_error_name(failure->code),
+                                            kin_strerror(failure->code))
                                  : snprintf(text, size, "returned %d", failure->code);
     case KIN_CAUSE_EXITED: return snprintf(text, size, "the worker exited with code %d", failure->code);
     case KIN_CAUSE_SIGNALED:

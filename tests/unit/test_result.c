@@ -403,7 +403,7 @@ POOL_TEST(a_failure_tells_what_happened)
         const char *text;
     } cases[] = {
         {RETURN_POSITIVE, KIN_CAUSE_RETURNED, 12345, 0, "returned 12345"},
-        {RETURN_ERROR, KIN_CAUSE_RETURNED, -ENOSPC, 0, "No space left on device"},
+        {RETURN_ERROR, KIN_CAUSE_RETURNED, -ENOSPC, 0, "returned ENOSPC: No space left on device"},
         {EXIT, KIN_CAUSE_EXITED, 9, 0, "the worker exited with code 9"},
         {KILL_ITSELF, KIN_CAUSE_SIGNALED, 0, SIGKILL, "killed by SIGKILL"},
         {ABORT, KIN_CAUSE_SIGNALED, 0, SIGABRT, "killed by SIGABRT"},
