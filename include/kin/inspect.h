@@ -114,6 +114,7 @@ typedef struct kin_inspected_pool {
     const void *pool;
     char name[64];
     int owner;         /* pid of the process that opened it */
+    bool threads;      /* its workers are threads of that process (KIN_POOL_THREADS) */
     const void *tasks; /* the queue of those that are simply the next */
     enum kin_inspected_state state;
     kin_pool_status status;
@@ -124,6 +125,7 @@ typedef struct kin_inspected_worker {
     const void *pool;
     int number;
     int pid;            /* of its process here, also when it works elsewhere */
+    int thread;         /* thread id; that of a worker that is a process is its pid */
     char host[64];      /* where it works; "": here */
     bool starting;      /* it has not run its initializer yet */
     bool running;       /* it is on a task */
@@ -181,7 +183,7 @@ typedef struct kin_inspected_lock {
 } kin_inspected_lock;
 
 /* kin_inspection_family fills `*family` with what was seen of the family `index`, from 0; the others with
- * what was seen of an object of it.  The order is that of the family's memory.  Do not block; safe for
+ * what was seen of an object of it.  The order is as good as any.  Do not block; safe for
  * threads.  Errors: KIN_EINDEX (there are fewer), -EINVAL (NULL). */
 KIN_API int kin_inspection_family_sized(const kin_inspection *inspection, size_t index,
                                         kin_inspected_family *family, size_t size);

@@ -38,6 +38,20 @@ void *kin__seen_add(struct kin__seen *seen, enum kin__seen_kind kind, int *rc)
     return item;
 }
 
+void kin__seen_sort(struct kin__seen *seen, enum kin__seen_kind kind,
+                    int (*compare)(const void *, const void *))
+{
+    struct kin__seen_list *list = &seen->list[kind];
+    if (list->count > 1) qsort(list->items, list->count, item_size[kind], compare);
+}
+
+void *kin__seen_find(const struct kin__seen *seen, enum kin__seen_kind kind, const void *wanted,
+                     int (*compare)(const void *, const void *))
+{
+    const struct kin__seen_list *list = &seen->list[kind];
+    return list->count > 0 ? bsearch(wanted, list->items, list->count, item_size[kind], compare) : NULL;
+}
+
 static int compare_names(const void *left, const void *right)
 {
     uint64_t a = ((const struct kin__seen_name *)left)->object;
@@ -47,18 +61,9 @@ static int compare_names(const void *left, const void *right)
 
 void kin__seen_name_of(const struct kin__seen *seen, uint64_t object, char name[KIN_NAME_SIZE])
 {
-    const struct kin__seen_list *names = &seen->list[KIN__SEEN_NAMES];
-    struct kin__seen_name wanted = {.object = object}, *found = NULL;
-    if (names->count > 0) found = bsearch(&wanted, names->items, names->count, sizeof wanted, compare_names);
+    const struct kin__seen_name wanted = {.object = object};
+    const struct kin__seen_name *found = kin__seen_find(seen, KIN__SEEN_NAMES, &wanted, compare_names);
     if (found != NULL) memcpy(name, found->text, KIN_NAME_SIZE);
-}
-
-int kin__seen_pid(const struct kin__seen *seen, int thread)
-{
-    const kin_inspected_thread *threads = seen->list[KIN__SEEN_THREADS].items;
-    for (size_t i = 0; i < seen->list[KIN__SEEN_THREADS].count; i++)
-        if (threads[i].thread == thread) return threads[i].pid;
-    return 0;
 }
 
 void kin__seen_free(struct kin__seen *seen)
@@ -96,8 +101,7 @@ static int see_parts(struct kin__view *view, struct kin__seen *seen)
 {
     int rc = kin__see_members(view, seen);
     if (rc == 0) rc = kin__see_names(view, seen);
-    struct kin__seen_list *names = &seen->list[KIN__SEEN_NAMES];
-    if (names->count > 0) qsort(names->items, names->count, sizeof(struct kin__seen_name), compare_names);
+    kin__seen_sort(seen, KIN__SEEN_NAMES, compare_names);
     if (rc == 0) rc = kin__see_pools(view, seen);
     if (rc == 0) rc = kin__see_queues(view, seen);
     if (rc == 0) rc = kin__see_locks(view, seen);
@@ -134,17 +138,45 @@ int kin__seen_family(struct kin__seen *seen, int descriptor, int pid)
 
 /* ---- all ---------------------------------------------------------------------------------------- */
 
+/* PRIVATE.
+ *   inodes   of all files that have been looked at, whatever was in them, sorted: each process of a family
+ *            shows its file again. */
 struct inspecting {
     struct kin_inspection *inspection;
     const kin_inspect_options *options;
+    uint64_t *inodes;
+    size_t inode_count;
     int rc;
 };
 
-static bool was_seen(const struct kin_inspection *inspection, uint64_t inode)
+/* Where in `inodes` it is, or belongs. */
+static size_t place_of(const struct inspecting *inspecting, uint64_t inode)
 {
-    for (size_t i = 0; i < inspection->count; i++)
-        if (inspection->families[i].about.id == inode) return true;
-    return false;
+    size_t low = 0, high = inspecting->inode_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (inspecting->inodes[middle] < inode)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* 1: it has not been looked at; 0: it has; -ENOMEM. */
+static int is_new(struct inspecting *inspecting, uint64_t inode)
+{
+    size_t place = place_of(inspecting, inode), count = inspecting->inode_count;
+    if (place < count && inspecting->inodes[place] == inode) return 0;
+    void *inodes = inspecting->inodes;
+    int rc = kin__os_make_room(&inodes, count, sizeof *inspecting->inodes);
+    inspecting->inodes = inodes;
+    if (rc < 0) return rc;
+    uint64_t *at = inspecting->inodes + place;
+    memmove(at + 1, at, (count - place) * sizeof *at);
+    *at = inode;
+    inspecting->inode_count++;
+    return 1;
 }
 
 static bool is_wanted(const struct kin__seen *seen, const kin_inspect_options *options)
@@ -161,10 +193,11 @@ static bool see_one(int descriptor, int pid, void *context)
     struct inspecting *inspecting = context;
     struct kin_inspection *inspection = inspecting->inspection;
     uint64_t device, inode, size;
-    if (kin__os_file_identity(descriptor, &device, &inode, &size) < 0 || was_seen(inspection, inode))
-        return false;
+    if (kin__os_file_identity(descriptor, &device, &inode, &size) < 0) return false;
     struct kin__seen seen = {0};
-    int rc = kin__seen_family(&seen, descriptor, pid);
+    int rc = is_new(inspecting, inode);
+    if (rc == 0) return false;
+    if (rc > 0) rc = kin__seen_family(&seen, descriptor, pid);
     if (rc == 0 && is_wanted(&seen, inspecting->options)) {
         void *families = inspection->families;
         rc = kin__os_make_room(&families, inspection->count, sizeof seen);
@@ -191,6 +224,7 @@ int kin_inspect_sized(kin_inspection **inspection, const kin_inspect_options *op
     inspecting.inspection = kin__os_calloc(1, sizeof *inspecting.inspection);
     if (inspecting.inspection == NULL) return -ENOMEM;
     int rc = kin__os_memory_search(KIN__REGION_NAME, KIN__SEARCH_TO_READ, see_one, &inspecting);
+    kin__os_free(inspecting.inodes);
     if (rc >= 0) rc = inspecting.rc;
     if (rc < 0)
         kin_inspection_close(inspecting.inspection);

@@ -158,6 +158,19 @@ static int see_threads(struct kin__view *view, struct kin__seen *seen, const uin
     return rc;
 }
 
+static int compare_threads(const void *left, const void *right)
+{
+    int a = ((const kin_inspected_thread *)left)->thread, b = ((const kin_inspected_thread *)right)->thread;
+    return (a > b) - (a < b);
+}
+
+int kin__seen_pid(const struct kin__seen *seen, int thread)
+{
+    const kin_inspected_thread wanted = {.thread = thread};
+    const kin_inspected_thread *found = kin__seen_find(seen, KIN__SEEN_THREADS, &wanted, compare_threads);
+    return found != NULL ? found->pid : 0;
+}
+
 int kin__see_members(struct kin__view *view, struct kin__seen *seen)
 {
     uint32_t slots = view->header.process_high;
@@ -166,6 +179,7 @@ int kin__see_members(struct kin__view *view, struct kin__seen *seen)
     if (index == NULL) return -ENOMEM;
     int rc = see_processes(view, seen, index, slots);
     if (rc == 0) rc = see_threads(view, seen, index, slots);
+    kin__seen_sort(seen, KIN__SEEN_THREADS, compare_threads);
     kin__os_free(index);
     return rc;
 }

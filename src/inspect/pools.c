@@ -48,7 +48,8 @@ static int see_worker(const struct kin__view *view, struct kin__seen *seen, kin_
     if (worker == NULL) return rc;
     worker->pool = pool->pool;
     worker->number = (int)number;
-    worker->pid = copy->pid;
+    worker->pid = pool->threads ? pool->owner : copy->pid;
+    worker->thread = copy->pid;
     worker->starting = copy->state != KIN__WORKER_READY;
     worker->blocked = copy->blocked != 0;
     worker->done = copy->done;
@@ -110,12 +111,13 @@ static int see_pool(struct kin__view *view, uint64_t address, void *memory, void
     memcpy(pool->name, copy->name, sizeof pool->name);
     pool->name[sizeof pool->name - 1] = '\0';
     pool->owner = copy->owner_pid;
+    pool->threads = kin__view_flag(&copy->threads);
     pool->tasks = copy->tasks;
     pool->state = state_of(copy);
     pool->times.one_of = KIN__TIMED_ONE_OF;
     pool->status = (kin_pool_status){
         .workers = copy->workers,
-        .supervisor_pid = copy->supervisor_pid,
+        .supervisor_pid = pool->threads ? 0 : copy->supervisor_pid,
         .submitted = copy->submitted,
         .done = copy->done,
         .failed = copy->failed,
@@ -128,7 +130,23 @@ static int see_pool(struct kin__view *view, uint64_t address, void *memory, void
     return see_workers(view, seen, pool, copy);
 }
 
+static int compare_tasks(const void *left, const void *right)
+{
+    uintptr_t a = (uintptr_t)((const kin_inspected_pool *)left)->tasks;
+    uintptr_t b = (uintptr_t)((const kin_inspected_pool *)right)->tasks;
+    return (a > b) - (a < b);
+}
+
 int kin__see_pools(struct kin__view *view, struct kin__seen *seen)
 {
-    return kin__view_objects(view, KIN__OBJECT_POOL, sizeof(struct kin_pool), see_pool, seen);
+    int rc = kin__view_objects(view, KIN__OBJECT_POOL, sizeof(struct kin_pool), see_pool, seen);
+    kin__seen_sort(seen, KIN__SEEN_POOLS, compare_tasks);
+    return rc;
+}
+
+const void *kin__seen_pool_of(const struct kin__seen *seen, uint64_t tasks)
+{
+    const kin_inspected_pool wanted = {.tasks = (const void *)(uintptr_t)tasks};
+    const kin_inspected_pool *found = kin__seen_find(seen, KIN__SEEN_POOLS, &wanted, compare_tasks);
+    return found != NULL ? found->pool : NULL;
 }

@@ -30,8 +30,9 @@ struct kin__seen_list {
     size_t count;
 };
 
-/* Private.  The lists' items are the kin_inspected_… of the public header, and names, in the order of their
- * addresses. */
+/* Private.  The lists' items are the kin_inspected_… of the public header, and names.  Sorted, so that
+ * what is in a family cannot make the look at it take for ever: threads by their ids, pools by their task
+ * queues, names by the addresses of what they name. */
 struct kin__seen {
     kin_inspected_family about;
     struct kin__seen_list list[KIN__SEEN_KINDS];
@@ -45,10 +46,17 @@ struct kin_inspection {
 /* Room for one more in a list, all zero; NULL, with *rc = -ENOMEM, or with *rc as it is when there are
  * enough: then it is noted that there is more. */
 void *kin__seen_add(struct kin__seen *seen, enum kin__seen_kind kind, int *rc);
+/* Sorts a list, and finds in a sorted one what is equal to *wanted; NULL: there is none. */
+void kin__seen_sort(struct kin__seen *seen, enum kin__seen_kind kind,
+                    int (*compare)(const void *, const void *));
+void *kin__seen_find(const struct kin__seen *seen, enum kin__seen_kind kind, const void *wanted,
+                     int (*compare)(const void *, const void *));
 /* The name by which an object was published, or "". */
 void kin__seen_name_of(const struct kin__seen *seen, uint64_t object, char name[KIN_NAME_SIZE]);
-/* The pid of a thread of the family, 0 if it is none's. */
+/* The pid of a thread of the family, 0 if it is none's; once its members have been seen. */
 int kin__seen_pid(const struct kin__seen *seen, int thread);
+/* The pool that has the queue at that address for its tasks, or NULL; once pools have been seen. */
+const void *kin__seen_pool_of(const struct kin__seen *seen, uint64_t tasks);
 
 /* What is in a family's memory file: 0; -EBADF: it is none; -ENOMEM.  `seen` has to be freed in any case. */
 int kin__seen_family(struct kin__seen *seen, int descriptor, int pid);

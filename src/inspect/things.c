@@ -79,14 +79,6 @@ static void fill_counts(kin_inspected_queue *queue, const struct kin__ends *ends
     queue->bytes = queue->bytes_put > queue->bytes_got ? queue->bytes_put - queue->bytes_got : 0;
 }
 
-static const void *pool_of(const struct kin__seen *seen, uint64_t queue)
-{
-    const kin_inspected_pool *pools = seen->list[KIN__SEEN_POOLS].items;
-    for (size_t i = 0; i < seen->list[KIN__SEEN_POOLS].count; i++)
-        if ((uintptr_t)pools[i].tasks == queue) return pools[i].pool;
-    return NULL;
-}
-
 static int see_queue(struct kin__view *view, uint64_t address, void *memory, void *context)
 {
     struct kin_queue *copy = memory;
@@ -97,7 +89,7 @@ static int see_queue(struct kin__view *view, uint64_t address, void *memory, voi
     if (queue == NULL) return rc;
     queue->queue = (const void *)(uintptr_t)address;
     kin__seen_name_of(seen, address, queue->name);
-    queue->pool = pool_of(seen, address);
+    queue->pool = kin__seen_pool_of(seen, address);
     queue->consumers = waiters_of(&copy->items.point);
     queue->producers = waiters_of(&copy->space.point);
     queue->joinable = copy->tasks != KIN__TASKS_NONE;

@@ -288,10 +288,14 @@ TEST(a_pool_shows_what_its_workers_do)
     CHECK_GE(worker->running_ns, 0);
     CHECK_LT(worker->running_ns, 1000000000000);
     CHECK(worker->running && !worker->starting);
+    CHECK_EQ(worker->thread, worker->pid);
+    CHECK_NE(worker->pid, getpid());
     CHECK_OK(kin_inspection_pool(seen, 0, 0, &found));
     CHECK_EQ(found.pool, pool);
     CHECK_STR(found.name, "demo");
     CHECK_EQ(found.owner, getpid());
+    CHECK(!found.threads);
+    CHECK_GT(found.status.supervisor_pid, 0);
     CHECK_EQ(found.state, KIN_POOL_RUNNING);
     CHECK_EQ(found.status.workers, 2);
     CHECK_EQ(found.status.alive, 2);
@@ -324,6 +328,29 @@ TEST(a_pool_shows_what_its_workers_do)
     kin_inspection_close(seen);
     CHECK_OK(kin_pool_free(pool));
     CHECK_OK(kin_event_close(go));
+}
+
+TEST(a_pool_of_threads_is_in_its_owner)
+{
+    kin_pool *pool;
+    kin_inspected_pool found;
+    kin_inspected_worker worker;
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2, .kind = KIN_POOL_THREADS}));
+    kin_inspection *seen = look_at(getpid());
+    CHECK_OK(kin_inspection_pool(seen, 0, 0, &found));
+    CHECK(found.threads);
+    CHECK_EQ(found.owner, getpid());
+    CHECK_EQ(found.status.supervisor_pid, 0);
+    CHECK_EQ(found.status.alive, 2);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_OK(kin_inspection_worker(seen, 0, i, &worker));
+        CHECK_EQ(worker.pid, getpid());
+        CHECK_NE(worker.thread, getpid());
+        CHECK_EQ(find_thread(seen, worker.thread).pid, getpid());
+        CHECK_EQ(find_thread(seen, worker.thread).waits_for, found.tasks);
+    }
+    kin_inspection_close(seen);
+    CHECK_OK(kin_pool_free(pool));
 }
 
 /* ---- errors ------------------------------------------------------------------------------------------- */

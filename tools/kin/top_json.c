@@ -126,6 +126,7 @@ static void add_workers(struct page *page, const void *pool)
         open(page, NULL, '{');
         number(page, "worker", (uint64_t)worker.number);
         number(page, "pid", (uint64_t)worker.pid);
+        number(page, "thread", (uint64_t)worker.thread);
         if (worker.host[0] != '\0') text(page, "host", worker.host);
         text(page, "state", worker.starting ? "starting" : worker.running ? "running" : "idle");
         boolean(page, "blocked", worker.blocked);
@@ -158,7 +159,8 @@ static void add_pools(struct page *page)
         text(page, "state", state_text(pool.state));
         boolean(page, "paused", status->paused);
         number(page, "owner", (uint64_t)pool.owner);
-        number(page, "supervisor", (uint64_t)status->supervisor_pid);
+        boolean(page, "threads", pool.threads);
+        if (!pool.threads) number(page, "supervisor", (uint64_t)status->supervisor_pid);
         number(page, "wanted", status->workers);
         number(page, "alive", status->alive);
         number(page, "remote", status->remote);

@@ -109,6 +109,7 @@ static void add_role(const struct page *page, int pid)
     kin_inspected_worker worker;
     kin_inspected_pool pool;
     for (size_t i = 0; kin_inspection_pool(now, page->family, i, &pool) == 0; i++) {
+        if (pool.threads) continue;
         if (pool.status.supervisor_pid == pid)
             buffer_format(page->text, "  supervisor of %s", printable(pool.name, strlen(pool.name)));
         for (size_t j = 0; kin_inspection_worker(now, page->family, j, &worker) == 0; j++)
@@ -187,8 +188,9 @@ static void add_workers(const struct page *page, const void *pool)
     kin_inspected_worker worker;
     for (size_t i = 0; kin_inspection_worker(page->looks->now, page->family, i, &worker) == 0; i++) {
         if (worker.pool != pool) continue;
-        buffer_format(page->text, "    worker %-4d pid %-8d done %-10" PRIu64 " failed %-6" PRIu64 " ",
-                      worker.number, worker.pid, worker.done, worker.failed);
+        buffer_format(page->text, "    worker %-4d %s %-8d done %-10" PRIu64 " failed %-6" PRIu64 " ",
+                      worker.number, worker.thread == worker.pid ? "pid" : "thread", worker.thread,
+                      worker.done, worker.failed);
         add_task(page->text, &worker);
         end_line(page);
     }
