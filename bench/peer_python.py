@@ -1,4 +1,4 @@
-"""peer_python.py: Python's multiprocessing, measured by itself.  Prints the seconds.
+"""peer_python.py: Python's multiprocessing and other pools of Python's, measured by themselves.  Prints the seconds.
 
     peer_python.py lock|semaphore|condition|barrier|event PROCESSES COUNT
     peer_python.py array PROCESSES ITEMS COUNT
@@ -9,13 +9,15 @@
     peer_python.py wait THINGS COUNT
     peer_python.py process fork|forkserver|spawn MEGABYTES COUNT
     peer_python.py subprocess call|output|large MEGABYTES COUNT
-    peer_python.py pool map|map1|unordered|unordered1|window|threads|stream|open COUNT
-    peer_python.py pool executor|thread-executor COUNT
+    peer_python.py pool map|map1|unordered|unordered1|window|large|threads|stream|open COUNT
+    peer_python.py executor processes|threads|mpi map|map1|window|large COUNT
+    peer_python.py joblib map|map1 COUNT
     peer_python.py pickle dumps|loads list|dict|bytes|request COUNT
     peer_python.py hash FILE_OF_NAMES
     peer_python.py true COUNT
 
-Only the standard library is used.
+Only the standard library is used, but for joblib and, for an executor by MPI, mpi4py; the latter is run by
+"mpirun -n 3 python3 -m mpi4py.futures peer_python.py ...".
 """
 
 import collections
@@ -307,6 +309,63 @@ def window_of(submit, result, count):
         result(outstanding.popleft())
 
 
+LARGE = bytes((1 << 20) - 8)
+
+
+def echo(data):
+    return data
+
+
+def large_of(submit, result, count):
+    """Inputs and results of 1 MiB, the number of each in front; eight are outstanding."""
+    outstanding = collections.deque()
+    for number in range(count + 8):
+        if number >= 8:
+            assert int.from_bytes(result(outstanding.popleft())[:8], "little") == number - 8
+        if number < count:
+            outstanding.append(submit(echo, number.to_bytes(8, "little") + LARGE))
+
+
+def executor_of(kind):
+    if kind == "mpi":
+        import mpi4py.futures
+
+        return mpi4py.futures.MPIPoolExecutor(2)
+    kinds = {
+        "processes": concurrent.futures.ProcessPoolExecutor,
+        "threads": concurrent.futures.ThreadPoolExecutor,
+    }
+    return kinds[kind](2)
+
+
+def executor(kind, what, count):
+    count = int(count)
+    with executor_of(kind) as workers:
+        workers.submit(square, 1).result()
+        begin = now()
+        if what in ("map", "map1"):
+            chunk = 4096 if what == "map" else 1
+            assert sum(1 for _ in workers.map(square, range(count), chunksize=chunk)) == count
+        elif what == "window":
+            window_of(workers.submit, lambda future: future.result(), count)
+        elif what == "large":
+            large_of(workers.submit, lambda future: future.result(), count)
+        else:
+            sys.exit(__doc__)
+        return now() - begin
+
+
+def run_joblib(what, count):
+    import joblib
+
+    count = int(count)
+    with joblib.Parallel(n_jobs=2, batch_size="auto" if what == "map" else 1) as parallel:
+        parallel(joblib.delayed(square)(number) for number in range(2))
+        begin = now()
+        assert len(parallel(joblib.delayed(square)(number) for number in range(count))) == count
+        return now() - begin
+
+
 def pool(kind, count):
     count = int(count)
     if kind == "open":
@@ -316,14 +375,6 @@ def pool(kind, count):
             workers.close()
             workers.join()
         return now() - begin
-    if kind in ("executor", "thread-executor"):
-        futures = concurrent.futures
-        kinds = {"executor": futures.ProcessPoolExecutor, "thread-executor": futures.ThreadPoolExecutor}
-        with kinds[kind](2) as executor:
-            executor.submit(square, 1).result()
-            begin = now()
-            window_of(executor.submit, lambda future: future.result(), count)
-            return now() - begin
     with multiprocessing.pool.ThreadPool(2) if kind == "threads" else fork.Pool(2) as workers:
         workers.map(square, range(2), chunksize=1)
         begin = now()
@@ -338,6 +389,8 @@ def pool(kind, count):
             assert sum(1 for _ in workers.imap_unordered(record, range(count))) == count
         elif kind in ("window", "threads"):
             window_of(lambda f, n: workers.apply_async(f, (n,)), lambda r: r.get(), count)
+        elif kind == "large":
+            large_of(lambda f, n: workers.apply_async(f, (n,)), lambda r: r.get(), count)
         else:
             sys.exit(__doc__)
         return now() - begin
@@ -402,6 +455,8 @@ def main():
         "process": process,
         "subprocess": run_subprocess,
         "pool": pool,
+        "executor": executor,
+        "joblib": run_joblib,
         "pickle": pickles,
     }
     whole = {"hash": hash_files, "true": run_commands}

@@ -2,11 +2,13 @@
  *
  * Map: a million integers are squared, handed out one by one or in chunks.  Window: tasks are
  * submitted one at a time and their results fetched in order, with 1000 outstanding.  Stream:
- * the same with results of 64 bytes in any order.  The last case opens and closes a pool. */
+ * the same with results of 64 bytes in any order.  Large: with inputs and results of 1 MiB, and 8 outstanding.
+ * The last case opens and closes a pool. */
 #include "pool.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void pool_numbers(int *in)
 {
@@ -31,65 +33,157 @@ long pool_window_sum(long count)
     return sum;
 }
 
-static double python(const char *kind, long count)
+/* The packages of the system are for its own Python, which need not be the one in PATH. */
+#define SYSTEM_PYTHON   "/usr/bin/python3"
+#define SYSTEM_PACKAGES "/usr/lib/python3/dist-packages/"
+
+/* `words`: what is asked of peer_python.py, up to 4, before the count. */
+static double python(const char *const words[], long count)
 {
     char number[24];
     snprintf(number, sizeof number, "%ld", count);
-    return bench_asked(
-        (const char *const[]){"python3", bench_beside(0, "peer_python.py"), "pool", kind, number, NULL});
+    const char *argv[8] = {"python3", bench_beside(0, "peer_python.py")};
+    int length = 2;
+    for (; *words; words++) argv[length++] = *words;
+    argv[length] = number;
+    return bench_asked(argv);
+}
+#define PYTHON(count, ...) python((const char *const[]){__VA_ARGS__, NULL}, count)
+
+static double joblib(const char *what, long count)
+{
+    char number[24];
+    if (access(SYSTEM_PACKAGES "joblib", F_OK)) return bench_missing();
+    snprintf(number, sizeof number, "%ld", count);
+    return bench_asked((const char *const[]){SYSTEM_PYTHON, bench_beside(0, "peer_python.py"), "joblib", what,
+                                             number, NULL});
 }
 
-/* One by one, Python would take a minute: it gets a fiftieth of the items, and the seconds are
- * scaled. */
+static double mpi4py(const char *what, long count)
+{
+    char number[24];
+    if (access(SYSTEM_PACKAGES "mpi4py", F_OK)) return bench_missing();
+    snprintf(number, sizeof number, "%ld", count);
+    const char *const argv[] = {"mpirun",
+                                "--allow-run-as-root",
+                                "--oversubscribe",
+                                "--bind-to",
+                                "none",
+                                "--mca",
+                                "plm",
+                                "isolated",
+                                "-np",
+                                "3",
+                                SYSTEM_PYTHON,
+                                "-m",
+                                "mpi4py.futures",
+                                bench_beside(0, "peer_python.py"),
+                                "executor",
+                                "mpi",
+                                what,
+                                number,
+                                NULL};
+    return bench_asked(argv);
+}
+
+/* Those of Python would take a minute for all items: they get a part of them, and the seconds are scaled. */
+enum { ONE_BY_ONE_PART = 50, SLOW_ONE_BY_ONE_PART = 250, SLOW_CHUNKS_PART = 5 };
+
+static bool in_chunks(const struct bench_case *test)
+{
+    return ((const struct pool_shape *)test->shape)->chunks;
+}
+
 static double python_map_run(const struct bench_case *test, long count)
 {
-    const struct pool_shape *shape = test->shape;
-    double seconds = python(shape->chunks ? "map" : "map1", count * POOL_ITEMS / (shape->chunks ? 1 : 50));
-    return shape->chunks ? seconds : seconds * 50;
+    if (in_chunks(test)) return PYTHON(count * POOL_ITEMS, "pool", "map");
+    return PYTHON(count * (POOL_ITEMS / ONE_BY_ONE_PART), "pool", "map1") * ONE_BY_ONE_PART;
 }
 
 static double python_unordered_run(const struct bench_case *test, long count)
 {
-    const struct pool_shape *shape = test->shape;
-    double seconds =
-        python(shape->chunks ? "unordered" : "unordered1", count * POOL_ITEMS / (shape->chunks ? 1 : 50));
-    return shape->chunks ? seconds : seconds * 50;
+    if (in_chunks(test)) return PYTHON(count * POOL_ITEMS, "pool", "unordered");
+    return PYTHON(count * (POOL_ITEMS / ONE_BY_ONE_PART), "pool", "unordered1") * ONE_BY_ONE_PART;
+}
+
+static double python_executor_map_run(const struct bench_case *test, long count)
+{
+    if (in_chunks(test)) return PYTHON(count * POOL_ITEMS, "executor", "processes", "map");
+    long part = SLOW_ONE_BY_ONE_PART;
+    return PYTHON(count * (POOL_ITEMS / part), "executor", "processes", "map1") * (double)part;
+}
+
+static double joblib_run(const struct bench_case *test, long count)
+{
+    long part = in_chunks(test) ? SLOW_CHUNKS_PART : SLOW_ONE_BY_ONE_PART;
+    return joblib(in_chunks(test) ? "map" : "map1", count * (POOL_ITEMS / part)) * (double)part;
+}
+
+static double mpi4py_map_run(const struct bench_case *test, long count)
+{
+    if (in_chunks(test)) return mpi4py("map", count * POOL_ITEMS);
+    long part = SLOW_ONE_BY_ONE_PART;
+    return mpi4py("map1", count * (POOL_ITEMS / part)) * (double)part;
 }
 
 static double python_window_run(const struct bench_case *test, long count)
 {
     (void)test;
-    return python("window", count);
+    return PYTHON(count, "pool", "window");
 }
 
 static double python_executor_run(const struct bench_case *test, long count)
 {
     (void)test;
-    return python("executor", count);
+    return PYTHON(count, "executor", "processes", "window");
 }
 
 static double python_threads_run(const struct bench_case *test, long count)
 {
     (void)test;
-    return python("threads", count);
+    return PYTHON(count, "pool", "threads");
 }
 
 static double python_thread_executor_run(const struct bench_case *test, long count)
 {
     (void)test;
-    return python("thread-executor", count);
+    return PYTHON(count, "executor", "threads", "window");
+}
+
+static double mpi4py_window_run(const struct bench_case *test, long count)
+{
+    (void)test;
+    return mpi4py("window", count);
+}
+
+static double python_large_run(const struct bench_case *test, long count)
+{
+    (void)test;
+    return PYTHON(count, "pool", "large");
+}
+
+static double python_executor_large_run(const struct bench_case *test, long count)
+{
+    (void)test;
+    return PYTHON(count, "executor", "processes", "large");
+}
+
+static double mpi4py_large_run(const struct bench_case *test, long count)
+{
+    (void)test;
+    return mpi4py("large", count);
 }
 
 static double python_stream_run(const struct bench_case *test, long count)
 {
     (void)test;
-    return python("stream", count);
+    return PYTHON(count, "pool", "stream");
 }
 
 static double python_open_run(const struct bench_case *test, long count)
 {
     (void)test;
-    return python("open", count);
+    return PYTHON(count, "pool", "open");
 }
 
 /* ---- the cases ------------------------------------------------------------------------------- */
@@ -107,6 +201,9 @@ static const struct bench_contender map[] = {
     {BENCH_PEER, "oneTBB parallel_for, threads", peer_tbb_map, "libtbb-dev"},
     {BENCH_PEER, "Python Pool.map", python_map_run, "python3"},
     {BENCH_PEER, "Python Pool.imap_unordered", python_unordered_run, "python3"},
+    {BENCH_PEER, "Python ProcessPoolExecutor.map", python_executor_map_run, "python3"},
+    {BENCH_PEER, "joblib Parallel", joblib_run, "python3-joblib"},
+    {BENCH_PEER, "mpi4py MPIPoolExecutor.map", mpi4py_map_run, "python3-mpi4py openmpi-bin"},
     {0},
 };
 
@@ -118,6 +215,17 @@ static const struct bench_contender window[] = {
     {BENCH_PEER, "Python ProcessPoolExecutor.submit", python_executor_run, "python3"},
     {BENCH_PEER, "Python ThreadPool.apply_async", python_threads_run, "python3"},
     {BENCH_PEER, "Python ThreadPoolExecutor.submit", python_thread_executor_run, "python3"},
+    {BENCH_PEER, "mpi4py MPIPoolExecutor.submit", mpi4py_window_run, "python3-mpi4py openmpi-bin"},
+    {0},
+};
+
+static const struct bench_contender large[] = {
+    {BENCH_LIMIT, "forked workers, copies by shared memory", pool_ring_large, NULL},
+    {BENCH_KIN, "kin_pool_submit, kin_result_view", bench_kin_large, ABSENT},
+    {BENCH_KIN, "kin_pool_submit, kin_result_view, threads", bench_kin_large_threads, ABSENT},
+    {BENCH_PEER, "Python Pool.apply_async", python_large_run, "python3"},
+    {BENCH_PEER, "Python ProcessPoolExecutor.submit", python_executor_large_run, "python3"},
+    {BENCH_PEER, "mpi4py MPIPoolExecutor.submit", mpi4py_large_run, "python3-mpi4py openmpi-bin"},
     {0},
 };
 
@@ -170,6 +278,11 @@ static const struct bench_case cases[] = {
      .unit = BENCH_PER_SECOND,
      .contenders = stream,
      .targets = stream_target},
+    {.name = "submit and get, 1 MiB there and back, 8 outstanding",
+     .what = "tasks",
+     .unit = BENCH_PER_SECOND,
+     .contenders = large,
+     .first_count = 16},
     {.name = "open and close a pool of 2",
      .what = "pools",
      .unit = BENCH_MICROSECONDS,

@@ -9,6 +9,7 @@ extern "C" {
 #endif
 
 enum { POOL_WORKERS = 2, POOL_ITEMS = 1000000, POOL_CHUNK = 4096, POOL_WINDOW = 1000 };
+enum { POOL_LARGE = 1 << 20, POOL_LARGE_WINDOW = 8 };
 
 struct pool_shape {
     bool chunks; /* the pool may hand out many items at once, else one by one */
@@ -44,14 +45,16 @@ static inline int pool_window_number(long index)
     return (int)(index % 1000);
 }
 
-bench_run pool_counter, pool_ring, pool_ring_window, pool_ring_stream, pool_fork;
+bench_run pool_counter, pool_ring, pool_ring_window, pool_ring_stream, pool_ring_large, pool_fork;
 bench_run bench_kin_map __attribute__((weak));
 bench_run bench_kin_submit __attribute__((weak));
 bench_run bench_kin_stream __attribute__((weak));
+bench_run bench_kin_large __attribute__((weak));
 bench_run bench_kin_open __attribute__((weak));
 bench_run bench_kin_map_threads __attribute__((weak));
 bench_run bench_kin_submit_threads __attribute__((weak));
 bench_run bench_kin_stream_threads __attribute__((weak));
+bench_run bench_kin_large_threads __attribute__((weak));
 bench_run bench_kin_open_threads __attribute__((weak));
 bench_run peer_openmp_map __attribute__((weak));
 bench_run peer_tbb_map __attribute__((weak));

@@ -145,6 +145,48 @@ double bench_kin_stream(const struct bench_case *test, long count)
     return sum == pool_window_sum(count) ? seconds : bench_fail("the sum of the results is wrong");
 }
 
+/* ---- large inputs and results ---------------------------------------------------------------- */
+
+static int echo(const void *argument, size_t size, kin_reply *reply)
+{
+    return kin_reply_write(reply, argument, size);
+}
+KIN_BYTES(echo)
+
+static int take_large(kin_result *result, long number)
+{
+    const void *view = NULL;
+    long first = 0;
+    int rc = kin_result_wait(result, KIN_FOREVER);
+    long size = rc == 0 ? kin_result_view(result, &view) : rc;
+    if (size == POOL_LARGE) memcpy(&first, view, sizeof first);
+    kin_result_close(result);
+    if (size < 0) failed("kin_result_view", size);
+    return size == POOL_LARGE && first == number ? 0 : -1;
+}
+
+double bench_kin_large(const struct bench_case *test, long count)
+{
+    (void)test;
+    static unsigned char input[POOL_LARGE];
+    kin_result *window[POOL_LARGE_WINDOW];
+    kin_pool *pool = open_pool();
+    if (!pool) return -1;
+    double begin = bench_now();
+    for (long number = 0; number < count + POOL_LARGE_WINDOW; number++) {
+        kin_result **place = &window[number % POOL_LARGE_WINDOW];
+        if (number >= POOL_LARGE_WINDOW && take_large(*place, number - POOL_LARGE_WINDOW) < 0)
+            return bench_fail("the result of task %ld is wrong", number - POOL_LARGE_WINDOW);
+        if (number >= count) continue;
+        memcpy(input, &number, sizeof number);
+        int rc = kin_pool_submit(pool, place, KIN_FN(echo), input, sizeof input, KIN_FOREVER, NULL);
+        if (rc < 0) return failed("kin_pool_submit", rc);
+    }
+    double seconds = bench_now() - begin;
+    int rc = end(pool);
+    return rc < 0 ? failed("ending the pool", rc) : seconds;
+}
+
 /* ---- open and close -------------------------------------------------------------------------- */
 
 double bench_kin_open(const struct bench_case *test, long count)
@@ -182,6 +224,11 @@ double bench_kin_submit_threads(const struct bench_case *test, long count)
 double bench_kin_stream_threads(const struct bench_case *test, long count)
 {
     return with_threads(bench_kin_stream, test, count);
+}
+
+double bench_kin_large_threads(const struct bench_case *test, long count)
+{
+    return with_threads(bench_kin_large, test, count);
 }
 
 double bench_kin_open_threads(const struct bench_case *test, long count)

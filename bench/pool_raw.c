@@ -264,6 +264,71 @@ double pool_ring_stream(const struct bench_case *test, long count)
     return window(count, sizeof(struct outcome));
 }
 
+/* Large: the master copies each input into a buffer that it shares with the workers, and each result out of
+ * one. */
+struct large_pool {
+    struct raw_mpmc *tasks, *outcomes; /* numbers; negative: no more */
+    long count;
+    unsigned char *in, *out;
+    bool wrong;
+};
+
+static unsigned char *buffer_of(unsigned char *buffers, long number)
+{
+    return buffers + (size_t)(number % POOL_LARGE_WINDOW) * POOL_LARGE;
+}
+
+static void large_master(struct large_pool *pool)
+{
+    static unsigned char input[POOL_LARGE], result[POOL_LARGE];
+    bool there[POOL_LARGE_WINDOW] = {false};
+    long number, none = -1;
+    for (long sent = 0, got = 0; got < pool->count; got++) {
+        for (; sent < pool->count && sent - got < POOL_LARGE_WINDOW; sent++) {
+            memcpy(input, &sent, sizeof sent);
+            memcpy(buffer_of(pool->in, sent), input, POOL_LARGE);
+            raw_mpmc_put(pool->tasks, &sent, sizeof sent);
+        }
+        while (!there[got % POOL_LARGE_WINDOW]) {
+            raw_mpmc_get(pool->outcomes, &number, sizeof number);
+            there[number % POOL_LARGE_WINDOW] = true;
+        }
+        there[got % POOL_LARGE_WINDOW] = false;
+        memcpy(result, buffer_of(pool->out, got), POOL_LARGE);
+        memcpy(&number, result, sizeof number);
+        pool->wrong = pool->wrong || number != got;
+    }
+    for (int i = 0; i < POOL_WORKERS; i++) raw_mpmc_put(pool->tasks, &none, sizeof none);
+}
+
+static int large_work(int index, void *context)
+{
+    struct large_pool *pool = context;
+    long number = 0;
+    if (index == 0) large_master(pool);
+    while (index > 0 && number >= 0) {
+        raw_mpmc_get(pool->tasks, &number, sizeof number);
+        if (number < 0) break;
+        memcpy(buffer_of(pool->out, number), buffer_of(pool->in, number), POOL_LARGE);
+        raw_mpmc_put(pool->outcomes, &number, sizeof number);
+    }
+    return 0;
+}
+
+double pool_ring_large(const struct bench_case *test, long count)
+{
+    (void)test;
+    struct large_pool *pool = bench_shared(sizeof *pool);
+    pool->tasks = raw_mpmc_new(RING_SLOTS, sizeof(long));
+    pool->outcomes = raw_mpmc_new(RING_SLOTS, sizeof(long));
+    pool->count = count;
+    pool->in = bench_shared((size_t)POOL_LARGE_WINDOW * POOL_LARGE);
+    pool->out = bench_shared((size_t)POOL_LARGE_WINDOW * POOL_LARGE);
+    struct bench_team team = {.processes = 1 + POOL_WORKERS, .work = large_work, .context = pool};
+    double seconds = bench_together(&team);
+    return pool->wrong ? bench_fail("a result is wrong") : seconds;
+}
+
 /* ---- the measure for opening a pool ---------------------------------------------------------- */
 
 double pool_fork(const struct bench_case *test, long count)
