@@ -171,7 +171,7 @@ typedef struct kin_pool_options {
  * 4096 or family memory, and functions are those of the program itself.  They end when the calling process ends, however it ends.  Any process of the family may submit.
  * Waits until every worker has run its initializer.  Safe for threads.
  * Errors: -EINVAL (NULL, more than 1024 workers, an address or limits and another method than fork, an option
- * for threads that is of processes), KIN_ENOTCODE (initializer), KIN_EINITIALIZER (it failed or its worker
+ * for threads that is of processes: kin_process_error says which), KIN_ENOTCODE (initializer), KIN_EINITIALIZER (it failed or its worker
  * died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM, -EMFILE, and those of kin_family_open; by another method
  * than fork KIN_EPOINTER (context), KIN_EFUNCTION (the initializer is a library's), KIN_ENOTMAIN and
  * KIN_ESERVER; with limits those of kin_process_start (kin_process_error has the words). */

@@ -99,9 +99,9 @@ static inline int kin_process_start(kin_process **process, kin_process_function 
     return kin_process_start_sized(process, target, argument, options, sizeof(kin_process_options));
 }
 
-/* kin_process_error returns in words why the calling thread's last start of a process or a command
- * failed, such as "cgroup v2 is not delegated: /sys/fs/cgroup: permission denied"; "" when it did not.
- * The string is the thread's until its next start. */
+/* kin_process_error returns in words why the calling thread's last start of a process or a command, or its
+ * last opening of a pool, failed, such as "cgroup v2 is not delegated: /sys/fs/cgroup: permission denied";
+ * "" when it did not, or when the code says it all.  The string is the thread's until its next start. */
 KIN_API const char *kin_process_error(void);
 
 /* kin_process_join waits until the child has ended, or until `deadline`.  It may be called

@@ -15,7 +15,6 @@
 #include "ipc/queue.h"
 #include "memory/reap.h"
 #include "os/os.h"
-#include "os/program.h"
 #include "os/suspend.h"
 #include "pool/schedule.h"
 #include "process/fork.h"
@@ -65,49 +64,6 @@ void kin__supervisor_wake(kin_pool *pool)
 }
 
 /* ---- opening -------------------------------------------------------------------------------------- */
-
-static int check_options(const kin_pool_options *options)
-{
-    if (options->workers > KIN__WORKERS_MOST || options->retries > UINT16_MAX ||
-        options->retries_error > UINT16_MAX || options->backoff_ns < 0 || options->interval_ns < 0 ||
-        options->silence_ns < 0)
-        return -EINVAL;
-    if (options->kind != KIN_POOL_PROCESSES && options->kind != KIN_POOL_THREADS) return -EINVAL;
-    /* What is of processes. */
-    bool of_processes = options->address != NULL || options->limits != NULL || options->pin_workers ||
-                        options->memory_per_worker != 0 || options->method != KIN_START_DEFAULT ||
-                        options->stderr_tail;
-    if (options->kind == KIN_POOL_THREADS && of_processes) return -EINVAL;
-    if (options->name != NULL && strlen(options->name) >= sizeof((kin_pool *)0)->name) return -EINVAL;
-    if (options->initializer != NULL && kin__os_is_code((const void *)options->initializer) != 1)
-        return KIN_ENOTCODE;
-    return 0;
-}
-
-/* What workers have who have nothing of this process's memory. */
-static int check_for_anew(const kin_pool_options *options)
-{
-    if (options->address != NULL || options->limits != NULL || options->pin_workers) return -EINVAL;
-    if (options->initializer != NULL && kin__os_is_own_code((const void *)options->initializer) != 1)
-        return KIN_EFUNCTION;
-    bool means_something = (uintptr_t)options->context < KIN__NUMBERS || kin__in_family(options->context);
-    return means_something ? 0 : KIN_EPOINTER;
-}
-
-/* Threads, or what a supervisor that is begun anew could not be told. */
-static bool needs_fork(const kin_pool_options *options)
-{
-    return options->kind == KIN_POOL_THREADS || options->address != NULL || options->limits != NULL ||
-           options->pin_workers;
-}
-
-static int choose_method(kin_pool_options *options)
-{
-    if ((unsigned)options->method > KIN_FORKSERVER) return -EINVAL;
-    if (options->method == KIN_START_DEFAULT)
-        options->method = needs_fork(options) ? KIN_FORK : kin_get_start_method();
-    return options->method == KIN_FORK ? 0 : check_for_anew(options);
-}
 
 static void fill(kin_pool *pool, const kin_pool_options *options)
 {
@@ -321,9 +277,10 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
     uint32_t held = 0;
     if (pool == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    int rc = check_options(&given);
+    kin__start_say_nothing();
+    int rc = kin__pool_options_check(&given);
     if (rc == 0) rc = kin__enter();
-    if (rc == 0) rc = choose_method(&given);
+    if (rc == 0) rc = kin__pool_options_method(&given);
     if (rc < 0) return rc;
     kin_pool *made = kin__allocate_object(KIN__OBJECT_POOL, sizeof *made, &rc);
     if (made == NULL) return rc;

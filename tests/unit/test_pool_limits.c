@@ -129,6 +129,43 @@ TEST(what_cannot_be_set_fails_the_open)
     books_check(&books);
 }
 
+TEST(what_is_not_possible_is_told_in_words)
+{
+    struct books books = books_open();
+    kin_pool *pool = NULL;
+    const kin_limits limits = {0};
+    const struct {
+        kin_pool_options options;
+        const char *words;
+    } wrong[] = {
+        {{.workers = 5000}, "workers is 5000, and 1024 is the most"},
+        {{.workers = 1, .retries = 100000}, "retries is 100000"},
+        {{.workers = 1, .retries_error = 100000}, "retries_error is 100000"},
+        {{.workers = 1, .backoff_ns = -1}, "backoff_ns is negative"},
+        {{.workers = 1, .interval_ns = -1}, "interval_ns is negative"},
+        {{.workers = 1, .silence_ns = -1}, "silence_ns is negative"},
+        {{.workers = 1, .kind = (enum kin_pool_kind)7}, "kind is 7"},
+        {{.workers = 1, .method = (enum kin_start_method)9}, "method is 9"},
+        {{.workers = 1, .name = "a name that is longer than a pool can have, which is 63 bytes, as it says"},
+         "name has more than 63 bytes"},
+        {{.kind = KIN_POOL_THREADS, .limits = &limits}, "limits is for processes"},
+        {{.kind = KIN_POOL_THREADS, .pin_workers = true}, "pin_workers is for processes"},
+        {{.kind = KIN_POOL_THREADS, .stderr_tail = true}, "stderr_tail is for processes"},
+        {{.kind = KIN_POOL_THREADS, .method = KIN_SPAWN}, "method is for processes"},
+        {{.workers = 1, .method = KIN_SPAWN, .limits = &limits}, "limits is for pools whose method is fork"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CHECK_RC(kin_pool_open(&pool, &wrong[i].options), -EINVAL);
+        CHECK(pool == NULL);
+        if (strncmp(kin_process_error(), wrong[i].words, strlen(wrong[i].words)) != 0)
+            FAIL("case %zu: %s", i, kin_process_error());
+    }
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1}));
+    CHECK_STR(kin_process_error(), "");
+    CHECK_OK(kin_pool_free(pool));
+    books_check_blocks(&books);
+}
+
 /* ---- want of memory ---------------------------------------------------------------------------------------- */
 
 static int note_oom_kill(const int *in, int *out)
