@@ -26,7 +26,7 @@ static int take(struct kin__latch *latch, uint32_t seen, uint32_t mark)
 static bool watch(struct kin__latch *latch)
 {
     unsigned budget = kin__spin_limit / 10, steps = KIN__RELAX_MOST;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps, KIN__RELAX_MOST)) {
         uint32_t seen = atomic_load_explicit(&latch->point.word, memory_order_relaxed);
         if ((seen & KIN__WORD_OWNER) == 0 && take(latch, seen, 0)) return true;
     }

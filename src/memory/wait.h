@@ -183,15 +183,17 @@ static inline void kin__relax_once(void)
 #endif
 }
 
-/* Between two looks at a word that another processor writes: longer each time, because every look
- * takes the word's cache line away from its writer.  Begin with *steps = 1.  Returns how many
- * steps it took. */
+/* Between two looks at a word that another processor writes: longer each time, up to `most`, because
+ * every look takes the word's cache line away from its writer.  Begin with *steps = 1.  Returns how many
+ * steps it took.  KIN__RELAX_MOST: where the writers are many, who work meanwhile.  KIN__WATCH_MOST: where
+ * the answer of one is waited for; a step more is a step later. */
 #define KIN__RELAX_MOST 32
-static inline unsigned kin__relax(unsigned *steps)
+#define KIN__WATCH_MOST 8
+static inline unsigned kin__relax(unsigned *steps, unsigned most)
 {
     unsigned count = *steps;
     for (unsigned i = 0; i < count; i++) kin__relax_once();
-    *steps = count < KIN__RELAX_MOST ? count * 2 : count;
+    *steps = count < most ? count * 2 : count;
     return count;
 }
 
@@ -225,7 +227,7 @@ void kin__watch_end(const struct kin__watch *watch, bool success);
 static inline bool kin__watch_more(struct kin__watch *watch)
 {
     if (watch->spins > 0) {
-        unsigned spent = kin__relax(&watch->steps);
+        unsigned spent = kin__relax(&watch->steps, KIN__WATCH_MOST);
         watch->spins -= spent < watch->spins ? spent : watch->spins;
         return true;
     }

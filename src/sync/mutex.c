@@ -114,7 +114,7 @@ __attribute__((constructor)) static void register_hooks(void)
 static bool watch(struct kin__mutex *mutex, uint32_t *died)
 {
     unsigned budget = kin__spin_limit / 10, steps = KIN__RELAX_MOST;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps)) {
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps, KIN__RELAX_MOST)) {
         uint32_t seen = atomic_load_explicit(&mutex->robust.point.word, memory_order_relaxed);
         *died = seen & KIN__WORD_DIED;
         if ((seen & KIN__WORD_OWNER) == 0 && kin__mutex_take(mutex, seen, 0)) return true;

@@ -305,7 +305,7 @@ static int wait_for_reader(struct kin__reader *reader, kin_deadline deadline)
 {
     struct kin__wait_point *point = &reader->hold.point;
     unsigned budget = kin__spin_limit / 10, steps = 1;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps))
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps, KIN__RELAX_MOST))
         if ((atomic_load(&point->word) & KIN__WORD_OWNER) == 0) return 0;
     int rc = 0;
     kin__waiters_enter(point);
