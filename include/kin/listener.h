@@ -44,11 +44,12 @@ typedef struct kin_listener_options {
     const char *certificate; /* the listener's, and those up to an authority's; NULL: both have the key */
     const char *private_key; /* NULL: it is in the file of the certificate */
     const char *authorities; /* clients show a certificate that one of these has signed; NULL: none */
+    unsigned max_failures;   /* to authenticate, of one address in one go; 0: 10; UINT_MAX: any number */
 } kin_listener_options;
 
 /* kin_listener_open listens at `address` and stores the listener in `*listener`; `options` may be
- * NULL.  A socket file that a killed program left behind is replaced.  Waits only for name servers.
- * Safe for threads.
+ * NULL.  A socket file that a killed program left behind is replaced, if its directory may be read.
+ * Waits only for name servers.  Safe for threads.
  * Errors: KIN_EADDRESS, KIN_EHOST, -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOENT (no such
  * directory), -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOMEM, -EINVAL (NULL, absurd options: also files of TLS for
  * another address, and tls:// with neither certificate nor key), KIN_ETLS (a file is not what it should be:
@@ -64,9 +65,12 @@ static inline int kin_listener_open(kin_listener **listener, const char *address
 /* kin_listener_accept waits until `deadline` for a client that has authenticated and stores its
  * connection in `*connection`, which the caller closes.  Meanwhile it talks with all that have not
  * yet: one that is silent, slow or wrong keeps nobody else waiting, and is dropped when its time
- * is over, or the oldest of them when they are too many; a line in the log says so, ten in a second.  One for which no
- * descriptor is left is turned away: it finds its connection closed.  Safe for threads; not for signal
- * handlers.
+ * is over, or when they are too many: the oldest, or the oldest of those of one address if more than half are of
+ * it.  A line in the log says so, ten in a second.  One for which no descriptor is left is turned away: it finds
+ * its connection closed.  So is one from an address (of IPv6: a network of 64 bits) that has failed to
+ * authenticate `max_failures` times, and once more each second: for up to a minute, or as long as it goes on.
+ * Addresses 127.0.0.1 and ::1, and Unix sockets, are excepted: honest programs of this machine have the same.  Safe for
+ * threads; not for signal handlers.
  * Errors: -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, KIN_ELIBRARY (a key, and no OpenSSL), KIN_ENOTGIVEN,
  * -EINVAL (NULL). */
 KIN_API int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin_deadline deadline);

@@ -18,6 +18,7 @@
 #include "ipc/address.h"
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
+#include "ipc/offenders.h"
 #include "ipc/secure.h"
 #include "memory/waitable.h"
 #include "os/epoll.h"
@@ -37,12 +38,14 @@
 #define COMPLAINTS_MOST 10
 #define COMPLAINTS_NS   1000000000
 
-/* A peer on its way; under the listener's lock. */
+/* A peer on its way; under the listener's lock.
+ *   network    where it comes from (kin__os_address_network). */
 struct pending {
     struct kin__handle handle;
     struct pending *next;
     bool welcome; /* it has authenticated, or need not */
     bool secured; /* the handshake of TLS is done, or there is none */
+    uint64_t network;
     kin_deadline expires;
     struct kin__secure *secure; /* NULL: without TLS */
     struct kin__challenge challenge;
@@ -50,6 +53,7 @@ struct pending {
     size_t got;
     uint8_t message[KIN__CHALLENGE_MOST];
 };
+_Static_assert(sizeof(struct pending) <= 512, "what a stranger costs is small");
 
 /* Private memory.
  *   handle     what listens.
@@ -59,7 +63,8 @@ struct pending {
  *   authenticates   there is a key that TLS does not prove.
  *   spare      a descriptor that is given up for a moment when there is no other for a client.
  *   first      the pending, in the order in which they came; under `lock`.
- *   complaints   lines about clients since then, whether or not they are in the log; likewise. */
+ *   complaints   lines about clients since then, whether or not they are in the log; likewise.
+ *   offenders  who has failed to authenticate; likewise. */
 struct kin_listener {
     struct kin__handle handle;
     struct kin__handle set;
@@ -69,6 +74,8 @@ struct kin_listener {
     struct pending *first;
     unsigned pending;
     unsigned max_pending;
+    unsigned max_failures;
+    struct kin__offenders offenders;
     int64_t handshake_ns;
     struct kin__tls_context *context;
     bool authenticates;
@@ -148,6 +155,7 @@ static int make_context(kin_listener *listener, const char *address, const kin_l
 static void fill(kin_listener *listener, const kin_listener_options *options)
 {
     listener->max_pending = options->max_pending > 0 ? options->max_pending : PENDING_DEFAULT;
+    listener->max_failures = options->max_failures > 0 ? options->max_failures : KIN__FAILURES_DEFAULT;
     listener->handshake_ns =
         (options->handshake_ms > 0 ? options->handshake_ms : HANDSHAKE_DEFAULT_MS) * 1000000;
     listener->authenticates = options->key != NULL;
@@ -235,6 +243,13 @@ static void forget(kin_listener *listener, struct pending *pending)
     kin__handle_close(&pending->handle);
     kin__secure_free(pending->secure);
     kin__os_free(pending);
+}
+
+/* Forgets one that has failed to authenticate, and notes that. */
+static void blame(kin_listener *listener, struct pending *pending)
+{
+    kin__offenders_note(&listener->offenders, pending->network, listener->max_failures, kin__os_clock());
+    forget(listener, pending);
 }
 
 static int send_reply(struct pending *pending, const struct kin__challenge_message *reply)
@@ -337,9 +352,13 @@ static int go_on(kin_listener *listener, struct pending *pending)
     complain(listener, "a client was refused",
              rc == KIN_ETLS || rc == KIN_ECERTIFICATE ? kin__tls_why(pending->secure->tls)
                                                       : kin_strerror(rc));
-    forget(listener, pending);
     /* What is wrong on our side the caller has to know. */
-    return rc == KIN_ELIBRARY || rc == -ENOMEM ? rc : 0;
+    bool ours = rc == KIN_ELIBRARY || rc == -ENOMEM;
+    if (ours)
+        forget(listener, pending);
+    else
+        blame(listener, pending);
+    return ours ? rc : 0;
 }
 
 /* Begins to talk with somebody who has just come. */
@@ -361,7 +380,7 @@ static int turn_away(kin_listener *listener, int error)
 {
     if (listener->spare.descriptor < 0) return error;
     renew(&listener->spare, -1);
-    int descriptor = kin__os_accept(listener->handle.descriptor);
+    int descriptor = kin__os_accept(listener->handle.descriptor, NULL);
     if (descriptor >= 0) kin__os_close(descriptor);
     renew(&listener->spare, kin__os_event_make());
     if (descriptor < 0) return descriptor == -EAGAIN ? 0 : error;
@@ -372,14 +391,22 @@ static int turn_away(kin_listener *listener, int error)
 /* Takes one connection from the kernel: 1, 0 if there is none, or an error. */
 static int take_one(kin_listener *listener)
 {
-    int descriptor = kin__os_accept(listener->handle.descriptor);
+    struct kin__address from;
+    int descriptor = kin__os_accept(listener->handle.descriptor, &from);
     if (descriptor == -EMFILE || descriptor == -ENFILE) return turn_away(listener, descriptor);
     if (descriptor < 0) return descriptor == -EAGAIN ? 0 : descriptor;
+    uint64_t network = kin__os_address_network(&from);
+    if (kin__offenders_refuse(&listener->offenders, network, listener->max_failures, kin__os_clock())) {
+        kin__os_close(descriptor);
+        complain(listener, "a client was turned away", "its address has failed to authenticate too often");
+        return 1;
+    }
     struct pending *pending = kin__os_calloc(1, sizeof *pending);
     if (pending == NULL) {
         kin__os_close(descriptor);
         return -ENOMEM;
     }
+    pending->network = network;
     kin__handle_add(&pending->handle, descriptor, true);
     kin__watch_silence(descriptor, listener->silence_s);
     pending->expires = kin__os_clock() + listener->handshake_ns;
@@ -392,13 +419,39 @@ static int take_one(kin_listener *listener)
     return rc < 0 ? rc : 1;
 }
 
-/* When they are too many the oldest gives way: an honest peer needs no longer than the way there and
- * back. */
+/* The oldest that has not authenticated: of all, or of a network. */
+static struct pending *oldest_of(kin_listener *listener, bool any, uint64_t network)
+{
+    struct pending *pending = listener->first;
+    while (pending != NULL && (pending->welcome || !(any || pending->network == network)))
+        pending = pending->next;
+    return pending;
+}
+
+/* The only network that more than half of them can be of (the vote of Boyer and Moore). */
+static uint64_t candidate(const kin_listener *listener)
+{
+    uint64_t network = 0;
+    unsigned votes = 0;
+    for (const struct pending *pending = listener->first; pending != NULL; pending = pending->next) {
+        if (votes == 0) network = pending->network;
+        votes += pending->network == network ? 1u : -1u;
+    }
+    return network;
+}
+
+/* When they are too many one gives way: of the network that more than half are of, or else of all, the oldest,
+ * since an honest peer needs no longer than the way there and back. */
 static void make_room(kin_listener *listener)
 {
-    struct pending *oldest = listener->first;
-    while (oldest != NULL && oldest->welcome) oldest = oldest->next;
-    if (oldest == NULL || listener->pending <= listener->max_pending) return;
+    if (listener->pending <= listener->max_pending) return;
+    uint64_t network = candidate(listener);
+    unsigned count = 0;
+    for (const struct pending *pending = listener->first; pending != NULL; pending = pending->next)
+        count += pending->network == network;
+    struct pending *oldest = count > listener->pending / 2 ? oldest_of(listener, false, network) : NULL;
+    if (oldest == NULL) oldest = oldest_of(listener, true, 0);
+    if (oldest == NULL) return;
     complain(listener, "too many clients have not authenticated; the oldest is dropped", NULL);
     forget(listener, oldest);
 }
@@ -424,7 +477,7 @@ static kin_deadline expire(kin_listener *listener)
         if (pending->welcome) continue;
         if (pending->expires > now) return pending->expires;
         complain(listener, "a client did not authenticate in time", NULL);
-        forget(listener, pending);
+        blame(listener, pending);
     }
     return KIN_FOREVER;
 }

@@ -82,7 +82,7 @@ static void on_connections(uv_poll_t *poll, int status, int events)
             set_accepting(server, false);
             break;
         }
-        int descriptor = kin__os_accept(server->descriptor);
+        int descriptor = kin__os_accept(server->descriptor, NULL);
         if (descriptor == -EAGAIN) break;
         if (descriptor == -ECONNABORTED) continue;
         if (descriptor < 0) {

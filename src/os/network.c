@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "os/network.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -160,6 +161,24 @@ int kin__os_address_of(int socket, struct kin__address *address)
     return 0;
 }
 
+uint64_t kin__os_address_network(const struct kin__address *address)
+{
+    const struct sockaddr_in *four = (const struct sockaddr_in *)address->bytes;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address->bytes;
+    uint64_t upper = 0;
+    uint32_t number = 0;
+    if (four->sin_family == AF_INET) {
+        number = ntohl(four->sin_addr.s_addr);
+    } else if (four->sin_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+        memcpy(&number, six->sin6_addr.s6_addr + 12, sizeof number);
+        number = ntohl(number);
+    } else if (four->sin_family == AF_INET6) {
+        memcpy(&upper, &six->sin6_addr, sizeof upper);
+    }
+    /* No network of IPv6 begins with four bytes that are 0, but that of ::1. */
+    return upper != 0 ? be64toh(upper) : number == INADDR_LOOPBACK ? 0 : number;
+}
+
 int kin__os_address_of_peer(int socket, struct kin__address *address)
 {
     socklen_t size = sizeof address->bytes;
@@ -261,12 +280,18 @@ static bool is_the_client_s(int error)
            error == EHOSTDOWN || error == EHOSTUNREACH || error == ENONET || error == ENOPROTOOPT;
 }
 
-int kin__os_accept(int listener)
+int kin__os_accept(int listener, struct kin__address *from)
 {
+    struct kin__address unwanted;
+    if (from == NULL) from = &unwanted;
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
-    do rc = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    while (rc < 0 && (errno == EINTR || is_the_client_s(errno)));
+    do {
+        memset(from, 0, sizeof *from);
+        socklen_t size = sizeof from->bytes;
+        rc = accept4(listener, (struct sockaddr *)from->bytes, &size, SOCK_CLOEXEC);
+        from->size = size;
+    } while (rc < 0 && (errno == EINTR || is_the_client_s(errno)));
     if (rc < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
     hurry(rc);
     return rc;

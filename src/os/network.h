@@ -26,14 +26,19 @@ int kin__os_address_unix(const char *name, size_t size, bool abstract, struct ki
 int kin__os_address_text(const struct kin__address *address, char *text, size_t size);
 /* The address that a socket is bound to. */
 int kin__os_address_of(int socket, struct kin__address *address);
+/* The network that an address belongs to, equal for all that one owner of addresses is likely to have: of IPv4
+ * the address, of IPv6 its upper half.  0 of Unix sockets, and of the addresses by which a machine's programs
+ * talk among themselves (127.0.0.1, ::1). */
+uint64_t kin__os_address_network(const struct kin__address *address);
 /* The address of the other side. */
 int kin__os_address_of_peer(int socket, struct kin__address *address);
 
 /* Makes a socket that listens at the address and does not block; returns it.  A socket file that
  * nobody listens at any more is replaced.  -EADDRINUSE, -EACCES and others. */
 int kin__os_listen(const struct kin__address *address, int backlog);
-/* Takes a connection that waits; it blocks, and the network's delays are off. -EAGAIN: there is none. */
-int kin__os_accept(int listener);
+/* Takes a connection that waits; it blocks, and the network's delays are off; where it comes from is stored in
+ * `*from`, if that is not NULL.  -EAGAIN: there is none. */
+int kin__os_accept(int listener, struct kin__address *from);
 /* Connects, waiting until `deadline`; the socket blocks.  -ECONNREFUSED, -ENOENT, -ETIMEDOUT … */
 int kin__os_connect(const struct kin__address *address, kin_deadline deadline);
 /* Acknowledges at once what has come: a peer that waits for that before it sends on is not kept. */

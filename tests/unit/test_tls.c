@@ -352,7 +352,7 @@ TEST(who_does_not_speak_tls_is_told_apart)
     if (child == 0) {
         for (int i = 0; i < 3; i++) {
             CHECK_OK(kin__os_wait_ready(plain, KIN__READABLE, KIN_FOREVER));
-            int peer = kin__os_accept(plain);
+            int peer = kin__os_accept(plain, NULL);
             if (i > 0) CHECK_GT(read(peer, bytes, sizeof bytes), 0);
             if (i == 1) CHECK_EQ(write(peer, "HTTP/1.1 400 Bad Request\r\n\r\n", 28), 28);
             close(peer);
