@@ -217,6 +217,26 @@ TEST(an_interrupt)
     CHECK(strstr(ran.err, "job 1 (hang) stopped: ") != NULL);
 }
 
+TEST(what_it_prints_is_its_output)
+{
+    build_library();
+    struct ran ran = MAP("print a\nsay b\nprint c\n", "-k", BEHAVE);
+    remove_library();
+    CHECK_EQ(ran.code, 0);
+    CHECK_STR(ran.err, "");
+    CHECK_STR(ran.out, "a\nb\nc\n");
+}
+
+TEST(a_library_is_not_run_as_a_program)
+{
+    build_library();
+    struct ran ran = MAP("", "./behave.so", ":::", "a");
+    remove_library();
+    CHECK_EQ(ran.code, 255);
+    CHECK_STR(ran.err, "kin map: cannot run ./behave.so, which is a library: name a function in it, "
+                       "./behave.so:FUNCTION\n");
+}
+
 TEST(what_cannot_be_loaded)
 {
     struct ran ran = MAP("", "./nowhere.so:f", ":::", "a");

@@ -415,6 +415,13 @@ static bool check_directory(const struct options *options)
     return error == 0;
 }
 
+/* Nobody means to run one: compilers make them executable all the same. */
+static bool is_library(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 3 && strcmp(name + length - 3, ".so") == 0;
+}
+
 /* A program that is the same for all jobs is looked up once; what does not exist is told before
  * any job has failed because of it. */
 static bool find_program(struct command_engine *engine)
@@ -424,14 +431,16 @@ static bool find_program(struct command_engine *engine)
     struct job *job = job_new(0);
     pattern_expand(engine->pattern, job, &command);
     const char *name = command.words[1];
-    int rc = 0;
-    if (engine->options->directory != NULL && name[0] != '/' && strchr(name, '/') != NULL) {
+    int rc = is_library(name) ? -EINVAL : 0;
+    if (rc < 0) {
+        say("cannot run %s, which is a library: name a function in it, %s:FUNCTION", name, name);
+    } else if (engine->options->directory != NULL && name[0] != '/' && strchr(name, '/') != NULL) {
         /* It is found from where the job will be. */
         snprintf(engine->path, sizeof engine->path, "%s", name);
     } else {
         rc = spawn_find(name, engine->path, sizeof engine->path);
+        if (rc < 0) say("cannot run %s: %s", name, error_words(-rc));
     }
-    if (rc < 0) say("cannot run %s: %s", name, error_words(-rc));
     engine->fixed = true;
     command_free(&command);
     job_free(job);

@@ -52,6 +52,8 @@ int task_initialize(void *context)
     int rc = dup2(null, STDIN_FILENO) < 0 ? -errno : 0;
     if (null != STDIN_FILENO) close(null);
     worker.output = open_memstream(&worker.bytes, &worker.size);
+    /* What it prints is the job's output too, as it is that of a command. */
+    if (worker.output != NULL) stdout = worker.output;
     worker.reply = calloc(1, sizeof *worker.reply + TASK_INPUTS_MOST * sizeof worker.reply->entries[0]);
     return worker.output == NULL || worker.reply == NULL ? -ENOMEM : rc;
 }
