@@ -117,6 +117,13 @@ int kin__os_memory_unmap(void *address, uint64_t size)
     return munmap(address, size) < 0 ? -errno : 0;
 }
 
+void *kin__os_zeroed(uint64_t size)
+{
+    if (kin__os_fault(KIN__FAULT_MEMORY) < 0) return NULL;
+    void *got = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return got == MAP_FAILED ? NULL : got;
+}
+
 int kin__os_shared_make(void **memory, uint64_t size)
 {
     int rc = kin__os_fault(KIN__FAULT_MEMORY);

@@ -65,6 +65,9 @@ int kin__os_memory_unback(void *address, uint64_t size);
 void kin__os_memory_populate(void *address, uint64_t size);
 /* Puts huge pages behind the range where the kernel has them and they fit; best effort. */
 void kin__os_memory_make_huge(void *address, uint64_t size);
+/* Zeroed memory of this process, of which there is only what is touched, whatever its size; NULL: there is
+ * none.  kin__os_memory_unmap gives it back. */
+void *kin__os_zeroed(uint64_t size);
 /* Makes zeroed memory that this process and those forked from it later share. */
 int kin__os_shared_make(void **memory, uint64_t size);
 /* The identity of the file behind a descriptor, to tell whether it is still ours. */

@@ -126,7 +126,6 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
         part->timeout_ns = timeout;
         part->attempts = UINT32_MAX;
         part->crash_item = 0;
-        part->crashes = 0;
         part->progress[0] = 0;
         struct kin__span span = {.first = units * i / parts, .end = units * (i + 1) / parts};
         atomic_store(&part->span, kin__span_pack(span));

@@ -121,7 +121,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->open_words[0] = '\0';
     pool->free_record = 0;
     atomic_store(&pool->segment_count, 0);
-    atomic_store(&pool->number, 0);
+    pool->number = 0;
     atomic_store(&pool->submitted, 0);
     atomic_store(&pool->done, 0);
     atomic_store(&pool->failed, 0);

@@ -92,63 +92,64 @@ struct kin__edge;
  *   link       under the schedule's latch.
  *   needs      what it needs, a block; by the submitter before QUEUED.
  *   unmet, dependents   under the schedule's latch; see needs.c.
- *   crashes    how many workers died on it (of a map: on crash_item); by the supervisor.
+ *   crash_item, crashes    the item (from 1; 0: none) on which workers died, and how many; by the supervisor.
  *   errors     how often its function returned an error; by the worker.
- *   map, job, span, progress, crash_item   of a part of a map; see map.c.  Who does not own the record reads
+ *   map, job, span, progress   of a part of a map; see map.c.  Who does not own the record reads
  *              map, job and progress by the functions below: it may be another task's by then.
  *   next_free  under the pool's `records` latch. */
 struct kin_result {
+    /* In the first lines, for each line is a miss for who comes next: all that an ordinary task needs of it. */
     uint64_t magic;
     kin_pool *pool;
     _Atomic uint64_t state;
     struct kin__event done;
-    uint64_t number;
     _Atomic uint64_t owner;
-
     kin_range_function *range;
+    uint32_t index;
+    uint32_t unmet;
+
     kin_bytes_function *bytes;
     kin_zip_function *zip; /* of a map */
     uint32_t in_size, out_size;
-    char function[40];
-    uint64_t argument_size;
     _Atomic(void *) argument_block; /* NULL: argument_inline */
+    _Atomic(void *) reply_block;    /* NULL: reply_inline */
+    struct kin__map *map;           /* the map this is a part of, or the job of; good until it is over */
+    kin_result *job;                /* of that map: who waits for its end waits for this record's event */
+    uint32_t items;                 /* of a task of several: progress[0] is the index of the one it is on */
+    _Atomic uint32_t place;
+
+    uint64_t argument_size, reply_size;
     int64_t timeout_ns;
+    int64_t came; /* when it was handed in, of a task that is timed; else 0 */
+    uint64_t crash_item;
     uint32_t attempts; /* how many it may have */
     uint32_t next_free;
-
-    _Atomic uint32_t place;
-    int16_t priority;
-    _Atomic uint16_t weight; /* 0: 1 */
     uint16_t retries;        /* after a death */
     uint16_t retries_error;  /* after an error */
-    uint32_t unmet;
+    _Atomic uint16_t weight; /* 0: 1 */
+    int16_t priority;
+    _Atomic uint32_t killed; /* its worker is to be killed: by the caller, whose time is up */
+    uint32_t errors;
+
+    uint64_t number;
+    volatile size_t progress[2];
+    char function[40];
+
+    _Atomic uint64_t span;
+    int64_t ran_ns;     /* of a timed task: how long it ran; by the worker */
     uint64_t affinity;  /* 0: none */
     int64_t not_before; /* 0: at once */
-    int64_t backoff_ns;
+    int64_t backoff_ns; /* of one that may be run again */
+    uint32_t crashes;   /* of one with a crash_item */
     struct kin__links link;
     _Atomic(void *) needs;
     struct kin__edge *dependents;
-
-    uint64_t reply_size;
-    _Atomic(void *) reply_block; /* NULL: reply_inline */
     kin_failure failure;
 
-    struct kin__map *map; /* the map this is a part of, or the job of; good until it is over */
-    kin_result *job;      /* of that map: who waits for its end waits for this record's event */
-    _Atomic uint64_t span;
-    volatile size_t progress[2];
-    uint64_t crash_item;
-    uint32_t crashes;
-    uint32_t errors;
-    uint32_t items;          /* of a task of several: progress[0] is the index of the one it is on */
-    int64_t came;            /* when it was handed in, of a task that is timed; else 0 */
-    int64_t ran_ns;          /* of such a task: how long it ran; by the worker */
-    _Atomic uint32_t killed; /* its worker is to be killed: by the caller, whose time is up */
-    uint32_t index;
-
-    unsigned char argument_inline[KIN__ARGUMENT_INLINE] __attribute__((aligned(16)));
-    unsigned char reply_inline[KIN__REPLY_INLINE] __attribute__((aligned(16)));
+    unsigned char argument_inline[KIN__ARGUMENT_INLINE] __attribute__((aligned(64)));
+    unsigned char reply_inline[KIN__REPLY_INLINE] __attribute__((aligned(64)));
 } __attribute__((aligned(64)));
+_Static_assert(offsetof(struct kin_result, number) == 192, "three lines, and what names the task");
 
 /* SHARED.  Records in type-stable memory, so that a stale result handle finds a closed one. */
 struct kin__record_segment {
@@ -177,7 +178,8 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *               before that step.  CRASH: over and not counted: the supervisor counts it.
  *   deputy, host  it stands for a worker in another program (deputy.h), on that machine: by the supervisor
  *               before the fork, and by the deputy before READY.
- *   done, failed, retried, queue_time, run_time   of all workers that were in this slot; only grow. */
+ *   done, failed, retried, queue_time, run_time   of all workers that were in this slot; only grow, by the
+ *               worker, or for a dead one by the supervisor. */
 struct kin__worker {
     _Atomic int pid;
     _Atomic uint32_t state;
@@ -324,7 +326,7 @@ struct kin_pool {
     struct kin__latch records __attribute__((aligned(64)));
     uint32_t free_record; /* index + 1 */
     _Atomic uint32_t segment_count;
-    _Atomic uint64_t number;
+    uint64_t number; /* of the next record */
 
     struct kin__schedule schedule __attribute__((aligned(64)));
 
@@ -337,7 +339,7 @@ struct kin_pool {
 };
 
 /* One task of so many is timed: clocks cost as much as a trivial task. */
-#define KIN__TIMED_ONE_OF 16
+#define KIN__TIMED_ONE_OF 64
 
 static inline struct kin__worker *kin__pool_worker(kin_pool *pool, unsigned index)
 {
@@ -419,6 +421,13 @@ static inline size_t kin__record_progress(const kin_result *record, unsigned par
     return __atomic_load_n(&record->progress[parity], __ATOMIC_RELAXED);
 }
 
+/* Who drains the pool looks again.  Seq_cst, and after the count with a full barrier in between: pairs with
+ * the look of who drains. */
+static inline void kin__pool_counted(kin_pool *pool)
+{
+    if (atomic_load(&pool->drainers) != 0) kin__event_notify(&pool->changed, INT32_MAX);
+}
+
 /* ---- record.c: records ------------------------------------------------------------------------------ */
 
 /* A record in state NEW that belongs to the calling process. */
@@ -427,7 +436,8 @@ int kin__record_make(kin_pool *pool, kin_result **record);
 void kin__record_free(kin_result *record);
 /* Tells who waits for a record that is over, or for the map it is a part of. */
 void kin__record_tell(kin_result *record, kin_result *job);
-/* Counts a task that is over, unless `worker` (NULL: none) died after it had. */
+/* Counts a task that is over: as one of `worker`'s, by that or, when it is dead, by the supervisor, after
+ * which comes kin__pool_counted; or, with NULL, as nobody's. */
 void kin__record_count(kin_pool *pool, struct kin__worker *worker, enum kin__task_state state);
 /* After a record has got the word `over`, and was counted: the rest of kin__record_finish. */
 void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over);

@@ -71,10 +71,11 @@ static kin_result *pop_free(kin_pool *pool)
     /* An exchange, for its acquire: pairs with the release of whoever had it last. */
     atomic_exchange(&record->state, KIN__TASK_NEW);
     pool->free_record = record->next_free;
+    record->number = pool->number++;
     return record;
 }
 
-static void prepare(kin_pool *pool, kin_result *record)
+static void prepare(kin_result *record)
 {
     atomic_store_explicit(&record->argument_block, NULL, memory_order_relaxed);
     atomic_store_explicit(&record->reply_block, NULL, memory_order_relaxed);
@@ -82,14 +83,12 @@ static void prepare(kin_pool *pool, kin_result *record)
     __atomic_store_n(&record->map, NULL, __ATOMIC_RELAXED);
     __atomic_store_n(&record->job, NULL, __ATOMIC_RELAXED);
     record->timeout_ns = 0;
-    record->crashes = 0;
     record->errors = 0;
     record->crash_item = 0;
     record->progress[0] = 0;
     record->items = 1;
     record->came = 0;
     atomic_store_explicit(&record->killed, 0, memory_order_relaxed);
-    record->number = atomic_fetch_add_explicit(&pool->number, 1, memory_order_relaxed);
     __atomic_store_n(&record->magic, KIN__MAGIC_RESULT, __ATOMIC_RELEASE);
 }
 
@@ -113,7 +112,7 @@ int kin__record_make(kin_pool *pool, kin_result **record)
         if (segment == NULL) return rc;
     }
     if (segment != NULL) kin__allocate_cancel();
-    prepare(pool, *record);
+    prepare(*record);
     return 0;
 }
 
@@ -181,11 +180,14 @@ static void note_finishing(struct kin__worker *here, kin_result *record)
 
 void kin__record_count(kin_pool *pool, struct kin__worker *worker, enum kin__task_state state)
 {
-    _Atomic uint64_t *done = worker != NULL ? &worker->done : &pool->done;
-    _Atomic uint64_t *failed = worker != NULL ? &worker->failed : &pool->failed;
-    /* Seq_cst: pairs with the look of who drains the pool. */
-    atomic_fetch_add(state == KIN__TASK_DONE ? done : failed, 1);
-    if (atomic_load(&pool->drainers) != 0) kin__event_notify(&pool->changed, INT32_MAX);
+    if (worker == NULL) {
+        atomic_fetch_add(state == KIN__TASK_DONE ? &pool->done : &pool->failed, 1);
+        kin__pool_counted(pool);
+    } else {
+        _Atomic uint64_t *count = state == KIN__TASK_DONE ? &worker->done : &worker->failed;
+        atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    }
 }
 
 void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over)
@@ -203,11 +205,19 @@ void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t
     if (async) kin__map_settle(job);
 }
 
+/* The worker that this is, if it is on that record. */
+static struct kin__worker *worker_on(const kin_result *record)
+{
+    struct kin__worker *here = kin__worker_here(record->pool);
+    bool on = here != NULL && atomic_load_explicit(&here->current, memory_order_relaxed) == record;
+    return on ? here : NULL;
+}
+
 /* Is it freed by who makes it over here?  Should that die on the way, the supervisor has to know it: as the
  * worker that is on it, or as its owner. */
 static bool is_to_free(const kin_result *record, const struct kin__worker *here)
 {
-    return (here != NULL && atomic_load_explicit(&here->current, memory_order_relaxed) == record) ||
+    return here != NULL ||
            atomic_load_explicit(&record->owner, memory_order_relaxed) == kin__self.process_identity;
 }
 
@@ -223,7 +233,7 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
     kin_result *job = kin__record_job(record);
     /* Before it is over: what comes after is the job's no more. */
     bool async = job != NULL && job != record && kin__is_async(job);
-    struct kin__worker *here = kin__worker_here(pool);
+    struct kin__worker *here = worker_on(record);
     uint64_t over, last;
     if (here != NULL) note_finishing(here, record);
     for (uint64_t seen = expected;;) {

@@ -135,17 +135,18 @@ static bool is_special(const kin_task_options *options)
 /* Without options a task has what the pool's have. */
 static void fill_options(kin_pool *pool, kin_result *record, const kin_task_options *options)
 {
+    int64_t backoff = pool->backoff_ns;
     record->retries = (uint16_t)pool->retries;
     record->retries_error = (uint16_t)pool->retries_error;
-    record->backoff_ns = pool->backoff_ns;
     if (options != NULL) {
         record->retries = (uint16_t)times(options->retries, pool->retries);
         record->retries_error = (uint16_t)times(options->retries_error, pool->retries_error);
-        if (options->backoff_ns != 0) record->backoff_ns = options->backoff_ns;
+        if (options->backoff_ns != 0) backoff = options->backoff_ns;
         record->timeout_ns = options->timeout_ns;
         if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
     }
     record->attempts = 1u + record->retries + record->retries_error;
+    if (record->attempts > 1) record->backoff_ns = backoff;
 }
 
 static int fill(kin_result *record, const kin_function *function, const void *argument, size_t size)

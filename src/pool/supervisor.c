@@ -265,6 +265,7 @@ static void bury(struct supervisor *s, unsigned index)
     bool heir = !was_ready && is_inherited(worker, index);
     if (!heir && !kin__worker_charge(pool, index, &failure)) atomic_store(&worker->current, NULL);
     bool retired = atomic_exchange(&worker->retire, 0) != 0;
+    kin__pool_counted(pool);
     /* Others may wait for the room it took, or to be told that it need not go any more. */
     if (retired || atomic_load(&pool->attention) != 0) kin__schedule_refresh(pool);
     s->last = failure;
@@ -567,11 +568,13 @@ int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options, int wa
         kin__os_interrupt_ignore();
         kin__os_standard_input_empty();
     }
-    s.hand = kin__os_calloc(KIN__WORKERS_MOST, sizeof *s.hand);
-    s.poll = kin__os_calloc(2 * KIN__WORKERS_MOST + POLLED_BESIDES, sizeof *s.poll);
+    size_t hands = KIN__WORKERS_MOST * sizeof *s.hand;
+    size_t polls = (2 * KIN__WORKERS_MOST + POLLED_BESIDES) * sizeof *s.poll;
+    s.hand = kin__os_zeroed(hands);
+    s.poll = kin__os_zeroed(polls);
     bool ready = s.hand != NULL && s.poll != NULL && kin__enter() == 0;
     if (ready) work(&s);
-    kin__os_free(s.hand);
-    kin__os_free(s.poll);
+    if (s.hand != NULL) kin__os_memory_unmap(s.hand, hands);
+    if (s.poll != NULL) kin__os_memory_unmap(s.poll, polls);
     return ready ? 0 : 1;
 }

@@ -307,7 +307,9 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
     atomic_store_explicit(&worker->tasks, atomic_load_explicit(&worker->tasks, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     if (__builtin_expect(begun != 0, 0)) note_time(worker->run_time, kin__os_clock() - begun);
-    atomic_store(&worker->current, NULL);
+    /* An exchange: a full barrier after what was counted. */
+    atomic_exchange(&worker->current, NULL);
+    kin__pool_counted(pool);
     if (heavy) kin__schedule_refresh(pool);
 }
 
