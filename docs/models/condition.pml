@@ -33,7 +33,7 @@ byte items, added, taken;
 /* ---- notifying, by who has the lock --------------------------------------------------------------- */
 
 /* Who has read the sequence and not slept yet finds it changed at once; who sleeps is woken when the lock
- * is free (tell). */
+ * is free (tell): all that were to be woken since the lock was taken.  (Nobody here notifies one twice.) */
 inline notify(whom) {
     if
     :: count[CHANGED] > woken[CHANGED] ->
@@ -41,7 +41,11 @@ inline notify(whom) {
         telling = telling | BIT(me);
 #endif
         stepped[CHANGED] = ALL;
+#ifdef BUG_TOLD_THE_LAST_ALONE
         tells = whom
+#else
+        tells = (tells > whom -> tells : whom)
+#endif
     :: else
     fi
 }
