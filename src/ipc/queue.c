@@ -328,6 +328,12 @@ static int look(const kin_waitable *item)
     return rc < 0 ? rc : kin__queue_may_get(queue, kin__queue_life(queue), false);
 }
 
+static uint32_t life_of(const kin_waitable *item)
+{
+    kin_queue *queue = (kin_queue *)(uintptr_t)item->object;
+    return kin__queue_enter(queue) < 0 ? 0 : kin__queue_life(queue);
+}
+
 static struct kin__event *event_of(const kin_waitable *item)
 {
     return &((kin_queue *)(uintptr_t)item->object)->items;
@@ -335,6 +341,6 @@ static struct kin__event *event_of(const kin_waitable *item)
 
 __attribute__((constructor)) static void register_waitable(void)
 {
-    static const struct kin__waitable_class queues = {.look = look, .event = event_of};
+    static const struct kin__waitable_class queues = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_QUEUE] = &queues;
 }

@@ -36,11 +36,13 @@ const struct kin__waitable_class *kin__waitable_classes[KIN_WAITABLE_KINDS];
 /* Private memory.
  *   what   kind KIN_WAITABLE_NONE: a place to be used again.
  *   bell   NULL: it has a descriptor.
+ *   life   which object it was when it was added; see struct kin__waitable_class.
  *   armed  its bell is, and it was not ready then.
  *   next_free  places to be used again, by index. */
 struct item {
     kin_waitable what;
     struct kin__bell *bell;
+    uint32_t life;
     int descriptor;
     bool armed;
     bool keeps; /* see struct kin__waitable_class */
@@ -76,12 +78,20 @@ static const struct kin__waitable_class *class_of(const kin_waitable *item)
                : NULL;
 }
 
+/* Asked before the first look: what is closed afterwards, and opened anew, is another one. */
+static uint32_t life_of(const kin_waitable *item)
+{
+    const struct kin__waitable_class *class = class_of(item);
+    return class != NULL && class->life != NULL ? class->life(item) : 0;
+}
+
 /* 1: ready, 0: not, or its descriptor tells, or an error of who asks. */
-static int look(const kin_waitable *item)
+static int look(const kin_waitable *item, uint32_t life)
 {
     const struct kin__waitable_class *class = class_of(item);
     if (class == NULL) return item->kind == KIN_WAITABLE_NONE ? 0 : -EINVAL;
     int rc = class->look(item);
+    if (rc == 0 && life_of(item) != life) return 1;
     return rc == KIN_ECLOSED ? 1 : rc;
 }
 
@@ -246,13 +256,13 @@ static void ring_ourselves(kin_waiter *waiter)
 }
 
 /* An item that has been looked at. */
-static int add(kin_waiter *waiter, const kin_waitable *what)
+static int add(kin_waiter *waiter, const kin_waitable *what, uint32_t life)
 {
     size_t index;
     int rc = make_place(waiter, &index);
     if (rc < 0) return rc;
     struct item *item = &waiter->items[index];
-    *item = (struct item){.what = *what, .descriptor = -1};
+    *item = (struct item){.what = *what, .life = life, .descriptor = -1};
     rc = attach(waiter, item, index);
     if (rc < 0) give_place(waiter, index);
     return rc;
@@ -262,11 +272,12 @@ int kin_waiter_add(kin_waiter *waiter, const kin_waitable *what)
 {
     if (waiter == NULL || what == NULL || what->kind == KIN_WAITABLE_NONE) return -EINVAL;
     if (waiter->set.withheld) return KIN_ENOTGIVEN;
-    int rc = look(what);
+    uint32_t life = life_of(what);
+    int rc = look(what, life);
     if (rc < 0) return rc;
     /* The set finds descriptors that are there twice. */
     if (class_of(what)->event != NULL && find(waiter, what) != NULL) return -EEXIST;
-    rc = add(waiter, what);
+    rc = add(waiter, what, life);
     if (rc == 0) ring_ourselves(waiter);
     return rc;
 }
@@ -299,7 +310,7 @@ static void reap_item(struct harvest *harvest, const struct item *item)
 static bool check(struct item *item)
 {
     kin__bell_arm(item->bell);
-    bool ready = look(&item->what) != 0;
+    bool ready = look(&item->what, item->life) != 0;
     item->armed = !ready;
     return ready;
 }
@@ -317,8 +328,8 @@ static void go_round(kin_waiter *waiter, struct harvest *harvest, bool all)
     for (; left > 0 && harvest->count < harvest->limit; left--) {
         if (i >= waiter->count) i = 0;
         struct item *item = &waiter->items[i++];
-        bool ready =
-            item->bell != NULL ? (all || is_due(item)) && check(item) : item->keeps && look(&item->what) != 0;
+        bool ready = item->bell != NULL ? (all || is_due(item)) && check(item)
+                                        : item->keeps && look(&item->what, item->life) != 0;
         if (ready) reap_item(harvest, item);
     }
     waiter->first = left > 0 ? i : waiter->first;
@@ -392,12 +403,23 @@ int kin_waiter_fileno(kin_waiter *waiter)
 
 #define FEW 16
 
-/* Looks at all items, without waiting; returns how many are ready. */
-static long look_at_all(kin_waitable *items, size_t count, struct kin__poll *polled, kin_deadline deadline)
+/* One call of kin_wait: for each item which object it was at the beginning, and room for a poll. */
+struct once {
+    kin_waitable *items;
+    size_t count;
+    uint32_t *lives;
+    struct kin__poll *polled;
+};
+
+/* Looks at all items, and waits for none but descriptors; returns how many are ready. */
+static long look_at_all(const struct once *once, kin_deadline deadline)
 {
+    kin_waitable *items = once->items;
+    struct kin__poll *polled = once->polled;
+    size_t count = once->count;
     long ready = 0;
     for (size_t i = 0; i < count; i++) {
-        int rc = look(&items[i]);
+        int rc = look(&items[i], once->lives[i]);
         if (rc < 0) return rc;
         items[i].ready = rc > 0;
         ready += rc > 0;
@@ -424,28 +446,27 @@ static bool has_bells(const kin_waitable *items, size_t count)
 }
 
 /* What is there twice has two bells: to look for it would take longer, with many items. */
-static int add_all(kin_waiter *waiter, const kin_waitable *items, size_t count)
+static int add_all(kin_waiter *waiter, const struct once *once)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].kind == KIN_WAITABLE_NONE) continue;
-        int rc = add(waiter, &items[i]);
+    for (size_t i = 0; i < once->count; i++) {
+        if (once->items[i].kind == KIN_WAITABLE_NONE) continue;
+        int rc = add(waiter, &once->items[i], once->lives[i]);
         if (rc < 0 && rc != -EEXIST) return rc;
     }
     return 0;
 }
 
-static long wait_with_bells(kin_waitable *items, size_t count, struct kin__poll *polled,
-                            kin_deadline deadline)
+static long wait_with_bells(const struct once *once, kin_deadline deadline)
 {
     kin_waiter *waiter = NULL;
     kin_waitable any;
     long rc = kin_waiter_open(&waiter);
-    if (rc == 0) rc = add_all(waiter, items, count);
+    if (rc == 0) rc = add_all(waiter, once);
     while (rc == 0) {
         rc = kin_waiter_wait(waiter, &any, 1, deadline);
         if (rc <= 0) break;
         /* What was ready a moment ago may have been taken by another. */
-        rc = look_at_all(items, count, polled, KIN_NOW);
+        rc = look_at_all(once, KIN_NOW);
     }
     kin_waiter_close(waiter);
     return rc;
@@ -453,12 +474,19 @@ static long wait_with_bells(kin_waitable *items, size_t count, struct kin__poll 
 
 long kin_wait(kin_waitable *items, size_t count, kin_deadline deadline)
 {
-    struct kin__poll few[FEW], *polled = few;
+    struct kin__poll polled[FEW];
+    uint32_t lives[FEW];
+    struct once once = {items, count, lives, polled};
     if (items == NULL && count > 0) return -EINVAL;
-    if (count > FEW && (polled = kin__os_malloc(count * sizeof *polled)) == NULL) return -ENOMEM;
+    if (count > FEW) {
+        once.polled = kin__os_calloc(count, sizeof *polled + sizeof *lives);
+        if (once.polled == NULL) return -ENOMEM;
+        once.lives = (uint32_t *)(once.polled + count);
+    }
+    for (size_t i = 0; i < count; i++) once.lives[i] = life_of(&items[i]);
     bool bells = has_bells(items, count);
-    long rc = look_at_all(items, count, polled, bells ? KIN_NOW : deadline);
-    if (rc == 0 && bells && deadline > 0) rc = wait_with_bells(items, count, polled, deadline);
-    if (polled != few) kin__os_free(polled);
+    long rc = look_at_all(&once, bells ? KIN_NOW : deadline);
+    if (rc == 0 && bells && deadline > 0) rc = wait_with_bells(&once, deadline);
+    if (count > FEW) kin__os_free(once.polled);
     return rc;
 }

@@ -246,6 +246,13 @@ static int look(const kin_waitable *item)
     return rc < 0 ? rc : over(result) || atomic_load(&result->pool->state) == KIN__POOL_BROKEN;
 }
 
+/* The record may have become another task's. */
+static uint32_t life_of(const kin_waitable *item)
+{
+    const kin_result *result = item->object;
+    return check(result) < 0 ? 0 : (uint32_t)__atomic_load_n(&result->number, __ATOMIC_RELAXED);
+}
+
 static struct kin__event *event_of(const kin_waitable *item)
 {
     return &((kin_result *)(uintptr_t)item->object)->done;
@@ -253,6 +260,6 @@ static struct kin__event *event_of(const kin_waitable *item)
 
 __attribute__((constructor)) static void register_waitable(void)
 {
-    static const struct kin__waitable_class results = {.look = look, .event = event_of};
+    static const struct kin__waitable_class results = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_RESULT] = &results;
 }

@@ -261,6 +261,12 @@ static int look(const kin_waitable *item)
            (atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0;
 }
 
+static uint32_t life_of(const kin_waitable *item)
+{
+    kin_condition *condition = (kin_condition *)(uintptr_t)item->object;
+    return enter(condition) < 0 ? 0 : atomic_load(&condition->head.opened);
+}
+
 static struct kin__event *event_of(const kin_waitable *item)
 {
     return &((kin_condition *)(uintptr_t)item->object)->changed;
@@ -268,6 +274,6 @@ static struct kin__event *event_of(const kin_waitable *item)
 
 __attribute__((constructor)) static void register_waitable(void)
 {
-    static const struct kin__waitable_class conditions = {.look = look, .event = event_of};
+    static const struct kin__waitable_class conditions = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_CONDITION] = &conditions;
 }

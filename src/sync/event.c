@@ -176,6 +176,12 @@ static int look(const kin_waitable *item)
     return rc < 0 ? rc : kin_event_is_set(item->object);
 }
 
+static uint32_t life_of(const kin_waitable *item)
+{
+    kin_event *event = (kin_event *)(uintptr_t)item->object;
+    return check(event) < 0 ? 0 : atomic_load(&event->head.opened);
+}
+
 static struct kin__event *event_of(const kin_waitable *item)
 {
     return &((kin_event *)(uintptr_t)item->object)->changed;
@@ -183,6 +189,6 @@ static struct kin__event *event_of(const kin_waitable *item)
 
 __attribute__((constructor)) static void register_waitable(void)
 {
-    static const struct kin__waitable_class events = {.look = look, .event = event_of};
+    static const struct kin__waitable_class events = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_EVENT] = &events;
 }

@@ -265,6 +265,12 @@ static int look(const kin_waitable *item)
                                : kin__permits_any_free(&semaphore->permits);
 }
 
+static uint32_t life_of(const kin_waitable *item)
+{
+    kin_semaphore *semaphore = (kin_semaphore *)(uintptr_t)item->object;
+    return enter(semaphore) < 0 ? 0 : atomic_load(&semaphore->head.opened);
+}
+
 static struct kin__event *event_of(const kin_waitable *item)
 {
     return &((kin_semaphore *)(uintptr_t)item->object)->released;
@@ -272,6 +278,6 @@ static struct kin__event *event_of(const kin_waitable *item)
 
 __attribute__((constructor)) static void register_waitable(void)
 {
-    static const struct kin__waitable_class semaphores = {.look = look, .event = event_of};
+    static const struct kin__waitable_class semaphores = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_SEMAPHORE] = &semaphores;
 }

@@ -15,9 +15,14 @@
 
 #include <kin/condition.h>
 #include <kin/error.h>
+#include <kin/event.h>
 #include <kin/memory.h>
+#include <kin/queue.h>
 #include <kin/semaphore.h>
 #include <kin/wait.h>
+
+#include "memory/wait.h"
+#include "memory/waitable.h"
 
 /* ---- semaphores ---------------------------------------------------------------------------------------- */
 
@@ -247,4 +252,110 @@ TEST(a_descriptor_tells_of_both)
     CHECK_OK(kin_waiter_close(waiter));
     CHECK_OK(kin_semaphore_close(semaphore));
     CHECK_OK(kin_condition_close(condition));
+}
+
+/* ---- what is closed, and another opened in its place ----------------------------------------------------- */
+
+struct kind {
+    int (*open)(void **object);
+    int (*close)(void *object);
+    kin_waitable (*item)(const void *object);
+};
+
+static int event_open(void **object)
+{
+    return kin_event_open((kin_event **)object, NULL);
+}
+static int event_close(void *object)
+{
+    return kin_event_close(object);
+}
+static kin_waitable event_item(const void *object)
+{
+    return kin_on_event(object);
+}
+
+static int semaphore_open(void **object)
+{
+    return kin_semaphore_open((kin_semaphore **)object, 0, NULL);
+}
+static int semaphore_close(void *object)
+{
+    return kin_semaphore_close(object);
+}
+static kin_waitable semaphore_item(const void *object)
+{
+    return kin_on_semaphore(object);
+}
+
+static int queue_open(void **object)
+{
+    return kin_queue_open((kin_queue **)object, NULL);
+}
+static int queue_close(void *object)
+{
+    return kin_queue_close(object);
+}
+static kin_waitable queue_item(const void *object)
+{
+    return kin_on_queue(object);
+}
+
+static const struct kind kinds[] = {{event_open, event_close, event_item},
+                                    {semaphore_open, semaphore_close, semaphore_item},
+                                    {queue_open, queue_close, queue_item}};
+
+/* Closes the object and opens another one at its address. */
+static void replace(const struct kind *kind, void *object)
+{
+    void *next = NULL;
+    CHECK_OK(kind->close(object));
+    CHECK_OK(kind->open(&next));
+    CHECK_EQ(next, object);
+}
+
+TEST(a_waiter_does_not_take_the_next_one_for_its_own)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        void *object = NULL;
+        kin_waiter *waiter = NULL;
+        kin_waitable ready;
+        CHECK_OK(kinds[i].open(&object));
+        CHECK_OK(kin_waiter_open(&waiter));
+        kin_waitable item = kinds[i].item(object);
+        CHECK_OK(kin_waiter_add(waiter, &item));
+        CHECK_RC(kin_waiter_wait(waiter, &ready, 1, KIN_NOW), 0);
+        replace(&kinds[i], object);
+        CHECK_RC(kin_waiter_wait(waiter, &ready, 1, KIN_NOW), 1);
+        /* Added anew it is the new one. */
+        CHECK_OK(kin_waiter_remove(waiter, &item));
+        CHECK_OK(kin_waiter_add(waiter, &item));
+        CHECK_RC(kin_waiter_wait(waiter, &ready, 1, KIN_NOW), 0);
+        CHECK_OK(kin_waiter_close(waiter));
+        CHECK_OK(kinds[i].close(object));
+    }
+}
+
+static void wait_once(void *context)
+{
+    kin_waitable *item = context;
+    CHECK_RC(kin_wait(item, 1, KIN_FOREVER), 1);
+}
+
+TEST(who_waits_does_not_take_the_next_one_for_its_own)
+{
+    for (size_t round = 0; round < 30; round++) {
+        const struct kind *kind = &kinds[round % (sizeof kinds / sizeof *kinds)];
+        void *object = NULL;
+        CHECK_OK(kind->open(&object));
+        kin_waitable item = kind->item(object);
+        struct kin__wait_point *point = &kin__waitable_classes[item.kind]->event(&item)->point;
+        pid_t child = test_child(wait_once, &item);
+        test_until(kin__waiters_any(point));
+        CHECK_EQ(kill(child, SIGSTOP), 0);
+        replace(kind, object);
+        CHECK_EQ(kill(child, SIGCONT), 0);
+        CHECK_EQ(test_collect(child), 0);
+        CHECK_OK(kind->close(object));
+    }
 }
