@@ -4,9 +4,12 @@
  * coroutine of another process waits for. */
 #include "crash.h"
 
+#include "memory/bell.h"
 #include "support/stepkill.h"
 #include "sync/mutex.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -201,14 +204,29 @@ static void begin_waiter(void *context)
     CHECK_OK(kin_process_start(&locked->waiter, wait_in_loop, locked, NULL));
 }
 
-/* The other one's loop is counted, and once more with its bell. */
+static bool is_stopped(int pid)
+{
+    char path[64], line[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *stat = fopen(path, "r");
+    CHECK(stat != NULL);
+    CHECK(fgets(line, sizeof line, stat) != NULL);
+    fclose(stat);
+    return strstr(line, ") T ") != NULL;
+}
+
+/* The other one's loop is counted, and once more with its bell.  Then it is stopped, so that it cannot look by
+ * itself, when a slice is over. */
 static void take_and_be_waited_for(void *context)
 {
     struct locked *locked = context;
+    int waiter = kin_process_pid(locked->waiter);
     join_family(context);
     CHECK_OK(kin_lock_acquire(locked->lock, KIN_FOREVER));
     CHECK_OK(kin_event_set(locked->taken));
     test_until(kin__waiters_count(atomic_load(&point_of(locked->lock)->waiters)) == 2);
+    CHECK_EQ(kill(waiter, SIGSTOP), 0);
+    test_until(is_stopped(waiter));
 }
 
 static void give_back(void *context)
@@ -222,6 +240,10 @@ static void other_has_it(void *context, long step, bool finished)
     (void)step;
     (void)finished;
     int code = -1;
+    CHECK_OK(kin_sweep());
+    /* Its bell has rung: by who gave the lock back, or for the dead. */
+    CHECK_EQ(kin__bells_counted(point_of(locked->lock)), 0);
+    CHECK_EQ(kill(kin_process_pid(locked->waiter), SIGCONT), 0);
     CHECK_OK(kin_process_join(locked->waiter, kin_in_s(5)));
     CHECK_OK(kin_process_exit_code(locked->waiter, &code));
     CHECK_EQ(code, 0);
