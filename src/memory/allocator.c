@@ -108,6 +108,21 @@ int kin__object_kind_of(const void *object)
     return place.span->class_index - first;
 }
 
+void *kin__object_around(const void *inside)
+{
+    uint64_t page = (uint64_t)((const char *)inside - kin__family.heap) >> KIN__PAGE_SHIFT;
+    if (!kin__in_family(inside) || (const char *)inside < kin__family.heap ||
+        page >= atomic_load(&kin__heap()->top) || kin__family.pages[page].head == 0)
+        return NULL;
+    page = kin__family.pages[page].head - 1;
+    const struct kin__page *span = &kin__family.pages[page];
+    const char *first = kin__span_start((uint32_t)page) + span->data;
+    if (kin__class_is_large(span->class_index) || (const char *)inside < first) return NULL;
+    uint64_t size = kin__heap()->classes[span->class_index].block_size;
+    return small_block(span, (uint32_t)page, (uint32_t)((uint64_t)((const char *)inside - first) / size),
+                       size);
+}
+
 void kin__objects_each(enum kin__object_kind kind, void (*look)(void *object, void *context), void *context)
 {
     struct kin__class *class =

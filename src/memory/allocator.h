@@ -129,6 +129,8 @@ int kin__free(void *block, _Atomic(void *) *destination);
  * and the kind of the allocated object that starts there, -1 if none does. */
 uint64_t kin__block_size(const void *block);
 int kin__object_kind_of(const void *object);
+/* Where the object starts that `inside` lies in, if it lies in one; NULL if it does not lie in the heap. */
+void *kin__object_around(const void *inside);
 /* Shows every allocated object of a kind.  Takes no latch: one that is allocated or freed meanwhile
  * is shown or not, and one that is shown may be on its way; its own words tell. */
 void kin__objects_each(enum kin__object_kind kind, void (*look)(void *object, void *context), void *context);

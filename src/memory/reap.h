@@ -15,12 +15,15 @@
  * program is loaded.
  *   announce  tells the other users of `object` (what the thread `dead` was touching) to look
  *             again; completes what it may have left half-done.
+ *   left      tells those who wait in `object` that a thread which waited somewhere in it is dead: those
+ *             who wait at the same point as it did are told anyhow.
  *   held      settles an object that the dead process `identity` held: frees it unless it is
  *             another's by now.  Returns false to be asked again later.
  *   forget    for each object of the kind: gives back what the process in slot `dead`, which has
  *             ended, held in it.  The object may be on its way to or from being open. */
 struct kin__reap_hooks {
     void (*announce)(void *object, struct kin__member *dead);
+    void (*left)(void *object);
     bool (*held)(void *object, _Atomic(void *) *entry, uint64_t identity);
     void (*forget)(void *object, struct kin__process_slot *dead);
 };

@@ -124,15 +124,23 @@ void kin__ledger_close(struct kin__member *member)
     }
 }
 
+static void tell_others(struct kin__wait_point *point)
+{
+    void *object = kin__object_around(point);
+    int kind = object != NULL ? kin__object_kind_of(object) : -1;
+    if (kind >= 0 && kin__reap_hooks[kind].left != NULL) kin__reap_hooks[kind].left(object);
+}
+
 bool kin__waits_settle(_Atomic(struct kin__wait_point *) *entries, int limit)
 {
     bool counted = true;
     for (int i = 0; i < limit; i++) {
         struct kin__wait_point *point = point_at(&entries[i]);
         if (point == NULL) continue;
-        /* It may have been woken for an event that others wait for as well. */
+        /* It may have been woken for an event that others wait for as well; and others may wait for it. */
         counted = kin__waiters_recount(point) && counted;
         kin__waiters_wake_all(point);
+        tell_others(point);
     }
     return counted;
 }

@@ -532,15 +532,22 @@ int kin_rwlock_close(kin_rwlock *lock)
 
 /* ---- after a death ------------------------------------------------------------------------------ */
 
+/* A writer that waited, perhaps: readers stood back for it. */
+static void left(void *object)
+{
+    kin_rwlock *lock = object;
+    kin__waiters_wake_all(&lock->waiting.point);
+}
+
 static void announce(void *object, struct kin__member *dead)
 {
     kin_rwlock *lock = object;
     bool closing = kin__object_closing(&lock->head, dead);
-    kin__waiters_wake_all(&lock->waiting.point);
+    left(lock);
     if (closing) close_unused(lock);
 }
 
 __attribute__((constructor)) static void register_hooks(void)
 {
-    kin__reap_hooks[KIN__OBJECT_RWLOCK].announce = announce;
+    kin__reap_hooks[KIN__OBJECT_RWLOCK] = (struct kin__reap_hooks){.announce = announce, .left = left};
 }

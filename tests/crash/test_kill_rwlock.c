@@ -1,10 +1,13 @@
 /* test_kill_rwlock.c: who reads, writes or waits is killed at every instruction. */
 #include "crash.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/stepkill.h"
+#include "sync/rwlock.h"
 
 struct scene {
     kin_rwlock *lock;
@@ -208,4 +211,114 @@ TEST(a_writer_that_waits_for_a_reader, .deadline = 300)
 TEST(a_writer_that_waits_for_a_writer, .deadline = 300)
 {
     killed_waiting(true, true, true);
+}
+
+/* ---- a writer in a coroutine --------------------------------------------------------------------- */
+
+static int write_in_coroutine(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_rwlock_acquire_write(scene->lock, KIN_FOREVER));
+    return kin_rwlock_release(scene->lock);
+}
+
+static void loop_main(void *context)
+{
+    CHECK_OK(kin_coroutine_start(NULL, write_in_coroutine, context, NULL));
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+}
+
+static void reader_main(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(acquire(scene, false, kin_in_s(20)));
+    CHECK_OK(kin_rwlock_release(scene->lock));
+}
+
+/* A reader stands back for a coroutine of another process, which is killed: the reader is told, before its
+ * slice is over or at its end. */
+static void coroutine_killed(bool fair)
+{
+    struct scene scene = {0};
+    open_it(&scene, fair);
+    CHECK_OK(acquire(&scene, true, KIN_NOW));
+    pid_t writer = test_child(loop_main, &scene);
+    until_waiting(&scene.lock->gate.robust.point, 1);
+    CHECK_EQ(kill(writer, SIGSTOP), 0);
+    int status;
+    CHECK_EQ(waitpid(writer, &status, WUNTRACED), writer);
+    pid_t reader = test_child(reader_main, &scene);
+    if (!fair) until_waiting(&scene.lock->waiting.point, 1);
+    CHECK_OK(kin_rwlock_release(scene.lock));
+    uint32_t before = atomic_load(&scene.lock->waiting.point.word);
+    CHECK_EQ(kill(writer, SIGKILL), 0);
+    CHECK_EQ(WTERMSIG(test_collect(writer)), SIGKILL);
+    CHECK_OK(kin_sweep());
+    if (!fair) CHECK_NE(atomic_load(&scene.lock->waiting.point.word), before);
+    CHECK_EQ(test_collect(reader), 0);
+    books_check(&scene.books);
+    close_it(&scene);
+}
+
+TEST(readers_are_told_of_a_coroutine_that_waited_to_write)
+{
+    coroutine_killed(false);
+}
+
+TEST(readers_of_a_fair_lock_go_on_after_a_coroutine_that_waited_to_write)
+{
+    coroutine_killed(true);
+}
+
+struct cancelled {
+    struct scene *scene;
+    kin_coroutine *writer;
+    pid_t reader;
+};
+
+static int write_until_cancelled(void *context)
+{
+    struct cancelled *cancelled = context;
+    CHECK_RC(kin_rwlock_acquire_write(cancelled->scene->lock, KIN_FOREVER), -ECANCELED);
+    return 0;
+}
+
+/* Another coroutine of the same loop. */
+static int cancel_it(void *context)
+{
+    struct cancelled *cancelled = context;
+    uint32_t before = atomic_load(&cancelled->scene->lock->waiting.point.word);
+    CHECK_OK(kin_coroutine_cancel(cancelled->writer));
+    CHECK_OK(kin_coroutine_join(cancelled->writer, KIN_FOREVER));
+    CHECK_NE(atomic_load(&cancelled->scene->lock->waiting.point.word), before);
+    return 0;
+}
+
+static void holder_main(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(acquire(scene, true, KIN_NOW));
+    scene->stage[0] = 1;
+    test_until(scene->stage[1] == 1);
+    CHECK_OK(kin_rwlock_release(scene->lock));
+}
+
+TEST(readers_are_told_of_a_coroutine_that_gave_up_writing)
+{
+    struct scene scene = {0};
+    open_it(&scene, false);
+    struct cancelled cancelled = {.scene = &scene};
+    pid_t holder = test_child(holder_main, &scene);
+    test_until(scene.stage[0] == 1);
+    cancelled.reader = test_child(reader_main, &scene);
+    until_waiting(&scene.lock->waiting.point, 1);
+    CHECK_OK(kin_coroutine_start(&cancelled.writer, write_until_cancelled, &cancelled, NULL));
+    CHECK_OK(kin_coroutine_start(NULL, cancel_it, &cancelled, NULL));
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_OK(kin_loop_close());
+    scene.stage[1] = 1;
+    CHECK_EQ(test_collect(holder), 0);
+    CHECK_EQ(test_collect(cancelled.reader), 0);
+    books_check(&scene.books);
+    close_it(&scene);
 }
