@@ -149,21 +149,27 @@ static inline __attribute__((always_inline)) bool kin__hold_take(struct kin__rob
     return taken;
 }
 
-/* The end of kin__hold_free when somebody sleeps; returns 0. */
+/* The end of kin__hold_drop when somebody sleeps; returns 0. */
 int kin__hold_wake(struct kin__robust *robust);
 
-/* Gives a held robust word back and wakes one who waits.  Returns 0, so that it can be a function's
- * last step: what is called last needs no frame. */
-static inline __attribute__((always_inline)) int kin__hold_free(struct kin__robust *robust)
+/* Gives a held robust word back: true, and that was all; false: kin__hold_wake does the rest. */
+static inline __attribute__((always_inline)) bool kin__hold_drop(struct kin__robust *robust)
 {
     struct kin__robust_list *list = kin__self.robust;
     kin__pending_set(list, &robust->point.word);
     kin__robust_remove(robust);
     if (!kin__holds_none(list) && kin__self.holds_more > 0) kin__self.holds_more--;
     /* CRASH: as long as the word is ours the kernel finds it by the pending note. */
-    if (!kin__owner_drop(&robust->point)) return kin__hold_wake(robust);
+    if (!kin__owner_drop(&robust->point)) return false;
     kin__pending_clear(list);
-    return 0;
+    return true;
+}
+
+/* Gives it back and wakes one who waits.  Returns 0, so that it can be a function's last step: what is
+ * called last needs no frame. */
+static inline __attribute__((always_inline)) int kin__hold_free(struct kin__robust *robust)
+{
+    return kin__hold_drop(robust) ? 0 : kin__hold_wake(robust);
 }
 
 /* By the holder. */

@@ -53,6 +53,7 @@ static void init_entries(struct kin__reader *reader, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         reader[i].hold.point.kind = KIN__POINT_HELD;
         atomic_store(&reader[i].hold.point.word, 0);
+        reader[i].depth = 0;
     }
 }
 
@@ -100,6 +101,18 @@ static int grow(kin_rwlock *lock, uint32_t capacity)
     return 0;
 }
 
+/* For one of the first entries: do writers look at it? */
+static inline bool is_used(kin_rwlock *lock, uint32_t index)
+{
+    return (atomic_load(&lock->used) >> index & 1) != 0;
+}
+
+/* Before an entry is taken: they do from now on. */
+static void note_used(kin_rwlock *lock, uint32_t index)
+{
+    if (index < KIN__READERS_FIRST && !is_used(lock, index)) atomic_fetch_or(&lock->used, 1u << index);
+}
+
 /* Takes a free entry. */
 static int take_entry(kin_rwlock *lock, struct kin__reader **taken)
 {
@@ -108,7 +121,9 @@ static int take_entry(kin_rwlock *lock, struct kin__reader **taken)
         for (uint32_t n = 0, i = place(capacity); n < capacity; n++, i = i + 1 < capacity ? i + 1 : 0) {
             struct kin__reader *reader = entry(lock, i);
             uint32_t seen = entry_word(reader);
-            if ((seen & KIN__WORD_OWNER) != 0 || !kin__hold_take(&reader->hold, seen, 0)) continue;
+            if ((seen & KIN__WORD_OWNER) != 0) continue;
+            note_used(lock, i);
+            if (!kin__hold_take(&reader->hold, seen, 0)) continue;
             reader->depth = 0;
             kin__self.reader_place = i + 1;
             *taken = reader;
@@ -151,12 +166,21 @@ static void tell_readers(kin_rwlock *lock)
     if (lock->fair || !writers_wait(lock)) kin__event_notify(&lock->waiting, INT32_MAX);
 }
 
-static void free_gate(kin_rwlock *lock)
+/* The word was marked, or owed a wake-up. */
+static __attribute__((noinline)) int free_gate_waking(kin_rwlock *lock)
 {
-    kin__mutex_free(&lock->gate);
-    /* CRASH: free, and the readers are not told: the reaper tells them (announce), or they look when
-     * their slice is over. */
+    void *outer = kin__touch(lock);
+    kin__hold_wake(&lock->gate.robust);
+    /* CRASH: free, and the readers are not told: the reaper tells them (announce). */
     tell_readers(lock);
+    kin__untouch(outer);
+    return 0;
+}
+
+/* By the writer.  Without a mark no reader sleeps because of it. */
+static inline __attribute__((always_inline)) int free_gate(kin_rwlock *lock)
+{
+    return kin__hold_drop(&lock->gate.robust) ? 0 : free_gate_waking(lock);
 }
 
 /* After a writer's death: makes the gate free, and keeps the news.  False if somebody else does. */
@@ -208,12 +232,33 @@ static bool may_read(void *context)
     return word == 0 && (lock->fair || !writers_wait(lock));
 }
 
+/* The same, by who is counted as waiting and about to sleep: marks the gate, if that is held. */
+static bool may_read_or_mark(void *context)
+{
+    kin_rwlock *lock = context;
+    struct kin__wait_point *gate = &lock->gate.robust.point;
+    for (;;) {
+        uint32_t word = atomic_load(&gate->word);
+        if ((word & KIN__WORD_OWNER) == 0) return may_read(lock);
+        if (kin__owner_mark(gate, &word)) return false;
+    }
+}
+
+static int await_gate(kin_rwlock *lock, kin_deadline deadline)
+{
+    if (may_read(lock)) return 0;
+    if (deadline <= 0) return -ETIMEDOUT;
+    return kin__watch_for(may_read, lock)
+               ? 0
+               : kin__event_sleep_for(&lock->waiting, may_read_or_mark, lock, deadline);
+}
+
 static int wait_to_read(kin_rwlock *lock, kin_deadline deadline)
 {
     for (;;) {
         /* Readers stand back for writers who are counted: one that is not there would keep them for ever. */
         kin_deadline look = kin__os_clock() + KIN__SLICE_NS;
-        int rc = kin__event_await(&lock->waiting, may_read, lock, deadline < look ? deadline : look);
+        int rc = await_gate(lock, deadline < look ? deadline : look);
         if (rc == -ETIMEDOUT && look < deadline) {
             if (atomic_load(&lock->gate.robust.point.word) == 0)
                 kin__waiters_recount(&lock->gate.robust.point);
@@ -286,10 +331,10 @@ int kin_rwlock_acquire_read(kin_rwlock *lock, kin_deadline deadline)
      * CRASH: with an entry and not yet sure of it: the kernel wakes a writer that waits for it. */
     if (__builtin_expect(reader != NULL && kin__self.member != NULL && kin__holds_room(HOLDS_NEEDED), 1) &&
         kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
-        __builtin_expect(kin__self.robust->pending == NULL && gate_is_free(lock) && !somebody_waits(lock),
+        __builtin_expect(kin__self.robust->pending == NULL && gate_is_free(lock) && !somebody_waits(lock) &&
+                             is_used(lock, kin__self.reader_place - 1),
                          1) &&
         kin__hold_take(&reader->hold, 0, 0)) {
-        reader->depth = 0;
         if (__builtin_expect(
                 gate_is_free(lock) && atomic_load_explicit(&lock->untold, memory_order_relaxed) == 0, 1))
             return 0;
@@ -339,7 +384,8 @@ static int drain(kin_rwlock *lock, kin_deadline deadline)
 static inline bool first_are_free(kin_rwlock *lock)
 {
     uint32_t words = 0;
-    for (uint32_t i = 0; i < KIN__READERS_FIRST; i++) words |= atomic_load(&lock->first[i].hold.point.word);
+    for (uint32_t left = atomic_load(&lock->used); left != 0; left &= left - 1)
+        words |= atomic_load(&lock->first[__builtin_ctz(left)].hold.point.word);
     return (words & KIN__WORD_OWNER) == 0;
 }
 
@@ -375,8 +421,8 @@ static __attribute__((noinline)) int write_touching(kin_rwlock *lock, kin_deadli
     if (rc == KIN_OWNER_DIED) atomic_store(&lock->untold, 1);
     if (rc >= 0)
         rc = write_after_readers(lock, deadline);
-    else if (gate_is_free(lock))
-        tell_readers(lock);
+    else
+        tell_readers(lock); /* who stood back for us, whether the gate is free or another's */
     kin__untouch(outer);
     return rc;
 }
@@ -400,20 +446,11 @@ int kin_rwlock_acquire_write(kin_rwlock *lock, kin_deadline deadline)
 
 /* ---- both ------------------------------------------------------------------------------------- */
 
-/* By the writer. */
-static int write_end(kin_rwlock *lock)
-{
-    void *outer = kin__touch(lock);
-    free_gate(lock);
-    kin__untouch(outer);
-    return 0;
-}
-
 static __attribute__((noinline)) int release_slow(kin_rwlock *lock)
 {
     int rc = enter(lock);
     if (rc < 0) return rc;
-    if (kin__mutex_held_by_me(&lock->gate)) return write_end(lock);
+    if (kin__mutex_held_by_me(&lock->gate)) return free_gate(lock);
     struct kin__reader *reader = own_entry(lock);
     if (reader == NULL) return -EPERM;
     if (reader->depth > 0)
@@ -426,16 +463,15 @@ static __attribute__((noinline)) int release_slow(kin_rwlock *lock)
 int kin_rwlock_release(kin_rwlock *lock)
 {
     struct kin__robust_list *list = kin__self.robust;
-    struct kin__reader *reader = usual_entry(lock);
-    if (__builtin_expect(reader != NULL && list != NULL, 1) &&
-        kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
-        __builtin_expect(
-            kin__hold_is_newest(list, &reader->hold) && list->pending == NULL && reader->depth == 0, 1))
-        return kin__hold_free(&reader->hold);
     if (__builtin_expect(list != NULL, 1) &&
         kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
-        kin__hold_is_newest(list, &lock->gate.robust) && list->pending == NULL)
-        return write_end(lock);
+        __builtin_expect(list->pending == NULL, 1)) {
+        struct kin__reader *reader = usual_entry(lock);
+        if (__builtin_expect(reader != NULL && kin__hold_is_newest(list, &reader->hold), 1) &&
+            __builtin_expect(reader->depth == 0, 1))
+            return kin__hold_free(&reader->hold);
+        if (kin__hold_is_newest(list, &lock->gate.robust)) return free_gate(lock);
+    }
     return release_slow(lock);
 }
 
@@ -476,6 +512,7 @@ int kin_rwlock_open_sized(kin_rwlock **lock, const kin_rwlock_options *options, 
     made->fair = given.fair;
     atomic_store(&made->untold, 0);
     atomic_store(&made->capacity, KIN__READERS_FIRST);
+    atomic_store(&made->used, 0);
     kin__event_init(&made->waiting);
     kin__mutex_init(&made->gate, (struct kin__mutex_plan){0}, KIN__MAGIC_GATE);
     kin__mutex_init(&made->turn, (struct kin__mutex_plan){0}, KIN__MAGIC_TURN);

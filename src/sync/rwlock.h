@@ -28,8 +28,12 @@ struct kin__reader {
  *   fair      constant.
  *   gate      the writer's.
  *   untold    0 → 1 by who holds the gate, after a death; → 0 by who is told.
- *   waiting   readers that wait for the gate to be free.
+ *   waiting   readers that wait for the gate to be free.  One that finds it held marks it before it sleeps
+ *             (kin__owner_mark), so that who gives back a gate without a mark need not look here.
  *   turn      fair locks: whoever has to wait, reader or writer, waits for this first.
+ *   used      a bit for each of the first entries that somebody has ever taken: set before that, by fetch_or, and
+ *             never cleared while it is open.  Seq_cst, as the entries and the gate: a reader whose bit a writer
+ *             did not see sees that writer's gate.
  *   growing   of who publishes a segment.
  *   capacity  entries there are: READERS_FIRST, and READER_SEGMENT for each segment.  Written under
  *             `growing`.
@@ -39,6 +43,7 @@ struct kin_rwlock {
     bool fair;
     _Atomic uint32_t untold;
     _Atomic uint32_t capacity;
+    _Atomic uint32_t used;
     struct kin__mutex gate __attribute__((aligned(64)));
     struct kin__event waiting;
     struct kin__latch growing;
