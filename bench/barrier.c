@@ -41,7 +41,7 @@ static int counted_work(int index, void *context)
 
 static double counted_run(const struct bench_case *test, long count)
 {
-    return meet_measure(test, count, bench_shared(sizeof(struct meet_arena)), counted_work);
+    return meet_measure(test, count, bench_shared(sizeof(struct meet_arena)), NULL, counted_work);
 }
 
 /* ---- peers ------------------------------------------------------------------------------------ */
@@ -68,7 +68,7 @@ static double pthread_run(const struct bench_case *test, long count)
                                    shape->threads ? PTHREAD_PROCESS_PRIVATE : PTHREAD_PROCESS_SHARED);
     int rc = pthread_barrier_init((pthread_barrier_t *)arena->place, &attributes, (unsigned)shape->processes);
     if (rc) return bench_fail("pthread_barrier_init: %s", strerror(rc));
-    return meet_measure(test, count, arena, pthread_work);
+    return meet_measure(test, count, arena, NULL, pthread_work);
 }
 
 static double python_run(const struct bench_case *test, long count)

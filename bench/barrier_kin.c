@@ -3,6 +3,14 @@
 
 #include "meet.h"
 
+/* It joins the family. */
+static int prepare(int index, void *context)
+{
+    (void)index;
+    (void)context;
+    return kin_family_open(NULL) < 0;
+}
+
 static int work(int index, void *context)
 {
     (void)index;
@@ -20,5 +28,5 @@ double bench_kin_barrier(const struct bench_case *test, long count)
     struct meet_arena *arena = bench_shared(sizeof *arena);
     int rc = kin_barrier_open((kin_barrier **)arena->place, (unsigned)shape->processes, NULL);
     if (rc < 0) return bench_fail("kin_barrier_open: %s", kin_strerror(rc));
-    return meet_measure(test, count, arena, work);
+    return meet_measure(test, count, arena, prepare, work);
 }

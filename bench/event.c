@@ -64,7 +64,7 @@ static double condition_run(const struct bench_case *test, long count)
     if (!rc) rc = pthread_cond_init(&place->go, &for_condition);
     if (!rc) rc = pthread_cond_init(&place->back, &for_condition);
     if (rc) return bench_fail("pthread_cond_init: %s", strerror(rc));
-    return meet_measure(test, count, arena, condition_work);
+    return meet_measure(test, count, arena, NULL, condition_work);
 }
 
 static double python_run(const struct bench_case *test, long count)

@@ -31,6 +31,14 @@ static int follow(struct meet_arena *arena, struct place *place)
     return 0;
 }
 
+/* It joins the family. */
+static int prepare(int index, void *context)
+{
+    (void)index;
+    (void)context;
+    return kin_family_open(NULL) < 0;
+}
+
 static int work(int index, void *context)
 {
     struct meet_arena *arena = context;
@@ -49,5 +57,5 @@ double bench_kin_event(const struct bench_case *test, long count)
         int rc = kin_event_open(events[i], NULL);
         if (rc < 0) return bench_fail("kin_event_open: %s", kin_strerror(rc));
     }
-    return meet_measure(test, count, arena, work);
+    return meet_measure(test, count, arena, prepare, work);
 }

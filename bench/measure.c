@@ -64,14 +64,17 @@ double rwlock_measure(const struct bench_case *test, long count, struct rwlock_a
 /* ---- barrier and event ----------------------------------------------------------------------- */
 
 double meet_measure(const struct bench_case *test, long count, struct meet_arena *arena,
-                    int (*work)(int index, void *arena))
+                    int (*prepare)(int index, void *arena), int (*work)(int index, void *arena))
 {
     const struct meet_shape *shape = test->shape;
     arena->rounds = count;
     arena->processes = shape->processes;
     arena->passed = 0;
-    struct bench_team team = {
-        .processes = shape->processes, .threads = shape->threads, .work = work, .context = arena};
+    struct bench_team team = {.processes = shape->processes,
+                              .threads = shape->threads,
+                              .prepare = prepare,
+                              .work = work,
+                              .context = arena};
     double seconds = bench_together(&team);
     if (seconds > 0 && arena->passed != count * shape->processes)
         return bench_fail("%ld passed of %ld", (long)arena->passed, count * shape->processes);

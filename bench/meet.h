@@ -18,9 +18,9 @@ struct meet_arena {
 };
 
 /* meet_measure runs `work` in the case's number of processes, each of which passes `rounds` times and
- * adds that to `passed`; checks the sum. */
+ * adds that to `passed`; checks the sum.  `prepare`, or NULL, is what each does before. */
 double meet_measure(const struct bench_case *test, long count, struct meet_arena *arena,
-                    int (*work)(int index, void *arena));
+                    int (*prepare)(int index, void *arena), int (*work)(int index, void *arena));
 
 bench_run bench_kin_barrier __attribute__((weak));
 bench_run bench_kin_event __attribute__((weak));
