@@ -181,7 +181,8 @@ static inline int kin_manager_connect_with(kin_manager **manager, const char *ad
 }
 
 /* kin_manager_ping asks the manager for nothing over the calling thread's connection: it is there, and hears
- * that this client is (kin_manager_options.lease_ns).  Errors: as kin_proxy_call. */
+ * that this client is (kin_manager_options.lease_ns).  One that is not answered in time costs the thread nothing
+ * that it holds.  Errors: as kin_proxy_call. */
 KIN_API int kin_manager_ping(kin_manager *manager, kin_deadline deadline);
 
 /* kin_manager_address returns the address, such as "tcp://127.0.0.1:5000"; kin_manager_key the key.

@@ -14,6 +14,7 @@
 
 #include "manager/wire.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 /* What a connection keeps for the next message, and reads into at first. */
 #define KEPT ((size_t)16 * 1024)
@@ -29,7 +30,7 @@ void kin__client_close(struct kin__client *client)
     kin_buffer_free(&client->request);
     kin_buffer_free(&client->bytes);
     kin_value_clear(&client->error);
-    *client = (struct kin__client){.resumed = client->resumed};
+    *client = (struct kin__client){.resumed = client->resumed, .patient = client->patient};
 }
 
 static int open_connection(struct kin__client *client, kin_deadline deadline)
@@ -127,6 +128,7 @@ static int receive(struct kin__client *client, kin_deadline deadline)
             bytes->size = (size_t)size;
             return 0;
         }
+        if (size == KIN_ECLOSED || size == KIN_ETRUNCATED) return -ECONNRESET;
         if (size != KIN_ETOOSMALL) return (int)size;
         rc = kin_buffer_reserve(bytes, kin_needed_size());
     }
@@ -137,8 +139,8 @@ static int receive(struct kin__client *client, kin_deadline deadline)
 static int exchange(struct kin__client *client, const kin_buffer *request, kin_deadline deadline)
 {
     int rc = kin_connection_send(client->connection, request->data, request->size, deadline);
-    if (rc == 0) rc = receive(client, deadline);
-    return rc == KIN_ECLOSED || rc == KIN_ETRUNCATED ? -ECONNRESET : rc;
+    client->sent = rc == 0;
+    return rc == 0 ? receive(client, deadline) : rc;
 }
 
 /* Reads the answer that was received. */
@@ -244,6 +246,7 @@ static int connect_again(struct kin__client *client)
         int rc = open_connection(client, end);
         if (rc == 0) rc = tell(client, client->number, end);
         if (rc == 0) break;
+        drop_connection(client);
         if (!may_pass(client, rc) || later(kin_clock(), pause) >= end) return rc;
         rc = kin__os_poll(NULL, 0, later(kin_clock(), pause));
         if (rc == -ECANCELED) return rc;
@@ -258,32 +261,49 @@ static int connect_again(struct kin__client *client)
 static int go_on(struct kin__client *client, kin_deadline deadline)
 {
     uint64_t answered = (uint64_t)client->answered;
-    if (answered == client->number) {
-        int rc = receive(client, deadline);
-        return rc == KIN_ECLOSED || rc == KIN_ETRUNCATED ? -ECONNRESET : rc;
-    }
+    client->sent = answered == client->number;
+    if (client->sent) return receive(client, deadline);
     return answered + 1 == client->number ? exchange(client, &client->request, deadline) : KIN_EPROTOCOL;
 }
 
-/* Whatever fails before the answer is whole ends the connection, for the next answer would be taken for this
- * one. */
-static int call(struct kin__client *client, kin_deadline deadline)
+/* A call is over before its answer is there.  Where the connection stays, its answer is owed, for the next one
+ * would be taken for this one; what was not sent was not asked for. */
+static int give_up(struct kin__client *client, int rc)
+{
+    bool broken = client->connection == NULL || (rc != -ETIMEDOUT && rc != -ECANCELED);
+    if (broken || !client->patient) {
+        kin__client_leave(client);
+        kin__client_close(client);
+    } else if (client->sent) {
+        client->owed = true;
+    } else {
+        client->number--;
+    }
+    return rc;
+}
+
+/* Goes on with the request in work, which came to `rc`, until its answer is there. */
+static int persist(struct kin__client *client, int rc, kin_deadline deadline)
 {
     kin_deadline begun = client->grace_ns > 0 ? kin_clock() : 0, by = deadline;
-    client->number++;
-    int rc = exchange(client, &client->request, deadline);
     while (rc < 0 && client->grace_ns > 0 && may_pass(client, rc) && kin_clock() < by) {
+        /* One who is patient has more to lose than this call. */
+        if (client->patient) kin__shield(1);
         rc = connect_again(client);
+        if (client->patient) kin__shield(-1);
         if (rc < 0) break;
         /* The server's time begins anew, and so does ours. */
         by = later(deadline, kin_clock() - begun);
         rc = go_on(client, by);
     }
-    if (rc < 0) {
-        kin__client_leave(client);
-        kin__client_close(client);
-    }
-    return rc;
+    return rc < 0 ? give_up(client, rc) : 0;
+}
+
+/* The answer is there: what does it say? */
+static int finish(struct kin__client *client, kin_value *result)
+{
+    if (client->request.capacity > 4 * KEPT) kin_buffer_free(&client->request);
+    return read_answer(client, result);
 }
 
 int kin__client_call(struct kin__client *client, const char *ident, const char *method,
@@ -297,8 +317,25 @@ int kin__client_call(struct kin__client *client, const char *ident, const char *
     if (rc == 0) rc = kin_pickle_dumps(&message, &client->request);
     kin_value_clear(&message);
     if (rc < 0) return rc;
-    rc = call(client, deadline);
-    if (rc < 0) return rc;
-    if (client->request.capacity > 4 * KEPT) kin_buffer_free(&client->request);
-    return read_answer(client, result);
+    client->number++;
+    rc = persist(client, exchange(client, &client->request, deadline), deadline);
+    return rc < 0 ? rc : finish(client, result);
+}
+
+int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadline deadline)
+{
+    *result = kin_value_none();
+    kin_value_clear(&client->error);
+    client->owed = false;
+    int rc = persist(client, receive(client, deadline), deadline);
+    return rc < 0 ? rc : finish(client, result);
+}
+
+int kin__client_request(const struct kin__client *client, kin_value *request, const char **method,
+                        const kin_value **arguments)
+{
+    const kin_value *ident, *keywords;
+    int rc = kin_pickle_loads(request, client->request.data, client->request.size,
+                              &(kin_pickle_options){.keep_unknown = true});
+    return rc < 0 ? rc : kin_value_parse(request, "(vsvv)", &ident, method, arguments, &keywords);
 }

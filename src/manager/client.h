@@ -35,6 +35,9 @@ struct kin__client {
     int64_t answered; /* … of which the server said so when it was told the name; -1: unknown */
     int64_t grace_ns; /* for so long it may come back; 0: it may not */
     bool resumed;     /* it has; for the owner */
+    bool patient;     /* the owner's: a call that is given up leaves the connection as it is … */
+    bool sent;        /* the request in work is on its way */
+    bool owed;        /* … and so is its answer, to which nobody listens any more */
 };
 
 void kin__arguments_clear(struct kin__arguments *arguments);
@@ -51,8 +54,14 @@ int kin__client_accept(struct kin__client *client, kin_deadline deadline);
 
 /* Sends a request and waits for its answer.  `ident` NULL: a server call.  The arguments are used
  * up.  After a failure of the connection, which an answer that does
- * not come in time is too, it is closed.  Errors: see kin_proxy_call. */
+ * not come in time is too unless the client is patient, it is closed.  Nothing may be `owed`.
+ * Errors: see kin_proxy_call. */
 int kin__client_call(struct kin__client *client, const char *ident, const char *method,
                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
+/* Gets the answer that is owed: the same. */
+int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadline deadline);
+/* What was called last, by which method and with what, borrowed from `*request`, which is to be cleared. */
+int kin__client_request(const struct kin__client *client, kin_value *request, const char **method,
+                        const kin_value **arguments);
 
 #endif

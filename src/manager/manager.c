@@ -6,6 +6,10 @@
  * drops those that are left when it ends.  A server of Python's takes such calls one to a
  * connection.
  *
+ * With the control line would go all references of the process: a call on it that is given up, because its time
+ * is over or its coroutine was cancelled, leaves it as it is.  Whoever calls next hears the answer first, and gives
+ * back what was made for nobody.
+ *
  * A process that was forked finds lines that are not its own: it closes its copies, when it comes
  * across them, and makes new ones.
  */
@@ -14,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <kin/container.h>
 #include <kin/error.h>
 
 #include "os/os.h"
@@ -100,12 +105,46 @@ static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadli
 
 static void poke_control(kin_manager *manager);
 
+/* What a reference was made of by the request whose answer was `result`; NULL: by none. */
+static const char *made_by(const char *method, const kin_value *arguments, const kin_value *result)
+{
+    if (strcmp(method, "create") == 0) return kin_value_get_str(kin_value_at(result, 0), NULL);
+    return strcmp(method, "incref") == 0 ? kin_value_get_str(kin_value_at(arguments, 0), NULL) : NULL;
+}
+
+/* Hears the answer to a call that was given up; what it has made is nobody's.  -ETIMEDOUT, -ECANCELED: it is
+ * still owed. */
+static int settle(struct kin__client *client, kin_deadline deadline)
+{
+    int rc = 0;
+    while (rc == 0 && client->owed) {
+        kin_value request, result, ignored;
+        const kin_value *arguments;
+        const char *method, *ident = NULL;
+        rc = kin__client_request(client, &request, &method, &arguments);
+        int answered = kin__client_settle(client, &result, deadline);
+        if (client->owed)
+            rc = answered;
+        else if (rc == 0 && answered == 0)
+            ident = made_by(method, arguments, &result);
+        if (ident != NULL) {
+            struct kin__arguments dropped = {.positional = kin_value_build("(s)", ident)};
+            kin__client_call(client, NULL, "decref", dropped, &ignored, deadline);
+            kin_value_clear(&ignored);
+        }
+        kin_value_clear(&request);
+        kin_value_clear(&result);
+    }
+    return client->owed ? rc : 0;
+}
+
 int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
                       struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
 {
     struct kin__line *line = own_line(manager);
     *result = kin_value_none();
-    int rc = line != NULL ? connect_line(manager, line, deadline) : -ENOMEM;
+    int rc = line != NULL ? settle(&line->client, deadline) : -ENOMEM;
+    if (rc == 0) rc = connect_line(manager, line, deadline);
     if (rc < 0) {
         kin__arguments_clear(&arguments);
         return rc;
@@ -142,7 +181,8 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
     int rc = kin__turn_take(&manager->control_turn, deadline);
     if (rc == 0) {
         own(control);
-        rc = connect_line(manager, control, deadline);
+        rc = settle(&control->client, deadline);
+        if (rc == 0) rc = connect_line(manager, control, deadline);
         if (rc == 0 && control->client.kin) {
             rc = kin__client_call(&control->client, NULL, method, arguments, result, deadline);
             arguments = (struct kin__arguments){0};
@@ -174,7 +214,7 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
     return rc;
 }
 
-/* With a time of its own, and to its end: what is given up closes the line, and with it goes what it has. */
+/* With a time of its own, and to its end: the line has to be made again while the server knows whose it was. */
 static void poke_control(kin_manager *manager)
 {
     kin_value result, error = kin_value_none();
@@ -192,10 +232,13 @@ int kin_manager_ping(kin_manager *manager, kin_deadline deadline)
     if (line == NULL) return manager != NULL ? -ENOMEM : -EINVAL;
     int rc = connect_line(manager, line, deadline);
     if (rc < 0) return rc;
-    /* A server of Python's takes such a call over a connection of its own. */
+    /* What is not answered in time costs nothing that the thread has.  A server of Python's takes such a call over
+     * a connection of its own. */
+    line->client.patient = true;
     rc = line->client.kin
              ? kin__manager_call(manager, NULL, "dummy", (struct kin__arguments){0}, &result, deadline)
              : kin__manager_server_call(manager, "dummy", (struct kin__arguments){0}, &result, deadline);
+    line->client.patient = false;
     kin_value_clear(&result);
     return rc;
 }
@@ -263,6 +306,7 @@ int kin__manager_make(kin_manager **made, const char *address, const kin_client_
         return rc;
     }
     strcpy(manager->address, address);
+    manager->control.client.patient = true;
     *made = manager;
     return 0;
 }

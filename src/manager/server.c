@@ -19,6 +19,7 @@
 #include "manager/tasks.h"
 #include "manager/types.h"
 #include "os/os.h"
+#include "os/socket.h"
 #include "os/tls.h"
 
 #define SESSIONS_DEFAULT 10000
@@ -122,21 +123,38 @@ static void watch_signals(struct kin__server *server)
     }
 }
 
-/* Ends those who hold something and have said nothing for as long as the lease of it is, unless they wait for
- * an answer: it is the server then that is silent. */
+static uint64_t lease_period(const struct kin__server *server)
+{
+    return (uint64_t)server->lease_ns / LEASE_PARTS / 1000000 + 1;
+}
+
+/* Has the client been silent for as long as its lease is?  While it waits for an answer it is the server that is
+ * silent; and what it has said may not have been read yet. */
+static bool is_silent(const struct kin__session *session, uint64_t now)
+{
+    return session->wait.object == NULL && !session->paused && !kin__links_empty(&session->holdings) &&
+           now - session->heard >= (uint64_t)session->server->lease_ns / 1000000 &&
+           ((session->events & UV_READABLE) == 0 ||
+            kin__os_wait_ready(session->descriptor, KIN__READABLE, KIN_NOW) < 0);
+}
+
+/* Ends those who hold something and have been silent.  Time in which this server did not run, for it was stopped
+ * or had too much to do, does not count: it could not have heard them. */
 static void on_leases(uv_timer_t *timer)
 {
     struct kin__server *server = timer->data;
-    uint64_t now = uv_now(&server->loop), lease = (uint64_t)server->lease_ns / 1000000;
+    uint64_t now = uv_now(&server->loop), due = server->leases_seen + lease_period(server);
+    uint64_t late = now > due ? now - due : 0;
     struct kin__links *link = server->sessions.next, seen;
+    server->leases_seen = now;
     kin__links_init(&seen);
     /* To end one may end others: whichever are still there go through a list of their own. */
     while (link != &server->sessions) {
         struct kin__session *session = kin__links_entry(link, struct kin__session, link);
         kin__links_remove(link);
         kin__links_append(&seen, link);
-        if (session->wait.object == NULL && !kin__links_empty(&session->holdings) &&
-            now - session->heard >= lease) {
+        session->heard = session->heard + late < now ? session->heard + late : now;
+        if (is_silent(session, now)) {
             kin__log(KIN_LOG_WARNING, "manager: a client that held something was silent for %llu ms",
                      (unsigned long long)(now - session->heard));
             kin__session_end_after_answers(session);
@@ -166,8 +184,8 @@ static int begin(struct kin__server *server)
     kin__snapshots_begin(server);
     set_accepting(server, true);
     if (server->lease_ns > 0) {
-        uint64_t period = (uint64_t)server->lease_ns / LEASE_PARTS / 1000000 + 1;
-        uv_timer_start(&server->leases, on_leases, period, period);
+        server->leases_seen = uv_now(&server->loop);
+        uv_timer_start(&server->leases, on_leases, lease_period(server), lease_period(server));
     }
     if (server->stop_at != 0) {
         kin_deadline left = server->stop_at - kin_clock();

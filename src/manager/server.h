@@ -168,6 +168,7 @@ struct kin__session {
     bool ending;          /* ends when all answers are sent */
     bool stranger;        /* has not proved yet that it knows a key */
     bool secured;         /* TLS has begun */
+    bool gone;            /* the client has hung up: what it asked for is done, but nothing is taken for it */
     struct kin__tls *tls; /* NULL: nothing is encrypted */
     bool paused;          /* has asked for as much as it may in this second */
     size_t key;           /* which it has shown */
@@ -247,6 +248,7 @@ struct kin__server {
     int64_t grace_ns;
     int64_t lease_ns;
     uv_timer_t leases;
+    uint64_t leases_seen;      /* the loop's time at which they were looked at last */
     struct kin__links resumed; /* were parked, are answered, and may have asked for more */
     size_t session_count;      /* of both kinds */
     size_t session_most;

@@ -452,6 +452,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
         if (alive && sent) look_at(session);
         if (sent && session->ending) alive = false;
     }
+    if ((events & UV_DISCONNECT) != 0) session->gone = true;
     if (alive && (events & UV_READABLE) != 0 && session->stage != KIN__ENDED)
         alive = receive(session);
     else if ((events & UV_DISCONNECT) != 0)
@@ -468,7 +469,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
 /* Polls for what the session needs now. */
 static void watch(struct kin__session *session)
 {
-    int events = UV_READABLE;
+    int events = UV_READABLE | UV_DISCONNECT;
     if (session->stage == KIN__ENDED) return;
     bool waits = is_parked(session) || session->paused || session->stage == KIN__REFUSED;
     if (kin__buffer_size(&session->output) > 0) {
@@ -503,6 +504,7 @@ static void on_timer(uv_timer_t *timer)
         session->wait.timed_out(session);
     } else if (session->paused) {
         session->paused = false;
+        session->heard = uv_now(&server->loop);
         look_at(session);
         watch(session);
     } else if (session->stage == KIN__REFUSED && !session->ending) {

@@ -204,6 +204,9 @@ static enum kin__outcome get(struct kin__call *call, double seconds)
         if (seconds == 0) return kin__raise(call, exception("queue.Empty"));
         return kin__session_park(call, call->object, &queue->getters, seconds, on_empty);
     }
+    /* Nobody would hear the answer, nor come back for it. */
+    if (call->session->gone && call->session->identity == NULL)
+        return kin__raise(call, exception("queue.Empty"));
     if (note_taken(queue, call->session, &queue->ring[queue->first]) < 0)
         return kin__raise_code(call, -ENOMEM);
     call->leaves = true;

@@ -1,0 +1,297 @@
+/* test_manager_stopped.c: a manager whose process stands still for a while, as under a debugger or on a host that has too
+ * much to do: calls are given up meanwhile, clients leave, leases run; afterwards nobody has lost anything by it.
+ */
+#include "support/test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <kin/connection.h>
+#include <kin/container.h>
+#include <kin/coroutine.h>
+#include <kin/error.h>
+#include <kin/listener.h>
+#include <kin/loop.h>
+#include <kin/manager.h>
+#include <kin/object.h>
+#include <kin/pickle.h>
+
+#define SOON     kin_in_s(20)
+#define BRIEFLY  kin_in_ms(20)
+#define SECOND_S INT64_C(1000000000)
+
+static const kin_manager_type types[] = {{.name = "door", .shared = "Lock"}};
+
+static char address[64];
+static kin_manager *manager;
+static pid_t server;
+static int64_t grace, lease;
+
+static void serve(void *unused)
+{
+    (void)unused;
+    CHECK_OK(kin_manager_serve(&(kin_manager_options){.address = address,
+                                                      .key = "k",
+                                                      .key_size = 1,
+                                                      .types = types,
+                                                      .type_count = 1,
+                                                      .grace_ns = grace,
+                                                      .lease_ns = lease}));
+}
+
+static void begin(int64_t grace_ns, int64_t lease_ns)
+{
+    grace = grace_ns;
+    lease = lease_ns;
+    snprintf(address, sizeof address, "unix:@kin-test-stopped-%d", (int)getpid());
+    server = test_child(serve, NULL);
+    test_until(kin_manager_connect(&manager, address, "k", 1, SOON) == 0);
+}
+
+static void finish(void)
+{
+    CHECK_OK(kin_manager_shutdown(manager, SOON));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(test_collect(server), 0);
+}
+
+static kin_proxy *make(const char *type)
+{
+    kin_proxy *proxy = NULL;
+    CHECK_OK(kin_manager_create(manager, &proxy, type, kin_value_none(), SOON));
+    return proxy;
+}
+
+static int64_t number(kin_proxy *proxy, const char *method)
+{
+    kin_value result;
+    int64_t got = -1;
+    CHECK_OK(kin_proxy_call(proxy, method, kin_value_none(), &result, SOON));
+    CHECK_OK(kin_value_get_int(&result, &got));
+    kin_value_clear(&result);
+    return got;
+}
+
+static void ask(kin_connection *client, kin_value ident, const char *method, kin_value arguments)
+{
+    kin_buffer bytes = {0};
+    kin_value request = kin_value_build("(vsv{})", ident, method, arguments);
+    CHECK_OK(kin_pickle_dumps(&request, &bytes));
+    CHECK_OK(kin_connection_send(client, bytes.data, bytes.size, SOON));
+    kin_value_clear(&request);
+    kin_buffer_free(&bytes);
+}
+
+static void hear(kin_connection *client, kin_value *answer)
+{
+    char bytes[512];
+    long size = kin_connection_recv(client, bytes, sizeof bytes, SOON);
+    CHECK_GT(size, 0);
+    CHECK_OK(kin_pickle_loads(answer, bytes, (size_t)size, NULL));
+}
+
+static kin_connection *open_client(void)
+{
+    kin_connection *client = NULL;
+    CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
+    return client;
+}
+
+static int64_t count_objects(void)
+{
+    kin_connection *client = open_client();
+    kin_value answer;
+    const char *kind;
+    int64_t count = -1;
+    ask(client, kin_value_none(), "number_of_objects", kin_value_tuple(NULL, 0));
+    hear(client, &answer);
+    CHECK_OK(kin_value_parse(&answer, "(sL)", &kind, &count));
+    kin_value_clear(&answer);
+    CHECK_OK(kin_connection_close(client));
+    return count;
+}
+
+/* ---- calls that are given up --------------------------------------------------------------------------- */
+
+static void give_up_calls(void)
+{
+    kin_proxy *list = make("list"), *lock = make("Lock"), *late = NULL;
+    kin_value value = kin_proxy_value(list);
+    int64_t objects = count_objects();
+    CHECK_OK(kin_proxy_acquire(lock, SOON));
+
+    CHECK_OK(kill(server, SIGSTOP));
+    for (int i = 0; i < 3; i++) {
+        CHECK_RC(kin_manager_create(manager, &late, "list", kin_value_none(), BRIEFLY), -ETIMEDOUT);
+        CHECK_RC(kin_manager_ping(manager, BRIEFLY), -ETIMEDOUT);
+    }
+    CHECK_OK(kill(server, SIGCONT));
+    CHECK_EQ(number(list, "__len__"), 0);
+    /* The next call of the server hears what was made for nobody. */
+    CHECK_OK(kin_proxy_close(make("list")));
+    CHECK_EQ(count_objects(), objects);
+
+    CHECK_OK(kill(server, SIGSTOP));
+    CHECK_RC(kin_manager_proxy(manager, &late, &value, BRIEFLY), -ETIMEDOUT);
+    CHECK_OK(kill(server, SIGCONT));
+    CHECK_OK(kin_manager_proxy(manager, &late, &value, SOON));
+    CHECK_OK(kin_proxy_close(late));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_EQ(count_objects(), objects - 1);
+
+    CHECK_OK(kin_proxy_release(lock));
+    CHECK_OK(kin_proxy_close(lock));
+    kin_value_clear(&value);
+}
+
+/* Not what the process has proxies of, nor what the thread has acquired. */
+TEST(a_call_that_is_given_up_costs_nothing_else)
+{
+    begin(0, 0);
+    give_up_calls();
+    finish();
+}
+
+TEST(nor_where_clients_come_back)
+{
+    begin(60 * SECOND_S, 0);
+    give_up_calls();
+    finish();
+}
+
+static int create_for_ever(void *unused)
+{
+    kin_proxy *late = NULL;
+    (void)unused;
+    CHECK_RC(kin_manager_create(manager, &late, "list", kin_value_none(), KIN_FOREVER), -ECANCELED);
+    return 0;
+}
+
+TEST(nor_does_a_coroutine_that_is_cancelled)
+{
+    kin_coroutine *coroutine = NULL;
+    begin(0, 0);
+    kin_proxy *list = make("list");
+    CHECK_OK(kill(server, SIGSTOP));
+    CHECK_OK(kin_coroutine_start(&coroutine, create_for_ever, NULL, NULL));
+    CHECK_OK(kin_coroutine_sleep(BRIEFLY));
+    CHECK_OK(kin_coroutine_cancel(coroutine));
+    CHECK_OK(kin_coroutine_join(coroutine, SOON));
+    CHECK_OK(kin_coroutine_close(coroutine));
+    CHECK_OK(kill(server, SIGCONT));
+    CHECK_EQ(number(list, "__len__"), 0);
+    CHECK_OK(kin_proxy_close(make("list")));
+    CHECK_EQ(count_objects(), 1);
+    CHECK_OK(kin_proxy_close(list));
+    finish();
+    CHECK_OK(kin_loop_close());
+}
+
+/* ---- clients that leave ---------------------------------------------------------------------------------- */
+
+/* What it has asked for is read only after it has left. */
+TEST(an_item_is_not_taken_for_a_client_that_left_meanwhile)
+{
+    kin_value answer;
+    begin(0, 0);
+    kin_proxy *queue = make("Queue");
+    kin_value named = kin_proxy_value(queue);
+    kin_connection *client = open_client();
+    ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "client"));
+    hear(client, &answer);
+    kin_value_clear(&answer);
+    CHECK_OK(kin_proxy_put(queue, kin_value_int(1), SOON));
+    CHECK_OK(kill(server, SIGSTOP));
+    ask(client, kin_value_str(kin_value_token_id(&named)), "put", kin_value_build("(i)", 2));
+    ask(client, kin_value_str(kin_value_token_id(&named)), "get", kin_value_tuple(NULL, 0));
+    CHECK_OK(kin_connection_close(client));
+    CHECK_OK(kill(server, SIGCONT));
+    test_until(number(queue, "qsize") == 2);
+    /* The server has seen the end of the client by then. */
+    count_objects();
+    CHECK_EQ(number(queue, "qsize"), 2);
+    kin_value_clear(&named);
+    CHECK_OK(kin_proxy_close(queue));
+    finish();
+}
+
+/* ---- leases ----------------------------------------------------------------------------------------------- */
+
+static volatile int *stage; /* of other processes */
+
+static kin_proxy *acquire_door(void)
+{
+    kin_proxy *door = make("door");
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    *stage = 1;
+    return door;
+}
+
+static void hold_and_ping(void *unused)
+{
+    (void)unused;
+    kin_proxy *door = acquire_door();
+    while (*stage == 1) CHECK_OK(kin_manager_ping(manager, SOON));
+    CHECK_OK(kin_proxy_release(door));
+    CHECK_OK(kin_proxy_close(door));
+}
+
+static void call_much(void *unused)
+{
+    (void)unused;
+    kin_proxy *list = make("list");
+    while (*stage < 2) number(list, "__len__");
+    CHECK_OK(kin_proxy_close(list));
+}
+
+static void stop_for(double seconds)
+{
+    double until = test_seconds() + seconds;
+    CHECK_OK(kill(server, SIGSTOP));
+    test_until(test_seconds() > until);
+    CHECK_OK(kill(server, SIGCONT));
+}
+
+/* They have spoken all the time, or would have: it was the server that was silent. */
+TEST(a_lease_does_not_run_while_the_server_stands_still)
+{
+    int64_t lease_ns = test_sanitized() ? SECOND_S : SECOND_S * 3 / 10;
+    double lease_s = (double)lease_ns / 1e9;
+    stage = test_shared(sizeof *stage);
+    begin(0, lease_ns);
+    pid_t holder = test_child(hold_and_ping, NULL), other = test_child(call_much, NULL);
+    test_until(*stage == 1);
+    for (int round = 0; round < (test_sanitized() ? 2 : 5); round++) {
+        stop_for(2 * lease_s);
+        CHECK_OK(kin_manager_ping(manager, SOON));
+    }
+    *stage = 2;
+    CHECK_EQ(test_collect(holder), 0);
+    CHECK_EQ(test_collect(other), 0);
+    finish();
+}
+
+static void hold_in_silence(void *unused)
+{
+    (void)unused;
+    acquire_door();
+    raise(SIGSTOP);
+}
+
+/* … and one who would not have spoken loses what it holds all the same. */
+TEST(a_lease_ends_after_the_server_has_stood_still)
+{
+    stage = test_shared(sizeof *stage);
+    begin(0, SECOND_S / 5);
+    kin_proxy *door = make("door");
+    pid_t holder = test_child(hold_in_silence, NULL);
+    test_until(*stage == 1);
+    stop_for(0.5);
+    CHECK_RC(kin_proxy_acquire(door, SOON), KIN_OWNER_DIED);
+    CHECK_OK(kin_proxy_release(door));
+    test_kill(holder);
+    CHECK_OK(kin_proxy_close(door));
+    finish();
+}
