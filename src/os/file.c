@@ -56,12 +56,28 @@ int kin__os_file_read(const char *path, unsigned char **data, size_t *size)
 
 static int write_all(int descriptor, const unsigned char *data, size_t size)
 {
+    int rc;
     for (size_t done = 0; done < size;) {
+        rc = kin__os_fault(KIN__FAULT_FILE);
+        if (rc < 0) return rc;
         ssize_t put = write(descriptor, data + done, size - done);
         if (put < 0 && errno != EINTR) return -errno;
         if (put > 0) done += (size_t)put;
     }
-    return fsync(descriptor) < 0 ? -errno : 0;
+    rc = kin__os_fault(KIN__FAULT_FILE);
+    return rc < 0 ? rc : fsync(descriptor) < 0 ? -errno : 0;
+}
+
+static int close_file(int descriptor)
+{
+    int rc = kin__os_fault(KIN__FAULT_FILE);
+    return close(descriptor) < 0 ? -errno : rc;
+}
+
+static int rename_file(const char *from, const char *to)
+{
+    int rc = kin__os_fault(KIN__FAULT_FILE);
+    return rc < 0 ? rc : rename(from, to) < 0 ? -errno : 0;
 }
 
 /* Makes the new name of a file last.  Some file systems cannot sync a directory, and need not. */
@@ -83,10 +99,10 @@ int kin__os_file_replace(const char *path, const void *data, size_t size)
     if (snprintf(beside, sizeof beside, "%s" NEW, path) >= (int)sizeof beside) return -ENAMETOOLONG;
     int descriptor = open_file(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
     if (descriptor < 0) return descriptor;
-    int rc = write_all(descriptor, data, size);
-    if (close(descriptor) < 0 && rc == 0) rc = -errno;
+    int rc = write_all(descriptor, data, size), closed = close_file(descriptor);
+    if (rc == 0) rc = closed;
     /* CRASH: before the rename the old file stands, after it the new one; both are whole. */
-    if (rc == 0 && rename(beside, path) < 0) rc = -errno;
+    if (rc == 0) rc = rename_file(beside, path);
     if (rc == 0)
         sync_directory(path);
     else

@@ -24,6 +24,7 @@ enum kin__fault {
     KIN__FAULT_MEMORY, /* malloc, and mapping or backing memory */
     KIN__FAULT_FORK,
     KIN__FAULT_DESCRIPTOR, /* whatever makes one */
+    KIN__FAULT_FILE,       /* writing, syncing, closing and renaming one */
     KIN__FAULT_OTHER,
     KIN__FAULT_KINDS
 };

@@ -17,6 +17,7 @@ static const struct {
     [KIN__FAULT_MEMORY] = {"memory", ENOMEM},
     [KIN__FAULT_FORK] = {"fork", EAGAIN},
     [KIN__FAULT_DESCRIPTOR] = {"descriptor", EMFILE},
+    [KIN__FAULT_FILE] = {"file", ENOSPC},
     [KIN__FAULT_OTHER] = {"other", EIO},
 };
 

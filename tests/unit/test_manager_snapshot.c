@@ -21,6 +21,8 @@
 #include <kin/manager.h>
 #include <kin/object.h>
 
+#include "os/os.h"
+
 #define SOON kin_in_s(20)
 
 static const kin_manager_type types[] = {
@@ -269,6 +271,93 @@ TEST(a_full_disk_leaves_the_old_snapshot)
     CHECK_OK(rmdir(disk));
     if (WEXITSTATUS(status) == 77) SKIP("no file system can be mounted here");
     CHECK_EQ(status, 0);
+}
+
+/* ---- a disk that fails ---------------------------------------------------------------------------------- */
+
+#define STEPS 4 /* of writing a snapshot that can fail: the writing, the syncing, the closing, the renaming */
+
+static int arm(void *unused, const kin_value *arguments, const kin_value *keywords, kin_value *result)
+{
+    int step, error;
+    (void)unused;
+    (void)keywords;
+    (void)result;
+    CHECK_OK(kin_value_parse(arguments, "(ii)", &step, &error));
+    kin__os_fault_set(KIN__FAULT_FILE, (unsigned)step, error, true);
+    return 0;
+}
+
+static const kin_manager_method of_disk[] = {{"arm", arm}};
+static const kin_manager_type with_disk[] = {{.name = "counter", .shared = "list"},
+                                             {.name = "disk", .methods = of_disk, .method_count = 1}};
+
+static char failing_address[64];
+
+static void serve_on_failing_disk(void *expected)
+{
+    kin_log_set(note_line, KIN_LOG_WARNING, NULL);
+    CHECK_RC(kin_manager_serve(&(kin_manager_options){.address = failing_address,
+                                                      .key = "k",
+                                                      .key_size = 1,
+                                                      .types = with_disk,
+                                                      .type_count = 2,
+                                                      .snapshot = file(),
+                                                      .snapshot_ns = 1000000}),
+             *(int *)expected);
+}
+
+static size_t read_file(char *bytes, size_t size)
+{
+    FILE *opened = fopen(file(), "r");
+    CHECK(opened != NULL);
+    size_t got = fread(bytes, 1, size, opened);
+    fclose(opened);
+    return got;
+}
+
+static void fail_at(int step, int error)
+{
+    static char before[65536], after[65536], expected[200];
+    kin_manager *manager = NULL;
+    int code = -error;
+    logged[0] = '\0';
+    pid_t server = test_child(serve_on_failing_disk, &code);
+    test_until(kin_manager_connect(&manager, failing_address, "k", 1, SOON) == 0);
+    call(manager, "counter", "append", kin_value_build("(i)", step));
+    test_until(access(file(), F_OK) == 0);
+    call(manager, "disk", "arm", kin_value_build("(ii)", step, error));
+    /* One that was being written is there now. */
+    snprintf(expected, sizeof expected, "snapshot: %s; what was written before stays", strerror(error));
+    call(manager, "counter", "append", kin_value_build("(i)", error));
+    test_until(strstr(logged, expected) != NULL);
+    size_t size = read_file(before, sizeof before);
+    /* It goes on. */
+    call(manager, "counter", "append", kin_value_build("(i)", 0));
+    CHECK_EQ(read_file(after, sizeof after), size);
+    CHECK_MEM(after, before, size);
+    call(manager, "disk", "arm", kin_value_build("(ii)", 0, 0));
+    test_until(strstr(logged, "is written again") != NULL);
+    CHECK_GT(read_file(after, sizeof after), size);
+    /* What cannot be written at the end is an error of the server's. */
+    call(manager, "disk", "arm", kin_value_build("(ii)", step, error));
+    CHECK_OK(kin_manager_shutdown(manager, SOON));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(test_collect(server), 0);
+    CHECK_OK(start(&manager));
+    check(manager, "counter", "__len__", kin_value_none(), "3");
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_OK(unlink(file()));
+}
+
+TEST(a_disk_that_fails_leaves_the_old_snapshot)
+{
+    static const int errors[] = {EIO, ENOSPC, EROFS};
+    logged = test_shared(512);
+    snprintf(failing_address, sizeof failing_address, "unix:@kin-test-disk-%d", (int)getpid());
+    for (int step = 1; step <= STEPS; step++) {
+        for (int i = 0; i < 3; i++) fail_at(step, errors[i]);
+    }
 }
 
 /* ---- deaths ---------------------------------------------------------------------------------------- */
