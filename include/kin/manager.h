@@ -138,14 +138,20 @@ typedef struct kin_manager_options {
                          held: its calls go on as if nothing had been; 0: what it held is given back at once */
     int64_t lease_ns; /* a client that holds something and has asked for nothing for so long loses it, and its
                          connection (kin_manager_ping); 0: it may be silent */
+    /* Of kin_manager_start with a certificate: what the starter, which is a client too, believes and shows, as in
+     * kin_client_options: */
+    const char *client_authorities; /* NULL: those of this system */
+    const char *client_certificate; /* NULL: none */
+    const char *client_private_key;
+    const char *server_name; /* NULL: the host of the address */
 } kin_manager_options;
 
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients
- * can connect when it returns.  `options` may be NULL, and has no certificates (-EINVAL: those are for
- * kin_manager_serve).  The child ends with its parent.
+ * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
  * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
  * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), KIN_ESNAPSHOT (the file is not whole), -EBUSY (another
- * manager has it), others of the file system, KIN_ETLS (kin_tls_text tells why), those of kin_process_start and, with tasks, of kin_pool_open. */
+ * manager has it), others of the file system, KIN_ETLS and KIN_ECERTIFICATE (kin_tls_text tells why), those of
+ * kin_process_start and, with tasks, of kin_pool_open. */
 KIN_API int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size);
 static inline int kin_manager_start(kin_manager **manager, const kin_manager_options *options)
 {

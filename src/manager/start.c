@@ -60,6 +60,27 @@ static void complete(kin_manager_options *given, const kin_manager_options *opti
     if (options != NULL) memcpy(given, options, size < sizeof *given ? size : sizeof *given);
 }
 
+/* How the starter connects. */
+static kin_client_options as_client(const kin_manager_options *options)
+{
+    return (kin_client_options){.key = options->key,
+                                .key_size = options->key_size,
+                                .certificate = options->client_certificate,
+                                .private_key = options->client_private_key,
+                                .authorities = options->client_authorities,
+                                .system_authorities =
+                                    options->certificate != NULL && options->client_authorities == NULL,
+                                .server_name = options->server_name};
+}
+
+/* What a client is told of certificates means something only where the server has one. */
+static bool misleads(const kin_manager_options *options)
+{
+    return options->certificate == NULL &&
+           (options->client_authorities != NULL || options->client_certificate != NULL ||
+            options->client_private_key != NULL || options->server_name != NULL);
+}
+
 int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size)
 {
     kin_manager_options given;
@@ -67,8 +88,7 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
     kin_manager *made;
     uint8_t key[KEY_SIZE];
     complete(&given, options, size);
-    /* The starter is a client too, and knows no authorities. */
-    int rc = manager != NULL && given.certificate == NULL ? 0 : -EINVAL;
+    int rc = manager != NULL && !misleads(&given) ? 0 : -EINVAL;
     if (rc == 0 && given.key == NULL && given.key_size == 0) {
         rc = kin__os_random(key, sizeof key);
         given.key = key;
@@ -78,7 +98,7 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
     given.ready = NULL;
     if (rc == 0) rc = kin__server_open(&server, &given);
     if (rc < 0) return rc;
-    const kin_client_options client = {.key = given.key, .key_size = given.key_size};
+    const kin_client_options client = as_client(&given);
     rc = kin__manager_make(&made, kin__server_address(server), &client);
     if (rc == 0) {
         rc = start_server(made, server);

@@ -179,6 +179,58 @@ TEST(certificates_and_then_the_key)
     certificates_remove();
 }
 
+/* The starter shows and believes what it is told to, and so do the processes that it forks. */
+static void add_in_child(void *of_manager)
+{
+    kin_proxy *dict = NULL;
+    CHECK_OK(kin_manager_create(of_manager, &dict, "dict", kin_value_none(), SOON));
+    CHECK_OK(kin_proxy_call(dict, "__setitem__", kin_value_build("(si)", "a", 1), NULL, SOON));
+    CHECK_OK(kin_proxy_close(dict));
+}
+
+TEST(a_manager_with_certificates_is_started)
+{
+    char authority[] = "authority.pem", why[200];
+    kin_manager *manager = NULL, *other = NULL;
+    kin_manager_options options = {.address = "tls://127.0.0.1:0",
+                                   .key = "k",
+                                   .key_size = 1,
+                                   .certificate = "server.pem",
+                                   .private_key = "server.key",
+                                   .authorities = "authority.pem",
+                                   .client_authorities = authority,
+                                   .client_certificate = "client.pem",
+                                   .client_private_key = "client.key",
+                                   .server_name = "localhost"};
+    certificates_make();
+    CHECK_OK(kin_manager_start(&manager, &options));
+    memset(authority, 'x', sizeof authority - 1);
+    add_in_child(manager);
+    CHECK_EQ(test_collect(test_child(add_in_child, manager)), 0);
+    CHECK_OK(connect_by(kin_manager_address(manager), "k", "client.pem", "authority.pem", &other));
+    CHECK_OK(kin_manager_close(other));
+    CHECK_OK(kin_manager_close(manager));
+
+    options.client_authorities = "authority.pem";
+    options.server_name = "elsewhere";
+    CHECK_RC(kin_manager_start(&manager, &options), KIN_ECERTIFICATE);
+    options.server_name = NULL;
+    options.client_authorities = "alone.pem";
+    CHECK_RC(kin_manager_start(&manager, &options), KIN_ECERTIFICATE);
+    CHECK_OK(kin_tls_text(why, sizeof why));
+    CHECK(strstr(why, "certificate verify failed") != NULL);
+    /* No authority of this system's has signed it. */
+    options.client_authorities = NULL;
+    CHECK_RC(kin_manager_start(&manager, &options), KIN_ECERTIFICATE);
+    options.client_authorities = "authority.pem";
+    options.client_certificate = options.client_private_key = NULL;
+    CHECK_LT(kin_manager_start(&manager, &options), 0);
+    options.authorities = NULL;
+    CHECK_OK(kin_manager_start(&manager, &options));
+    CHECK_OK(kin_manager_close(manager));
+    certificates_remove();
+}
+
 TEST(certificates_that_would_mislead_are_refused)
 {
     kin_manager *manager = NULL;
@@ -188,9 +240,12 @@ TEST(certificates_that_would_mislead_are_refused)
     CHECK_RC(kin_manager_serve(&options), -EINVAL);
     options.address = "tls://127.0.0.1:0";
     CHECK_RC(kin_manager_serve(&options), -ENOENT);
-    /* The starter would not believe it. */
-    CHECK_RC(kin_manager_start(&manager, &options), -EINVAL);
+    CHECK_RC(kin_manager_start(&manager, &options), -ENOENT);
     options.certificate = NULL;
     options.authorities = "x.pem";
     CHECK_RC(kin_manager_serve(&options), -EINVAL);
+    /* It has none that these could have signed. */
+    options.authorities = NULL;
+    options.client_authorities = "x.pem";
+    CHECK_RC(kin_manager_start(&manager, &options), -EINVAL);
 }
