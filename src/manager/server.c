@@ -132,7 +132,7 @@ static uint64_t lease_period(const struct kin__server *server)
  * silent; and what it has said may not have been read yet. */
 static bool is_silent(const struct kin__session *session, uint64_t now)
 {
-    return session->wait.object == NULL && !session->paused && !kin__links_empty(&session->holdings) &&
+    return !kin__session_is_parked(session) && !session->paused && !kin__links_empty(&session->holdings) &&
            now - session->heard >= (uint64_t)session->server->lease_ns / 1000000 &&
            ((session->events & UV_READABLE) == 0 ||
             kin__os_wait_ready(session->descriptor, KIN__READABLE, KIN_NOW) < 0);

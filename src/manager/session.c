@@ -48,12 +48,6 @@
 
 static void look_at(struct kin__session *session);
 static void watch(struct kin__session *session);
-static void set_timer(struct kin__session *session, double seconds);
-
-static bool is_parked(const struct kin__session *session)
-{
-    return session->wait.object != NULL;
-}
 
 static bool is_calling(const struct kin__session *session)
 {
@@ -78,19 +72,6 @@ static void on_closed(uv_handle_t *handle)
     kin__session_closed(handle->data);
 }
 
-static void unpark(struct kin__session *session)
-{
-    struct kin__wait *wait = &session->wait;
-    struct kin__server *server = session->server;
-    kin__links_remove(&wait->link);
-    uv_timer_stop(&session->timer);
-    kin__unkeep(server, &wait->item);
-    kin__managed_decref(server, wait->other);
-    kin__managed_decref(server, wait->object);
-    *wait = (struct kin__wait){0};
-    kin__links_init(&wait->link);
-}
-
 void kin__session_end(struct kin__session *session)
 {
     struct kin__server *server = session->server;
@@ -108,9 +89,9 @@ void kin__session_end(struct kin__session *session)
     uv_close((uv_handle_t *)&session->timer, on_closed);
     kin__seal_end(session);
     kin__os_close(session->descriptor);
-    if (is_parked(session)) {
+    if (kin__session_is_parked(session)) {
         if (session->wait.abandoned != NULL) session->wait.abandoned(session);
-        unpark(session);
+        kin__session_unpark(session);
     }
     if (!kin__absence_begin(session)) kin__holdings_give_back(session);
     kin__server_make_room(server);
@@ -189,8 +170,8 @@ static int write_answer(struct kin__session *session, const char *kind, const ki
 /* Borrows `value`. */
 static void answer(struct kin__session *session, const char *kind, const kin_value *value)
 {
-    if (is_parked(session)) {
-        unpark(session);
+    if (kin__session_is_parked(session)) {
+        kin__session_unpark(session);
         /* Until now it was the server that was silent. */
         session->heard = uv_now(&session->server->loop);
         kin__links_append(&session->server->resumed, &session->resumed);
@@ -230,7 +211,7 @@ void kin__session_raise(struct kin__session *session, kin_value exception)
 
 void kin__session_dismiss(struct kin__session *session)
 {
-    if (is_parked(session))
+    if (kin__session_is_parked(session))
         kin__session_raise(session, kin_value_errorf("EOFError", "the manager is shutting down"));
 }
 
@@ -239,7 +220,7 @@ void kin__session_dismiss(struct kin__session *session)
 static bool is_free(const struct kin__session *session)
 {
     return session->stage != KIN__ENDED && session->stage != KIN__REFUSED && !session->ending &&
-           !session->paused && !is_parked(session) && kin__buffer_size(&session->output) == 0 &&
+           !session->paused && !kin__session_is_parked(session) && kin__buffer_size(&session->output) == 0 &&
            !session->server->stopping;
 }
 
@@ -289,7 +270,7 @@ static void authenticate(struct kin__session *session, const uint8_t *message, s
     if (rc < 0) kin__log_refusal(session, rc);
     if (rc == KIN_EAUTHENTICATION) {
         session->stage = KIN__REFUSED;
-        set_timer(session, REFUSAL_S);
+        kin__session_set_timer(session, REFUSAL_S);
         return;
     }
     if (reply.size > 0) send_message(session, reply.bytes, reply.size);
@@ -346,7 +327,7 @@ static bool is_over_limit(struct kin__session *session, size_t size)
                 (server->byte_most != 0 && session->bytes >= server->byte_most);
     if (over) {
         session->paused = true;
-        set_timer(session, (double)(1000 - (now - session->second)) / 1e3);
+        kin__session_set_timer(session, (double)(1000 - (now - session->second)) / 1e3);
     } else {
         session->requests++;
         session->bytes += size;
@@ -448,7 +429,8 @@ static void on_event(uv_poll_t *poll, int status, int events)
         alive = send_some(session, &session->output);
         bool sent = kin__buffer_size(&session->output) == 0;
         /* It reads; what is left has its time anew (watch). */
-        if (is_calling(session) && !is_parked(session) && !session->paused) uv_timer_stop(&session->timer);
+        if (is_calling(session) && !kin__session_is_parked(session) && !session->paused)
+            uv_timer_stop(&session->timer);
         if (alive && sent) look_at(session);
         if (sent && session->ending) alive = false;
     }
@@ -471,12 +453,12 @@ static void watch(struct kin__session *session)
 {
     int events = UV_READABLE | UV_DISCONNECT;
     if (session->stage == KIN__ENDED) return;
-    bool waits = is_parked(session) || session->paused || session->stage == KIN__REFUSED;
+    bool waits = kin__session_is_parked(session) || session->paused || session->stage == KIN__REFUSED;
     if (kin__buffer_size(&session->output) > 0) {
         events = UV_WRITABLE;
         /* A client that reads nothing for that long has left. */
         if (!waits && !uv_is_active((uv_handle_t *)&session->timer))
-            set_timer(session, session->server->silence_s);
+            kin__session_set_timer(session, session->server->silence_s);
     } else if (waits && kin__buffer_size(&session->input) >= AHEAD_MOST)
         events = UV_DISCONNECT;
     if (events == session->events) return;
@@ -500,7 +482,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct kin__session *session = timer->data;
     struct kin__server *server = session->server;
-    if (is_parked(session)) {
+    if (kin__session_is_parked(session)) {
         session->wait.timed_out(session);
     } else if (session->paused) {
         session->paused = false;
@@ -517,9 +499,7 @@ static void on_timer(uv_timer_t *timer)
     kin__sessions_settle(server);
 }
 
-/* ---- waiting -------------------------------------------------------------------------------------------- */
-
-static void set_timer(struct kin__session *session, double seconds)
+void kin__session_set_timer(struct kin__session *session, double seconds)
 {
     /* Beyond a hundred years it makes no difference. */
     double milliseconds = seconds > 3e9 ? 3e12 : seconds * 1e3;
@@ -529,38 +509,6 @@ static void set_timer(struct kin__session *session, double seconds)
     uv_timer_start(&session->timer, on_timer, whole + ((double)whole < milliseconds), 0);
 }
 
-enum kin__outcome kin__session_park(struct kin__call *call, struct kin__managed *object,
-                                    struct kin__links *list, double seconds,
-                                    void (*timed_out)(struct kin__session *session))
-{
-    struct kin__session *session = call->session;
-    session->wait.object = kin__managed_incref(object);
-    session->wait.timed_out = timed_out;
-    kin__links_append(list, &session->wait.link);
-    if (seconds >= 0) set_timer(session, seconds);
-    return KIN__PARKED;
-}
-
-void kin__session_move(struct kin__session *session, struct kin__managed *object, struct kin__links *list)
-{
-    kin__managed_incref(object);
-    kin__managed_decref(session->server, session->wait.object);
-    session->wait.object = object;
-    kin__links_remove(&session->wait.link);
-    kin__links_append(list, &session->wait.link);
-    uv_timer_stop(&session->timer);
-}
-
-struct kin__session *kin__session_first(struct kin__links *list)
-{
-    while (!kin__links_empty(list)) {
-        struct kin__session *session = kin__session_of(list->next);
-        if (!kin__os_hung_up(session->descriptor)) return session;
-        kin__session_end(session);
-    }
-    return NULL;
-}
-
 /* ---- the beginning ---------------------------------------------------------------------------------------- */
 
 static int begin_handshake(struct kin__session *session)
@@ -568,7 +516,7 @@ static int begin_handshake(struct kin__session *session)
     struct kin__server *server = session->server;
     server->stranger_count++;
     session->stranger = true;
-    set_timer(session, HANDSHAKE_SECONDS);
+    kin__session_set_timer(session, HANDSHAKE_SECONDS);
     return server->tls != NULL ? kin__tls_make(&session->tls, server->tls, NULL) : challenge(session);
 }
 

@@ -36,6 +36,17 @@ enum kin__outcome kin__session_park(struct kin__call *call, struct kin__managed 
 /* Goes on waiting in another list, without a deadline from now on. */
 void kin__session_move(struct kin__session *session, struct kin__managed *object, struct kin__links *list);
 
+/* It is in no list any more, and has let go of what it waited for. */
+void kin__session_unpark(struct kin__session *session);
+
+static inline bool kin__session_is_parked(const struct kin__session *session)
+{
+    return session->wait.object != NULL;
+}
+
+/* The session's deadline: of the handshake, of what is parked, of what is not read. */
+void kin__session_set_timer(struct kin__session *session, double seconds);
+
 static inline struct kin__session *kin__session_of(struct kin__links *link)
 {
     return kin__links_entry(link, struct kin__session, wait.link);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <kin/connection.h>
@@ -113,7 +114,9 @@ static int64_t size_of(kin_proxy *queue)
 static void end_the_first(kin_connection *clients[CLIENTS], kin_connection *other, kin_proxy *object,
                           const char *method, kin_value arguments)
 {
+    siginfo_t info;
     CHECK_OK(kill(server, SIGSTOP));
+    CHECK_OK(waitid(P_PID, (id_t)server, &info, WSTOPPED));
     ask(other, ident_of(object), method, arguments);
     CHECK_OK(kin_connection_close(clients[0]));
     CHECK_OK(kill(server, SIGCONT));

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <kin/connection.h>
@@ -55,6 +56,19 @@ static void finish(void)
     CHECK_OK(kin_manager_shutdown(manager, SOON));
     CHECK_OK(kin_manager_close(manager));
     CHECK_EQ(test_collect(server), 0);
+}
+
+/* It does nothing any more when this returns. */
+static void stop_server(void)
+{
+    siginfo_t info;
+    CHECK_OK(kill(server, SIGSTOP));
+    CHECK_OK(waitid(P_PID, (id_t)server, &info, WSTOPPED));
+}
+
+static void go_on(void)
+{
+    CHECK_OK(kill(server, SIGCONT));
 }
 
 static kin_proxy *make(const char *type)
@@ -122,20 +136,20 @@ static void give_up_calls(void)
     int64_t objects = count_objects();
     CHECK_OK(kin_proxy_acquire(lock, SOON));
 
-    CHECK_OK(kill(server, SIGSTOP));
+    stop_server();
     for (int i = 0; i < 3; i++) {
         CHECK_RC(kin_manager_create(manager, &late, "list", kin_value_none(), BRIEFLY), -ETIMEDOUT);
         CHECK_RC(kin_manager_ping(manager, BRIEFLY), -ETIMEDOUT);
     }
-    CHECK_OK(kill(server, SIGCONT));
+    go_on();
     CHECK_EQ(number(list, "__len__"), 0);
     /* The next call of the server hears what was made for nobody. */
     CHECK_OK(kin_proxy_close(make("list")));
     CHECK_EQ(count_objects(), objects);
 
-    CHECK_OK(kill(server, SIGSTOP));
+    stop_server();
     CHECK_RC(kin_manager_proxy(manager, &late, &value, BRIEFLY), -ETIMEDOUT);
-    CHECK_OK(kill(server, SIGCONT));
+    go_on();
     CHECK_OK(kin_manager_proxy(manager, &late, &value, SOON));
     CHECK_OK(kin_proxy_close(late));
     CHECK_OK(kin_proxy_close(list));
@@ -174,13 +188,13 @@ TEST(nor_does_a_coroutine_that_is_cancelled)
     kin_coroutine *coroutine = NULL;
     begin(0, 0);
     kin_proxy *list = make("list");
-    CHECK_OK(kill(server, SIGSTOP));
+    stop_server();
     CHECK_OK(kin_coroutine_start(&coroutine, create_for_ever, NULL, NULL));
     CHECK_OK(kin_coroutine_sleep(BRIEFLY));
     CHECK_OK(kin_coroutine_cancel(coroutine));
     CHECK_OK(kin_coroutine_join(coroutine, SOON));
     CHECK_OK(kin_coroutine_close(coroutine));
-    CHECK_OK(kill(server, SIGCONT));
+    go_on();
     CHECK_EQ(number(list, "__len__"), 0);
     CHECK_OK(kin_proxy_close(make("list")));
     CHECK_EQ(count_objects(), 1);
@@ -203,11 +217,11 @@ TEST(an_item_is_not_taken_for_a_client_that_left_meanwhile)
     hear(client, &answer);
     kin_value_clear(&answer);
     CHECK_OK(kin_proxy_put(queue, kin_value_int(1), SOON));
-    CHECK_OK(kill(server, SIGSTOP));
+    stop_server();
     ask(client, kin_value_str(kin_value_token_id(&named)), "put", kin_value_build("(i)", 2));
     ask(client, kin_value_str(kin_value_token_id(&named)), "get", kin_value_tuple(NULL, 0));
     CHECK_OK(kin_connection_close(client));
-    CHECK_OK(kill(server, SIGCONT));
+    go_on();
     test_until(number(queue, "qsize") == 2);
     /* The server has seen the end of the client by then. */
     count_objects();
@@ -249,9 +263,9 @@ static void call_much(void *unused)
 static void stop_for(double seconds)
 {
     double until = test_seconds() + seconds;
-    CHECK_OK(kill(server, SIGSTOP));
+    stop_server();
     test_until(test_seconds() > until);
-    CHECK_OK(kill(server, SIGCONT));
+    go_on();
 }
 
 /* They have spoken all the time, or would have: it was the server that was silent. */
