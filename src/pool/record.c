@@ -205,10 +205,11 @@ void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t
     if (async) kin__map_settle(job);
 }
 
-/* The worker that this is, if it is on that record. */
-static struct kin__worker *worker_on(const kin_result *record)
+/* The worker that this is, if it is on that record, whose word is `word`: not another thread of its process. */
+static struct kin__worker *worker_on(const kin_result *record, uint64_t word)
 {
     struct kin__worker *here = kin__worker_here(record->pool);
+    if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED) return NULL;
     bool on = here != NULL && atomic_load_explicit(&here->current, memory_order_relaxed) == record;
     return on ? here : NULL;
 }
@@ -233,7 +234,7 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
     kin_result *job = kin__record_job(record);
     /* Before it is over: what comes after is the job's no more. */
     bool async = job != NULL && job != record && kin__is_async(job);
-    struct kin__worker *here = worker_on(record);
+    struct kin__worker *here = worker_on(record, expected);
     uint64_t over, last;
     if (here != NULL) note_finishing(here, record);
     for (uint64_t seen = expected;;) {
