@@ -314,8 +314,10 @@ int kin_pool_close(kin_pool *pool)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     kin__pool_raise(pool, KIN__POOL_CLOSED);
+    /* CRASH: the supervisor goes on with it.  In this order, so that idle workers are woken once. */
+    rc = kin_queue_shutdown(pool->tasks, 0);
     kin__schedule_pause(pool, false); /* what is in is run */
-    return kin_queue_shutdown(pool->tasks, 0);
+    return rc;
 }
 
 int kin_pool_terminate(kin_pool *pool)

@@ -452,12 +452,11 @@ static void tidy(struct supervisor *s)
     if (atomic_load(&pool->listed) != 0) kin__needs_fail(pool);
 }
 
-/* Who closed the pool may have died after the first step. */
+/* Who closed the pool may have died after the first step, or the second. */
 static void finish_closing(kin_pool *pool)
 {
-    if ((atomic_load(&pool->tasks->life) & KIN__LIFE_ENDED) != 0) return;
-    kin__schedule_pause(pool, false);
-    kin_queue_shutdown(pool->tasks, 0);
+    if ((atomic_load(&pool->tasks->life) & KIN__LIFE_ENDED) == 0) kin_queue_shutdown(pool->tasks, 0);
+    if ((atomic_load(&pool->attention) & KIN__ATTENTION_PAUSED) != 0) kin__schedule_pause(pool, false);
 }
 
 /* Workers that cannot be started, for another reason than want of something, end the pool in the end, when

@@ -255,6 +255,52 @@ TEST(controlling_a_pool, .deadline = 400)
     kill_in(control, 23);
 }
 
+/* ---- who closes ---------------------------------------------------------------------------------------- */
+
+struct closing {
+    kin_pool *pool;
+    kin_result *result;
+};
+
+static void open_paused(void *context)
+{
+    struct closing *closing = context;
+    int in = 21;
+    CHECK_OK(kin_pool_open(&closing->pool, &(kin_pool_options){.workers = 1}));
+    CHECK_OK(kin_pool_pause(closing->pool));
+    CHECK_OK(kin_pool_submit(closing->pool, &closing->result, KIN_FN(twice), &in, sizeof in, KIN_NOW, NULL));
+}
+
+static void close_it(void *context)
+{
+    CHECK_OK(kin_pool_close(((struct closing *)context)->pool));
+}
+
+/* Once it is closed the rest comes by itself. */
+static void ends_in_order(void *context, long step, bool finished)
+{
+    struct closing *closing = context;
+    long out = 0;
+    (void)step, (void)finished;
+    if (atomic_load(&closing->pool->state) < KIN__POOL_CLOSED) CHECK_OK(kin_pool_close(closing->pool));
+    CHECK_RC(kin_result_get(closing->result, &out, sizeof out, kin_in_s(20)), sizeof out);
+    CHECK_EQ(out, 42);
+    CHECK_OK(kin_pool_join(closing->pool, kin_in_s(20)));
+    CHECK_OK(kin_pool_free(closing->pool));
+}
+
+TEST(closing_a_paused_pool, .deadline = 400)
+{
+    struct closing closing = {NULL, NULL};
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = open_paused,
+                                                                .prepare = join_family,
+                                                                .operation = close_it,
+                                                                .survive = ends_in_order,
+                                                                .stride = 23,
+                                                                .context = &closing});
+    CHECK_GT(report.points, 5);
+}
+
 /* ---- a worker on tasks of the lists ------------------------------------------------------------------- */
 
 /* The pool's supervisor and worker are stopped: the victim plays the worker, the case the supervisor. */
