@@ -318,8 +318,9 @@ static bool move_on(kin_result *part, struct kin__span *span, struct pace *pace)
 static bool stopped(const kin_result *part, struct kin__span span)
 {
     const struct kin__map *map = part->map;
+    if (!kin__map_is_cancelled(part)) return false;
     uint64_t items = kin__map_item(map, span.first + span.busy) - kin__map_item(map, span.first);
-    return kin__map_is_cancelled(part) && part->progress[span.parity] < items;
+    return part->progress[span.parity] < items;
 }
 
 bool kin__map_run(kin_result *part, struct kin__worker *worker)
@@ -329,10 +330,11 @@ bool kin__map_run(kin_result *part, struct kin__worker *worker)
     if (lock(map) == 0) kin__latch_release(&map->latch);
     struct kin__span span = kin__span_unpack(atomic_load(&part->span));
     struct pace pace = {.units = BUSY_START, .since = kin__os_clock()};
+    const bool there = kin__deputy_here();
     do {
         do {
-            if (span.busy > 0 && !kin__deputy_here()) run_busy(part, span, worker);
-            if (span.busy > 0 && kin__deputy_here() && !run_busy_there(part, span, worker)) return false;
+            if (span.busy > 0 && !there) run_busy(part, span, worker);
+            if (span.busy > 0 && there && !run_busy_there(part, span, worker)) return false;
             if (stopped(part, span)) return true;
         } while (move_on(part, &span, &pace));
     } while (!kin__map_is_cancelled(part) && steal(map, part) && move_on(part, &span, &pace));
