@@ -77,3 +77,59 @@ TEST(l21_progress)
     example_run("l21_progress");
     example_expect("told several times: yes; backwards: no; at the end: 100", "tasks: 2 of 2");
 }
+
+TEST(l22_local_state)
+{
+    example_run("l22_local_state");
+    example_expect("KIN_EINITIALIZER: EHOSTUNREACH", "worker 1, request 1", "worker 1, request 2",
+                   "worker 1, request 3", "worker 2, request 1", "worker 2, request 2", "worker 2, request 3",
+                   "worker 3, request 1");
+}
+
+TEST(l23_deadline)
+{
+    example_run("l23_deadline");
+    example_expect("page 0 is there", "page 1 is there", "page 2: took too long", "page 3 is there",
+                   "workers ended: 1");
+}
+
+TEST(l24_retries)
+{
+    example_run("l24_retries");
+    example_expect("there in attempt 3", "there in attempt 4", "given up in attempt 3: ECONNREFUSED",
+                   "there in attempt 4", "after pauses of 10, 20 and 40 ms: yes");
+}
+
+TEST(l25_affinity)
+{
+    example_run("l25_affinity");
+    example_expect("on their customer's worker: 40 of 40, in order: 40");
+}
+
+TEST(l26_as_completed)
+{
+    example_run("l26_as_completed");
+    example_expect("result {one}", "result {other}", "result 0", "the first has failed: yes",
+                   "999 squared is 998001");
+}
+
+TEST(l27_nested)
+{
+    example_run("l27_nested");
+    example_expect("fibonacci(8) is 21", "the sum of the squares below 10 is 285");
+}
+
+TEST(l28_placement)
+{
+    example_run("l28_placement");
+    example_expect("processors: 1, files: 64", "done: 200, failed: 0, deaths: 0",
+                   "one of so many has its times counted: yes");
+}
+
+TEST(l29_terminate)
+{
+    example_run("l29_terminate");
+    example_expect("paused, and it is there within 20 ms: no", "drained, and it is there: yes",
+                   "closed, joined within 20 ms: ETIMEDOUT", "what was in it has been run: yes",
+                   "terminated: KIN_EFAILED", "because of that: yes");
+}
