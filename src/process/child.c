@@ -58,11 +58,12 @@ void kin__child_forked(kin_process *handle)
     kin__log_process = handle->name;
 }
 
-void kin__child_become(const char *name, bool daemon, int parent, const char *parent_name)
+void kin__child_become(const char name[KIN__PROCESS_NAME_SIZE], bool daemon, int parent,
+                       const char *parent_name)
 {
     set_parent(parent, parent_name);
     memset(&me.own, 0, sizeof me.own);
-    memcpy(me.own.name, name, strnlen(name, sizeof me.own.name - 1));
+    memcpy(me.own.name, name, sizeof me.own.name - 1);
     me.own.descriptor = -1;
     me.own.daemon = daemon;
     me.self = &me.own;

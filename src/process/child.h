@@ -12,7 +12,8 @@
 /* In a child that was forked from its parent: what was the parent's handle for it. */
 void kin__child_forked(kin_process *handle);
 /* In any other child. */
-void kin__child_become(const char *name, bool daemon, int parent, const char *parent_name);
+void kin__child_become(const char name[KIN__PROCESS_NAME_SIZE], bool daemon, int parent,
+                       const char *parent_name);
 /* In a child: the lists stay. */
 void kin__child_given(kin_connection *const *connections, size_t connection_count, const int *descriptors,
                       size_t descriptor_count);

@@ -255,6 +255,8 @@ int kin__serve(struct kin__order *order)
     if (rc == 0) rc = kin__os_set_inherit(server.control, false);
     if (rc == 0) rc = kin__os_set_inherit(server.ends, false);
     if (rc == 0) rc = preload(order);
+    /* Each mapping is copied for each child. */
+    kin__os_memory_unmap(order, order->size);
     if (rc == 0) rc = let_streams_go();
     if (rc == 0) rc = server.watch = kin__os_children_watch();
     if (rc < 0) return 255;

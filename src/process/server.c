@@ -269,6 +269,8 @@ static int receive_answer(kin_process *child, struct kin__placement *placement)
 static int await_answer(kin_process *child, struct kin__placement *placement)
 {
     for (;;) {
+        /* `starting` is held: no other coroutine of this thread may run meanwhile. */
+        kin__os_process_await(server.control.descriptor, kin_in_ms(SLICE_MS));
         int rc = receive_answer(child, placement);
         if (rc != -EAGAIN) return rc;
         /* It had to answer before its end. */
@@ -276,8 +278,6 @@ static int await_answer(kin_process *child, struct kin__placement *placement)
             rc = receive_answer(child, placement);
             return rc == -EAGAIN ? KIN_ESERVER : rc;
         }
-        /* `starting` is held: no other coroutine of this thread may run meanwhile. */
-        kin__os_process_await(server.control.descriptor, kin_in_ms(SLICE_MS));
     }
 }
 
