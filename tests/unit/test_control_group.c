@@ -314,7 +314,7 @@ TEST(the_tree_of_a_command_is_ended_by_its_group)
     const kin_limits limits = {.own_cgroup = true};
     const char *said;
     kin_subprocess_options options = {.limits = &limits, .stdout_to = KIN_PIPE};
-    const char *line = "setsid sh -c '(setsid sleep 1000 >/dev/null 2>&1 & )'; echo ready; sleep 1000";
+    const char *line = "setsid sh -c '(setsid sleep 1000 >/dev/null 2>&1 & )'; echo ready; sleep 1000; exit";
     if (kin_subprocess_start(&subprocess, KIN_COMMAND("sh", "-c", line), &options) < 0)
         SKIP("%s", kin_subprocess_error());
     char directory[PATH_MAX];

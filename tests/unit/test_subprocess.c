@@ -512,6 +512,43 @@ TEST(each_command_of_a_pipeline_has_its_status)
     CHECK_EQ(finish(subprocess), 0);
 }
 
+TEST(options_are_for_each_command_of_a_pipeline)
+{
+    int passed = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CHECK_OK(passed);
+    char line[160];
+    snprintf(line, sizeof line,
+             "cat; pwd; echo $KIN_TEST; [ -e /proc/self/fd/%d ] && echo passed; echo aside >&2", passed);
+    kin_subprocess_options options = {.capture_output = true,
+                                      .stdin_from = KIN_DEVNULL,
+                                      .cwd = "/usr",
+                                      .env_changes = (const char *const[]){"KIN_TEST=set", NULL},
+                                      .pass_fds = &passed,
+                                      .pass_fd_count = 1};
+    kin_completed done;
+    CHECK_OK(
+        kin_subprocess_run_pipeline(&done, KIN_PIPELINE(SHELL(line), SHELL(line)), &options, KIN_FOREVER));
+    CHECK_STR(done.out, "/usr\nset\npassed\n/usr\nset\npassed\n");
+    CHECK_STR(done.err, "aside\naside\n");
+    kin_completed_free(&done);
+    CHECK_OK(close(passed));
+}
+
+TEST(a_pipeline_of_large_streams_does_not_deadlock)
+{
+    size_t size = 400000;
+    char *data = pattern(size);
+    const char *const *tee = KIN_COMMAND("tee", "/dev/stderr");
+    kin_subprocess_options options = {.capture_output = true, .input = data, .input_size = size};
+    kin_completed done;
+    CHECK_OK(kin_subprocess_run_pipeline(&done, KIN_PIPELINE(tee, tee, tee), &options, KIN_FOREVER));
+    CHECK_EQ(done.out_size, size);
+    CHECK_MEM(done.out, data, size);
+    CHECK_EQ(done.err_size, 3 * size);
+    kin_completed_free(&done);
+    free(data);
+}
+
 TEST(a_pipeline_that_cannot_be_started_leaves_nothing)
 {
     kin_subprocess *subprocess = NULL;

@@ -192,6 +192,152 @@ TEST(a_command_that_is_stopped_has_not_ended)
     cat_ends(cat);
 }
 
+/* ---- input and output in several steps ----------------------------------------------------------------------- */
+
+TEST(what_was_written_comes_before_what_is_communicated)
+{
+    kin_subprocess *cat = start_cat();
+    CHECK_EQ(kin_subprocess_write(cat, "first, ", 7, KIN_FOREVER), 7);
+    CHECK_OK(kin_subprocess_communicate(cat, "second", 6, KIN_FOREVER));
+    CHECK_STR(kin_subprocess_output(cat, 1, NULL), "first, second");
+    CHECK_OK(kin_subprocess_close(cat));
+    /* Nothing is left to be said where stdin is closed. */
+    cat = start_cat();
+    CHECK_OK(kin_subprocess_close_stdin(cat));
+    CHECK_OK(kin_subprocess_communicate(cat, NULL, 0, KIN_FOREVER));
+    CHECK_STR(kin_subprocess_output(cat, 1, NULL), "");
+    CHECK_OK(kin_subprocess_close(cat));
+}
+
+/* The command ends only when its stdin is closed, by the call that had no time, or by the next one. */
+TEST(input_is_ended_after_a_deadline_too)
+{
+    static char input[300000];
+    size_t size = 0;
+    kin_subprocess *cat = start_cat();
+    memset(input, 'x', sizeof input);
+    CHECK_RC(kin_subprocess_communicate(cat, input, sizeof input, KIN_NOW), -ETIMEDOUT);
+    CHECK_OK(kin_subprocess_communicate(cat, input, sizeof input, KIN_FOREVER));
+    CHECK(kin_subprocess_output(cat, 1, &size) != NULL);
+    CHECK_EQ(size, sizeof input);
+    CHECK_OK(kin_subprocess_close(cat));
+}
+
+TEST(a_command_outlives_its_output)
+{
+    kin_subprocess *subprocess = NULL;
+    const kin_subprocess_options piped = {.stdin_from = KIN_PIPE, .stdout_to = KIN_PIPE};
+    char byte;
+    CHECK_OK(kin_subprocess_start(&subprocess, SHELL("exec >&-; read line; exit 4"), &piped));
+    CHECK_EQ(kin_subprocess_read(subprocess, 1, &byte, 1, KIN_FOREVER), 0);
+    CHECK_RC(kin_subprocess_wait(subprocess, kin_in_ms(5)), -ETIMEDOUT);
+    CHECK_RC(kin_subprocess_wait(subprocess, kin_in_ms(5)), -ETIMEDOUT);
+    CHECK_OK(kin_subprocess_communicate(subprocess, "x\n", 2, KIN_FOREVER));
+    int code = -1;
+    CHECK_OK(kin_subprocess_exit_code(subprocess, &code));
+    CHECK_EQ(code, 4);
+    CHECK_OK(kin_subprocess_close(subprocess));
+}
+
+static volatile sig_atomic_t signals;
+static void count_signal(int signal)
+{
+    (void)signal;
+    signals++;
+}
+
+TEST(signals_do_not_disturb_communicate)
+{
+    struct sigaction was, counts = {.sa_handler = count_signal}; /* without SA_RESTART */
+    CHECK_OK(sigaction(SIGUSR1, &counts, &was));
+    CHECK_STR(OUTPUT(SHELL("kill -USR1 $PPID; echo one; kill -USR1 $PPID; echo two")), "one\ntwo\n");
+    CHECK_GE(signals, 1);
+    CHECK_OK(sigaction(SIGUSR1, &was, NULL));
+}
+
+TEST(a_command_that_has_no_time_is_killed)
+{
+    kin_completed done;
+    CHECK_RC(kin_subprocess_run(&done, KIN_COMMAND("sleep", "1000"), NULL, KIN_NOW), -ETIMEDOUT);
+    CHECK_EQ(done.exit_code, -SIGKILL);
+    kin_completed_free(&done);
+}
+
+/* ---- descriptors ---------------------------------------------------------------------------------------------- */
+
+enum { PIPES = 40 };
+static int pipes[PIPES][2];
+
+static int open_pipes(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < PIPES; i++) {
+        CHECK_OK(pipe2(pipes[i], O_CLOEXEC));
+        CHECK_OK(kin_coroutine_sleep(kin_in_ms(1)));
+    }
+    return 0;
+}
+
+/* One that was closed twice would be another thread's by then. */
+TEST(a_start_that_fails_closes_nothing_of_others)
+{
+    kin_thread *thread = NULL;
+    CHECK_OK(kin_thread_start(&thread, open_pipes, NULL, NULL));
+    const kin_subprocess_options piped = {
+        .stdin_from = KIN_PIPE, .stdout_to = KIN_PIPE, .stderr_to = KIN_PIPE};
+    do {
+        kin_subprocess *none = NULL;
+        CHECK_RC(kin_subprocess_start(&none, KIN_COMMAND("/no/program"), &piped), -ENOENT);
+    } while (kin_thread_is_alive(thread) == 1);
+    CHECK_OK(kin_thread_join(thread, KIN_FOREVER));
+    CHECK_OK(kin_thread_close(thread));
+    for (int i = 0; i < PIPES; i++) {
+        CHECK_OK(close(pipes[i][0]));
+        CHECK_OK(close(pipes[i][1]));
+    }
+}
+
+static int copy_stdout(void *least)
+{
+    return fcntl(1, F_DUPFD, (int)(intptr_t)least) < 0 ? -errno : 0;
+}
+
+TEST(what_is_opened_before_the_program_is_closed)
+{
+    CHECK_STR(OUTPUT(SHELL("[ -e /proc/self/fd/60 ] && echo open || echo closed"), .before_exec = copy_stdout,
+                     .before_exec_argument = (void *)60),
+              "closed\n");
+}
+
+static void cross_outputs(void *unused)
+{
+    int out[2], err[2];
+    char text[8] = "";
+    (void)unused;
+    CHECK_OK(pipe(out));
+    CHECK_OK(pipe(err));
+    dup2(out[1], 1);
+    dup2(err[1], 2);
+    kin_subprocess_options crossed = {.stdout_to = 2, .stderr_to = 1};
+    if (kin_subprocess_run(NULL, SHELL("echo out; echo err >&2"), &crossed, KIN_FOREVER) < 0) _exit(1);
+    if (read(out[0], text, sizeof text) != 4 || strncmp(text, "err\n", 4) != 0) _exit(2);
+    if (read(err[0], text, sizeof text) != 4 || strncmp(text, "out\n", 4) != 0) _exit(3);
+    _exit(0);
+}
+
+TEST(outputs_can_be_exchanged)
+{
+    CHECK_EQ(test_collect(test_child(cross_outputs, NULL)), 0);
+}
+
+/* ---- what else ------------------------------------------------------------------------------------------------ */
+
+TEST(a_shell_goes_by_its_own_name)
+{
+    CHECK_STR(OUTPUT(KIN_COMMAND("echo $0"), .shell = true), "/bin/sh\n");
+    CHECK_STR(OUTPUT(KIN_COMMAND("echo $0"), .shell = true, .executable = "/bin/bash"), "/bin/bash\n");
+}
+
 TEST(signals_to_a_command_that_has_ended_are_no_error)
 {
     kin_subprocess *done = NULL;
