@@ -105,6 +105,7 @@ TEST(once)
     has(ran.out, "waits for lock \"the \"door\"\"");
     has(ran.out, "pool \"demo\\x1b[31m\" running: 2 of 2 workers, 1 running, 0 queued, 0 done");
     has(ran.out, "worker 1 of demo");
+    has(ran.out, "supervisor of demo");
     has(ran.out, "(wait_for_go)");
     has(ran.out, "        3       77 ");
     has(ran.out, "  \"jobs\"\n");
@@ -156,6 +157,29 @@ static struct ran run_python(int in, const char *const *words)
         _exit(99);
     }
     return tool_wait(running);
+}
+
+TEST(threads_are_told_from_processes)
+{
+    static const char script[] =
+        "import json, sys\n"
+        "p = json.load(sys.stdin)['families'][0]['pools'][0]\n"
+        "w = p['workers'][0]\n"
+        "print(p['threads'], p.get('supervisor'), w['pid'], w['thread'] != w['pid'])\n";
+    kin_pool *threads;
+    snprintf(pid, sizeof pid, "%d", getpid());
+    CHECK_OK(kin_pool_open(&threads, &(kin_pool_options){.workers = 1, .kind = KIN_POOL_THREADS}));
+    struct ran ran = KIN("top", "--once", pid);
+    CHECK_EQ(ran.code, 0);
+    has(ran.out, "    worker 0    thread ");
+    CHECK(strstr(ran.out, "supervisor of") == NULL && strstr(ran.out, "worker 0 of") == NULL);
+    ran = KIN("top", "--json", pid);
+    int in = tool_memory_file(ran.out, ran.out_size);
+    struct ran python = run_python(in, (const char *const[]){"python3", "-c", script, NULL});
+    close(in);
+    CHECK_EQ(python.code, 0);
+    has(python.out, "True None %d True\n", getpid());
+    CHECK_OK(kin_pool_free(threads));
 }
 
 TEST(json)

@@ -24,12 +24,23 @@ void looks_free(struct looks *looks)
 static bool find_family(const struct looks *looks, size_t index, size_t *before, double *seconds)
 {
     kin_inspected_family now, family;
+    static size_t last; /* all things of a family ask for it */
     if (looks->before == NULL || kin_inspection_family(looks->now, index, &now) < 0) return false;
-    for (*before = 0; kin_inspection_family(looks->before, *before, &family) == 0; ++*before) {
-        *seconds = (double)(now.taken_at - family.taken_at) / 1e9;
-        if (family.id == now.id) return *seconds > 0;
+    bool found = kin_inspection_family(looks->before, last, &family) == 0 && family.id == now.id;
+    for (size_t i = 0; !found && kin_inspection_family(looks->before, i, &family) == 0; i++) {
+        found = family.id == now.id;
+        last = i;
     }
-    return false;
+    *before = last;
+    *seconds = (double)(now.taken_at - family.taken_at) / 1e9;
+    return found && *seconds > 0;
+}
+
+/* The place to look at next, after so many, in a list of `count`.  Things come in the same order each time: the
+ * one that is looked for is most often behind the one that was found last. */
+static size_t place_after(size_t last, size_t looked, size_t count)
+{
+    return (last + 1 + looked) % count;
 }
 
 static double rate(uint64_t before, uint64_t now, double seconds)
@@ -39,26 +50,39 @@ static double rate(uint64_t before, uint64_t now, double seconds)
 
 double process_rate(const struct looks *looks, size_t index, const kin_inspected_process *now)
 {
+    kin_inspected_family about;
     kin_inspected_process process;
     size_t family;
     double seconds;
+    static size_t last;
     if (!find_family(looks, index, &family, &seconds)) return -1;
-    for (size_t i = 0; kin_inspection_process(looks->before, family, i, &process) == 0; i++)
-        if (process.pid == now->pid && process.generation == now->generation)
-            return rate((uint64_t)process.cpu_ns, (uint64_t)now->cpu_ns, seconds * 1e9);
+    kin_inspection_family(looks->before, family, &about);
+    for (size_t i = 0; i < about.processes; i++) {
+        size_t place = place_after(last, i, about.processes);
+        if (kin_inspection_process(looks->before, family, place, &process) < 0 || process.pid != now->pid ||
+            process.generation != now->generation)
+            continue;
+        last = place;
+        return rate((uint64_t)process.cpu_ns, (uint64_t)now->cpu_ns, seconds * 1e9);
+    }
     return -1;
 }
 
 double pool_rate(const struct looks *looks, size_t index, const kin_inspected_pool *now)
 {
+    kin_inspected_family about;
     kin_inspected_pool pool;
     size_t family;
     double seconds;
+    static size_t last;
     if (!find_family(looks, index, &family, &seconds)) return -1;
-    for (size_t i = 0; kin_inspection_pool(looks->before, family, i, &pool) == 0; i++)
-        if (pool.pool == now->pool)
-            return rate(pool.status.done + pool.status.failed, now->status.done + now->status.failed,
-                        seconds);
+    kin_inspection_family(looks->before, family, &about);
+    for (size_t i = 0; i < about.pools; i++) {
+        size_t place = place_after(last, i, about.pools);
+        if (kin_inspection_pool(looks->before, family, place, &pool) < 0 || pool.pool != now->pool) continue;
+        last = place;
+        return rate(pool.status.done + pool.status.failed, now->status.done + now->status.failed, seconds);
+    }
     return -1;
 }
 
@@ -71,10 +95,9 @@ struct queue_rates queue_rates(const struct looks *looks, size_t index, const ki
     double seconds;
     if (!find_family(looks, index, &family, &seconds)) return rates;
     kin_inspection_family(looks->before, family, &about);
-    /* They come in the same order each time: the next is most often behind the one found last. */
     static size_t last;
     for (size_t i = 0; i < about.queues; i++) {
-        size_t place = (last + 1 + i) % about.queues;
+        size_t place = place_after(last, i, about.queues);
         if (kin_inspection_queue(looks->before, family, place, &queue) < 0 || queue.queue != now->queue)
             continue;
         rates.put = rate(queue.put, now->put, seconds);

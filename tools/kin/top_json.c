@@ -5,6 +5,7 @@
 
 #include <kin/error.h>
 
+#include "index.h"
 #include "json.h"
 #include "top.h"
 
@@ -13,6 +14,7 @@ struct page {
     struct output *out;
     const struct looks *looks;
     size_t family;
+    struct index index;
     int rc;
 };
 
@@ -120,9 +122,10 @@ static void add_times(struct page *page, const char *name, const uint64_t *bucke
 static void add_workers(struct page *page, const void *pool)
 {
     kin_inspected_worker worker;
+    struct index_walk crew = index_find(&page->index, INDEX_CREW, index_address(pool));
     open(page, "workers", '[');
-    for (size_t i = 0; kin_inspection_worker(page->looks->now, page->family, i, &worker) == 0; i++) {
-        if (worker.pool != pool) continue;
+    for (size_t i; index_next(&crew, &i);) {
+        if (kin_inspection_worker(page->looks->now, page->family, i, &worker) < 0) continue;
         open(page, NULL, '{');
         number(page, "worker", (uint64_t)worker.number);
         number(page, "pid", (uint64_t)worker.pid);
@@ -257,11 +260,13 @@ static void add_family(struct page *page, const kin_inspected_family *family)
     number(page, "allocated_bytes", family->heap_allocated);
     number(page, "blocks", family->heap_blocks);
     number(page, "deaths", family->deaths);
+    index_make(&page->index, page->looks->now, page->family);
     add_processes(page);
     add_threads(page);
     add_pools(page);
     add_queues(page);
     add_locks(page);
+    index_free(&page->index);
     close(page, '}');
 }
 

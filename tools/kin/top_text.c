@@ -5,6 +5,7 @@
 
 #include <kin/error.h>
 
+#include "index.h"
 #include "say.h"
 #include "top.h"
 
@@ -19,6 +20,7 @@ struct page {
     const struct looks *looks;
     const struct text_style *style;
     size_t family;
+    struct index index;
 };
 
 /* ---- pieces -------------------------------------------------------------------------------------- */
@@ -88,51 +90,69 @@ static void add_object(struct buffer *text, const char *name, const void *addres
 static void add_named(const struct page *page, const void *object)
 {
     const kin_inspection *now = page->looks->now;
+    const uint64_t key = index_address(object);
     kin_inspected_lock lock;
     kin_inspected_queue queue;
     kin_inspected_pool pool;
-    for (size_t i = 0; kin_inspection_queue(now, page->family, i, &queue) == 0; i++)
-        if (queue.queue == object) return add_object(page->text, queue.name, object);
-    for (size_t i = 0; kin_inspection_pool(now, page->family, i, &pool) == 0; i++)
-        if (pool.pool == object) return add_object(page->text, pool.name, object);
-    for (size_t i = 0; kin_inspection_lock(now, page->family, i, &lock) == 0; i++)
-        if (lock.lock == object) return add_object(page->text, lock.name, object);
-    add_object(page->text, "", object);
+    size_t place;
+    if (index_first(&page->index, INDEX_QUEUE, key, &place) &&
+        kin_inspection_queue(now, page->family, place, &queue) == 0)
+        add_object(page->text, queue.name, object);
+    else if (index_first(&page->index, INDEX_POOL, key, &place) &&
+             kin_inspection_pool(now, page->family, place, &pool) == 0)
+        add_object(page->text, pool.name, object);
+    else if (index_first(&page->index, INDEX_LOCK, key, &place) &&
+             kin_inspection_lock(now, page->family, place, &lock) == 0)
+        add_object(page->text, lock.name, object);
+    else
+        add_object(page->text, "", object);
 }
 
 /* ---- processes ------------------------------------------------------------------------------------ */
 
+static void add_pool_name(const struct page *page, size_t place)
+{
+    kin_inspected_pool pool;
+    if (kin_inspection_pool(page->looks->now, page->family, place, &pool) == 0)
+        buffer_add_text(page->text, printable(pool.name, strlen(pool.name)));
+}
+
 /* What it is for the pools: a worker, a supervisor. */
 static void add_role(const struct page *page, int pid)
 {
-    const kin_inspection *now = page->looks->now;
     kin_inspected_worker worker;
-    kin_inspected_pool pool;
-    for (size_t i = 0; kin_inspection_pool(now, page->family, i, &pool) == 0; i++) {
-        if (pool.threads) continue;
-        if (pool.status.supervisor_pid == pid)
-            buffer_format(page->text, "  supervisor of %s", printable(pool.name, strlen(pool.name)));
-        for (size_t j = 0; kin_inspection_worker(now, page->family, j, &worker) == 0; j++)
-            if (worker.pool == pool.pool && worker.pid == pid)
-                buffer_format(page->text, "  worker %d of %s", worker.number,
-                              printable(pool.name, strlen(pool.name)));
+    struct index_walk pools = index_find(&page->index, INDEX_SUPERVISED, (uint64_t)pid);
+    struct index_walk workers = index_find(&page->index, INDEX_WORKER, (uint64_t)pid);
+    size_t place;
+    while (index_next(&pools, &place)) {
+        buffer_add_text(page->text, "  supervisor of ");
+        add_pool_name(page, place);
+    }
+    while (index_next(&workers, &place)) {
+        if (kin_inspection_worker(page->looks->now, page->family, place, &worker) < 0 ||
+            !index_first(&page->index, INDEX_POOL, index_address(worker.pool), &place))
+            continue;
+        buffer_format(page->text, "  worker %d of ", worker.number);
+        add_pool_name(page, place);
     }
 }
 
 /* Does a thread wait for a message of a pool's own queue: for a task? */
 static bool waits_for_task(const struct page *page, const kin_inspected_thread *thread)
 {
-    kin_inspected_pool pool;
-    for (size_t i = 0; kin_inspection_pool(page->looks->now, page->family, i, &pool) == 0; i++)
-        if (thread->waits == KIN_WAITS_MESSAGE && pool.tasks == thread->waits_for) return true;
-    return false;
+    size_t place;
+    return thread->waits == KIN_WAITS_MESSAGE &&
+           index_first(&page->index, INDEX_TASKS, index_address(thread->waits_for), &place);
 }
 
 static void add_waits(const struct page *page, int pid)
 {
     kin_inspected_thread thread;
-    for (size_t i = 0; kin_inspection_thread(page->looks->now, page->family, i, &thread) == 0; i++) {
-        if (thread.pid != pid || thread.waits == KIN_WAITS_NOT || waits_for_task(page, &thread)) continue;
+    struct index_walk threads = index_find(&page->index, INDEX_THREAD, (uint64_t)pid);
+    for (size_t i; index_next(&threads, &i);) {
+        if (kin_inspection_thread(page->looks->now, page->family, i, &thread) < 0 ||
+            waits_for_task(page, &thread))
+            continue;
         buffer_add_text(page->text, "  ");
         if (thread.thread != pid) buffer_format(page->text, "thread %d ", thread.thread);
         buffer_format(page->text, "waits for %s", waits_text(thread.waits));
@@ -186,8 +206,9 @@ static void add_task(struct buffer *text, const kin_inspected_worker *worker)
 static void add_workers(const struct page *page, const void *pool)
 {
     kin_inspected_worker worker;
-    for (size_t i = 0; kin_inspection_worker(page->looks->now, page->family, i, &worker) == 0; i++) {
-        if (worker.pool != pool) continue;
+    struct index_walk crew = index_find(&page->index, INDEX_CREW, index_address(pool));
+    for (size_t i; index_next(&crew, &i);) {
+        if (kin_inspection_worker(page->looks->now, page->family, i, &worker) < 0) continue;
         buffer_format(page->text, "    worker %-4d %s %-8d done %-10" PRIu64 " failed %-6" PRIu64 " ",
                       worker.number, worker.thread == worker.pid ? "pid" : "thread", worker.thread,
                       worker.done, worker.failed);
@@ -312,8 +333,9 @@ static void add_waiters(const struct page *page, const kin_inspected_lock *lock)
     const char *before = ": ";
     if (lock->waiters == 0) return;
     buffer_format(page->text, ", %u waiting", lock->waiters);
-    for (size_t i = 0; kin_inspection_thread(page->looks->now, page->family, i, &thread) == 0; i++) {
-        if (thread.waits_for != lock->lock || lock->lock == NULL) continue;
+    struct index_walk waiters = index_find(&page->index, INDEX_WAITER, index_address(lock->lock));
+    for (size_t i; index_next(&waiters, &i);) {
+        if (kin_inspection_thread(page->looks->now, page->family, i, &thread) < 0) continue;
         buffer_format(page->text, "%s%d", before, thread.thread);
         before = ", ";
     }
@@ -370,11 +392,13 @@ void text_add(struct buffer *text, const struct looks *looks, const struct text_
     struct page page = {.text = text, .looks = looks, .style = style};
     for (; kin_inspection_family(looks->now, page.family, &family) == 0; page.family++) {
         if (page.family > 0) buffer_add_character(text, '\n');
+        index_make(&page.index, looks->now, page.family);
         add_family(&page, &family);
         add_processes(&page);
         add_pools(&page);
         add_queues(&page);
         add_locks(&page);
+        index_free(&page.index);
     }
     if (page.family == 0)
         buffer_add_text(text, "no process that may be looked at belongs to a family of kin\n");
