@@ -110,6 +110,20 @@ static inline void survive_holder(void *context, long step, bool finished)
     survive(context, step, finished);
 }
 
+/* The victim was asleep, and dies on its way out of it, with the lock or before. */
+static inline void release_to_victim(void *context)
+{
+    struct scene *scene = context;
+    int rc = scene->calls->release(scene->lock);
+    CHECK(rc == 0 || rc == -EPERM);
+}
+
+static inline bool free_or_not_mine(void *context)
+{
+    struct scene *scene = context;
+    return !kin__word_is_mine(atomic_load(&scene->point->word));
+}
+
 /* ---- at random -------------------------------------------------------------------------------------------- */
 
 /* In family memory.  The two are equal whenever nobody has the lock, but for what the dead left. */

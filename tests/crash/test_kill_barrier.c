@@ -138,7 +138,7 @@ TEST(the_first_to_arrive_dies, .deadline = 300)
     scene_close(&scene);
 }
 
-/* ---- who aborts, resets, opens, closes ------------------------------------------------------------------- */
+/* ---- who aborts and resets ------------------------------------------------------------------------------- */
 
 static void abort_and_reset(void *context)
 {
@@ -171,39 +171,47 @@ TEST(the_one_who_aborts_it_dies, .deadline = 300)
     scene_close(&scene);
 }
 
-static void open_and_close(void *context)
-{
-    kin_barrier *barrier = NULL;
-    (void)context;
-    CHECK_OK(kin_barrier_open(&barrier, 300, NULL));
-    CHECK_OK(kin_barrier_close(barrier));
-}
+/* ---- who was woken ------------------------------------------------------------------------------------------ */
 
-static void survive_open(void *context, long step, bool finished)
+static void begin_alone(void *context)
 {
     struct scene *scene = context;
-    kin_memory_usage usage;
-    (void)step;
-    (void)finished;
-    open_and_close(scene);
-    CHECK_OK(kin_sweep());
-    CHECK_OK(kin_memory_stats(&usage));
-    /* What was open when the victim died, and known to it alone, is the program's: all or nothing. */
-    unsigned left = (unsigned)(usage.heap_blocks - scene->books.blocks);
-    CHECK(left == 0 || left == 3);
-    scene->books.blocks = usage.heap_blocks;
-    books_check(&scene->books);
+    scene->other = 0;
+    begin(scene);
 }
 
-TEST(the_one_who_opens_and_closes_dies, .deadline = 300)
+static void complete_it(void *context)
+{
+    struct scene *scene = context;
+    scene->other = test_child(wait_in_child, scene);
+}
+
+/* Asleep, woken by the one who completes the round, and killed on its way out: the other one is through. */
+static void survive_woken(void *context, long step, bool finished)
+{
+    struct scene *scene = context;
+    if (scene->other == 0) {
+        survive_first(context, step, finished);
+        return;
+    }
+    CHECK_EQ(test_collect(scene->other), 0);
+    CHECK_EQ(atomic_load(scene->rc), 1);
+    works_again(scene);
+}
+
+TEST(the_first_is_woken_and_dies, .deadline = 300)
 {
     struct scene scene = scene_open();
-    stepkill(&(struct stepkill){.prepare = join_family,
-                                .operation = open_and_close,
-                                .survive = survive_open,
-                                .mode = STEPKILL_ADDRESSES,
-                                .stride = 2,
-                                .context = &scene});
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = begin_alone,
+                                                                .prepare = join_family,
+                                                                .operation = arrive,
+                                                                .wake = complete_it,
+                                                                .asleep_ms = 3,
+                                                                .at_step = note_victim,
+                                                                .survive = survive_woken,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .context = &scene});
+    CHECK(!report.asleep);
     scene_close(&scene);
 }
 

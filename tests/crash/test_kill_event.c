@@ -1,4 +1,4 @@
-/* test_kill_event.c: who sets an event, waits for it or closes it is killed at every instruction. */
+/* test_kill_event.c: who sets an event or waits for it is killed at every instruction. */
 #include "crash.h"
 
 #include "support/chaos.h"
@@ -112,75 +112,24 @@ TEST(the_one_who_waits_dies, .deadline = 300)
     scene_close(&scene);
 }
 
-/* ---- closing ------------------------------------------------------------------------------------------- */
-
-static void open_one(void *context)
+/* Asleep, woken, and killed on its way out. */
+static void survive_woken(void *context, long step, bool finished)
 {
-    struct scene *scene = context;
-    CHECK_OK(kin_event_open(&scene->event, NULL));
+    clear_it(context);
+    survive_wait(context, step, finished);
 }
 
-static void close_it(void *context)
-{
-    struct scene *scene = context;
-    CHECK_OK(kin_event_close(scene->event));
-}
-
-static void survive_close(void *context, long step, bool finished)
-{
-    struct scene *scene = context;
-    (void)step;
-    CHECK_OK(kin_sweep());
-    int rc = kin_event_close(scene->event);
-    CHECK(rc == 0 || rc == KIN_ECLOSED);
-    if (finished) CHECK_RC(rc, KIN_ECLOSED);
-    books_check(&scene->books);
-}
-
-TEST(the_one_who_closes_it_dies, .deadline = 300)
+TEST(the_one_who_was_woken_dies, .deadline = 300)
 {
     struct scene scene = scene_open();
-    CHECK_OK(kin_event_close(scene.event));
-    scene.books = books_open();
-    stepkill(&(struct stepkill){.setup = open_one,
-                                .prepare = join_family,
-                                .operation = close_it,
-                                .survive = survive_close,
-                                .mode = STEPKILL_ADDRESSES,
-                                .context = &scene});
-}
-
-static void open_another(void *context)
-{
-    kin_event *event = NULL;
-    (void)context;
-    CHECK_OK(kin_event_open(&event, NULL));
-    CHECK_OK(kin_event_close(event));
-}
-
-static void survive_open(void *context, long step, bool finished)
-{
-    struct scene *scene = context;
-    (void)step;
-    (void)finished;
-    open_another(scene);
-    kin_memory_usage usage;
-    CHECK_OK(kin_sweep());
-    CHECK_OK(kin_memory_stats(&usage));
-    /* What was open when the victim died, and known to it alone, is the program's to lose. */
-    CHECK_LE(usage.heap_blocks, scene->books.blocks + 1);
-    scene->books.blocks = usage.heap_blocks;
-    books_check(&scene->books);
-}
-
-TEST(the_one_who_opens_it_dies, .deadline = 300)
-{
-    struct scene scene = scene_open();
-    stepkill(&(struct stepkill){.prepare = join_family,
-                                .operation = open_another,
-                                .survive = survive_open,
-                                .mode = STEPKILL_ADDRESSES,
-                                .context = &scene});
+    struct stepkill_report report = stepkill(&(struct stepkill){.prepare = join_family,
+                                                                .operation = wait_for_it,
+                                                                .wake = set_it,
+                                                                .asleep_ms = 3,
+                                                                .survive = survive_woken,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .context = &scene});
+    CHECK(!report.asleep);
     scene_close(&scene);
 }
 

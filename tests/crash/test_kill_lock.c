@@ -95,20 +95,6 @@ TEST(the_one_who_waits_dies, .deadline = 300)
     scene_close(&scene);
 }
 
-/* The victim was asleep, and dies on its way out of it, with the lock or before. */
-static void release_to_victim(void *context)
-{
-    struct scene *scene = context;
-    int rc = kin_lock_release(scene->lock);
-    CHECK(rc == 0 || rc == -EPERM);
-}
-
-static bool free_or_not_mine(void *context)
-{
-    struct scene *scene = context;
-    return !kin__word_is_mine(atomic_load(&scene->point->word));
-}
-
 TEST(the_one_that_was_woken_dies, .deadline = 300)
 {
     struct scene scene = scene_open();

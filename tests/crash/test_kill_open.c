@@ -1,5 +1,5 @@
-/* test_kill_open.c: who opens or closes a lock, an rlock, an rwlock or a condition is killed at every
- * instruction: what was on its way is freed or open, and nothing is left that nobody can reach. */
+/* test_kill_open.c: who opens or closes an object of synchronisation is killed at every instruction: what
+ * was on its way is freed or open, and nothing is left that nobody can reach. */
 #include "crash.h"
 
 #include "memory/allocator.h"
@@ -171,6 +171,54 @@ static int condition_use(void *object)
     return rc == 0 ? kin_condition_release(object) : rc;
 }
 
+static int event_open(void **object)
+{
+    return kin_event_open((kin_event **)object, NULL);
+}
+
+static int event_close(void *object)
+{
+    return kin_event_close(object);
+}
+
+static int event_use(void *object)
+{
+    return kin_event_clear(object);
+}
+
+/* With two chunks of permits. */
+static int semaphore_open(void **object)
+{
+    return kin_semaphore_open((kin_semaphore **)object, 4000, NULL);
+}
+
+static int semaphore_close(void *object)
+{
+    return kin_semaphore_close(object);
+}
+
+static int semaphore_use(void *object)
+{
+    int rc = kin_semaphore_acquire(object, KIN_NOW);
+    return rc == 0 ? kin_semaphore_release(object) : rc;
+}
+
+/* With two chunks of parties. */
+static int barrier_open(void **object)
+{
+    return kin_barrier_open((kin_barrier **)object, 300, NULL);
+}
+
+static int barrier_close(void *object)
+{
+    return kin_barrier_close(object);
+}
+
+static int barrier_use(void *object)
+{
+    return kin_barrier_reset(object);
+}
+
 TEST(lock, .deadline = 300)
 {
     kill_them(&(struct kind){KIN__OBJECT_LOCK, lock_open, lock_close, lock_use});
@@ -189,4 +237,19 @@ TEST(rwlock, .deadline = 300)
 TEST(condition, .deadline = 300)
 {
     kill_them(&(struct kind){KIN__OBJECT_CONDITION, condition_open, condition_close, condition_use});
+}
+
+TEST(event, .deadline = 300)
+{
+    kill_them(&(struct kind){KIN__OBJECT_EVENT, event_open, event_close, event_use});
+}
+
+TEST(semaphore, .deadline = 300)
+{
+    kill_them(&(struct kind){KIN__OBJECT_SEMAPHORE, semaphore_open, semaphore_close, semaphore_use});
+}
+
+TEST(barrier, .deadline = 300)
+{
+    kill_them(&(struct kind){KIN__OBJECT_BARRIER, barrier_open, barrier_close, barrier_use});
 }

@@ -103,6 +103,22 @@ TEST(the_one_who_waits_dies, .deadline = 240)
     scene_close(&scene);
 }
 
+TEST(the_one_that_was_woken_dies, .deadline = 240)
+{
+    struct scene scene = scene_open();
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = hold,
+                                                                .prepare = join_family,
+                                                                .operation = use,
+                                                                .wake = release_to_victim,
+                                                                .reached = free_or_not_mine,
+                                                                .survive = survive,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .asleep_ms = 3,
+                                                                .context = &scene});
+    CHECK_GT(report.points, 40);
+    scene_close(&scene);
+}
+
 TEST(killed_at_random, .deadline = 120, .alone = true)
 {
     struct books books = books_open();

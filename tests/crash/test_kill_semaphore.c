@@ -1,4 +1,4 @@
-/* test_kill_semaphore.c: whoever acquires, releases, opens, closes or reaps is killed at every
+/* test_kill_semaphore.c: whoever acquires, releases or reaps is killed at every
  * instruction; and processes that share permits are killed at random. */
 #include "crash.h"
 
@@ -179,7 +179,7 @@ TEST(the_one_who_was_woken_dies, .deadline = 300)
     scene_close(&scene);
 }
 
-/* ---- growing, opening, closing ------------------------------------------------------------------------------------ */
+/* ---- growing ----------------------------------------------------------------------------------------------------- */
 
 static void grow(void *context)
 {
@@ -213,74 +213,6 @@ TEST(the_one_who_adds_a_permit_dies, .deadline = 300)
                                 .prepare = join_family,
                                 .operation = grow,
                                 .survive = survive_growth,
-                                .mode = STEPKILL_ADDRESSES,
-                                .context = &scene});
-}
-
-static void open_large(void *context)
-{
-    struct scene *scene = context;
-    CHECK_OK(kin_semaphore_open(&scene->semaphore, 4000, NULL));
-}
-
-static void close_it(void *context)
-{
-    struct scene *scene = context;
-    CHECK_OK(kin_semaphore_close(scene->semaphore));
-}
-
-static void survive_close(void *context, long step, bool finished)
-{
-    struct scene *scene = context;
-    (void)step;
-    CHECK_OK(kin_sweep());
-    int rc = kin_semaphore_close(scene->semaphore);
-    CHECK(rc == 0 || rc == KIN_ECLOSED);
-    if (finished) CHECK_RC(rc, KIN_ECLOSED);
-    books_check(&scene->books);
-}
-
-TEST(the_one_who_closes_it_dies, .deadline = 300)
-{
-    struct scene scene = {.books = books_open()};
-    stepkill(&(struct stepkill){.setup = open_large,
-                                .prepare = join_family,
-                                .operation = close_it,
-                                .survive = survive_close,
-                                .mode = STEPKILL_ADDRESSES,
-                                .context = &scene});
-}
-
-/* Opened and closed: what was open when the victim died, and known to it alone, is the program's. */
-static void open_and_close(void *context)
-{
-    (void)context;
-    kin_semaphore *semaphore = NULL;
-    CHECK_OK(kin_semaphore_open(&semaphore, 4000, NULL));
-    CHECK_OK(kin_semaphore_close(semaphore));
-}
-
-static void survive_open(void *context, long step, bool finished)
-{
-    struct scene *scene = context;
-    kin_memory_usage usage;
-    (void)step;
-    (void)finished;
-    open_and_close(scene);
-    CHECK_OK(kin_sweep());
-    CHECK_OK(kin_memory_stats(&usage));
-    unsigned left = (unsigned)(usage.heap_blocks - scene->books.blocks);
-    CHECK(left == 0 || left == 3); /* all of it or nothing: the semaphore and two chunks */
-    scene->books.blocks = usage.heap_blocks;
-    books_check(&scene->books);
-}
-
-TEST(the_one_who_opens_it_dies, .deadline = 300)
-{
-    struct scene scene = {.books = books_open()};
-    stepkill(&(struct stepkill){.prepare = join_family,
-                                .operation = open_and_close,
-                                .survive = survive_open,
                                 .mode = STEPKILL_ADDRESSES,
                                 .context = &scene});
 }
