@@ -15,8 +15,12 @@
 #include "memory/heap.h"
 
 #define SMALL_MOST ((uint64_t)1 << 17)
-/* The free spans of a large class keep this much memory; beyond it is given back. */
-#define RESERVE ((uint64_t)16 << 20)
+/* The free spans of a large class keep this much memory; beyond it is given back.  Each time when a class wants
+ * memory again so soon after it gave some back it keeps twice as much from then on: giving back and taking costs
+ * far more than copying a message of that size.  A single block above the first is always given back. */
+#define RESERVE        ((uint64_t)16 << 20)
+#define DOUBLINGS_MOST 3
+#define SOON_MS        100
 
 /* ---- classes: four sizes to each doubling ------------------------------------------------------ */
 
@@ -332,11 +336,33 @@ static void *take_block(struct kin__class *class, unsigned class_index)
     return block;
 }
 
+static uint32_t now_ms(void)
+{
+    return (uint32_t)(kin__os_clock() / 1000000) | 1;
+}
+
+static void note_given_back(struct kin__class *class)
+{
+    __atomic_store_n(&class->given_back, now_ms(), __ATOMIC_RELAXED);
+}
+
+static void note_wanted(struct kin__class *class)
+{
+    uint32_t doublings = __atomic_load_n(&class->doublings, __ATOMIC_RELAXED);
+    uint32_t given_back = __atomic_load_n(&class->given_back, __ATOMIC_RELAXED);
+    if (given_back == 0 || doublings == DOUBLINGS_MOST || class->block_size > RESERVE ||
+        now_ms() - given_back > SOON_MS)
+        return;
+    /* Two at once count as one. */
+    __atomic_store_n(&class->doublings, doublings + 1, __ATOMIC_RELAXED);
+}
+
 /* A free large span may have lost its memory; it is the caller's already. */
 static int back_large(void *block, struct kin__class *class)
 {
     struct kin__place place;
     if (!locate(block, &place) || place.span->backed) return 0;
+    note_wanted(class);
     int rc = kin__region_back((uintptr_t)block - kin__family.base, class->block_size);
     if (rc == 0)
         place.span->backed = 1;
@@ -419,8 +445,10 @@ void kin__allocate_finish(void)
 
 static bool give_memory_back(struct kin__place *place)
 {
+    struct kin__class *class = place->class;
     return kin__class_is_large(place->span->class_index) && place->span->backed &&
-           __atomic_load_n(&place->class->reserve, __ATOMIC_RELAXED) + place->class->block_size > RESERVE;
+           __atomic_load_n(&class->reserve, __ATOMIC_RELAXED) + class->block_size >
+               RESERVE << __atomic_load_n(&class->doublings, __ATOMIC_RELAXED);
 }
 
 /* Frees the block that the thread's note names. */
@@ -431,6 +459,7 @@ static int free_noted(void *block, _Atomic(void *) *destination, struct kin__pla
          * not yet unbacked costs a needless backing later. */
         place->span->backed = 0;
         kin__os_memory_unback(block, place->class->block_size);
+        note_given_back(place->class);
     }
     int rc = kin__class_lock(place->class);
     if (rc < 0) {

@@ -80,7 +80,9 @@ _Static_assert(sizeof(struct kin__page) == 32, "two to a cache line");
  *   spans      newest span (page index + 1).
  *   current    the span that blocks are carved from (page index + 1); a cache.
  *   allocated  blocks handed out; a cache.
- *   reserve    large: bytes of free spans that are still backed; a cache. */
+ *   reserve    large: bytes of free spans that are still backed; a cache.
+ *   doublings, given_back   large: how often the most of that has been doubled, and when memory was last given
+ *              back, in milliseconds; hints, also written without it. */
 struct kin__class {
     struct kin__latch latch;
     uint64_t free;
@@ -89,7 +91,10 @@ struct kin__class {
     uint64_t allocated;
     uint64_t reserve;
     uint64_t block_size;
+    uint32_t doublings;
+    uint32_t given_back;
 } __attribute__((aligned(64)));
+_Static_assert(sizeof(struct kin__class) == 64, "one cache line");
 
 /* SHARED.
  *   grow      held while pages are taken for a class; in its owner's robust list, because the

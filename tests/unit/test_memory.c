@@ -210,6 +210,31 @@ TEST(memory_of_large_blocks_is_given_back)
     CHECK_EQ(empty.heap_blocks, full.heap_blocks - 1);
 }
 
+static void allocate_and_free(size_t size, int count)
+{
+    void *blocks[140];
+    for (int i = 0; i < count; i++) CHECK((blocks[i] = kin_alloc(size)) != NULL);
+    for (int i = 0; i < count; i++) CHECK_OK(kin_free(blocks[i]));
+}
+
+TEST(blocks_that_are_wanted_again_at_once_keep_their_memory)
+{
+    size_t before = usage_now().heap_backed;
+    allocate_and_free(MIB, 40);
+    CHECK_LE(usage_now().heap_backed, before + 17 * MIB);
+    /* How soon that is depends on the machine. */
+    while (usage_now().heap_backed < before + 40 * MIB) allocate_and_free(MIB, 40);
+    /* There is an end to it, */
+    for (int i = 0; i < 2; i++) allocate_and_free(MIB, 140);
+    size_t kept = usage_now().heap_backed;
+    CHECK_LE(kept, before + 129 * MIB);
+    /* and what is large by itself is not kept. */
+    for (int i = 0; i < 10; i++) {
+        allocate_and_free(20 * MIB, 1);
+        CHECK_LE(usage_now().heap_backed, kept + MIB);
+    }
+}
+
 /* As a signal handler sees it: its thread has begun an allocation and not finished it. */
 TEST(an_interrupted_allocation_refuses)
 {
