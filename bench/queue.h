@@ -28,6 +28,9 @@ struct queue_tally {
     uint64_t read; /* what bench_sum gave, so that it is not left out */
 };
 
+/* On their way at a time, where blocks are handed over. */
+#define QUEUE_BLOCKS 64
+
 /* In shared memory; written before the processes begin, except the tallies. */
 struct queue_traffic {
     size_t size;

@@ -136,11 +136,10 @@ static int blocks_work(int index, void *context)
 
 double queue_raw_blocks(const struct bench_case *test, long count)
 {
-    enum { BLOCKS = 64 };
     struct queue_traffic *traffic = queue_traffic_new(test, count);
-    struct block_rings rings = {raw_mpmc_new(BLOCKS, sizeof(uint64_t)),
-                                raw_mpmc_new(BLOCKS, sizeof(uint64_t))};
-    for (uint64_t block = 0; block < BLOCKS; block++) raw_mpmc_put(rings.back, &block, sizeof block);
+    struct block_rings rings = {raw_mpmc_new(QUEUE_BLOCKS, sizeof(uint64_t)),
+                                raw_mpmc_new(QUEUE_BLOCKS, sizeof(uint64_t))};
+    for (uint64_t block = 0; block < QUEUE_BLOCKS; block++) raw_mpmc_put(rings.back, &block, sizeof block);
     traffic->transport = &rings;
     return queue_measure(traffic, &(struct bench_team){.work = blocks_work});
 }
