@@ -71,9 +71,12 @@ static void works_again(struct scene *scene)
     CHECK_OK(kin_sweep());
     CHECK_OK(kin_barrier_reset(scene->barrier));
     scene->other = test_child(wait_in_child, scene);
+    struct kin__wait_point *point;
+    test_until((point = where_it_waits(scene->other)) != NULL);
     CHECK_GE(kin_barrier_wait(scene->barrier, kin_in_s(10)), 0);
     CHECK_EQ(test_collect(scene->other), 0);
     CHECK_GE(atomic_load(scene->rc), 0);
+    nobody_waits(point);
     books_check(&scene->books);
 }
 

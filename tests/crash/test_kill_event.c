@@ -1,6 +1,7 @@
 /* test_kill_event.c: who sets an event or waits for it is killed at every instruction. */
 #include "crash.h"
 
+#include "memory/waitable.h"
 #include "support/chaos.h"
 #include "support/stepkill.h"
 
@@ -26,6 +27,12 @@ static struct scene scene_open(void)
     CHECK_OK(kin_event_open(&scene.event, NULL));
     scene.books = books_open();
     return scene;
+}
+
+static struct kin__wait_point *point_of(const kin_event *event)
+{
+    kin_waitable item = kin_on_event(event);
+    return &kin__waitable_classes[KIN_WAITABLE_EVENT]->event(&item)->point;
 }
 
 static void scene_close(struct scene *scene)
@@ -99,6 +106,7 @@ static void survive_wait(void *context, long step, bool finished)
     clear_it(scene);
     books_check(&scene->books);
     CHECK_EQ(sleepers(), 0);
+    nobody_waits(point_of(scene->event));
 }
 
 TEST(the_one_who_waits_dies, .deadline = 300)
