@@ -366,7 +366,7 @@ static int finish_connecting(int socket, kin_deadline deadline)
 /* The coroutines of this thread that wait for room; a forked child has none of its parent's. */
 static _Thread_local struct {
     int pid;
-    int count;
+    int64_t count;
 } knocking;
 
 /* The queue of a Unix socket is full, and nothing tells when it no longer is: so it is asked again, after pauses

@@ -73,7 +73,7 @@ bool kin__program_has_main(void);
 
 /* ---- serve.c: the server ---------------------------------------------------------------------- */
 
-/* Serves until the client closes its end; returns the code to exit with. */
+/* Serves until the client closes its end; returns the code to exit with.  Unmaps `order`. */
 int kin__serve(struct kin__order *order);
 
 #endif
