@@ -434,6 +434,9 @@ static inline void kin__pool_counted(kin_pool *pool)
 int kin__record_make(kin_pool *pool, kin_result **record);
 /* Frees a record that is NEW or over, with its blocks. */
 void kin__record_free(kin_result *record);
+/* The same of one that is over, whose word was `word`: that it is gone is an end, too, for who waits for it
+ * together with others. */
+void kin__record_gone(kin_result *record, uint64_t word);
 /* Tells who waits for a record that is over, or for the map it is a part of. */
 void kin__record_tell(kin_result *record, kin_result *job);
 /* Counts a task that is over: as one of `worker`'s, by that or, when it is dead, by the supervisor, after

@@ -190,11 +190,17 @@ void kin__record_count(kin_pool *pool, struct kin__worker *worker, enum kin__tas
     }
 }
 
+void kin__record_gone(kin_result *record, uint64_t word)
+{
+    kin__record_free(record);
+    if ((word & KIN__TASK_WATCHED) != 0) kin__event_notify(&record->pool->completed, INT32_MAX);
+}
+
 void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over)
 {
     kin_pool *pool = record->pool;
     if ((over & KIN__TASK_CLOSING) != 0) {
-        kin__record_free(record);
+        kin__record_gone(record, over);
         return;
     }
     kin__record_tell(record, job);

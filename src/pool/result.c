@@ -128,7 +128,7 @@ int kin_result_close(kin_result *result)
         uint64_t flag = over && ours && !kept ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
         if (!atomic_compare_exchange_strong(&result->state, &word, word | flag)) continue;
         if (flag == KIN__TASK_CLOSING)
-            kin__record_free(result);
+            kin__record_gone(result, word);
         else if (over || kept)
             atomic_store(&result->pool->untidy, 1); /* the supervisor frees it */
         return 0;
