@@ -16,13 +16,28 @@
 
 /* ---- indices ---------------------------------------------------------------------------------------- */
 
+/* In the words that Python has for it: of lists, of arrays, and of list.pop. */
+static void no_index(struct kin__call *call, const kin_value *argument, const char *text)
+{
+    const char *kind = kin_value_kind_name(argument);
+    if (strncmp(text, "list", 4) == 0)
+        kin__raisef(call, "TypeError", "list indices must be integers or slices, not %s", kind);
+    else if (strncmp(text, "array", 5) == 0)
+        kin__raisef(call, "TypeError", "array indices must be integers");
+    else
+        kin__raisef(call, "TypeError", "'%s' object cannot be interpreted as an integer", kind);
+}
+
 bool kin__index(struct kin__call *call, const kin_value *argument, long length, const char *text, long *index)
 {
     int64_t at;
     int rc = kin_value_get_int(argument, &at);
     if (rc == KIN_EKIND) {
-        kin__raisef(call, "TypeError", "indices must be integers or slices, not %s",
-                    kin_value_kind_name(argument));
+        no_index(call, argument, text);
+        return false;
+    }
+    if (rc == -ERANGE) {
+        kin__raisef(call, "IndexError", "cannot fit 'int' into an index-sized integer");
         return false;
     }
     if (rc == 0 && at < 0) at += length;

@@ -25,6 +25,21 @@ static enum kin__outcome key_error(struct kin__call *call, const kin_value *key)
     return kin__raise(call, kin_value_error("KeyError", kin_value_build("(v)", kin_value_ref(key))));
 }
 
+static enum kin__outcome unhashable(struct kin__call *call, const kin_value *key)
+{
+    return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(key));
+}
+
+/* Looks for the entry of argument 0; NULL: there is none.  Raises, and returns false, when it can be no key. */
+static bool look_up(struct kin__call *call, const kin_value **item)
+{
+    uint64_t hash;
+    *item = kin_value_dict_get(entries_of(call), call->argument[0]);
+    if (*item != NULL || kin_value_hash(call->argument[0], &hash) != KIN_EKIND) return true;
+    unhashable(call, call->argument[0]);
+    return false;
+}
+
 /* ---- making and changing ------------------------------------------------------------------------------ */
 
 static enum kin__outcome store(struct kin__call *call, const kin_value *key, const kin_value *value)
@@ -39,16 +54,40 @@ static enum kin__outcome store(struct kin__call *call, const kin_value *key, con
     } else {
         kin__unkeep(call->server, &old);
     }
-    if (rc == KIN_EKIND)
-        return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(key));
+    if (rc == KIN_EKIND) return unhashable(call, key);
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
 }
 
-static enum kin__outcome store_pair(struct kin__call *call, const kin_value *pair)
+/* Any two items that iterating over it gives. */
+static enum kin__outcome store_pair(struct kin__call *call, const kin_value *pair, long number)
 {
-    if (kin_value_at(pair, 0) != NULL && kin_value_len(pair) == 2)
-        return store(call, kin_value_at(pair, 0), kin_value_at(pair, 1));
-    return kin__raisef(call, "ValueError", "a dictionary is made of pairs");
+    kin_value two;
+    if (kin__list_of(call, pair, &two) == KIN__RAISE) {
+        kin_value_clear(&call->result);
+        return kin__raisef(call, "TypeError",
+                           "cannot convert dictionary update sequence element #%ld to a sequence", number);
+    }
+    long length = kin_value_len(&two);
+    enum kin__outcome outcome =
+        length == 2 ? store(call, kin_value_at(&two, 0), kin_value_at(&two, 1))
+                    : kin__raisef(call, "ValueError",
+                                  "dictionary update sequence element #%ld has length %ld; 2 is required",
+                                  number, length);
+    kin_value_clear(&two);
+    return outcome;
+}
+
+static enum kin__outcome store_pairs(struct kin__call *call, const kin_value *from)
+{
+    const kin_value *pair;
+    kin_value pairs;
+    enum kin__outcome outcome = kin__list_of(call, from, &pairs);
+    if (outcome == KIN__RAISE) return outcome;
+    long number = 0;
+    for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(&pairs, &at, &pair, NULL); number++)
+        outcome = store_pair(call, pair, number);
+    kin_value_clear(&pairs);
+    return outcome;
 }
 
 /* dict.update: what is given by position is a dict or an iterable of pairs; then come the keywords. */
@@ -62,10 +101,7 @@ static enum kin__outcome update(struct kin__call *call)
         for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(from, &at, &key, &item);)
             outcome = store(call, key, item);
     } else if (given == 1) {
-        if (kin_value_at(from, 0) == NULL && kin_value_len(from) != 0)
-            return kin__raisef(call, "TypeError", "'%s' object is not iterable", kin_value_kind_name(from));
-        for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(from, &at, &item, NULL);)
-            outcome = store_pair(call, item);
+        outcome = store_pairs(call, from);
     }
     for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(call->keywords, &at, &key, &item);)
         outcome = store(call, key, item);
@@ -112,8 +148,9 @@ static enum kin__outcome dict_clear(struct kin__call *call)
 
 static enum kin__outcome dict_delitem(struct kin__call *call)
 {
-    if (kin_value_dict_get(entries_of(call), call->argument[0]) == NULL)
-        return key_error(call, call->argument[0]);
+    const kin_value *item;
+    if (!look_up(call, &item)) return KIN__RAISE;
+    if (item == NULL) return key_error(call, call->argument[0]);
     kin_value old = kin_value_dict_pop(entries_of(call), call->argument[0]);
     kin__unkeep(call->server, &old);
     return kin__return_none(call);
@@ -121,7 +158,9 @@ static enum kin__outcome dict_delitem(struct kin__call *call)
 
 static enum kin__outcome dict_pop(struct kin__call *call)
 {
-    if (kin_value_dict_get(entries_of(call), call->argument[0]) == NULL) {
+    const kin_value *item;
+    if (!look_up(call, &item)) return KIN__RAISE;
+    if (item == NULL) {
         if (call->argument[1] == NULL) return key_error(call, call->argument[0]);
         return kin__return(call, kin_value_ref(call->argument[1]));
     }
@@ -149,18 +188,21 @@ static enum kin__outcome dict_len(struct kin__call *call)
 
 static enum kin__outcome dict_contains(struct kin__call *call)
 {
-    return kin__return(call, kin_value_bool(kin_value_dict_get(entries_of(call), call->argument[0]) != NULL));
+    const kin_value *item;
+    return look_up(call, &item) ? kin__return(call, kin_value_bool(item != NULL)) : KIN__RAISE;
 }
 
 static enum kin__outcome dict_getitem(struct kin__call *call)
 {
-    const kin_value *item = kin_value_dict_get(entries_of(call), call->argument[0]);
+    const kin_value *item;
+    if (!look_up(call, &item)) return KIN__RAISE;
     return item != NULL ? kin__return(call, kin_value_ref(item)) : key_error(call, call->argument[0]);
 }
 
 static enum kin__outcome dict_get(struct kin__call *call)
 {
-    const kin_value *item = kin_value_dict_get(entries_of(call), call->argument[0]);
+    const kin_value *item;
+    if (!look_up(call, &item)) return KIN__RAISE;
     if (item == NULL) item = call->argument[1];
     return kin__return(call, item != NULL ? kin_value_ref(item) : kin_value_none());
 }

@@ -150,16 +150,23 @@ static enum kin__outcome list_contains(struct kin__call *call)
     return kin__return(call, kin_value_bool(at >= 0));
 }
 
+/* An end of what is searched, which is one of a slice's. */
+static kin_value bound(struct kin__call *call, int argument)
+{
+    return call->argument[argument] != NULL ? kin_value_ref(call->argument[argument]) : kin_value_none();
+}
+
 static enum kin__outcome list_index(struct kin__call *call)
 {
     const kin_value *items = items_of(call);
-    int64_t from = 0, to = kin_value_len(items), length = to;
-    if (!kin__argument_int(call, call->argument[1], &from) ||
-        !kin__argument_int(call, call->argument[2], &to))
-        return KIN__RAISE;
-    if (from < 0) from = from + length > 0 ? from + length : 0;
-    if (to < 0) to += length;
-    long at = find(items, call->argument[0], (long)from, (long)(to < length ? to : length));
+    kin_value none = kin_value_none(), part = kin_value_slice(bound(call, 1), bound(call, 2), none);
+    long from, step, count;
+    int rc = kin_value_slice_over(&part, kin_value_len(items), &from, &step, &count);
+    kin_value_clear(&part);
+    if (rc == KIN_EKIND)
+        return kin__raisef(call, "TypeError", "slice indices must be integers or have an __index__ method");
+    if (rc < 0) return kin__raise_code(call, rc);
+    long at = find(items, call->argument[0], from, from + count);
     if (at >= 0) return kin__return(call, kin_value_int(at));
     kin_value repr = kin__repr(call->argument[0]);
     const char *text = kin_value_get_str(&repr, NULL);

@@ -94,13 +94,33 @@ static void on_deadline(struct kin__session *session)
     kin__session_return(session, kin_value_bool(false));
 }
 
+/* How long to wait: for ever is None, and for locks Python's -1 too. */
+static bool read_waiting(struct kin__call *call, bool semaphore, bool *blocking, double *seconds)
+{
+    double given = -1;
+    kin__argument_truth(call->argument[0], blocking);
+    if (!kin__argument_timeout(call, call->argument[1], seconds)) return false;
+    if (*seconds < 0) return true;
+    kin_value_get_float(call->argument[1], &given);
+    if (given == -1 && !semaphore)
+        *seconds = -1;
+    else if (!*blocking)
+        kin__raisef(call, "ValueError",
+                    semaphore ? "can't specify timeout for non-blocking acquire"
+                              : "can't specify a timeout for a non-blocking call");
+    else if (given < 0 && !semaphore)
+        kin__raisef(call, "ValueError", "timeout value must be positive");
+    else
+        return true;
+    return *seconds < 0;
+}
+
 enum kin__outcome kin__lock_acquire(struct kin__call *call)
 {
     struct lock *lock = lock_of(call->object);
     bool blocking = true;
     double seconds;
-    kin__argument_truth(call->argument[0], &blocking);
-    if (!kin__argument_timeout(call, call->argument[1], &seconds)) return KIN__RAISE;
+    if (!read_waiting(call, lock->kind >= SEMAPHORE, &blocking, &seconds)) return KIN__RAISE;
     struct kin__holding *own = kin__holding_of(call->session, call->object);
     if (lock->kind == RLOCK && own != NULL) {
         own->count++;

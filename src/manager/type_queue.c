@@ -217,8 +217,11 @@ static enum kin__outcome get(struct kin__call *call, double seconds)
 
 static enum kin__outcome queue_put(struct kin__call *call)
 {
-    double seconds;
-    if (!read_waiting(call, call->argument[1], call->argument[2], &seconds)) return KIN__RAISE;
+    double seconds = -1;
+    /* As in Python, one without a limit does not look at them. */
+    if (queue_of(call->object)->most > 0 &&
+        !read_waiting(call, call->argument[1], call->argument[2], &seconds))
+        return KIN__RAISE;
     return put(call, seconds);
 }
 

@@ -103,8 +103,12 @@ static kin_value *items_of(const struct kin__call *call)
 static enum kin__outcome store(struct kin__call *call, long index, const kin_value *item)
 {
     int rc = kin_value_array_set(items_of(call), index, item);
+    bool real = strchr("fd", kin_value_array_typecode(items_of(call))) != NULL;
     if (rc == KIN_EKIND)
-        return kin__raisef(call, "TypeError", "an array of numbers holds no '%s'", kin_value_kind_name(item));
+        return kin__raisef(call, "TypeError",
+                           real ? "must be real number, not %s"
+                                : "'%s' object cannot be interpreted as an integer",
+                           kin_value_kind_name(item));
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
 }
 
@@ -167,7 +171,29 @@ static enum kin__outcome array_getitem(struct kin__call *call)
     return kin__getitem(call, items_of(call), "array");
 }
 
-/* array[slice] = an array of as many items. */
+/* Puts the items of `from` in place of `count` others. */
+static enum kin__outcome replace(struct kin__call *call, long start, long count, const kin_value *from)
+{
+    kin_value *items = items_of(call);
+    char typecode = (char)kin_value_array_typecode(items);
+    size_t size = kin__array_item_size(typecode), old_size = 0, more = 0;
+    const uint8_t *old = kin_value_get_bytes(items, &old_size), *put = kin_value_get_bytes(from, &more);
+    size_t first = (size_t)start * size, last = first + (size_t)count * size;
+    uint8_t *bytes = kin__os_malloc(old_size + more + 1);
+    if (bytes == NULL) return kin__raise_code(call, -ENOMEM);
+    memcpy(bytes, old, first);
+    memcpy(bytes + first, put, more);
+    memcpy(bytes + first + more, old + last, old_size - last);
+    kin_value made = kin_value_array(typecode, bytes, (first + more + old_size - last) / size);
+    kin__os_free(bytes);
+    int rc = kin_value_error_code(&made);
+    if (rc < 0) return kin__raise_code(call, rc);
+    kin_value_clear(items);
+    *items = made;
+    return kin__return_none(call);
+}
+
+/* array[slice] = an array of the same type; of as many items, if these do not follow each other. */
 static enum kin__outcome set_slice(struct kin__call *call)
 {
     long start, step, count;
@@ -175,10 +201,14 @@ static enum kin__outcome set_slice(struct kin__call *call)
     if (kin_value_kind(from) != KIN_VALUE_ARRAY)
         return kin__raisef(call, "TypeError", "can only assign array (not \"%s\") to array slice",
                            kin_value_kind_name(from));
+    if (kin_value_array_typecode(from) != kin_value_array_typecode(items_of(call)))
+        return kin__raisef(call, "TypeError", "bad argument type for built-in operation");
     int rc = kin_value_slice_over(call->argument[0], kin_value_len(items_of(call)), &start, &step, &count);
     if (rc < 0) return kin__raise_code(call, rc);
+    if (step == 1) return replace(call, start, count, from);
     if (kin_value_len(from) != count)
-        return kin__raisef(call, "ValueError", "attempt to assign array of size %ld to slice of size %ld",
+        return kin__raisef(call, "ValueError",
+                           "attempt to assign array of size %ld to extended slice of size %ld",
                            kin_value_len(from), count);
     enum kin__outcome outcome = KIN__RETURN;
     for (long i = 0; i < count && outcome == KIN__RETURN; i++) {
@@ -238,11 +268,16 @@ static kin_value *names_of(const struct kin__call *call)
     return &((struct namespace *)(void *)call->object)->names;
 }
 
+static bool is_name(struct kin__call *call, const kin_value *name)
+{
+    if (kin_value_kind(name) == KIN_VALUE_STR) return true;
+    kin__raisef(call, "TypeError", "attribute name must be string, not '%s'", kin_value_kind_name(name));
+    return false;
+}
+
 static enum kin__outcome set_name(struct kin__call *call, const kin_value *name, const kin_value *value)
 {
-    if (kin_value_kind(name) != KIN_VALUE_STR)
-        return kin__raisef(call, "TypeError", "attribute name must be string, not '%s'",
-                           kin_value_kind_name(name));
+    if (!is_name(call, name)) return KIN__RAISE;
     const kin_value *there = kin_value_dict_get(names_of(call), name);
     kin_value old = there != NULL ? kin_value_ref(there) : kin_value_none();
     int rc = kin_value_dict_set(names_of(call), kin_value_ref(name), kin__keep(call, value));
@@ -273,13 +308,13 @@ static void namespace_drop(struct kin__server *server, struct kin__managed *obje
 
 static enum kin__outcome no_attribute(struct kin__call *call)
 {
-    const char *name = kin_value_get_str(call->argument[0], NULL);
     return kin__raisef(call, "AttributeError", "'Namespace' object has no attribute '%.100s'",
-                       name != NULL ? name : "");
+                       kin_value_get_str(call->argument[0], NULL));
 }
 
 static enum kin__outcome namespace_get(struct kin__call *call)
 {
+    if (!is_name(call, call->argument[0])) return KIN__RAISE;
     const kin_value *value = kin_value_dict_get(names_of(call), call->argument[0]);
     return value != NULL ? kin__return(call, kin_value_ref(value)) : no_attribute(call);
 }
@@ -291,6 +326,7 @@ static enum kin__outcome namespace_set(struct kin__call *call)
 
 static enum kin__outcome namespace_delete(struct kin__call *call)
 {
+    if (!is_name(call, call->argument[0])) return KIN__RAISE;
     if (kin_value_dict_get(names_of(call), call->argument[0]) == NULL) return no_attribute(call);
     kin_value old = kin_value_dict_pop(names_of(call), call->argument[0]);
     kin__unkeep(call->server, &old);

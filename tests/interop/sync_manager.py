@@ -5,6 +5,7 @@
 
 It prints "all is well" when that is so.
 """
+import array
 import queue
 import sys
 import threading
@@ -72,6 +73,7 @@ def check_queue(m):
     joiner.join()
     raises(ValueError, j.task_done)
     raises(TypeError, q.put)
+    m.Queue().put(1, True, -1)
 
 
 def check_list(m):
@@ -99,7 +101,12 @@ def check_list(m):
     raises(IndexError, lambda: l[5])
     raises(ValueError, l.remove, 'nothing')
     raises(ValueError, l.index, 'nothing')
+    assert l.index(1, -10 ** 25, 10 ** 25) == 1 and l.index('a', 0, -1) == 0
+    raises(ValueError, l.index, 1, 0, 1)
+    raises(TypeError, l.index, 1, 'a')
     raises(TypeError, lambda: l['a'])
+    raises(IndexError, lambda: l[10 ** 25])
+    raises(TypeError, l.pop, 'a')
     raises(TypeError, m.list([1, 'a']).sort)
     assert m.list('abc')[:] == ['a', 'b', 'c'] and m.list(range(3))[:] == [0, 1, 2]
     assert raises(IndexError, m.list().pop) == 'pop from empty list'
@@ -119,6 +126,14 @@ def check_dict(m):
     assert raises(KeyError, lambda: d['nothing']) == "'nothing'"
     raises(KeyError, d.pop, 'nothing')
     raises(TypeError, d.__setitem__, [], 1)
+    for wrong in (lambda: d[[]], lambda: [] in d, lambda: d.get({}), lambda: d.pop([], 1), lambda: d.setdefault([])):
+        assert raises(TypeError, wrong).startswith('unhashable type')
+    raises(TypeError, d.__delitem__, {})
+    d.update(['pq', ('r', 's')])
+    assert d.pop('p') == 'q' and d.pop('r') == 's'
+    assert 'has length 1; 2 is required' in raises(ValueError, d.update, 'ab')
+    raises(TypeError, d.update, [5])
+    raises(TypeError, d.update, 5)
     d[(1, 2)] = None
     assert d[1, 2] is None
     d.clear()
@@ -191,8 +206,15 @@ def check_locks(m):
     with rlock, rlock:
         pass
     raises(RuntimeError, rlock.release)
+    assert lock.acquire(False, -1)
+    threading.Timer(0.05, lock.release).start()
+    assert lock.acquire(True, -1)
+    for one in (lock, rlock):
+        raises(ValueError, one.acquire, False, 1)
+        raises(ValueError, one.acquire, True, -2)
     s = m.Semaphore(2)
-    assert s.acquire() and s.acquire() and not s.acquire(False)
+    raises(ValueError, s.acquire, False, 1)
+    assert s.acquire() and s.acquire() and not s.acquire(False) and not s.acquire(True, -2)
     s.release()
     b = m.BoundedSemaphore(1)
     raises(ValueError, b.release)
@@ -260,12 +282,20 @@ def check_values(m):
     assert str(a) == "array('i', [1, 20, 3])"
     raises(IndexError, lambda: a[3])
     raises(TypeError, a.__setitem__, 0, 'x')
+    a[1:2] = array.array('i', [7, 8])
+    assert list(a) == [1, 7, 8, 3]
+    a[1:3] = array.array('i', [20])
+    a[::2] = array.array('i', [1, 3])
+    assert list(a) == [1, 20, 3]
+    raises(TypeError, a.__setitem__, slice(0, 1), array.array('d', [1]))
+    raises(ValueError, a.__setitem__, slice(0, 3, 2), array.array('i', [1]))
     raises(OverflowError, a.__setitem__, 0, 1 << 40)
     n.y = [2]
     n._hidden = 3
     assert n.x == 1 and n.y == [2] and str(n) == 'Namespace(x=1, y=[2])'
     del n.x
     raises(AttributeError, lambda: n.x)
+    raises(TypeError, n._callmethod, '__getattribute__', (1,))
 
 
 def check_nesting(m):
