@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "tool.h"
 
+#include "support/hosts.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -201,46 +203,6 @@ TEST(what_it_cannot_do_is_said)
 
 #define HOSTS 2
 
-/* A network namespace for each host, joined to the first, the pool's, by a pair of interfaces. */
-static void make_hosts(void)
-{
-    int self = (int)getpid();
-    if (run("ip netns add kin-%d-0 2>/dev/null", self) != 0)
-        SKIP("there is no ip, or no right to make a network");
-    CHECK_EQ(run("ip -n kin-%d-0 link set lo up", self), 0);
-    for (int i = 1; i <= HOSTS; i++) {
-        CHECK_EQ(run("ip netns add kin-%d-%d", self, i), 0);
-        CHECK_EQ(
-            run("ip link add p%d netns kin-%d-0 type veth peer name w netns kin-%d-%d", i, self, self, i), 0);
-        CHECK_EQ(run("ip -n kin-%d-0 addr add 10.83.%d.1/24 dev p%d && ip -n kin-%d-0 link set p%d up", self,
-                     i, i, self, i),
-                 0);
-        CHECK_EQ(run("ip -n kin-%d-%d addr add 10.83.%d.2/24 dev w && ip -n kin-%d-%d link set w up", self, i,
-                     i, self, i),
-                 0);
-    }
-}
-
-static void remove_hosts(void)
-{
-    for (int i = 0; i <= HOSTS; i++) CHECK_EQ(run("ip netns del kin-%d-%d", (int)getpid(), i), 0);
-}
-
-static void set_link(int host, bool up)
-{
-    CHECK_EQ(run("ip -n kin-%d-0 link set p%d %s", (int)getpid(), host, up ? "up" : "down"), 0);
-}
-
-static void enter_host(pid_t owner, int host)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/var/run/netns/kin-%d-%d", (int)owner, host);
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    CHECK_OK(descriptor);
-    CHECK_OK(setns(descriptor, CLONE_NEWNET));
-    close(descriptor);
-}
-
 /* Starts the tool on that host. */
 static pid_t start_on_host(int host, const char *address)
 {
@@ -248,7 +210,7 @@ static pid_t start_on_host(int host, const char *address)
     CHECK_OK(pid);
     if (pid > 0) return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    enter_host(owner, host);
+    hosts_enter(owner, host);
     execl(tool_path("KIN_TOOL", "/bin/kin"), "kin", "worker", "-q", "-k", "key", "-j", "1", "--patience",
           "60s", address, "tasks.so", NULL);
     _exit(99);
@@ -262,12 +224,12 @@ TEST(hosts_come_and_go, .deadline = 120)
     static kin_result *result[COUNT];
     long out;
     make_files();
-    make_hosts();
+    hosts_make(HOSTS);
     pid_t self = getpid(), hosts[HOSTS + 1] = {0};
     int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     char address[HOSTS + 1][64];
     CHECK_OK(here);
-    enter_host(self, 0);
+    hosts_enter(self, 0);
     kin_pool *pool = open_pool("tcp://0.0.0.0:0", test_sanitized() ? 3000 : 1000);
     CHECK_OK(setns(here, CLONE_NEWNET));
     close(here);
@@ -281,9 +243,9 @@ TEST(hosts_come_and_go, .deadline = 120)
         in[i] = i;
         CHECK_OK(kin_pool_submit(pool, &result[i], KIN_FN(slowly), &in[i], sizeof in[i], KIN_FOREVER, NULL));
     }
-    set_link(1, false);
+    hosts_link(1, false);
     test_until(remote_workers(pool) == HOSTS - 1);
-    set_link(1, true);
+    hosts_link(1, true);
     test_until(remote_workers(pool) == HOSTS);
     test_kill(hosts[2]);
     test_until(remote_workers(pool) == HOSTS - 1);
@@ -300,6 +262,6 @@ TEST(hosts_come_and_go, .deadline = 120)
     test_until(remote_workers(pool) == HOSTS);
     close_pool(pool);
     for (int i = 1; i <= HOSTS; i++) CHECK_EQ(test_collect(hosts[i]), 0);
-    remove_hosts();
+    hosts_remove(HOSTS);
     remove_files();
 }
