@@ -107,23 +107,36 @@ void kin__managed_decref(struct kin__server *server, struct kin__managed *object
     registry->dropping = false;
 }
 
+/* In as few characters as can be, so that such a name fits into a value that has no memory of its own. */
+#define DIGIT_BITS 5
+#define DIGIT_MOST ((1u << DIGIT_BITS) - 1)
+
 void kin__managed_ident(const struct kin__managed *object, char ident[KIN__IDENT_SIZE])
 {
-    snprintf(ident, KIN__IDENT_SIZE, "%" PRIx64, object->number);
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    char reversed[KIN__IDENT_SIZE];
+    uint64_t number = object->number;
+    size_t count = 0;
+    do reversed[count++] = digits[number & DIGIT_MOST];
+    while ((number >>= DIGIT_BITS) != 0);
+    for (size_t i = 0; i < count; i++) ident[i] = reversed[count - 1 - i];
+    ident[count] = '\0';
 }
 
 /* The number that a name stands for. */
 static bool number_of(const char *ident, uint64_t *number)
 {
-    static const uint8_t digits[256] = {
-        ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
-        ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-    };
     const char *at = ident;
     uint64_t value = 0;
-    for (uint8_t digit; (digit = digits[(uint8_t)*at]) != 0; at++) value = value << 4 | (digit - 1U);
+    for (;; at++) {
+        unsigned letter = (uint8_t)*at, digit = letter - '0' < 10 ? letter - '0'
+                                                : letter >= 'a'   ? letter - 'a' + 10
+                                                                  : DIGIT_MOST + 1;
+        if (digit > DIGIT_MOST || value > UINT64_MAX >> DIGIT_BITS) break;
+        value = value << DIGIT_BITS | digit;
+    }
     *number = value;
-    return *at == '\0' && at - ident <= 16 && at > ident;
+    return *at == '\0' && at > ident;
 }
 
 struct kin__managed *kin__managed_find(struct kin__server *server, const char *ident)
@@ -162,9 +175,10 @@ kin_value kin__registry_describe(struct kin__server *server)
     struct kin__managed *object = NULL;
     size_t bucket = 0;
     while ((object = kin__registry_next(&server->registry, &bucket, object)) != NULL) {
-        char line[160];
-        int length = snprintf(line, sizeof line, "  %-16" PRIx64 " refcount=%" PRIu64 "\n    <%.60s>\n",
-                              object->number, object->references, object->type->name);
+        char line[160], ident[KIN__IDENT_SIZE];
+        kin__managed_ident(object, ident);
+        int length = snprintf(line, sizeof line, "  %-16s refcount=%" PRIu64 "\n    <%.60s>\n", ident,
+                              object->references, object->type->name);
         if (kin_buffer_append(&text, line, (size_t)length) < 0) break;
     }
     kin_value described = kin_value_str_sized((const char *)text.data, text.size);

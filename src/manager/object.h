@@ -4,7 +4,7 @@
 
 #include "manager/server.h"
 
-#define KIN__IDENT_SIZE 17
+#define KIN__IDENT_SIZE 14
 
 /* Makes an object of a type, zeroed, with one reference.  NULL: no memory. */
 struct kin__managed *kin__managed_make(struct kin__server *server, const struct kin__type *type);

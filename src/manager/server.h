@@ -87,7 +87,7 @@ struct kin__type {
 
 struct kin__managed {
     const struct kin__type *type;
-    uint64_t number;           /* random; its name on the wire is this in hexadecimal */
+    uint64_t number;           /* random; its name on the wire is this in base 32 */
     uint64_t references;       /* of all kinds */
     uint64_t counted;          /* of these, what clients have counted, and may count down again */
     struct kin__managed *next; /* in its bucket */
