@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -422,11 +423,14 @@ TEST(short_calls_are_not_missed)
     uv_library_shutdown();
 }
 
+static atomic_bool is_leaving;
+
 static int offload_on_large_stack(void *argument)
 {
     kin_coroutine_options large = {.stack_size = (size_t)2 << 20};
     CHECK_OK(kin_coroutine_start(NULL, offload_block, argument, &large));
     CHECK_RC(kin_loop_run(kin_in_ms(2)), -ETIMEDOUT);
+    is_leaving = true;
     return 7;
 }
 
@@ -437,6 +441,7 @@ TEST(a_thread_ends_after_what_it_has_moved_away)
     kin_thread *thread = NULL;
     CHECK_OK(pipe(gate));
     CHECK_OK(kin_thread_start(&thread, offload_on_large_stack, &code, NULL));
+    test_until(is_leaving);
     CHECK_RC(kin_thread_join(thread, kin_in_ms(20)), -ETIMEDOUT);
     CHECK_EQ(write(gate[1], "x", 1), 1);
     CHECK_OK(kin_thread_join(thread, KIN_FOREVER));
