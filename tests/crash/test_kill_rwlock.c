@@ -315,6 +315,7 @@ TEST(readers_are_told_of_a_coroutine_that_gave_up_writing)
     CHECK_OK(kin_coroutine_start(&cancelled.writer, write_until_cancelled, &cancelled, NULL));
     CHECK_OK(kin_coroutine_start(NULL, cancel_it, &cancelled, NULL));
     CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_OK(kin_coroutine_close(cancelled.writer));
     CHECK_OK(kin_loop_close());
     scene.stage[1] = 1;
     CHECK_EQ(test_collect(holder), 0);
