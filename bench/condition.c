@@ -47,7 +47,7 @@ static int futex_work(int index, void *context)
 
 static double futex_run(const struct bench_case *test, long count)
 {
-    return condition_measure(test, count, bench_shared(sizeof(struct condition_arena)), futex_work);
+    return condition_measure(test, count, bench_shared(sizeof(struct condition_arena)), NULL, futex_work);
 }
 
 /* ---- libc ------------------------------------------------------------------------------------ */
@@ -92,7 +92,7 @@ static double libc_run(const struct bench_case *test, long count)
     int rc = pthread_mutex_init((pthread_mutex_t *)arena->lock, &mutex);
     if (rc == 0) rc = pthread_cond_init((pthread_cond_t *)arena->condition, &condition);
     if (rc != 0) return bench_fail("pthread: %s", strerror(rc));
-    return condition_measure(test, count, arena, libc_work);
+    return condition_measure(test, count, arena, NULL, libc_work);
 }
 
 static double python_run(const struct bench_case *test, long count)

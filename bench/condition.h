@@ -56,9 +56,10 @@ static inline __attribute__((always_inline)) int condition_loop(struct condition
     return 0;
 }
 
-/* condition_measure runs `work` in the case's number of processes and checks the end value. */
+/* condition_measure runs `work` in the case's number of processes and checks the end value.  `prepare`, or
+ * NULL, is what each does before. */
 double condition_measure(const struct bench_case *test, long count, struct condition_arena *arena,
-                         int (*work)(int index, void *arena));
+                         int (*prepare)(int index, void *arena), int (*work)(int index, void *arena));
 
 bench_run bench_kin_condition __attribute__((weak));
 bench_run peer_nsync_condition __attribute__((weak));

@@ -29,6 +29,14 @@ static int notify(struct condition_arena *arena)
                                  : kin_condition_notify_all(condition_of(arena));
 }
 
+/* It joins the family. */
+static int prepare(int index, void *context)
+{
+    (void)index;
+    (void)context;
+    return kin_family_open(NULL) < 0;
+}
+
 static int work(int index, void *context)
 {
     return condition_loop(context, index, take, give_back, await, notify);
@@ -39,5 +47,5 @@ double bench_kin_condition(const struct bench_case *test, long count)
     struct condition_arena *arena = bench_shared(sizeof *arena);
     int rc = kin_condition_open((kin_condition **)arena->condition, NULL);
     if (rc < 0) return bench_fail("kin_condition_open: %s", kin_strerror(rc));
-    return condition_measure(test, count, arena, work);
+    return condition_measure(test, count, arena, prepare, work);
 }

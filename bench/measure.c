@@ -34,13 +34,14 @@ double lock_measure(const struct bench_case *test, long count, struct lock_arena
 /* ---- condition and read-write lock ------------------------------------------------------------ */
 
 double condition_measure(const struct bench_case *test, long count, struct condition_arena *arena,
-                         int (*work)(int index, void *arena))
+                         int (*prepare)(int index, void *arena), int (*work)(int index, void *arena))
 {
     const struct condition_shape *shape = test->shape;
     arena->processes = shape->processes;
     arena->rounds = count;
     double seconds = bench_together(&(struct bench_team){.processes = shape->processes,
                                                          .threads = shape->threads || arena->threads,
+                                                         .prepare = prepare,
                                                          .work = work,
                                                          .context = arena});
     if (seconds < 0) return seconds;

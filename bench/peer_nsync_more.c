@@ -44,7 +44,7 @@ double peer_nsync_condition(const struct bench_case *test, long count)
     nsync_mu_init((nsync_mu *)arena->lock);
     nsync_cv_init((nsync_cv *)arena->condition);
     arena->threads = true;
-    return condition_measure(test, count, arena, condition_work);
+    return condition_measure(test, count, arena, NULL, condition_work);
 }
 
 /* ---- the mutex for readers -------------------------------------------------------------------- */
