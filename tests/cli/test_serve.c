@@ -172,6 +172,8 @@ TEST(what_cannot_be_served_is_said)
     refused((const char *const[]){"serve", "-k", path, "unix:/no/such/directory", NULL}, "no/such/directory");
     refused((const char *const[]){"serve", "-k", path, "unix:@x", "a=Nonsense", NULL}, "a TYPE is not known");
     refused((const char *const[]){"serve", "-k", path, "unix:@x", "Queue", NULL}, "not NAME=TYPE: Queue");
+    refused((const char *const[]){"serve", "-k", path, "--snapshot", "/no/such/file", "unix:@x", NULL},
+            "the snapshot /no/such/file: No such file or directory");
     refused((const char *const[]){"serve", "-k", path, "--certificate", path, "unix:@x", NULL},
             "certificates are for tls://");
     refused(

@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <kin/connection.h>
 #include <kin/error.h>
@@ -56,6 +58,7 @@ struct given {
     const char *key_file;
     const char *permission_file;
     bool quiet;
+    bool unheard; /* the address could not be written */
     size_t silence;
     size_t interval;
     size_t grace;
@@ -166,11 +169,14 @@ static bool read_types(int count, char **words, kin_manager_type *types)
 
 /* ---- serving --------------------------------------------------------------------------------------------- */
 
-static void print_address(const char *address, void *unused)
+/* Whoever has started us waits for it: without, nobody finds us. */
+static void print_address(const char *address, void *of_given)
 {
-    (void)unused;
-    printf("%s\n", address);
-    fflush(stdout);
+    struct given *given = of_given;
+    if (printf("%s\n", address) > 0 && fflush(stdout) == 0) return;
+    say("cannot write the address: %s", strerror(errno));
+    given->unheard = true;
+    raise(SIGTERM);
 }
 
 static void log_line(enum kin_log_level level, const char *line, void *unused)
@@ -186,12 +192,26 @@ static int64_t nanoseconds(size_t seconds)
     return (int64_t)(seconds > DAY ? DAY : seconds) * 1000000000;
 }
 
+/* Is there a directory that the file can be written into? */
+static bool can_be_written(const char *path)
+{
+    char directory[4096];
+    const char *slash = strrchr(path, '/');
+    int length = slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path);
+    snprintf(directory, sizeof directory, "%.*s", length, slash == NULL ? "." : path);
+    return access(directory, W_OK) == 0;
+}
+
 static const char *reason(const struct given *given, int rc)
 {
     static char why[512];
     bool of_file = rc == KIN_ETLS || (given->options.certificate != NULL && (rc == -ENOENT || rc == -EACCES));
     if (of_file && kin_tls_text(why, sizeof why) > 0) return why;
     if (rc == -EBUSY) return "the snapshot is that of another manager, which runs";
+    if (given->options.snapshot != NULL && !can_be_written(given->options.snapshot)) {
+        snprintf(why, sizeof why, "the snapshot %.400s: %s", given->options.snapshot, kin_strerror(rc));
+        return why;
+    }
     if (rc != -EINVAL) return kin_strerror(rc);
     if (given->options.certificate != NULL || given->options.authorities != NULL)
         return "certificates are for tls://, the authorities' besides one's own";
@@ -220,9 +240,10 @@ static int serve(struct given *given, int count, char **words)
     given->options.types = types;
     given->options.type_count = (size_t)count - 1;
     given->options.ready = print_address;
+    given->options.context = given;
     given->options.end_by_signal = true;
     int rc = kin_manager_serve(&given->options);
-    if (rc == 0) return 0;
+    if (rc == 0) return given->unheard ? EXIT_OTHER : 0;
     say("cannot serve at %s: %s", words[0], reason(given, rc));
     return EXIT_OTHER;
 }
