@@ -194,3 +194,32 @@ const struct kind kinds[] = {
      stubborn_process_close, 0},
     {NULL, NULL, NULL, NULL, NULL, 0},
 };
+
+/* ---- a command that is given up has its time of grace --------------------------------------------------------------- */
+
+static int run_slow_to_end(void *unused)
+{
+    const char *line = "trap 'sleep 0.2; exit 3' TERM; : > ready; while :; do sleep 1; done";
+    kin_subprocess_options options = {.shell = true, .grace_ms = 60000};
+    kin_completed done;
+    (void)unused;
+    CHECK_RC(kin_subprocess_run(&done, KIN_COMMAND(line), &options, KIN_FOREVER), -ECANCELED);
+    int code = done.exit_code;
+    kin_completed_free(&done);
+    return code;
+}
+
+TEST(a_cancelled_command_ends_in_order)
+{
+    kin_coroutine *running = NULL;
+    int result = 0;
+    CHECK_OK(kin_coroutine_start(&running, run_slow_to_end, NULL, NULL));
+    while (access("ready", F_OK) < 0) CHECK_OK(kin_loop_turn(kin_in_ms(1)));
+    CHECK_OK(kin_coroutine_cancel(running));
+    CHECK_OK(kin_loop_run(KIN_FOREVER));
+    CHECK_OK(kin_coroutine_result(running, &result));
+    CHECK_EQ(result, 3);
+    CHECK_OK(kin_coroutine_close(running));
+    CHECK_OK(kin_loop_close());
+    CHECK_OK(unlink("ready"));
+}
