@@ -112,13 +112,64 @@ static const char *made_by(const char *method, const kin_value *arguments, const
     return strcmp(method, "incref") == 0 ? kin_value_get_str(kin_value_at(arguments, 0), NULL) : NULL;
 }
 
+static bool is_given_up(int rc)
+{
+    return rc == -ETIMEDOUT || rc == -ECANCELED;
+}
+
+static void push_dropped(kin_manager *manager, struct kin__dropped *dropped)
+{
+    dropped->next = atomic_load_explicit(&manager->dropped, memory_order_relaxed);
+    /* Release: whoever takes it finds it whole. */
+    while (!atomic_compare_exchange_weak_explicit(&manager->dropped, &dropped->next, dropped,
+                                                  memory_order_release, memory_order_relaxed)) {
+    }
+}
+
+/* Remembers the reference that a decref, which was not sent, would have given up.  Without memory for that it
+ * stays until the line ends. */
+static void drop_later(kin_manager *manager, const kin_value *arguments)
+{
+    const char *ident = kin_value_get_str(kin_value_at(arguments, 0), NULL);
+    struct kin__dropped *dropped = ident != NULL ? kin__os_malloc(sizeof *dropped + strlen(ident) + 1) : NULL;
+    if (dropped == NULL) return;
+    dropped->era = atomic_load(&manager->era);
+    strcpy(dropped->ident, ident);
+    push_dropped(manager, dropped);
+}
+
+static int decref(struct kin__client *client, const char *ident, kin_deadline deadline)
+{
+    kin_value ignored;
+    struct kin__arguments arguments = {.positional = kin_value_build("(s)", ident)};
+    int rc = kin__client_call(client, NULL, "decref", arguments, &ignored, deadline);
+    kin_value_clear(&ignored);
+    return rc;
+}
+
+/* Tells the server, which listens, what was given up while it did not. */
+static void drop_now(kin_manager *manager, struct kin__client *client, kin_deadline deadline)
+{
+    struct kin__dropped *dropped = atomic_exchange(&manager->dropped, NULL), *next;
+    for (; dropped != NULL; dropped = next) {
+        bool counts = dropped->era == atomic_load(&manager->era) && client->connection != NULL;
+        bool told = counts && !client->owed &&
+                    (!is_given_up(decref(client, dropped->ident, deadline)) || client->owed);
+        next = dropped->next;
+        if (counts && !told)
+            push_dropped(manager, dropped);
+        else
+            kin__os_free(dropped);
+    }
+}
+
 /* Hears the answer to a call that was given up; what it has made is nobody's.  -ETIMEDOUT, -ECANCELED: it is
  * still owed. */
 static int settle(struct kin__client *client, kin_deadline deadline)
 {
     int rc = 0;
     while (rc == 0 && client->owed) {
-        kin_value request, result, ignored;
+        kin_value request, result;
         const kin_value *arguments;
         const char *method, *ident = NULL;
         rc = kin__client_request(client, &request, &method, &arguments);
@@ -127,11 +178,7 @@ static int settle(struct kin__client *client, kin_deadline deadline)
             rc = answered;
         else if (rc == 0 && answered == 0)
             ident = made_by(method, arguments, &result);
-        if (ident != NULL) {
-            struct kin__arguments dropped = {.positional = kin_value_build("(s)", ident)};
-            kin__client_call(client, NULL, "decref", dropped, &ignored, deadline);
-            kin_value_clear(&ignored);
-        }
+        if (ident != NULL) decref(client, ident, deadline);
         kin_value_clear(&request);
         kin_value_clear(&result);
     }
@@ -173,23 +220,38 @@ static int call_alone(kin_manager *manager, const char *method, struct kin__argu
     return rc;
 }
 
+/* By whoever has its turn. */
+static int connect_control(kin_manager *manager, kin_deadline deadline)
+{
+    bool anew = manager->control.client.connection == NULL;
+    int rc = connect_line(manager, &manager->control, deadline);
+    if (anew && rc == 0) atomic_fetch_add(&manager->era, 1);
+    return rc;
+}
+
 static int call_control(kin_manager *manager, const char *method, struct kin__arguments arguments,
                         kin_value *result, kin_value *error, kin_deadline deadline)
 {
-    struct kin__line *control = &manager->control;
+    struct kin__client *control = &manager->control.client;
+    kin_value given = kin_value_ref(&arguments.positional);
+    bool sent = false;
     *result = kin_value_none();
     int rc = kin__turn_take(&manager->control_turn, deadline);
     if (rc == 0) {
-        own(control);
-        rc = settle(&control->client, deadline);
-        if (rc == 0) rc = connect_line(manager, control, deadline);
-        if (rc == 0 && control->client.kin) {
-            rc = kin__client_call(&control->client, NULL, method, arguments, result, deadline);
+        own(&manager->control);
+        rc = settle(control, deadline);
+        if (rc == 0) rc = connect_control(manager, deadline);
+        if (rc == 0 && control->kin) {
+            rc = kin__client_call(control, NULL, method, arguments, result, deadline);
             arguments = (struct kin__arguments){0};
-            *error = kin_value_ref(&control->client.error);
+            *error = kin_value_ref(&control->error);
+            sent = control->owed;
+            if (!is_given_up(rc)) drop_now(manager, control, deadline);
         }
         kin__turn_end(&manager->control_turn);
     }
+    if (is_given_up(rc) && !sent && strcmp(method, "decref") == 0) drop_later(manager, &given);
+    kin_value_clear(&given);
     kin__arguments_clear(&arguments);
     return rc;
 }
@@ -261,6 +323,11 @@ void kin__manager_free(kin_manager *manager)
         kin__os_free(line);
     }
     leave(&manager->control);
+    struct kin__dropped *dropped = atomic_load(&manager->dropped);
+    for (struct kin__dropped *after; dropped != NULL; dropped = after) {
+        after = dropped->next;
+        kin__os_free(dropped);
+    }
     kin_local_close(manager->line);
     kin__os_free(manager->texts);
     kin__os_free(manager->key);
@@ -316,7 +383,7 @@ int kin__manager_connect(kin_manager *manager, kin_deadline deadline)
     int rc = kin__turn_take(&manager->control_turn, deadline);
     if (rc < 0) return rc;
     own(&manager->control);
-    rc = connect_line(manager, &manager->control, deadline);
+    rc = connect_control(manager, deadline);
     /* A server of Python's has no use for it. */
     if (rc < 0 || !manager->control.client.kin) kin__client_close(&manager->control.client);
     kin__turn_end(&manager->control_turn);

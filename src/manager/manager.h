@@ -20,6 +20,13 @@ struct kin__line {
     struct kin__line *next;
 };
 
+/* A reference that was given up while the server did not listen: it is told so later. */
+struct kin__dropped {
+    struct kin__dropped *next;
+    unsigned era; /* of the manager's, then */
+    char ident[];
+};
+
 struct kin_manager {
     char address[KIN__ADDRESS_SIZE];
     uint8_t *key;
@@ -35,6 +42,8 @@ struct kin_manager {
     _Atomic(struct kin__line *) lines;  /* all of them; grows only, those that are not used are used again */
     struct kin__line control;
     struct kin__turn control_turn; /* for one short call at a time */
+    _Atomic(struct kin__dropped *) dropped;
+    _Atomic unsigned era; /* which control line it is: with each end all references */
 };
 
 /* A handle that is not connected; connecting its control line; freeing it, whatever became of its

@@ -203,6 +203,22 @@ TEST(nor_does_a_coroutine_that_is_cancelled)
     CHECK_OK(kin_loop_close());
 }
 
+/* What was closed meanwhile is gone when the server listens again. */
+TEST(what_is_closed_meanwhile_is_gone)
+{
+    begin(0, 0);
+    kin_proxy *list = make("list"), *closed[] = {make("list"), make("list")};
+    stop_server();
+    /* The second is not even said. */
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_proxy_close(closed[i]));
+    go_on();
+    CHECK_OK(kin_proxy_close(make("list")));
+    CHECK_EQ(count_objects(), 1);
+    CHECK_EQ(number(list, "__len__"), 0);
+    CHECK_OK(kin_proxy_close(list));
+    finish();
+}
+
 /* ---- clients that leave ---------------------------------------------------------------------------------- */
 
 /* What it has asked for is read only after it has left. */
