@@ -7,8 +7,8 @@
  *    it for anybody: a sleeper that is killed after it was woken, and before it has the lock, is
  *    reaped, and its reaper wakes all the others, which look at their predicates.  So they do when a
  *    notifier is killed between the step and the wake-up.
- *  - A waiter that finds the lock in the hands of the dead goes on as if it were notified: what
- *    the dead one changed it may not have told.
+ *  - A waiter that finds the lock in the hands of the dead, or that it was found there since, goes on as if it
+ *    were notified: what the dead one changed it may not have told.
  */
 #include <kin/condition.h>
 
@@ -139,14 +139,23 @@ struct wait {
     uint32_t seen; /* of the sequence */
 };
 
+/* Has an owner died with the lock since there were so many?  It may have changed something and not told. */
+static bool has_lost_owner(kin_condition *condition, uint16_t deaths)
+{
+    /* Who takes the lock from the dead one takes the mark away and counts then: who looks in between sees
+     * neither, and one or the other when it looks again. */
+    return (atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0 ||
+           atomic_load(&condition->mutex->deaths) != deaths;
+}
+
 static bool was_notified(void *context)
 {
     const struct wait *wait = context;
     return atomic_load(&wait->condition->changed.point.word) != wait->seen;
 }
 
-/* Sleeps until the sequence has moved on from `seen`: 0, or -ETIMEDOUT. */
-static int sleep_on(kin_condition *condition, uint32_t seen, kin_deadline deadline)
+/* Sleeps until the sequence has moved on from `seen`: 0, or -ETIMEDOUT.  `deaths`: see has_lost_owner. */
+static int sleep_on(kin_condition *condition, uint32_t seen, uint16_t deaths, kin_deadline deadline)
 {
     struct wait wait = {condition, seen};
     if (deadline > 0 && kin__watch_for(was_notified, &wait)) return 0;
@@ -156,8 +165,7 @@ static int sleep_on(kin_condition *condition, uint32_t seen, kin_deadline deadli
         /* Woken for a notification from before we came: its notifier has counted us as being on our way
          * back, so that others do not wake us, until we have left. */
         if (rc <= 0) return rc;
-        /* CRASH: an owner that died with the lock may have changed something and not told. */
-        if ((atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0) return 0;
+        if (has_lost_owner(condition, deaths)) return 0;
         if (kin__mutex_check(condition->mutex, condition->lock_magic) < 0) return 0;
     }
 }
@@ -172,9 +180,10 @@ static int wait_once(kin_condition *condition, kin_deadline deadline)
      * may have to have it.  The reaper wakes all (announce). */
     void *outer = kin__touch(condition);
     uint32_t seen = kin__event_prepare(&condition->changed);
+    uint16_t deaths = atomic_load(&mutex->deaths);
     /* CRASH: with the lock, the next owner is told; without it, a sleeper is uncounted. */
     kin__mutex_free(mutex);
-    int rc = sleep_on(condition, seen, deadline);
+    int rc = sleep_on(condition, seen, deaths, deadline);
     kin__event_done(&condition->changed);
     int acquired = kin__mutex_check(mutex, magic);
     if (acquired == 0) {
@@ -242,13 +251,19 @@ __attribute__((constructor)) static void register_hooks(void)
 
 /* ---- waiting for it together with others ----------------------------------------------------- */
 
+/* Another number after each notification, and after each owner that was found dead. */
+static uint32_t told(kin_condition *condition)
+{
+    return atomic_load(&condition->notified) + atomic_load(&condition->mutex->deaths);
+}
+
 kin_waitable kin_on_condition(const kin_condition *condition)
 {
     kin_condition *named = (kin_condition *)(uintptr_t)condition;
     kin_waitable item = kin_waitable_of(KIN_WAITABLE_CONDITION, 0, condition);
     if (enter(condition) < 0) return item;
     if (atomic_load(&named->watched) == 0) atomic_store(&named->watched, 1);
-    item.descriptor = (int)atomic_load(&named->notified);
+    item.descriptor = (int)told(named);
     return item;
 }
 
@@ -257,7 +272,7 @@ static int look(const kin_waitable *item)
     kin_condition *condition = (kin_condition *)(uintptr_t)item->object;
     int rc = enter(condition);
     if (rc < 0) return rc;
-    return atomic_load(&condition->notified) != (uint32_t)item->descriptor ||
+    return told(condition) != (uint32_t)item->descriptor ||
            (atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0;
 }
 

@@ -34,6 +34,7 @@ void kin__mutex_init(struct kin__mutex *mutex, struct kin__mutex_plan plan, uint
     atomic_store(&mutex->owner, 0);
     atomic_store(&mutex->special, 0);
     atomic_store(&mutex->dead, 0);
+    atomic_store(&mutex->deaths, 0);
     mutex->recursive = plan.recursive;
     mutex->strict = plan.strict;
     __atomic_store_n(&mutex->robust.magic, magic, __ATOMIC_RELEASE);
@@ -254,6 +255,8 @@ void kin__mutex_adopt(struct kin__mutex *mutex)
     atomic_store(&mutex->dead, 0);
     atomic_store(&mutex->dead_end, end_word(&status));
     atomic_store(&mutex->dead, dead != 0 ? dead : UINT64_MAX);
+    /* CRASH: before it we are the next owner that died. */
+    atomic_fetch_add(&mutex->deaths, 1);
     /* Whom the dead one was to wake its reaper wakes. */
     uint64_t special = kin__mutex_special(mutex) & (KIN__MUTEX_UNREPAIRED | KIN__MUTEX_UNUSABLE);
     kin__mutex_set_special(mutex, mutex->strict && special == 0 ? KIN__MUTEX_UNREPAIRED : special);

@@ -41,6 +41,8 @@
  *               (kin__mutex_tell_later).  0 for nearly every lock at nearly every time.  Written by the
  *               holder; the word's CAS pass it on.
  *   recursive, strict   constant once open.
+ *   deaths      how many of its owners have been found dead: written by the one who is told, seq_cst; read
+ *               by those who wait on a condition, to whom the dead one may have had something to tell.
  *   dead        identity and end of the last holder that died: written by the one who is told,
  *   dead_end    read by who asks; `dead` is zero while dead_end changes.
  *   self, closer   of a lock or an rlock, as in struct kin__object (memory/object.h): from its opening to
@@ -51,6 +53,7 @@ struct kin__mutex {
     _Atomic uint64_t special;
     uint8_t recursive;
     uint8_t strict;
+    _Atomic uint16_t deaths;
     _Atomic uint32_t dead_end;
     _Atomic uint64_t dead;
     _Atomic(void *) self;

@@ -12,6 +12,7 @@
 #include <kin/condition.h>
 #include <kin/error.h>
 #include <kin/memory.h>
+#include <kin/wait.h>
 
 /* A shelf of goods, shared by the processes of a case. */
 struct shelf {
@@ -283,6 +284,42 @@ TEST(a_waiter_is_told_of_an_owner_that_died)
         CHECK_EQ(test_collect(customer), 0);
         CHECK_RC(shelf->rc, KIN_OWNER_DIED);
         close_shelf(shelf);
+    }
+}
+
+/* Looks again when it is told of a death. */
+static void see_goods(void *argument)
+{
+    struct shelf *shelf = argument;
+    CHECK_OK(kin_condition_acquire(shelf->changed, KIN_FOREVER));
+    shelf->waiting++;
+    int rc = KIN_OWNER_DIED;
+    while (rc == KIN_OWNER_DIED) rc = kin_condition_wait_for(shelf->changed, has_goods, shelf, KIN_FOREVER);
+    CHECK_RC(rc, 0);
+    CHECK_RC(kin_condition_release(shelf->changed), 0);
+}
+
+/* Only the next owner is told of the death; what the dead one changed concerns all who wait, also when the next
+ * owner is none of them, and notifies nobody. */
+TEST(all_who_wait_go_on_when_an_owner_died)
+{
+    enum { CUSTOMERS = 4 };
+    for (int kind = 0; kind < KINDS; kind++) {
+        for (int another = 0; another < 2; another++) {
+            struct shelf *shelf = open_shelf(kind);
+            pid_t customers[CUSTOMERS];
+            for (int i = 0; i < CUSTOMERS; i++) customers[i] = test_child(see_goods, shelf);
+            until_they_wait(shelf, CUSTOMERS);
+            kin_waitable item = kin_on_condition(shelf->changed);
+            test_collect(test_child(deliver_and_die, shelf));
+            if (another) {
+                CHECK_OK(kin_condition_acquire(shelf->changed, KIN_FOREVER));
+                CHECK_OK(kin_condition_release(shelf->changed));
+            }
+            for (int i = 0; i < CUSTOMERS; i++) CHECK_EQ(test_collect(customers[i]), 0);
+            CHECK_RC(kin_wait(&item, 1, KIN_FOREVER), 1);
+            close_shelf(shelf);
+        }
     }
 }
 
