@@ -80,8 +80,8 @@ typedef struct kin_owner {
     int thread;             /* the thread's id as the system has it; of a first thread the pid */
     char name[16];          /* of a living thread, as the system shows it; may be empty */
     enum kin_exit_kind end; /* how its process ended: KIN_RUNNING: it lives, and of one that died
-                               with a lock only the thread ended, or exec'ed; KIN_UNKNOWN: it had
-                               been collected when the death was noticed */
+                               with a lock only the thread ended, or exec'ed; KIN_UNKNOWN: another
+                               than kin had collected it when the death was noticed */
     int code;               /* of KIN_EXITED */
     int signal;             /* of KIN_SIGNALED */
 } kin_owner;

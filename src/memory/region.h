@@ -29,6 +29,8 @@
 #define KIN__REGION_NAME    "kin" /* of the memory file, as /proc shows it */
 #define KIN__LAYOUT_VERSION 1u
 
+#define KIN__ENDS 64u
+
 /* Sizes that a region may have, in bytes. */
 #define KIN__REGION_LEAST ((uint64_t)16 << 20)
 #define KIN__REGION_MOST  ((uint64_t)16 << 40)
@@ -94,6 +96,7 @@ struct kin__log_place {
  *                          finds any has found a lost wake-up; fetch_add.
  *   reap                   the lock of the reaper, in its owner's robust list: it is held
  *                          while latches are taken.
+ *   ends                   how processes ended (deaths.h): pid in the upper half, kin__end_word below.
  *   registry               see above.
  *   allocator              see allocator.h. */
 struct kin__header {
@@ -126,6 +129,7 @@ struct kin__header {
     _Atomic uint64_t rescues;
     _Atomic uint32_t unpeopled;
     _Atomic int64_t looked;
+    _Atomic uint64_t ends[KIN__ENDS];
 
     struct kin__registry registry __attribute__((aligned(64)));
     struct kin__robust reap __attribute__((aligned(64)));

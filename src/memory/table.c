@@ -14,6 +14,7 @@
 #include <kin/error.h>
 #include <kin/memory.h>
 
+#include "memory/deaths.h"
 #include "memory/latch.h"
 #include "memory/reap.h"
 #include "memory/region.h"
@@ -148,6 +149,7 @@ static int own_process(struct kin__process_slot **process)
     if (rc < 0) return rc;
     own.generation = atomic_load(&slot->generation);
     atomic_store(&own.slot, slot);
+    kin__death_forget(kin__os_pid());
     /* By the machine, not by our own affinity: the others may run elsewhere.  A child knows it from
      * its parent: asking takes as long as half a fork. */
     static bool asked;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "ipc/handle.h"
+#include "memory/deaths.h"
 #include "os/handover.h"
 #include "os/os.h"
 #include "pool/worker.h"
@@ -128,6 +129,7 @@ static int start_process(struct kin__hand *hand, kin_connection *connection, con
 static void collect_process(struct kin__hand *hand, kin_exit_status *status)
 {
     kin__os_process_collect(hand->descriptor, status);
+    kin__death_note(atomic_load(&kin__pool_worker(hand->pool, hand->index)->pid), status);
     kin__os_close(hand->descriptor);
     hand->descriptor = -1;
     if (hand->group.directory == NULL) return;

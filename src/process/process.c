@@ -16,6 +16,7 @@
 #include <kin/error.h>
 
 #include "base/decimal.h"
+#include "memory/deaths.h"
 #include "memory/reap.h"
 #include "memory/waitable.h"
 #include "os/os.h"
@@ -69,6 +70,7 @@ static void delist(kin_process **list, kin_process *child)
 
 static void note_end(kin_process *child, const kin_exit_status *status)
 {
+    kin__death_note(child->pid, status);
     child->status = *status;
     kin__vigil_end(&child->vigil, child->group.directory, &child->status);
     if (child->tail != NULL) child->said_size = kin__tail_finish(child->tail, child->said, child->said_most);

@@ -16,6 +16,7 @@
 
 #include <kin/error.h>
 
+#include "memory/deaths.h"
 #include "memory/object.h"
 #include "memory/reap.h"
 #include "memory/wait.h"
@@ -417,7 +418,7 @@ static void announce(void *object, struct kin__member *dead)
         take_down(barrier);
     } else if (__atomic_load_n(&barrier->head.magic, __ATOMIC_ACQUIRE) == MAGIC_BARRIER) {
         int pid = kin__member_pid(dead);
-        kin__os_process_end(pid, &status);
+        kin__death_look(pid, &status);
         break_by_death(barrier, pid, &status);
     }
 }
@@ -447,7 +448,7 @@ static void forget(void *object, struct kin__process_slot *dead)
     /* A reset forgives: who took part before it is not waited for. */
     bool expected = !was_reset(phase, round - 1) && took_part(barrier, round - 1, generation);
     if (arrived || expected) {
-        kin__os_process_end(pid, &status);
+        kin__death_look(pid, &status);
         bool in_order = atomic_load(&dead->leaving) != 0 || status.kind == KIN_EXITED;
         if (arrived || !in_order) break_by_death(barrier, pid, &status);
     }

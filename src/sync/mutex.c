@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "memory/deaths.h"
 #include "memory/reap.h"
 #include "memory/remote.h"
 #include "os/os.h"
@@ -239,21 +240,15 @@ int kin__hold_wake(struct kin__robust *robust)
 
 /* ---- the dead -------------------------------------------------------------------------------------- */
 
-/* How it ended, in one word. */
-static uint32_t end_word(const kin_exit_status *status)
-{
-    return (uint32_t)status->kind << 16 | (uint32_t)(status->code & 0xff) << 8 | (uint32_t)status->signal;
-}
-
 void kin__mutex_adopt(struct kin__mutex *mutex)
 {
     uint64_t dead = atomic_load_explicit(&mutex->owner, memory_order_relaxed);
     kin_exit_status status = {.kind = KIN_UNKNOWN};
     /* One that lives is not the dead one, which did not come as far as to leave its name. */
     if (kin__member_pid(kin__member_of_thread((uint32_t)dead)) == kin__identity_pid(dead)) dead = 0;
-    if (dead != 0) kin__os_process_end(kin__identity_pid(dead), &status);
+    if (dead != 0) kin__death_look(kin__identity_pid(dead), &status);
     atomic_store(&mutex->dead, 0);
-    atomic_store(&mutex->dead_end, end_word(&status));
+    atomic_store(&mutex->dead_end, kin__end_word(&status));
     atomic_store(&mutex->dead, dead != 0 ? dead : UINT64_MAX);
     /* CRASH: before it we are the next owner that died. */
     atomic_fetch_add(&mutex->deaths, 1);
@@ -299,9 +294,9 @@ int kin__mutex_last_death(struct kin__mutex *mutex, kin_owner *dead)
         dead->pid = kin__identity_pid(who);
         dead->thread = (int)(uint32_t)who;
     }
-    dead->end = (enum kin_exit_kind)(end >> 16);
-    dead->code = (int)(end >> 8 & 0xff);
-    dead->signal = (int)(end & 0xff);
+    dead->end = kin__end_kind(end);
+    dead->code = kin__end_code(end);
+    dead->signal = kin__end_signal(end);
     return 1;
 }
 

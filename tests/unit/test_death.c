@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <kin/error.h>
+#include <kin/lock.h>
 #include <kin/process.h>
 #include <kin/subprocess.h>
 
@@ -181,4 +182,32 @@ TEST(memory_that_a_process_may_not_have_is_its_own_error)
     CHECK_EQ(done.status.death, KIN_DEATH_PLAIN);
     CHECK(strstr(done.err, "memory exhausted") != NULL);
     kin_completed_free(&done);
+}
+
+static int end_with_lock(void *argument)
+{
+    CHECK_RC(kin_lock_acquire(argument, KIN_FOREVER), 0);
+    raise(SIGKILL);
+    return 0;
+}
+
+/* What kin has collected it remembers, for who finds what the dead one held. */
+TEST(the_death_of_an_owner_is_told_that_was_joined_before)
+{
+    kin_lock *lock = NULL;
+    kin_owner dead;
+    CHECK_OK(kin_lock_open(&lock));
+    for (int i = 0; i < 100; i++) {
+        kin_process *process = NULL;
+        CHECK_RC(kin_process_start(&process, end_with_lock, lock, NULL), 0);
+        CHECK_RC(kin_process_join(process, KIN_FOREVER), 0);
+        CHECK_RC(kin_lock_acquire(lock, KIN_NOW), KIN_OWNER_DIED);
+        CHECK_RC(kin_lock_last_death(lock, &dead), 1);
+        CHECK_EQ(dead.pid, kin_process_pid(process));
+        CHECK_EQ(dead.end, KIN_SIGNALED);
+        CHECK_EQ(dead.signal, SIGKILL);
+        CHECK_OK(kin_lock_release(lock));
+        CHECK_OK(kin_process_close(process));
+    }
+    CHECK_OK(kin_lock_close(lock));
 }
