@@ -124,12 +124,13 @@ KIN_API int kin_array_read(kin_array *array, size_t first, size_t count, void *i
 KIN_API int kin_array_write(kin_array *array, size_t first, size_t count, const void *items,
                             kin_deadline deadline);
 
-/* The functions behind the macros below.  `code` is the type of what the pointers point to:
- * numbers are converted between it and the type of the items.
+/* The functions behind the macros below.  `code` is the type of what the pointers point to: numbers are
+ * converted between it and the type of the items.  `before_code` and `expected_code` are the items' own:
+ * what was there is told as it is.
  *   kin_array_get_as    stores the item in `*value`.
  *   kin_array_set_as    stores `*value` in the item.
- *   kin_array_add_as    adds `*value` to the item, as C does with unsigned numbers where it is an
- *                       integer (it wraps around); stores what was there before in `*before`,
+ *   kin_array_add_as    adds `*value` to the item, as C does with unsigned numbers where both are
+ *                       integers (any of them can be added, and it wraps around); stores what was there before in `*before`,
  *                       unless that is NULL.
  *   kin_array_exchange_as          stores `*value` in the item, and in `*before` what was there.
  *   kin_array_compare_exchange_as  stores `*desired` in the item if that equals `*expected` (bit
@@ -142,10 +143,12 @@ KIN_API int kin_array_write(kin_array *array, size_t first, size_t count, const 
  * items), -EINVAL (NULL, or a code that is none), KIN_ECLOSED, KIN_EFOREIGN. */
 KIN_API int kin_array_get_as(kin_array *array, size_t index, char code, void *value);
 KIN_API int kin_array_set_as(kin_array *array, size_t index, char code, const void *value);
-KIN_API int kin_array_add_as(kin_array *array, size_t index, char code, const void *value, void *before);
-KIN_API int kin_array_exchange_as(kin_array *array, size_t index, char code, const void *value, void *before);
-KIN_API int kin_array_compare_exchange_as(kin_array *array, size_t index, char code, void *expected,
-                                          const void *desired);
+KIN_API int kin_array_add_as(kin_array *array, size_t index, char code, const void *value, char before_code,
+                             void *before);
+KIN_API int kin_array_exchange_as(kin_array *array, size_t index, char code, const void *value,
+                                  char before_code, void *before);
+KIN_API int kin_array_compare_exchange_as(kin_array *array, size_t index, char expected_code, void *expected,
+                                          char code, const void *desired);
 
 KIN_END
 
@@ -161,22 +164,23 @@ KIN_END
 #define KIN_TYPECODE_CASE(code, type) \
     type: \
     code,
-#define KIN_TYPECODE(value)    _Generic((value), KIN_TYPECODES(KIN_TYPECODE_CASE) struct kin_array * : 0)
-#define KIN_TYPED(value, like) (&(__typeof__(like)){value})
+#define KIN_TYPECODE(value) _Generic((value), KIN_TYPECODES(KIN_TYPECODE_CASE) struct kin_array * : 0)
+#define KIN_TYPED(value)    (&(__typeof__(value)){value})
 
 #define kin_array_get(array, index, variable) \
     kin_array_get_as(array, index, KIN_TYPECODE(*(variable)), variable)
 #define kin_array_set(array, index, value) \
-    kin_array_set_as(array, index, KIN_TYPECODE(value), KIN_TYPED(value, value))
+    kin_array_set_as(array, index, KIN_TYPECODE(value), KIN_TYPED(value))
 #define kin_array_add(array, index, value) \
-    kin_array_add_as(array, index, KIN_TYPECODE(value), KIN_TYPED(value, value), NULL)
+    kin_array_add_as(array, index, KIN_TYPECODE(value), KIN_TYPED(value), 0, NULL)
 #define kin_array_fetch_add(array, index, value, before) \
-    kin_array_add_as(array, index, KIN_TYPECODE(*(before)), KIN_TYPED(value, *(before)), before)
+    kin_array_add_as(array, index, KIN_TYPECODE(value), KIN_TYPED(value), KIN_TYPECODE(*(before)), before)
 #define kin_array_exchange(array, index, value, before) \
-    kin_array_exchange_as(array, index, KIN_TYPECODE(*(before)), KIN_TYPED(value, *(before)), before)
+    kin_array_exchange_as(array, index, KIN_TYPECODE(value), KIN_TYPED(value), KIN_TYPECODE(*(before)), \
+                          before)
 #define kin_array_compare_exchange(array, index, expected, desired) \
-    kin_array_compare_exchange_as(array, index, KIN_TYPECODE(*(expected)), expected, \
-                                  KIN_TYPED(desired, *(expected)))
+    kin_array_compare_exchange_as(array, index, KIN_TYPECODE(*(expected)), expected, KIN_TYPECODE(desired), \
+                                  KIN_TYPED(desired))
 #else
 #define KIN_TYPECODE_FUNCTION(code, type) \
     inline char kin_typecode_of(type) \
@@ -196,23 +200,21 @@ template <class T> int kin_array_set(kin_array *array, size_t index, T value)
 }
 template <class T> int kin_array_add(kin_array *array, size_t index, T value)
 {
-    return kin_array_add_as(array, index, kin_typecode_of(value), &value, nullptr);
+    return kin_array_add_as(array, index, kin_typecode_of(value), &value, 0, nullptr);
 }
 template <class T, class V> int kin_array_fetch_add(kin_array *array, size_t index, V value, T *before)
 {
-    T converted = static_cast<T>(value);
-    return kin_array_add_as(array, index, kin_typecode_of(T()), &converted, before);
+    return kin_array_add_as(array, index, kin_typecode_of(value), &value, kin_typecode_of(T()), before);
 }
 template <class T, class V> int kin_array_exchange(kin_array *array, size_t index, V value, T *before)
 {
-    T converted = static_cast<T>(value);
-    return kin_array_exchange_as(array, index, kin_typecode_of(T()), &converted, before);
+    return kin_array_exchange_as(array, index, kin_typecode_of(value), &value, kin_typecode_of(T()), before);
 }
 template <class T, class V>
 int kin_array_compare_exchange(kin_array *array, size_t index, T *expected, V desired)
 {
-    T converted = static_cast<T>(desired);
-    return kin_array_compare_exchange_as(array, index, kin_typecode_of(T()), expected, &converted);
+    return kin_array_compare_exchange_as(array, index, kin_typecode_of(T()), expected,
+                                         kin_typecode_of(desired), &desired);
 }
 #endif
 

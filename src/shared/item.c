@@ -146,27 +146,34 @@ int kin_array_set_as(kin_array *array, size_t index, char code, const void *valu
     return rc;
 }
 
-int kin_array_add_as(kin_array *array, size_t index, char code, const void *value, void *before)
+/* What was there is told as it is, and nothing is stored before it is clear that it can be. */
+static inline bool may_tell(const kin_array *array, char code)
+{
+    return kin__number_same(kin__number_type(code), array->type);
+}
+
+int kin_array_add_as(kin_array *array, size_t index, char code, const void *value, char before_code,
+                     void *before)
 {
     struct kin__number_type given;
     union bits bits = {.u8 = 0};
     void *item;
     int rc = find(array, index, code, value, &item, &given);
     if (__builtin_expect(rc < 0, 0)) return rc;
-    bool same = kin__number_same(given, array->type);
-    if (array->type.kind == KIN__BOOL || (before != NULL && !same)) return KIN_ETYPE;
-    if (same)
+    if (array->type.kind == KIN__BOOL || (before != NULL && !may_tell(array, before_code))) return KIN_ETYPE;
+    if (__builtin_expect(kin__number_same(given, array->type), 1))
         copy(&bits, value, given.size);
     else
         rc = kin__number_wrap(&bits, array->type, value, given);
     if (__builtin_expect(rc < 0, 0)) return rc;
     bits = array->type.kind == KIN__REAL ? add_real(item, array->type.size, bits)
                                          : add_integer(item, array->type.size, bits);
-    if (before != NULL) copy(before, &bits, given.size);
+    if (before != NULL) copy(before, &bits, array->type.size);
     return 0;
 }
 
-int kin_array_exchange_as(kin_array *array, size_t index, char code, const void *value, void *before)
+int kin_array_exchange_as(kin_array *array, size_t index, char code, const void *value, char before_code,
+                          void *before)
 {
     struct kin__number_type given;
     union bits bits = {.u8 = 0};
@@ -174,15 +181,16 @@ int kin_array_exchange_as(kin_array *array, size_t index, char code, const void 
     int rc = find(array, index, code, value, &item, &given);
     if (rc < 0) return rc;
     if (before == NULL) return -EINVAL;
-    if (!kin__number_same(given, array->type)) return KIN_ETYPE;
-    copy(&bits, value, given.size);
-    bits = exchange(item, given.size, bits);
-    copy(before, &bits, given.size);
+    if (!may_tell(array, before_code)) return KIN_ETYPE;
+    rc = take(array, given, value, &bits);
+    if (rc < 0) return rc;
+    bits = exchange(item, array->type.size, bits);
+    copy(before, &bits, array->type.size);
     return 0;
 }
 
-int kin_array_compare_exchange_as(kin_array *array, size_t index, char code, void *expected,
-                                  const void *desired)
+int kin_array_compare_exchange_as(kin_array *array, size_t index, char expected_code, void *expected,
+                                  char code, const void *desired)
 {
     struct kin__number_type given;
     union bits old = {.u8 = 0}, new = {.u8 = 0};
@@ -190,10 +198,11 @@ int kin_array_compare_exchange_as(kin_array *array, size_t index, char code, voi
     int rc = find(array, index, code, desired, &item, &given);
     if (rc < 0) return rc;
     if (expected == NULL) return -EINVAL;
-    if (!kin__number_same(given, array->type)) return KIN_ETYPE;
-    copy(&old, expected, given.size);
-    copy(&new, desired, given.size);
-    if (compare_exchange(item, given.size, &old, new)) return 1;
-    copy(expected, &old, given.size);
+    if (!may_tell(array, expected_code)) return KIN_ETYPE;
+    rc = take(array, given, desired, &new);
+    if (rc < 0) return rc;
+    copy(&old, expected, array->type.size);
+    if (compare_exchange(item, array->type.size, &old, new)) return 1;
+    copy(expected, &old, array->type.size);
     return 0;
 }

@@ -147,8 +147,8 @@ TEST(what_is_no_array_is_refused)
     CHECK_RC(kin_array_get(none, 0, &value), -EINVAL);
     CHECK_RC(kin_array_get_as(array, 0, 'i', NULL), -EINVAL);
     CHECK_RC(kin_array_get_as(array, 0, 'x', &value), -EINVAL);
-    CHECK_RC(kin_array_exchange_as(array, 0, 'i', &value, NULL), -EINVAL);
-    CHECK_RC(kin_array_compare_exchange_as(array, 0, 'i', NULL, &value), -EINVAL);
+    CHECK_RC(kin_array_exchange_as(array, 0, 'i', &value, 'i', NULL), -EINVAL);
+    CHECK_RC(kin_array_compare_exchange_as(array, 0, 'i', NULL, 'i', &value), -EINVAL);
     CHECK_RC(kin_array_read(array, 0, 1, NULL, KIN_NOW), -EINVAL);
     CHECK_RC(kin_array_close(NULL), 0);
     CHECK_RC(kin_array_close(array), 0);
@@ -209,6 +209,21 @@ TEST(numbers_are_converted_or_refused)
     CHECK_RC(kin_array_get(reals, 0, &real), 0);
     CHECK(real == (double)0.1f);
     CHECK_RC(kin_array_set(flags, 0, 2), -ERANGE);
+    /* What is exchanged, too: nothing is cut. */
+    small = 0;
+    CHECK_RC(kin_array_exchange(bytes, 0, 300, &small), -ERANGE);
+    CHECK_RC(kin_array_exchange(bytes, 0, 0.5, &small), -ERANGE);
+    CHECK_RC(kin_array_exchange(bytes, 0, -7LL, &small), 0);
+    CHECK_EQ(small, 5);
+    small = -7;
+    CHECK_RC(kin_array_compare_exchange(bytes, 0, &small, 300), -ERANGE);
+    CHECK_RC(kin_array_compare_exchange(bytes, 0, &small, 8.0), 1);
+    CHECK_RC(kin_array_fetch_add(bytes, 0, 1.5, &small), -ERANGE);
+    CHECK_RC(kin_array_fetch_add(bytes, 0, 2L, &small), 0);
+    CHECK_EQ(small, 8);
+    CHECK_RC(kin_array_get(bytes, 0, &small), 0);
+    CHECK_EQ(small, 10);
+    CHECK_RC(kin_array_exchange(bytes, 0, 1, &large), KIN_ETYPE);
     CHECK_RC(kin_array_set(flags, 0, 1), 0);
     bool flag = false;
     CHECK_RC(kin_array_get(flags, 0, &flag), 0);
