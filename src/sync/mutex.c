@@ -310,7 +310,7 @@ int kin__mutex_locked(struct kin__mutex *mutex, uint64_t magic)
 long kin__mutex_times(struct kin__mutex *mutex, uint64_t magic)
 {
     int rc = enter(mutex, magic);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__is_remote(mutex) ? -EOPNOTSUPP : rc;
     return kin__mutex_held_by_me(mutex) ? (long)kin__mutex_depth(mutex) + 1 : 0;
 }
 

@@ -16,6 +16,7 @@
 #include <kin/object.h>
 #include <kin/queue.h>
 #include <kin/queue_value.h>
+#include <kin/rlock.h>
 #include <kin/thread.h>
 #include <kin/wait.h>
 
@@ -23,14 +24,15 @@
 
 static const kin_manager_type types[] = {{.name = "jobs", .shared = "TaskQueue"},
                                          {.name = "two", .shared = "Queue"},
-                                         {.name = "door", .shared = "Lock"}};
+                                         {.name = "door", .shared = "Lock"},
+                                         {.name = "gate", .shared = "RLock"}};
 
 static kin_manager *manager;
 
 static void start(void)
 {
     CHECK_OK(kin_manager_start(
-        &manager, &(kin_manager_options){.address = "tcp://127.0.0.1:0", .types = types, .type_count = 3}));
+        &manager, &(kin_manager_options){.address = "tcp://127.0.0.1:0", .types = types, .type_count = 4}));
 }
 
 static kin_queue *open_queue(const char *name)
@@ -241,6 +243,36 @@ TEST(a_lock_of_a_manager)
     CHECK_RC(kin_lock_mark_repaired(lock), -EOPNOTSUPP);
     CHECK_OK(kin_lock_close(lock));
     CHECK_OK(kin_lock_close(same));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+static int try_rlock(void *rlock)
+{
+    return kin_rlock_acquire(rlock, KIN_NOW) == -ETIMEDOUT ? 0 : 1;
+}
+
+TEST(an_rlock_of_a_manager)
+{
+    kin_thread *thread = NULL;
+    kin_rlock *rlock = NULL;
+    int result = 1;
+    start();
+    kin_lock_options options = {.address = kin_manager_address(manager), .name = "gate"};
+    options.key = kin_manager_key(manager, &options.key_size);
+    CHECK_OK(kin_rlock_open(&rlock, &options));
+    CHECK_OK(kin_rlock_acquire(rlock, SOON));
+    CHECK_OK(kin_rlock_acquire(rlock, SOON));
+    CHECK_OK(kin_rlock_release(rlock));
+    CHECK_OK(kin_thread_start(&thread, try_rlock, rlock, NULL));
+    CHECK_OK(kin_thread_join(thread, SOON));
+    CHECK_OK(kin_thread_result(thread, &result));
+    CHECK_EQ(result, 0);
+    CHECK_OK(kin_thread_close(thread));
+    CHECK_OK(kin_rlock_release(rlock));
+    CHECK_RC(kin_rlock_release(rlock), -EPERM);
+    CHECK_EQ(kin_rlock_depth(rlock), -EOPNOTSUPP);
+    CHECK_RC(kin_rlock_mark_repaired(rlock), -EOPNOTSUPP);
+    CHECK_OK(kin_rlock_close(rlock));
     CHECK_OK(kin_manager_close(manager));
 }
 
