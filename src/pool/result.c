@@ -246,11 +246,13 @@ static int look(const kin_waitable *item)
     return rc < 0 ? rc : over(result) || atomic_load(&result->pool->state) == KIN__POOL_BROKEN;
 }
 
-/* The record may have become another task's. */
+/* The record may have become another task's, also of another pool, whose numbers begin anew. */
 static uint32_t life_of(const kin_waitable *item)
 {
     const kin_result *result = item->object;
-    return check(result) < 0 ? 0 : (uint32_t)__atomic_load_n(&result->number, __ATOMIC_RELAXED);
+    if (check(result) < 0) return 0;
+    uint64_t opened = (uint64_t)__atomic_load_n(&result->pool->opened, __ATOMIC_RELAXED);
+    return (uint32_t)(__atomic_load_n(&result->number, __ATOMIC_RELAXED) + opened);
 }
 
 static struct kin__event *event_of(const kin_waitable *item)
