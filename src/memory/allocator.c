@@ -17,10 +17,12 @@
 #define SMALL_MOST ((uint64_t)1 << 17)
 /* The free spans of a large class keep this much memory; beyond it is given back.  Each time when a class wants
  * memory again so soon after it gave some back it keeps twice as much from then on: giving back and taking costs
- * far more than copying a message of that size.  A single block above the first is always given back. */
+ * far more than copying a message of that size.  A single block above the first is always given back.  When it
+ * has given nothing back for long, or memory runs out, it begins anew. */
 #define RESERVE        ((uint64_t)16 << 20)
 #define DOUBLINGS_MOST 3
 #define SOON_MS        100
+#define LONG_AGO_MS    10000
 
 /* ---- classes: four sizes to each doubling ------------------------------------------------------ */
 
@@ -343,7 +345,8 @@ static uint32_t now_ms(void)
 
 static void note_given_back(struct kin__class *class)
 {
-    __atomic_store_n(&class->given_back, now_ms(), __ATOMIC_RELAXED);
+    uint32_t now = now_ms(), before = __atomic_exchange_n(&class->given_back, now, __ATOMIC_RELAXED);
+    if (before != 0 && now - before > LONG_AGO_MS) __atomic_store_n(&class->doublings, 0, __ATOMIC_RELAXED);
 }
 
 static void note_wanted(struct kin__class *class)
@@ -357,13 +360,37 @@ static void note_wanted(struct kin__class *class)
     __atomic_store_n(&class->doublings, doublings + 1, __ATOMIC_RELAXED);
 }
 
+/* Takes the memory from all that is free in the large classes: false if there was none. */
+static bool trim(void)
+{
+    bool trimmed = false;
+    for (unsigned i = KIN__CLASSES_SMALL; i < KIN__CLASSES_SMALL + KIN__CLASSES_LARGE; i++) {
+        struct kin__class *class = &kin__heap()->classes[i];
+        if (__atomic_load_n(&class->reserve, __ATOMIC_RELAXED) == 0 || kin__class_lock(class) < 0) continue;
+        for (uint64_t next = class->free; next != 0; next = kin__family.pages[next - 1].next_free) {
+            struct kin__page *span = &kin__family.pages[next - 1];
+            if (!span->backed) continue;
+            /* CRASH: marked and not yet unbacked costs a needless backing later. */
+            span->backed = 0;
+            kin__os_memory_unback(kin__span_start((uint32_t)next - 1), class->block_size);
+            trimmed = true;
+        }
+        __atomic_store_n(&class->reserve, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&class->doublings, 0, __ATOMIC_RELAXED);
+        kin__class_unlock(class);
+    }
+    return trimmed;
+}
+
 /* A free large span may have lost its memory; it is the caller's already. */
 static int back_large(void *block, struct kin__class *class)
 {
     struct kin__place place;
     if (!locate(block, &place) || place.span->backed) return 0;
     note_wanted(class);
-    int rc = kin__region_back((uintptr_t)block - kin__family.base, class->block_size);
+    uint64_t offset = (uintptr_t)block - kin__family.base;
+    int rc = kin__region_back(offset, class->block_size);
+    if (rc == -ENOMEM && trim()) rc = kin__region_back(offset, class->block_size);
     if (rc == 0)
         place.span->backed = 1;
     else
