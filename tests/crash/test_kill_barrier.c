@@ -186,7 +186,9 @@ static void begin_alone(void *context)
 static void complete_it(void *context)
 {
     struct scene *scene = context;
+    if (scene->other != 0) return; /* asked again before the victim was awake */
     scene->other = test_child(wait_in_child, scene);
+    test_until(kin_barrier_waiting(scene->barrier) == 0);
 }
 
 /* Asleep, woken by the one who completes the round, and killed on its way out: the other one is through. */

@@ -59,9 +59,12 @@ static void two_open(void)
 static void full_pool_open(void)
 {
     pool_open();
+    kin_pool_status status;
+    do CHECK_OK(kin_pool_stats(at.pool, &status));
+    while (status.queued > 0);
     int rc;
     do CHECK_LT(at.count, RESULTS - 1);
-    while ((rc = submit(kin_in_ms(5))) == 0);
+    while ((rc = submit(KIN_NOW)) == 0);
     CHECK_RC(rc, -ETIMEDOUT);
 }
 static void closed_pool_open(void)
