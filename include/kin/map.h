@@ -10,7 +10,7 @@
  *     $ gcc -shared -fPIC -o libshout.so shout.c
  *     $ kin map ./libshout.so:shout ::: hello world
  *
- * The function is called in a worker process, for one input after the other.  What it writes to
+ * The function is called in a worker process, for one input after the other.  What it prints or writes to
  * `output` is printed whole, and not mixed with that of other inputs; it may neither close
  * `output` nor seek in it.  It returns 0, or a code that makes the job fail: an errno code is
  * shown with its text, any other number as it is.  `input` ends with a NUL and lives until the

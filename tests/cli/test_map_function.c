@@ -220,7 +220,7 @@ TEST(an_interrupt)
 TEST(what_it_prints_is_its_output)
 {
     build_library();
-    struct ran ran = MAP("print a\nsay b\nprint c\n", "-k", BEHAVE);
+    struct ran ran = MAP("print a\nsay b\nunbuffer\nprint c\n", "-k", "-j1", BEHAVE);
     remove_library();
     CHECK_EQ(ran.code, 0);
     CHECK_STR(ran.err, "");

@@ -24,9 +24,9 @@ static struct {
     int announce;
     kin_function task;
     /* Of the worker: */
-    FILE *output; /* into `bytes`; used again for each task */
+    FILE *output; /* into `bytes` */
     char *bytes;
-    size_t size;
+    size_t size, room;
     struct task_reply *reply;
 } worker;
 
@@ -44,6 +44,23 @@ const kin_function *task_function(void)
     return &worker.task;
 }
 
+/* A stream of our own, not open_memstream: that one crashes when the function, whose standard output it is too,
+ * takes its buffer away (setvbuf). */
+static ssize_t append(void *context, const char *bytes, size_t size)
+{
+    (void)context;
+    if (size > worker.room - worker.size) {
+        size_t room = (worker.size + size) * 2;
+        char *grown = realloc(worker.bytes, room);
+        if (grown == NULL) return 0; /* an error of the stream */
+        worker.bytes = grown;
+        worker.room = room;
+    }
+    memcpy(worker.bytes + worker.size, bytes, size);
+    worker.size += size;
+    return (ssize_t)size;
+}
+
 int task_initialize(void *context)
 {
     (void)context;
@@ -51,7 +68,7 @@ int task_initialize(void *context)
     if (null < 0) return -errno;
     int rc = dup2(null, STDIN_FILENO) < 0 ? -errno : 0;
     if (null != STDIN_FILENO) close(null);
-    worker.output = open_memstream(&worker.bytes, &worker.size);
+    worker.output = fopencookie(NULL, "w", (cookie_io_functions_t){.write = append});
     /* What it prints is the job's output too, as it is that of a command. */
     if (worker.output != NULL) stdout = worker.output;
     worker.reply = calloc(1, sizeof *worker.reply + TASK_INPUTS_MOST * sizeof worker.reply->entries[0]);
@@ -90,8 +107,6 @@ static int run_task(const void *bytes, size_t size, kin_reply *reply)
     struct task_reply *head = worker.reply;
     const struct task_argument *argument = bytes;
     (void)size;
-    if (fseeko(worker.output, 0, SEEK_SET) != 0) return errno;
-    /* What is left of the task before is written over. */
     worker.size = 0;
     head->started = kin_clock();
     head->done = run_inputs(argument, head->entries, head->started);

@@ -70,6 +70,7 @@ KIN_MAP_FUNCTION(behave)
         fputs("before\n", output);
         return atoi(input + 7);
     }
+    if (strcmp(input, "unbuffer") == 0) setvbuf(stdout, NULL, _IONBF, 0);
     if (strncmp(input, "print ", 6) == 0) printf("%s\n", input + 6);
     if (strncmp(input, "say ", 4) == 0) fprintf(output, "%s\n", input + 4);
     return 0;
