@@ -6,8 +6,8 @@
  *     rc = kin_barrier_wait(barrier, kin_in_s(5));    // 0, 1 or 2; all three go on
  *     if (rc == KIN_EBARRIER) …one of them was killed: kin_barrier_cause tells which, and how
  *
- * One that does not come keeps nobody for ever: it breaks the barrier when it is killed, and so does
- * a deadline that passes.  A broken barrier lets nobody through until it is reset.
+ * One that does not come any more keeps nobody for ever: if it was killed after it had once taken part, that
+ * breaks the barrier, and so does a deadline that passes.  A broken barrier lets nobody through until it is reset.
  */
 #ifndef KIN_BARRIER_H
 #define KIN_BARRIER_H

@@ -78,8 +78,8 @@ enum kin_error {
  * string is static or belongs to the calling thread until its next call.  Does not block. */
 KIN_API const char *kin_strerror(int code);
 
-/* kin_error_name returns the name of an error code, such as "KIN_ECLOSED" or "EINVAL", and
- * "unknown" for what is none.  The string is static.  Safe everywhere. */
+/* kin_error_name returns the name of an error code, such as "KIN_ECLOSED" or "EINVAL",
+ * "success" for 0, and "unknown" for what is none.  The string is static.  Safe everywhere. */
 KIN_API const char *kin_error_name(int code);
 
 /* kin_needed_size returns the size in bytes that the calling thread's most recent call

@@ -30,7 +30,7 @@ KIN_API int kin_family_publish(const char *name, kin_deadline deadline);
 
 /* kin_family_join makes the calling process a member of the family of that name, waiting until
  * `deadline` while there is none.  It has to come before everything that makes the process's own
- * family.  A process whose user or pid namespace differs is refused.
+ * family.  A process whose user or pid namespace differs finds nothing.
  * Safe for threads.
  * Errors, after which the process belongs to no family: -ENOENT (there was none until the
  * deadline, or /proc is not mounted), KIN_ESTARTED (the process has a family), KIN_ENOREGION (its

@@ -50,6 +50,7 @@ const char *kin_error_name(int code)
         KIN_ERRORS(KIN_ERROR_NAME)
 #undef KIN_ERROR_NAME
     case KIN_OWNER_DIED: return "KIN_OWNER_DIED";
+    case 0: return "success";
     default: break;
     }
     if (code < 0 && ~code < 4095) name = strerrorname_np(-code);

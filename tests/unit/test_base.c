@@ -45,7 +45,7 @@ TEST(codes_that_are_none_are_said_to_be)
     CHECK_STR(kin_strerror(INT_MAX), "success");
     CHECK_STR(kin_strerror(-999), "unknown error -999");
     CHECK_STR(kin_strerror(INT_MIN), "unknown error -2147483648");
-    CHECK_STR(kin_error_name(0), "unknown");
+    CHECK_STR(kin_error_name(0), "success");
     CHECK_STR(kin_error_name(-999), "unknown");
     CHECK_STR(kin_error_name(-5000), "unknown");
     CHECK_STR(kin_error_name(INT_MIN), "unknown");
