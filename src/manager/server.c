@@ -128,14 +128,15 @@ static uint64_t lease_period(const struct kin__server *server)
     return (uint64_t)server->lease_ns / LEASE_PARTS / 1000000 + 1;
 }
 
-/* Has the client been silent for as long as its lease is?  While it waits for an answer it is the server that is
- * silent; and what it has said may not have been read yet. */
+/* Has the client been silent for as long as its lease is?  While it waits for an answer, or has not got the whole
+ * of one (for which silence_s is its time), it is the server that speaks; and what it has said may not have been
+ * read yet. */
 static bool is_silent(const struct kin__session *session, uint64_t now)
 {
     return !kin__session_is_parked(session) && !session->paused && !kin__links_empty(&session->holdings) &&
+           kin__buffer_size(&session->output) == 0 &&
            now - session->heard >= (uint64_t)session->server->lease_ns / 1000000 &&
-           ((session->events & UV_READABLE) == 0 ||
-            kin__os_wait_ready(session->descriptor, KIN__READABLE, KIN_NOW) < 0);
+           kin__os_wait_ready(session->descriptor, KIN__READABLE, KIN_NOW) < 0;
 }
 
 /* Ends those who hold something and have been silent.  Time in which this server did not run, for it was stopped

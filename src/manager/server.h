@@ -175,7 +175,7 @@ struct kin__session {
     uint64_t second;      /* the loop's time at which the counts below began */
     size_t requests;
     size_t bytes;
-    uint64_t heard;                   /* the loop's time at which something came */
+    uint64_t heard; /* the loop's time at which something came, or the last of an answer went */
     struct kin__identity *identity;   /* NULL: what it holds ends with the connection */
     size_t objects;                   /* references of a client of kin's */
     bool kin;                         /* a client of kin's: it makes server calls over this connection too */

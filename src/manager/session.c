@@ -431,6 +431,8 @@ static void on_event(uv_poll_t *poll, int status, int events)
         /* It reads; what is left has its time anew (watch). */
         if (is_calling(session) && !kin__session_is_parked(session) && !session->paused)
             uv_timer_stop(&session->timer);
+        /* Until now it was the server that spoke. */
+        if (sent) session->heard = uv_now(&server->loop);
         if (alive && sent) look_at(session);
         if (sent && session->ending) alive = false;
     }

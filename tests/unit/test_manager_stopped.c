@@ -323,3 +323,45 @@ TEST(a_lease_ends_after_the_server_has_stood_still)
     CHECK_OK(kin_proxy_close(door));
     finish();
 }
+
+static void wait_s(double seconds)
+{
+    double until = test_seconds() + seconds;
+    test_until(test_seconds() > until);
+}
+
+/* Whoever is slow to read its answer is not silent, nor when it has it at last. */
+TEST(a_lease_does_not_run_while_an_answer_is_received)
+{
+    static char large[8 << 20];
+    kin_value answer;
+    begin(0, SECOND_S);
+    kin_proxy *door = make("door"), *list = make("list");
+    kin_value lock = kin_proxy_value(door), items = kin_proxy_value(list);
+    kin_connection *client = open_client();
+    CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(v)", kin_value_bytes(large, sizeof large / 2)),
+                            NULL, SOON));
+    ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "slow"));
+    hear(client, &answer);
+    kin_value_clear(&answer);
+    ask(client, kin_value_str(kin_value_token_id(&lock)), "acquire", kin_value_tuple(NULL, 0));
+    hear(client, &answer);
+    kin_value_clear(&answer);
+    ask(client, kin_value_str(kin_value_token_id(&items)), "copy", kin_value_tuple(NULL, 0));
+    wait_s(2);
+    CHECK_GT(kin_connection_recv(client, large, sizeof large, SOON), (long)sizeof large / 2);
+    /* The server looks at its leases meanwhile. */
+    wait_s(0.5);
+    CHECK_RC(kin_proxy_acquire(door, KIN_NOW), -ETIMEDOUT);
+    ask(client, kin_value_str(kin_value_token_id(&lock)), "release", kin_value_tuple(NULL, 0));
+    hear(client, &answer);
+    kin_value_clear(&answer);
+    CHECK_RC(kin_proxy_acquire(door, SOON), 0);
+    CHECK_OK(kin_proxy_release(door));
+    CHECK_OK(kin_connection_close(client));
+    kin_value_clear(&lock);
+    kin_value_clear(&items);
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_proxy_close(door));
+    finish();
+}
