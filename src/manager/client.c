@@ -12,6 +12,7 @@
 #include <kin/object.h>
 #include <kin/pickle.h>
 
+#include "ipc/connection.h"
 #include "manager/wire.h"
 #include "os/os.h"
 #include "os/suspend.h"
@@ -267,10 +268,15 @@ static int go_on(struct kin__client *client, kin_deadline deadline)
 }
 
 /* A call is over before its answer is there.  Where the connection stays, its answer is owed, for the next one
- * would be taken for this one; what was not sent was not asked for. */
+ * would be taken for this one; what was not sent was not asked for.  What was sent in part ends the connection,
+ * and all that it had unless the client may come back: the next call does. */
 static int give_up(struct kin__client *client, int rc)
 {
     bool broken = client->connection == NULL || (rc != -ETIMEDOUT && rc != -ECANCELED);
+    if (!broken && client->patient && client->connection->torn && client->grace_ns <= 0) {
+        broken = true;
+        rc = -EPIPE;
+    }
     if (broken || !client->patient) {
         kin__client_leave(client);
         kin__client_close(client);

@@ -8,7 +8,8 @@
  *
  * With the control line would go all references of the process: a call on it that is given up, because its time
  * is over or its coroutine was cancelled, leaves it as it is.  Whoever calls next hears the answer first, and gives
- * back what was made for nobody.
+ * back what was made for nobody.  A request that was sent in part alone breaks the line, and the caller is told
+ * so: -EPIPE, where clients may not come back.
  *
  * A process that was forked finds lines that are not its own: it closes its copies, when it comes
  * across them, and makes new ones.
@@ -164,25 +165,26 @@ static void drop_now(kin_manager *manager, struct kin__client *client, kin_deadl
 }
 
 /* Hears the answer to a call that was given up; what it has made is nobody's.  -ETIMEDOUT, -ECANCELED: it is
- * still owed. */
+ * still owed.  Another error: the connection is gone, and with it what it had, which somebody has to be told. */
 static int settle(struct kin__client *client, kin_deadline deadline)
 {
-    int rc = 0;
+    int rc = 0, answered = 0;
     while (rc == 0 && client->owed) {
         kin_value request, result;
         const kin_value *arguments;
         const char *method, *ident = NULL;
         rc = kin__client_request(client, &request, &method, &arguments);
-        int answered = kin__client_settle(client, &result, deadline);
+        answered = kin__client_settle(client, &result, deadline);
         if (client->owed)
             rc = answered;
         else if (rc == 0 && answered == 0)
             ident = made_by(method, arguments, &result);
-        if (ident != NULL) decref(client, ident, deadline);
+        if (ident != NULL) answered = decref(client, ident, deadline);
         kin_value_clear(&request);
         kin_value_clear(&result);
     }
-    return client->owed ? rc : 0;
+    if (client->owed) return rc;
+    return client->connection == NULL ? answered : 0;
 }
 
 int kin__manager_call(kin_manager *manager, const char *ident, const char *method,

@@ -106,6 +106,16 @@ static void hear(kin_connection *client, kin_value *answer)
     CHECK_OK(kin_pickle_loads(answer, bytes, (size_t)size, NULL));
 }
 
+/* Without a word it is gone, and there is another one at its address. */
+static void replace_server(void)
+{
+    kin_manager *other = NULL;
+    test_kill(server);
+    server = test_child(serve, NULL);
+    test_until(kin_manager_connect(&other, address, "k", 1, SOON) == 0);
+    CHECK_OK(kin_manager_close(other));
+}
+
 static kin_connection *open_client(void)
 {
     kin_connection *client = NULL;
@@ -215,6 +225,70 @@ TEST(what_is_closed_meanwhile_is_gone)
     CHECK_OK(kin_proxy_close(make("list")));
     CHECK_EQ(count_objects(), 1);
     CHECK_EQ(number(list, "__len__"), 0);
+    CHECK_OK(kin_proxy_close(list));
+    finish();
+}
+
+/* What its thread, or its process, had is gone too, and the next call says so, once. */
+static void lose_what_is_owed(int64_t grace_ns)
+{
+    begin(grace_ns, 0);
+    kin_proxy *door = make("door"), *late = NULL;
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    stop_server();
+    CHECK_RC(kin_manager_ping(manager, BRIEFLY), -ETIMEDOUT);
+    CHECK_RC(kin_manager_create(manager, &late, "list", kin_value_none(), BRIEFLY), -ETIMEDOUT);
+    replace_server();
+    CHECK_RC(kin_manager_create(manager, &late, "list", kin_value_none(), SOON), -ECONNRESET);
+    CHECK_OK(kin_proxy_close(make("list")));
+    CHECK_RC(kin_manager_ping(manager, SOON), -ECONNRESET);
+    CHECK_OK(kin_manager_ping(manager, SOON));
+    kin_proxy_close(door);
+    finish();
+}
+
+TEST(an_answer_that_is_owed_by_a_dead_server_is_missed_once)
+{
+    lose_what_is_owed(0);
+}
+
+TEST(it_is_where_clients_come_back_too)
+{
+    lose_what_is_owed(60 * SECOND_S);
+}
+
+static int create_large(void)
+{
+    static char large[4 << 20];
+    kin_proxy *late = NULL;
+    kin_value items = kin_value_build("([v])", kin_value_bytes(large, sizeof large));
+    return kin_manager_create(manager, &late, "list", items, BRIEFLY);
+}
+
+/* The rest of a request that was sent in part cannot follow later. */
+TEST(a_request_that_is_cut_off_says_what_it_costs)
+{
+    begin(0, 0);
+    kin_proxy *list = make("list");
+    stop_server();
+    CHECK_RC(create_large(), -EPIPE);
+    go_on();
+    CHECK_OK(kin_proxy_close(make("list")));
+    test_until(count_objects() == 0);
+    kin_proxy_close(list);
+    finish();
+}
+
+TEST(it_costs_nothing_where_clients_come_back)
+{
+    begin(60 * SECOND_S, 0);
+    kin_proxy *list = make("list");
+    stop_server();
+    CHECK_RC(create_large(), -ETIMEDOUT);
+    go_on();
+    CHECK_OK(kin_proxy_close(make("list")));
+    CHECK_EQ(number(list, "__len__"), 0);
+    CHECK_EQ(count_objects(), 1);
     CHECK_OK(kin_proxy_close(list));
     finish();
 }
