@@ -4,10 +4,11 @@
  * With COARSE_LOCK the lock is taken and given back in one step, and nobody is seen waiting for it.
  *
  * Producers add one item each and notify one; consumers wait for one each.  Who is told that the lock's
- * owner died notifies all, because what that one changed it may not have told.
+ * owner died counts it, and notifies nobody: what that one changed it may not have told, and those who wait
+ * find the count, or the lock still in dead hands, when their slices are over.
  *
- * When nothing can move any more, no living consumer sleeps beside an item, unless the lock is in dead
- * hands: that it finds when its slice is over.  After that none does.  Nobody ever stays asleep for a
+ * When nothing can move any more, no living consumer sleeps beside an item, unless an owner died.  After its
+ * slices none does.  Nobody ever stays asleep for a
  * lock that is free, no item is lost, and nobody is counted as waiting who does not.
  */
 #ifndef PRODUCERS
@@ -26,6 +27,9 @@ bool owed;    /* beside the word: a wake-up, since the mark was erased */
 byte waking;  /* bit i: i erases the mark, and has not woken anybody yet */
 byte telling; /* bit i: i has notified, and will wake when it has given the lock back */
 
+byte deaths;  /* of owners, counted by who is told */
+byte sliced;  /* bit i: i's sleep ended only because its slice did */
+
 byte items, added, taken;
 
 #include "wait_point.pml"
@@ -33,37 +37,28 @@ byte items, added, taken;
 /* ---- notifying, by who has the lock --------------------------------------------------------------- */
 
 /* Who has read the sequence and not slept yet finds it changed at once; who sleeps is woken when the lock
- * is free (tell): all that were to be woken since the lock was taken.  (Nobody here notifies one twice.) */
-inline notify(whom) {
+ * is free (tell).  (Nobody here notifies twice.) */
+inline notify() {
     if
     :: count[CHANGED] > woken[CHANGED] ->
 #ifndef BUG_TOLD_LATER_AND_FORGOTTEN
         telling = telling | BIT(me);
 #endif
         stepped[CHANGED] = ALL;
-#ifdef BUG_TOLD_THE_LAST_ALONE
-        tells = whom
-#else
-        tells = (tells > whom -> tells : whom)
-#endif
+        tells = true
     :: else
     fi
 }
 
-#define NOBODY 0
-#define ONE    1
-#define EVERY  2
-
 inline tell() {
     if
-    :: atomic { tells == ONE -> tells = NOBODY };
+    :: atomic { tells -> tells = false };
        look_at_waiters(CHANGED);
        if
        :: seen_count > seen_woken -> futex_wake_one(CHANGED, hit); count_woken(CHANGED)
        :: atomic { else -> forget_look(CHANGED) }
        fi
-    :: atomic { tells == EVERY -> tells = NOBODY; asleep[CHANGED] = 0 }
-    :: tells == NOBODY
+    :: !tells
     fi;
     telling = telling & ~BIT(me)
 }
@@ -107,11 +102,14 @@ inline lock_take() {
 }
 #endif
 
-/* Who is told that the owner died tells all. */
 inline lock_acquire() {
     lock_take();
     if
-    :: atomic { told -> told = false }; notify(EVERY)
+#ifdef BUG_DEATHS_UNCOUNTED
+    :: atomic { told -> told = false }
+#else
+    :: atomic { told -> told = false; deaths++ }
+#endif
     :: else
     fi
 }
@@ -164,6 +162,7 @@ inline condition_wait() {
     event_prepare(CHANGED);
 #else
     event_prepare(CHANGED);
+    met = deaths;
     lock_release();
 #endif
     do
@@ -174,6 +173,7 @@ inline condition_wait() {
 #ifdef BUG_WOKEN_AND_STAYS
        :: else
 #else
+       :: atomic { (sliced & BIT(me)) != 0 && !owner_died && deaths == met -> sliced = sliced & ~BIT(me) }
        :: else -> break
 #endif
        fi
@@ -184,20 +184,20 @@ inline condition_wait() {
 }
 
 proctype producer(byte me) {
-    byte seen, seen_count, seen_woken, tells;
-    bool entered, told, gave_up, hit;
+    byte seen, seen_count, seen_woken;
+    bool tells, entered, told, gave_up, hit;
     {
         lock_acquire();
         atomic { items++; added++ };
-        notify(ONE);
+        notify();
         lock_release();
         done = done | BIT(me)
     } unless { (dead & BIT(me)) != 0 }
 }
 
 proctype consumer(byte me) {
-    byte seen, seen_count, seen_woken, tells;
-    bool entered, told, gave_up, hit;
+    byte seen, seen_count, seen_woken, met;
+    bool tells, entered, told, gave_up, hit;
     {
         lock_acquire();
         do
@@ -266,9 +266,11 @@ inline check_all(beside_the_dead) {
 
 active proctype monitor() {
     byte i;
-    timeout -> check_all(owner_died);
-    /* The slices end. */
-    atomic { asleep[LOCK] = 0; asleep[CHANGED] = 0 };
+    timeout -> check_all(owner_died || deaths > 0);
+    /* The slices end; and once more, for who looked between the taking of the lock and the count. */
+    atomic { sliced = asleep[CHANGED]; asleep[LOCK] = 0; asleep[CHANGED] = 0 };
+    timeout;
+    atomic { sliced = asleep[CHANGED]; asleep[LOCK] = 0; asleep[CHANGED] = 0 };
     timeout -> check_all(false);
     assert(items == added - taken && reaped == dead);
     assert(count[LOCK] == 0 && count[CHANGED] == SLEEPERS(CHANGED))

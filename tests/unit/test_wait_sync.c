@@ -17,6 +17,7 @@
 #include <kin/error.h>
 #include <kin/event.h>
 #include <kin/memory.h>
+#include <kin/pool.h>
 #include <kin/queue.h>
 #include <kin/semaphore.h>
 #include <kin/wait.h>
@@ -301,9 +302,40 @@ static kin_waitable queue_item(const void *object)
     return kin_on_queue(object);
 }
 
+/* The first result of a pool, and of the next one. */
+static kin_pool *pool;
+
+static int nothing(const void *argument, size_t size, kin_reply *reply)
+{
+    (void)argument;
+    (void)size;
+    (void)reply;
+    return 0;
+}
+KIN_BYTES(nothing)
+
+static int result_open(void **object)
+{
+    int rc = kin_pool_open(&pool, &(kin_pool_options){.workers = 1});
+    if (rc == 0) rc = kin_pool_pause(pool);
+    if (rc == 0)
+        rc = kin_pool_submit(pool, (kin_result **)object, KIN_FN(nothing), NULL, 0, KIN_FOREVER, NULL);
+    return rc;
+}
+static int result_close(void *object)
+{
+    (void)object;
+    return kin_pool_free(pool);
+}
+static kin_waitable result_item(const void *object)
+{
+    return kin_on_result(object);
+}
+
 static const struct kind kinds[] = {{event_open, event_close, event_item},
                                     {semaphore_open, semaphore_close, semaphore_item},
-                                    {queue_open, queue_close, queue_item}};
+                                    {queue_open, queue_close, queue_item},
+                                    {result_open, result_close, result_item}};
 
 /* Closes the object and opens another one at its address. */
 static void replace(const struct kind *kind, void *object)
