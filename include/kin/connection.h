@@ -112,9 +112,10 @@ KIN_API int kin_connection_recv_descriptor(kin_connection *connection, kin_deadl
  * Errors: -EINVAL (NULL), KIN_ENOTGIVEN. */
 KIN_API int kin_connection_fileno(const kin_connection *connection);
 
-/* kin_tls_text writes why the calling thread's last call that failed with KIN_ETLS, KIN_ECERTIFICATE, or over TLS with
- * KIN_EAUTHENTICATION or KIN_ETRUNCATED did so, such as "tls://db:5000: certificate verify failed: self-signed
- * certificate", and returns the length it would have, like snprintf; 0 when there was none.  Does not block.
+/* kin_tls_text writes why TLS made the calling thread's last call fail with KIN_ETLS, KIN_ECERTIFICATE,
+ * KIN_EAUTHENTICATION or KIN_ETRUNCATED, such as "tls://db:5000: certificate verify failed: self-signed
+ * certificate", and returns the length it would have, like snprintf; 0 when TLS made none fail (as when a key is
+ * proved inside it, and is another).  Does not block.
  * Errors: -EINVAL (NULL). */
 KIN_API int kin_tls_text(char *text, size_t size);
 
