@@ -25,7 +25,7 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
         count_finished(pool, worker, record, KIN__TASK_STATE(word));
         const uint64_t freeing = KIN__TASK_DROPPED | KIN__TASK_CLOSING;
         if ((word & freeing) == freeing && KIN__TASK_WORKER(word) == index) {
-            kin__record_free(record);
+            kin__record_gone(record, word);
             return false;
         }
         /* Its outcome stands; whom it should have told is told now. */
@@ -35,7 +35,11 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
         if (job != NULL && kin__is_async(job)) kin__map_settle(job);
         return false;
     }
-    if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED || KIN__TASK_WORKER(word) != index) return false;
+    if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED || KIN__TASK_WORKER(word) != index) {
+        /* It may have freed it, and told nobody yet (kin__record_gone). */
+        kin__waiters_wake_all(&pool->completed.point);
+        return false;
+    }
     bool ending = atomic_load(&pool->state) >= KIN__POOL_TERMINATED;
     if (record->map != NULL) {
         bool go_on = kin__map_charge(record, failure) && !ending;

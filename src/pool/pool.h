@@ -397,8 +397,8 @@ static inline uint64_t kin__claimed_word(uint64_t word, unsigned worker)
     return (word & KIN__TASK_FLAGS) | (uint64_t)worker << 32 | attempt << 16 | KIN__TASK_CLAIMED;
 }
 
-/* The word of a record that gets over, from what its word was.  `frees`: who makes it over frees it when
- * nobody wants it, and the supervisor knows who that is. */
+/* The word of a record that gets over, from what its word was.  `frees`: who makes it over is the worker that
+ * is on it, and frees it when nobody wants it. */
 static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state, bool frees)
 {
     if (__builtin_expect((word & KIN__TASK_FLAGS) == 0, 1)) return (word & ~(uint64_t)0xff) | state;

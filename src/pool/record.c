@@ -220,14 +220,6 @@ static struct kin__worker *worker_on(const kin_result *record, uint64_t word)
     return on ? here : NULL;
 }
 
-/* Is it freed by who makes it over here?  Should that die on the way, the supervisor has to know it: as the
- * worker that is on it, or as its owner. */
-static bool is_to_free(const kin_result *record, const struct kin__worker *here)
-{
-    return here != NULL ||
-           atomic_load_explicit(&record->owner, memory_order_relaxed) == kin__self.process_identity;
-}
-
 static bool in_lists(const kin_result *record, uint64_t word)
 {
     return KIN__TASK_STATE(word) == KIN__TASK_QUEUED &&
@@ -245,7 +237,9 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
     if (here != NULL) note_finishing(here, record);
     for (uint64_t seen = expected;;) {
         last = seen;
-        over = kin__over_word(seen, state, job == NULL && is_to_free(record, here));
+        /* CRASH: of a worker that frees it the supervisor sees, by `current`, that it began to; of anybody
+         * else it would not, not even of its owner: another may have closed it before. */
+        over = kin__over_word(seen, state, job == NULL && here != NULL);
         /* Release: pairs with the acquire of who reads the outcome.  CRASH: after it the
          * outcome counts; who waits is woken by the supervisor (or by the end of its slice). */
         bool done = in_lists(record, seen) ? kin__schedule_finish(record, &seen, over)
@@ -354,7 +348,7 @@ static bool drop_orphan(kin_pool *pool, kin_result *record)
         return false;
     }
     if (KIN__TASK_STATE(word) == KIN__TASK_NEW || kin__task_over(word)) {
-        kin__record_free(record);
+        kin__record_gone(record, word);
         return true;
     }
     return drop(pool, record, word);
@@ -369,8 +363,8 @@ static bool drop_job(kin_result *record)
     return KIN__TASK_STATE(word) == KIN__TASK_FREE || kin__map_tidy(record);
 }
 
-/* Is over, wanted by nobody any more, and not being freed: it was needed by others, or a process closed it
- * that was not its owner. */
+/* Is over, wanted by nobody any more, and not being freed: it was needed by others, a process closed it that
+ * was not its owner, or who made it over was not the worker that was on it. */
 static bool is_garbage(const kin_result *record)
 {
     const uint64_t fate = KIN__TASK_DROPPED | KIN__TASK_CLOSING;

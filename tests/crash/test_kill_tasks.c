@@ -169,6 +169,24 @@ TEST(submitting_and_cancelling, .deadline = 400)
     kill_in(submit_and_cancel, 37);
 }
 
+/* The owner cancels it, and another thread has closed it since the cancel looked whether it is open: what is
+ * left of kin_result_cancel is done to a result that nobody wants. */
+static void cancel_what_is_closed(void *context)
+{
+    kin_result *result;
+    int in = 21;
+    CHECK_OK(kin_pool_pause(context));
+    CHECK_OK(kin_pool_submit(context, &result, KIN_FN(twice), &in, sizeof in, KIN_FOREVER, NULL));
+    CHECK_OK(kin_result_close(result));
+    uint64_t word = atomic_fetch_or(&result->state, KIN__TASK_CANCELLED) | KIN__TASK_CANCELLED;
+    CHECK(kin__record_finish(result, word, KIN__TASK_FAILED));
+}
+
+TEST(cancelling_what_another_closed, .deadline = 400)
+{
+    kill_in(cancel_what_is_closed, 13);
+}
+
 /* Results of the case's process, which lives on: one that is over, and one that is not. */
 struct borrowed {
     kin_pool *pool;
@@ -356,16 +374,31 @@ static void survive_worker(void *context, long step, bool finished)
     CHECK_EQ(atomic_load(&scene->pool->listed), 0);
 }
 
+static void stop_pool(struct scene *scene)
+{
+    kin_pool_status status;
+    CHECK_OK(
+        kin_pool_open(&scene->pool, &(kin_pool_options){.workers = 1, .retries = 9, .tasks_per_worker = 1}));
+    CHECK_OK(kin_pool_stats(scene->pool, &status));
+    CHECK_EQ(kin_pool_workers(scene->pool, &scene->worker, 1), 1);
+    scene->supervisor = status.supervisor_pid;
+    kill(scene->supervisor, SIGSTOP);
+    kill(scene->worker, SIGSTOP);
+}
+
+static void free_stopped(struct scene *scene)
+{
+    kill(scene->worker, SIGCONT);
+    kill(scene->supervisor, SIGCONT);
+    CHECK_OK(kin_pool_terminate(scene->pool));
+    CHECK_OK(kin_pool_join(scene->pool, kin_in_s(20)));
+    CHECK_OK(kin_pool_free(scene->pool));
+}
+
 TEST(claiming_and_completing_from_the_lists, .deadline = 400)
 {
     struct scene scene = {0};
-    kin_pool_status status;
-    CHECK_OK(
-        kin_pool_open(&scene.pool, &(kin_pool_options){.workers = 1, .retries = 9, .tasks_per_worker = 1}));
-    CHECK_OK(kin_pool_stats(scene.pool, &status));
-    CHECK_EQ(kin_pool_workers(scene.pool, &scene.worker, 1), 1);
-    kill(status.supervisor_pid, SIGSTOP);
-    kill(scene.worker, SIGSTOP);
+    stop_pool(&scene);
     struct stepkill_report report = stepkill(&(struct stepkill){.setup = submit_both,
                                                                 .prepare = join_family,
                                                                 .operation = work,
@@ -373,11 +406,72 @@ TEST(claiming_and_completing_from_the_lists, .deadline = 400)
                                                                 .stride = 7,
                                                                 .context = &scene});
     CHECK_GT(report.points, 50);
-    kill(scene.worker, SIGCONT);
-    kill(status.supervisor_pid, SIGCONT);
-    CHECK_OK(kin_pool_terminate(scene.pool));
-    CHECK_OK(kin_pool_join(scene.pool, kin_in_s(20)));
-    CHECK_OK(kin_pool_free(scene.pool));
+    free_stopped(&scene);
+}
+
+/* A task whose result is closed, and of which another process waits for a callback. */
+struct watched {
+    struct scene scene;
+    struct books books;
+    pid_t poller;
+};
+
+static void call_nobody(kin_result *result, void *context)
+{
+    (void)result, (void)context;
+    CHECK(false);
+}
+
+static void poll_for_it(void *context)
+{
+    struct scene *scene = context;
+    CHECK_OK(kin_result_add_done_callback(scene->first, call_nobody, call_nobody, NULL));
+    CHECK_RC(kin_pool_poll(scene->pool, KIN_FOREVER), 0);
+}
+
+static void submit_watched(void *context)
+{
+    struct watched *watched = context;
+    struct scene *scene = &watched->scene;
+    int in = 21;
+    CHECK_OK(kin_pool_submit(scene->pool, &scene->first, KIN_FN(twice), &in, sizeof in, KIN_NOW, NULL));
+    watched->poller = test_child(poll_for_it, scene);
+    test_until(kin__waiters_count(atomic_load(&scene->pool->completed.point.waiters)) == 1);
+    CHECK_OK(kin_result_close(scene->first));
+}
+
+static bool is_over(void *context)
+{
+    const struct watched *watched = context;
+    return kin__task_over(atomic_load(&watched->scene.first->state));
+}
+
+static void survive_freeing(void *context, long step, bool finished)
+{
+    struct watched *watched = context;
+    (void)step, (void)finished;
+    bury(&watched->scene);
+    CHECK_EQ(records_in_use(watched->scene.pool), 0);
+    CHECK_EQ(test_collect(watched->poller), 0);
+    books_no_rescue(&watched->books);
+}
+
+/* The supervisor frees it instead, and tells who waits. */
+TEST(freeing_what_a_callback_waits_for, .deadline = 400)
+{
+    struct watched watched = {0};
+    struct scene *scene = &watched.scene;
+    stop_pool(scene);
+    watched.books = books_open();
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = submit_watched,
+                                                                .prepare = join_family,
+                                                                .operation = work,
+                                                                .reached = is_over,
+                                                                .survive = survive_freeing,
+                                                                .to = 400,
+                                                                .context = &watched});
+    CHECK_GT(report.points, 50);
+    free_stopped(scene);
 }
 
 /* ---- supervisor and opener -------------------------------------------------------------------------------- */
