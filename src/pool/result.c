@@ -50,8 +50,11 @@ static int wait(kin_result *result, kin_deadline deadline)
     kin_pool *pool = result->pool;
     int rc = kin__own_wait_begin(pool);
     if (rc < 0) return rc;
-    while (rc == 0 && !over(result))
+    while (rc == 0 && !over(result)) {
         rc = atomic_load(&pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : sleep_on(result, deadline);
+        /* Another thread may have closed it meanwhile: then it is freed, and never over. */
+        if (rc == 0 && !over(result)) rc = check(result);
+    }
     kin__own_wait_end(pool);
     return rc;
 }
@@ -113,6 +116,14 @@ int kin_result_successful(kin_result *result)
     return rc < 0 ? rc : KIN__TASK_STATE(word) == KIN__TASK_DONE;
 }
 
+/* Who waits for it in another thread learns that it is closed.  It may be another task's by now: then one
+ * wakes for nothing. */
+static void tell_closed(kin_result *result, uint64_t word)
+{
+    kin__record_tell(result, NULL);
+    if ((word & KIN__TASK_WATCHED) != 0) kin__event_notify(&result->pool->completed, INT32_MAX);
+}
+
 int kin_result_close(kin_result *result)
 {
     if (result == NULL) return 0;
@@ -127,10 +138,12 @@ int kin_result_close(kin_result *result)
         bool over = kin__task_over(word), kept = (word & KIN__TASK_NEEDED) != 0 || kin__is_async(result);
         uint64_t flag = over && ours && !kept ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
         if (!atomic_compare_exchange_strong(&result->state, &word, word | flag)) continue;
-        if (flag == KIN__TASK_CLOSING)
+        if (flag == KIN__TASK_CLOSING) {
             kin__record_gone(result, word);
-        else if (over || kept)
-            atomic_store(&result->pool->untidy, 1); /* the supervisor frees it */
+            return 0;
+        }
+        if (over || kept) atomic_store(&result->pool->untidy, 1); /* the supervisor frees it */
+        tell_closed(result, word);
         return 0;
     }
 }

@@ -33,6 +33,19 @@ static bool is_broken(const kin_result *result)
     return atomic_load(&result->pool->state) == KIN__POOL_BROKEN;
 }
 
+/* By another thread, while it is waited for: it may be freed by now. */
+static bool is_closed(const kin_result *result)
+{
+    uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
+    return (word & KIN__TASK_DROPPED) != 0 || KIN__TASK_STATE(word) == KIN__TASK_FREE;
+}
+
+/* Why one that is not over will not be waited for; 0: it is. */
+static int refusal(const kin_result *result)
+{
+    return is_closed(result) ? KIN_ECLOSED : is_broken(result) ? KIN_EBROKEN : 0;
+}
+
 static bool is_ready(void *context)
 {
     struct waiting *waiting = context;
@@ -41,7 +54,7 @@ static bool is_ready(void *context)
         const kin_result *result = waiting->results[i];
         if (result == NULL) continue;
         bool over = is_over(result);
-        if (over ? !waiting->failed || has_failed(result) : is_broken(result)) return true;
+        if (over ? !waiting->failed || has_failed(result) : refusal(result) < 0) return true;
         all = all && over;
         if (all) waiting->first = i + 1;
     }
@@ -135,8 +148,8 @@ long kin_results_wait(kin_result *const *results, size_t count, enum kin_results
         if (results[i] == NULL) continue;
         if (is_over(results[i]))
             over++;
-        else if (is_broken(results[i]))
-            rc = KIN_EBROKEN;
+        else
+            rc = refusal(results[i]);
     }
     return rc < 0 ? rc : over;
 }
@@ -150,7 +163,8 @@ long kin_results_next(kin_result *const *results, size_t count, kin_deadline dea
     for (size_t i = 0; i < count; i++) {
         if (results[i] == NULL) continue;
         if (is_over(results[i])) return (long)i;
-        if (is_broken(results[i])) rc = KIN_EBROKEN;
+        int why = refusal(results[i]);
+        if (why < 0) rc = why;
     }
     return rc;
 }

@@ -5,6 +5,8 @@
 
 #include <kin/thread.h>
 
+#include "pool/pool.h"
+
 static int fail(const struct order *order, int *out)
 {
     *out = 0;
@@ -79,6 +81,68 @@ POOL_TEST(nobody_waits_for_a_terminated_pool)
     CHECK_OK(kin_free(board));
 }
 
+/* ---- closed by another thread meanwhile ------------------------------------------------------------ */
+
+static bool somebody_sleeps(struct kin__event *event)
+{
+    return kin__waiters_count(atomic_load(&event->point.waiters)) > 0;
+}
+
+static int end_of(kin_thread *thread)
+{
+    int result = 0;
+    CHECK_OK(kin_thread_join(thread, kin_in_s(30)));
+    CHECK_OK(kin_thread_result(thread, &result));
+    CHECK_OK(kin_thread_close(thread));
+    return result;
+}
+
+static int wait_for_two(void *results)
+{
+    return (int)kin_results_wait(results, 2, KIN_FIRST_COMPLETED, KIN_FOREVER);
+}
+
+static int wait_for_next(void *results)
+{
+    return (int)kin_results_next(results, 2, KIN_FOREVER);
+}
+
+static int wait_for_first(void *results)
+{
+    return kin_result_wait(*(kin_result **)results, KIN_FOREVER);
+}
+
+/* The first of two results is closed while it is waited for; the wait sleeps on that event. */
+static void close_in_a_wait(int (*wait)(void *results), kin_pool *pool, kin_pool *other, bool together)
+{
+    struct board *board = make_board();
+    kin_thread *waiter = NULL;
+    kin_result *results[2] = {submit(pool, KIN_FN(wait_at_gate), board, 1, NULL),
+                              submit(other, KIN_FN(wait_at_gate), board, 2, NULL)};
+    CHECK_OK(kin_thread_start(&waiter, wait, results, NULL));
+    test_until(somebody_sleeps(together ? &pool->completed : &results[0]->done));
+    CHECK_OK(kin_result_close(results[0]));
+    CHECK_EQ(end_of(waiter), KIN_ECLOSED);
+    board->open = 1;
+    CHECK_EQ(value(results[1]), 2);
+    CHECK_OK(kin_pool_drain(pool, kin_in_s(30)));
+    CHECK_OK(kin_free(board));
+}
+
+POOL_TEST(a_result_that_is_closed_ends_every_wait)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2), *other = open_pool(1);
+    close_in_a_wait(wait_for_two, pool, pool, true);
+    close_in_a_wait(wait_for_two, pool, other, false);
+    close_in_a_wait(wait_for_next, pool, pool, true);
+    close_in_a_wait(wait_for_next, pool, other, false);
+    close_in_a_wait(wait_for_first, pool, pool, false);
+    end_pool(pool);
+    end_pool(other);
+    books_check(&books);
+}
+
 /* ---- callbacks -------------------------------------------------------------------------------------- */
 
 static struct {
@@ -146,6 +210,30 @@ POOL_TEST(callbacks_are_called_where_the_user_says)
     end_pool(pool);
     CHECK_OK(kin_free(board));
     books_check(&books);
+}
+
+static int poll_for_ever(void *pool)
+{
+    return (int)kin_pool_poll(pool, KIN_FOREVER);
+}
+
+/* A closed result is freed by the worker that ends it: that wakes who waits for its callback. */
+POOL_TEST(who_waits_for_a_callback_hears_that_its_result_is_gone)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(1);
+    struct board *board = make_board();
+    kin_thread *poller = NULL;
+    kin_result *result = submit(pool, KIN_FN(wait_at_gate), board, 1, NULL);
+    CHECK_OK(kin_result_add_done_callback(result, when_done, when_failed, &called));
+    CHECK_OK(kin_thread_start(&poller, poll_for_ever, pool, NULL));
+    test_until(board->inside == 1 && somebody_sleeps(&pool->completed));
+    CHECK_OK(kin_result_close(result));
+    board->open = 1;
+    CHECK_EQ(end_of(poller), 0);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check_wakes(&books);
 }
 
 POOL_TEST(a_pool_may_have_a_thread_for_callbacks)
