@@ -127,14 +127,13 @@ static void push_dropped(kin_manager *manager, struct kin__dropped *dropped)
     }
 }
 
-/* Remembers the reference that a decref, which was not sent, would have given up.  Without memory for that it
- * stays until the line ends. */
-static void drop_later(kin_manager *manager, const kin_value *arguments)
+/* Remembers the reference that a decref, which was not sent, would have given up, and of which era it was.
+ * Without memory for that it stays until the line ends. */
+static void drop_later(kin_manager *manager, const char *ident, unsigned era)
 {
-    const char *ident = kin_value_get_str(kin_value_at(arguments, 0), NULL);
     struct kin__dropped *dropped = ident != NULL ? kin__os_malloc(sizeof *dropped + strlen(ident) + 1) : NULL;
     if (dropped == NULL) return;
-    dropped->era = atomic_load(&manager->era);
+    dropped->era = era;
     strcpy(dropped->ident, ident);
     push_dropped(manager, dropped);
 }
@@ -166,7 +165,7 @@ static void drop_now(kin_manager *manager, struct kin__client *client, kin_deadl
 
 /* Hears the answer to a call that was given up; what it has made is nobody's.  -ETIMEDOUT, -ECANCELED: it is
  * still owed.  Another error: the connection is gone, and with it what it had, which somebody has to be told. */
-static int settle(struct kin__client *client, kin_deadline deadline)
+static int settle(kin_manager *manager, struct kin__client *client, kin_deadline deadline)
 {
     int rc = 0, answered = 0;
     while (rc == 0 && client->owed) {
@@ -180,6 +179,8 @@ static int settle(struct kin__client *client, kin_deadline deadline)
         else if (rc == 0 && answered == 0)
             ident = made_by(method, arguments, &result);
         if (ident != NULL) answered = decref(client, ident, deadline);
+        if (ident != NULL && is_given_up(answered) && !client->owed)
+            drop_later(manager, ident, atomic_load(&manager->era));
         kin_value_clear(&request);
         kin_value_clear(&result);
     }
@@ -192,7 +193,7 @@ int kin__manager_call(kin_manager *manager, const char *ident, const char *metho
 {
     struct kin__line *line = own_line(manager);
     *result = kin_value_none();
-    int rc = line != NULL ? settle(&line->client, deadline) : -ENOMEM;
+    int rc = line != NULL ? settle(manager, &line->client, deadline) : -ENOMEM;
     if (rc == 0) rc = connect_line(manager, line, deadline);
     if (rc < 0) {
         kin__arguments_clear(&arguments);
@@ -236,12 +237,14 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
 {
     struct kin__client *control = &manager->control.client;
     kin_value given = kin_value_ref(&arguments.positional);
+    /* Before the line may be made anew, by this call or while it waits for its turn. */
+    unsigned era = atomic_load(&manager->era);
     bool sent = false;
     *result = kin_value_none();
     int rc = kin__turn_take(&manager->control_turn, deadline);
     if (rc == 0) {
         own(&manager->control);
-        rc = settle(control, deadline);
+        rc = settle(manager, control, deadline);
         if (rc == 0) rc = connect_control(manager, deadline);
         if (rc == 0 && control->kin) {
             rc = kin__client_call(control, NULL, method, arguments, result, deadline);
@@ -252,7 +255,8 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
         }
         kin__turn_end(&manager->control_turn);
     }
-    if (is_given_up(rc) && !sent && strcmp(method, "decref") == 0) drop_later(manager, &given);
+    if (is_given_up(rc) && !sent && strcmp(method, "decref") == 0)
+        drop_later(manager, kin_value_get_str(kin_value_at(&given, 0), NULL), era);
     kin_value_clear(&given);
     kin__arguments_clear(&arguments);
     return rc;
