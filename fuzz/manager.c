@@ -49,12 +49,12 @@ static void make_objects(void)
     for (unsigned i = 0; i < sizeof types / sizeof types[0]; i++) {
         char ident[2] = {"0123456789abcdef"[i + 1], '\0'};
         kin_value arguments = arguments_of(types[i]), keywords = kin_value_dict();
-        struct kin__call call = {
-            .server = server,
-            .arguments = &arguments,
-            .keywords = &keywords,
-            .object = kin__managed_make_named(server, kin__types_find(server, types[i]), ident)};
-        if (call.object == NULL || kin__invoke_make(&call) == KIN__RAISE) abort();
+        if (kin__managed_make_named(server, kin__types_find(server, types[i]), ident) < 0) abort();
+        struct kin__call call = {.server = server,
+                                 .arguments = &arguments,
+                                 .keywords = &keywords,
+                                 .object = kin__managed_find(server, ident)};
+        if (kin__invoke_make(&call) == KIN__RAISE) abort();
         kin_value_clear(&arguments);
         kin_value_clear(&keywords);
     }
@@ -65,7 +65,7 @@ static struct kin__session *open_session(int *other)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) < 0) abort();
     *other = ends[1];
-    if (kin__session_open(server, ends[0]) < 0) abort();
+    if (kin__session_open(server, ends[0], 0) < 0) abort();
     return kin__links_entry(server->strangers.previous, struct kin__session, link);
 }
 

@@ -148,11 +148,11 @@ struct kin__managed *kin__managed_find(struct kin__server *server, const char *i
     return object;
 }
 
-struct kin__managed *kin__managed_make_named(struct kin__server *server, const struct kin__type *type,
-                                             const char *ident)
+int kin__managed_make_named(struct kin__server *server, const struct kin__type *type, const char *ident)
 {
     uint64_t number;
-    return number_of(ident, &number) ? make(server, type, number) : NULL;
+    if (!number_of(ident, &number)) return -EINVAL;
+    return make(server, type, number) != NULL ? 0 : -ENOMEM;
 }
 
 struct kin__managed *kin__managed_named(struct kin__server *server, const kin_value *ident)

@@ -8,9 +8,9 @@
 
 /* Makes an object of a type, zeroed, with one reference.  NULL: no memory. */
 struct kin__managed *kin__managed_make(struct kin__server *server, const struct kin__type *type);
-/* The same with the name it had in another life of the manager, which nobody has now. */
-struct kin__managed *kin__managed_make_named(struct kin__server *server, const struct kin__type *type,
-                                             const char *ident);
+/* The same with the name it had in another life of the manager, which nobody has now.  Errors: -ENOMEM; -EINVAL:
+ * that is no name. */
+int kin__managed_make_named(struct kin__server *server, const struct kin__type *type, const char *ident);
 /* Frees an object that could not be set up. */
 void kin__managed_unmake(struct kin__server *server, struct kin__managed *object);
 

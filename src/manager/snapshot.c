@@ -240,7 +240,8 @@ static int add_object(struct kin__server *server, const kin_value *entry)
                  server->snapshot, described.name);
         return 0;
     }
-    return kin__managed_make_named(server, type, described.ident) != NULL ? 0 : -ENOMEM;
+    rc = kin__managed_make_named(server, type, described.ident);
+    return rc == -EINVAL ? KIN_ESNAPSHOT : rc;
 }
 
 static int make_object(struct kin__server *server, const kin_value *entry)
