@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "manager/dispatch.h"
 #include "os/os.h"
 
@@ -122,7 +123,11 @@ static int adopt(struct kin__type *type, const kin_manager_type *user)
     if (user->name == NULL || (user->shared == NULL) == (user->methods == NULL)) return -EINVAL;
     if (user->shared != NULL) {
         const struct kin__type *python = find_python(user->shared);
-        if (python == NULL) return -EINVAL;
+        if (python == NULL) {
+            kin__log(KIN_LOG_ERROR, "manager: there is no type %s, which was to be %s", user->shared,
+                     user->name);
+            return -EINVAL;
+        }
         *type = *python;
         type->user = user;
         return 0;

@@ -235,7 +235,7 @@ static int serve(struct given *given, int count, char **words)
     given->options.lease_ns = nanoseconds(given->lease);
     given->options.key = given->key.bytes;
     given->options.key_size = given->key.size;
-    if (!given->quiet) kin_log_set(log_line, KIN_LOG_WARNING, NULL);
+    kin_log_set(log_line, given->quiet ? KIN_LOG_ERROR : KIN_LOG_WARNING, NULL);
     given->options.address = words[0];
     given->options.types = types;
     given->options.type_count = (size_t)count - 1;
