@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "manager/holding.h"
 #include "manager/object.h"
 #include "manager/session.h"
@@ -69,6 +70,7 @@ bool kin__absence_begin(struct kin__session *session)
     uv_timer_start(timer, on_grace_end, ((uint64_t)server->grace_ns + 999999) / 1000000, 0);
     kin__links_append(&server->away, &session->link);
     server->away_count++;
+    kin__log(KIN_LOG_INFO, "manager: the connection of a client broke; it may come back");
     server->away_bytes += kin__buffer_size(&session->identity->last);
     /* Who comes and goes with large answers does not fill the memory: the oldest give way. */
     while (server->away_bytes > server->message_most && server->away_count > 1)

@@ -2,14 +2,19 @@
 #define _GNU_SOURCE
 #include "hosts.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "test.h"
+
+#define NAMESPACES "/var/run/netns"
 
 static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -23,9 +28,26 @@ static int run(const char *format, ...)
     return system(command);
 }
 
+/* A case that failed has left its own. */
+static void remove_abandoned(void)
+{
+    DIR *directory = opendir(NAMESPACES);
+    int owner, host, length;
+    if (directory == NULL) return;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        if (sscanf(entry->d_name, "kin-%d-%d%n", &owner, &host, &length) != 2 ||
+            entry->d_name[length] != '\0' || owner <= 0 || kill(owner, 0) == 0 || errno != ESRCH)
+            continue;
+        /* Another case may be about it too. */
+        run("ip netns del kin-%d-%d 2>/dev/null", owner, host);
+    }
+    closedir(directory);
+}
+
 void hosts_make(int count)
 {
     int self = (int)getpid();
+    remove_abandoned();
     if (run("ip netns add kin-%d-0 2>/dev/null", self) != 0)
         SKIP("there is no ip, or no right to make a network");
     CHECK_EQ(run("ip -n kin-%d-0 link set lo up", self), 0);
@@ -55,7 +77,7 @@ void hosts_link(int host, bool up)
 void hosts_enter(pid_t owner, int host)
 {
     char path[64];
-    snprintf(path, sizeof path, "/var/run/netns/kin-%d-%d", (int)owner, host);
+    snprintf(path, sizeof path, NAMESPACES "/kin-%d-%d", (int)owner, host);
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     CHECK_OK(descriptor);
     CHECK_OK(setns(descriptor, CLONE_NEWNET));
