@@ -126,9 +126,8 @@ kin_value kin__may_not(const struct kin__session *session, const char *name, con
 
 /* ---- those who have none ------------------------------------------------------------------------------ */
 
-void kin__log_refusal(struct kin__session *session, int rc)
+void kin__log_refusal(struct kin__server *server, int descriptor, const char *why)
 {
-    struct kin__server *server = session->server;
     struct kin__address address;
     char text[KIN__ADDRESS_SIZE] = "";
     uint64_t now = uv_now(&server->loop);
@@ -143,9 +142,24 @@ void kin__log_refusal(struct kin__session *session, int rc)
         server->unlogged++;
         return;
     }
-    if (kin__os_address_of_peer(session->descriptor, &address) < 0 ||
+    if (kin__os_address_of_peer(descriptor, &address) < 0 ||
         kin__os_address_text(&address, text, sizeof text) < 0)
         text[0] = '\0';
     kin__log(KIN_LOG_WARNING, "manager: a client%s%s was refused: %s", text[0] != '\0' ? " at " : "", text,
-             kin_strerror(rc));
+             why);
+}
+
+void kin__blame(struct kin__session *session, int rc)
+{
+    struct kin__server *server = session->server;
+    /* What is wrong on our side is not its fault. */
+    if (rc != -ENOMEM && rc != KIN_ELIBRARY)
+        kin__offenders_note(&server->offenders, session->network, KIN__FAILURES_DEFAULT, kin__os_clock());
+    kin__log_refusal(server, session->descriptor,
+                     rc == -ETIMEDOUT ? "it did not authenticate in time" : kin_strerror(rc));
+}
+
+bool kin__is_offender(const struct kin__server *server, uint64_t network)
+{
+    return kin__offenders_refuse(&server->offenders, network, KIN__FAILURES_DEFAULT, kin__os_clock());
 }

@@ -19,7 +19,12 @@ kin_value kin__may_not(const struct kin__session *session, const char *name, con
 /* What an object is called in permissions. */
 const char *kin__permission_name(const struct kin__type *type);
 
-/* Logs that a client was turned away, or counts it when there are many. */
-void kin__log_refusal(struct kin__session *session, int rc);
+/* Logs that the client of that connection was turned away, or counts it when there are many. */
+void kin__log_refusal(struct kin__server *server, int descriptor, const char *why);
+/* The client has failed to authenticate, by an error of kin__challenge_step or kin__unseal_begin, or because its
+ * time is over (-ETIMEDOUT): logs it, and notes it of its network. */
+void kin__blame(struct kin__session *session, int rc);
+/* Have too many of that network failed? */
+bool kin__is_offender(const struct kin__server *server, uint64_t network);
 
 #endif

@@ -83,7 +83,8 @@ static void on_connections(uv_poll_t *poll, int status, int events)
             set_accepting(server, false);
             break;
         }
-        int descriptor = kin__os_accept(server->descriptor, NULL);
+        struct kin__address from;
+        int descriptor = kin__os_accept(server->descriptor, &from);
         if (descriptor == -EAGAIN) break;
         if (descriptor == -ECONNABORTED) continue;
         if (descriptor < 0) {
@@ -92,8 +93,14 @@ static void on_connections(uv_poll_t *poll, int status, int events)
             uv_timer_start(&server->again, on_again, AGAIN_MS, 0);
             break;
         }
+        uint64_t network = kin__os_address_network(&from);
+        if (kin__is_offender(server, network)) {
+            kin__log_refusal(server, descriptor, "its address has failed to authenticate too often");
+            kin__os_close(descriptor);
+            continue;
+        }
         if (server->stranger_count >= STRANGERS_MOST) end_oldest_stranger(server);
-        kin__session_open(server, descriptor);
+        kin__session_open(server, descriptor, network);
     }
     kin__sessions_settle(server);
 }

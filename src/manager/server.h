@@ -27,6 +27,7 @@
 #include <kin/value.h>
 
 #include "base/links.h"
+#include "ipc/offenders.h"
 #include "manager/buffer.h"
 #include "manager/wire.h"
 #include "os/network.h"
@@ -163,7 +164,8 @@ struct kin__session {
     uv_timer_t timer;      /* the deadline of the handshake, or of what is parked */
     unsigned open_handles; /* of these two, and that of `identity` while the client is away */
     int descriptor;
-    int events; /* that are polled for */
+    uint64_t network; /* where it comes from (kin__os_address_network) */
+    int events;       /* that are polled for */
     enum kin__stage stage;
     bool ending;          /* ends when all answers are sent */
     bool stranger;        /* has not proved yet that it knows a key */
@@ -259,10 +261,11 @@ struct kin__server {
     size_t reference_most; /* of a session at a time; 0: no limit */
     size_t object_most;    /* at a time; 0: no limit */
     unsigned silence_s;
-    uint64_t refusal_second; /* the loop's time at which the counts below began */
-    unsigned refusals;       /* that were logged since */
-    unsigned long unlogged;  /* … and that were not */
-    size_t kept_proxies;     /* in values that objects hold */
+    uint64_t refusal_second;         /* the loop's time at which the counts below began */
+    unsigned refusals;               /* that were logged since */
+    unsigned long unlogged;          /* … and that were not */
+    struct kin__offenders offenders; /* who has failed to authenticate */
+    size_t kept_proxies;             /* in values that objects hold */
     struct kin__known known[KIN__KNOWN];
     struct kin__buffer out; /* answers for out_owner that are not sent yet */
     struct kin__session *out_owner;

@@ -267,7 +267,7 @@ static void authenticate(struct kin__session *session, const uint8_t *message, s
 {
     struct kin__challenge_message reply;
     int rc = kin__challenge_step(session->challenge, message, size, &reply);
-    if (rc < 0) kin__log_refusal(session, rc);
+    if (rc < 0) kin__blame(session, rc);
     if (rc == KIN_EAUTHENTICATION) {
         session->stage = KIN__REFUSED;
         kin__session_set_timer(session, REFUSAL_S);
@@ -296,12 +296,13 @@ static void handle(struct kin__session *session, const uint8_t *message, size_t 
 /* The next message is longer than the server takes. */
 static void refuse_size(struct kin__session *session, uint64_t size)
 {
-    kin__log(KIN_LOG_WARNING, "manager: a client announced a message of %llu bytes",
-             (unsigned long long)size);
     if (session->stage == KIN__AUTHENTICATING) {
+        kin__blame(session, KIN_EPROTOCOL);
         kin__session_end(session);
         return;
     }
+    kin__log(KIN_LOG_WARNING, "manager: a client announced a message of %llu bytes",
+             (unsigned long long)size);
     kin__session_answer(session, KIN__ANSWER_TRACEBACK,
                         kin_value_str("OverflowError: the request is larger than this manager takes\n"));
     kin__session_end_after_answers(session);
@@ -342,6 +343,7 @@ static size_t work(struct kin__session *session, const uint8_t *bytes, size_t si
     while (is_free(session)) {
         uint64_t length;
         long header = kin__frame_look(bytes + used, size - used, &length);
+        if (header < 0 && session->stranger) kin__blame(session, (int)header);
         if (header < 0) kin__session_end(session);
         if (header <= 0) break;
         if (length > message_most(session)) {
@@ -370,7 +372,7 @@ static bool receive_sealed(struct kin__session *session)
     if (got <= 0) return got == -EAGAIN;
     int rc = kin__unseal_begin(session, server->sealed, (size_t)got);
     bool begun = rc == 1;
-    if (rc < 0) kin__log_refusal(session, rc);
+    if (rc < 0) kin__blame(session, rc);
     /* What the handshake has to say, also about its failure. */
     if (!send_some(session, &session->output) || rc < 0) return false;
     if (begun && server->tls_proves)
@@ -494,8 +496,10 @@ static void on_timer(uv_timer_t *timer)
     } else if (session->stage == KIN__REFUSED && !session->ending) {
         tell_refusal(session);
     } else {
-        kin__log(KIN_LOG_WARNING, "manager: a client did not %s in time",
-                 session->stage == KIN__AUTHENTICATING ? "authenticate" : "read its answers");
+        if (session->stage == KIN__AUTHENTICATING)
+            kin__blame(session, -ETIMEDOUT);
+        else
+            kin__log(KIN_LOG_WARNING, "manager: a client did not read its answers in time");
         kin__session_end(session);
     }
     kin__sessions_settle(server);
@@ -522,7 +526,7 @@ static int begin_handshake(struct kin__session *session)
     return server->tls != NULL ? kin__tls_make(&session->tls, server->tls, NULL) : challenge(session);
 }
 
-int kin__session_open(struct kin__server *server, int descriptor)
+int kin__session_open(struct kin__server *server, int descriptor, uint64_t network)
 {
     struct kin__session *session = kin__os_calloc(1, sizeof *session);
     if (session == NULL || uv_poll_init(&server->loop, &session->poll, descriptor) != 0) {
@@ -535,6 +539,7 @@ int kin__session_open(struct kin__server *server, int descriptor)
     session->poll.data = session->timer.data = session;
     session->server = server;
     session->descriptor = descriptor;
+    session->network = network;
     kin__links_init(&session->resumed);
     kin__links_init(&session->holdings);
     kin__links_init(&session->references);

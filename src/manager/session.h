@@ -4,8 +4,8 @@
 
 #include "manager/server.h"
 
-/* Begins a session on an accepted connection, which it takes over in any case.  Errors: -ENOMEM. */
-int kin__session_open(struct kin__server *server, int descriptor);
+/* Begins a session on an accepted connection from that network, which it takes over in any case.  Errors: -ENOMEM. */
+int kin__session_open(struct kin__server *server, int descriptor, uint64_t network);
 
 /* Ends a session at once: what it held is given back, what it waited for goes to others. */
 void kin__session_end(struct kin__session *session);

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "support/test.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,6 +30,7 @@
 
 #include "ipc/offenders.h"
 #include "os/network.h"
+#include "support/loopback.h"
 
 #define KEY .key = "key", .key_size = 3
 
@@ -142,29 +142,13 @@ TEST(a_crowd_keeps_nobody_waiting_and_does_not_fill_the_log)
     CHECK_OK(kin_listener_close(listener));
 }
 
-/* A bare stream from one of this machine's addresses to a listener at 127.0.0.1. */
-static int connect_from(const char *source, kin_listener *listener)
-{
-    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
-    int port = 0;
-    CHECK_EQ(inet_pton(AF_INET, source, &from.sin_addr), 1);
-    CHECK_EQ(inet_pton(AF_INET, "127.0.0.1", &to.sin_addr), 1);
-    CHECK_EQ(sscanf(kin_listener_address(listener), "tcp://127.0.0.1:%d", &port), 1);
-    to.sin_port = htons((uint16_t)port);
-    int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK_OK(made);
-    CHECK_EQ(bind(made, (struct sockaddr *)&from, sizeof from), 0);
-    CHECK_EQ(connect(made, (struct sockaddr *)&to, sizeof to), 0);
-    return made;
-}
-
 /* Does the listener pose a challenge to who comes from there?  If so, the answer is wrong. */
 static bool is_let_try(const char *source, kin_listener *listener)
 {
     static const char wrong[] = "\0\0\0\5wrong";
     char bytes[200];
     kin_connection *here = NULL;
-    int peer = connect_from(source, listener);
+    int peer = loopback_connect(source, kin_listener_address(listener));
     long got = -1;
     while (got < 0) {
         CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(1)), -ETIMEDOUT);
@@ -205,10 +189,10 @@ TEST(a_crowd_of_one_address_gives_way_first)
     kin_connection *here = NULL;
     kin_listener *listener =
         listen_at("tcp://127.0.0.1:0", (kin_listener_options){KEY, .max_pending = CROWD});
-    int first = connect_from("127.0.0.3", listener);
+    int first = loopback_connect("127.0.0.3", kin_listener_address(listener));
     CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(1)), -ETIMEDOUT);
     for (int i = 0; i < 3 * CROWD; i++) {
-        crowd[i] = connect_from("127.0.0.2", listener);
+        crowd[i] = loopback_connect("127.0.0.2", kin_listener_address(listener));
         CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(1)), -ETIMEDOUT);
     }
     while (!is_gone(crowd[2 * CROWD]))

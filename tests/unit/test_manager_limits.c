@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <kin/container.h>
 #include <kin/error.h>
@@ -14,6 +16,9 @@
 #include <kin/manager.h>
 #include <kin/object.h>
 #include <kin/pickle.h>
+
+#include "ipc/offenders.h"
+#include "support/loopback.h"
 
 #define SOON kin_in_s(20)
 
@@ -150,6 +155,36 @@ TEST(a_client_asks_so_often_in_a_second)
     /* In two seconds and their ends at most 40 of these could be answered. */
     CHECK_GE(kin_clock() - before, 1000000000);
     CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* ---- those who know no key ------------------------------------------------------------------------------ */
+
+/* Does the manager pose a challenge to who comes from there?  If so, the answer is wrong. */
+static bool is_let_try(const char *source, kin_manager *manager)
+{
+    static const char wrong[] = "\0\0\0\5wrong";
+    char bytes[200];
+    int peer = loopback_connect(source, kin_manager_address(manager));
+    bool tries = recv(peer, bytes, sizeof bytes, 0) > 0;
+    if (tries) CHECK_EQ(write(peer, wrong, sizeof wrong - 1), sizeof wrong - 1);
+    close(peer);
+    return tries;
+}
+
+TEST(an_address_that_fails_too_often_is_turned_away)
+{
+    kin_manager *manager = start((kin_manager_options){.address = "tcp://127.0.0.1:0"}), *other = NULL;
+    int tries = 0;
+    while (is_let_try("127.0.0.2", manager)) CHECK_LE(++tries, 1000);
+    CHECK_GE(tries, KIN__FAILURES_DEFAULT);
+    CHECK(is_let_try("127.0.0.3", manager));
+    /* This machine's programs are not blamed for each other. */
+    for (int i = 0; i < 10 * KIN__FAILURES_DEFAULT; i++) CHECK(is_let_try("127.0.0.1", manager));
+    size_t size;
+    const void *key = kin_manager_key(manager, &size);
+    CHECK_OK(kin_manager_connect(&other, kin_manager_address(manager), key, size, SOON));
+    CHECK_OK(kin_manager_close(other));
     CHECK_OK(kin_manager_close(manager));
 }
 
