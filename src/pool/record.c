@@ -375,12 +375,16 @@ static bool is_garbage(const kin_result *record)
 
 static bool free_garbage(kin_pool *pool, kin_result *record)
 {
-    if (!is_garbage(record) || kin__schedule_lock(pool) < 0) return false;
-    bool garbage = is_garbage(record);
-    kin__schedule_unlock(pool);
-    /* Nobody can come to need it: it is closed. */
-    if (garbage) kin__record_free(record);
-    return garbage;
+    if (!is_garbage(record)) return false;
+    /* Nobody can come to need it: it is closed.  Who needed it is known under the latch. */
+    if ((atomic_load(&record->state) & KIN__TASK_NEEDED) != 0) {
+        if (kin__schedule_lock(pool) < 0) return false;
+        bool garbage = is_garbage(record);
+        kin__schedule_unlock(pool);
+        if (!garbage) return false;
+    }
+    kin__record_free(record);
+    return true;
 }
 
 bool kin__records_tidy(kin_pool *pool, bool deaths)

@@ -258,6 +258,28 @@ TEST(cancelling_the_results_of_others, .deadline = 400)
     kill_in_borrowing(cancel_and_close_both);
 }
 
+static void close_them(void *context)
+{
+    kin_result **results = context;
+    for (int i = 0; i < 20; i++) CHECK_OK(kin_result_close(results[i]));
+}
+
+/* The supervisor frees them, and keeps nobody from the lists, of which this pool has no need. */
+TEST(many_results_are_closed_by_another, .deadline = 60)
+{
+    kin_pool *pool = NULL;
+    kin_result *results[20];
+    int in = 21;
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1}));
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(kin_pool_submit(pool, &results[i], KIN_FN(twice), &in, sizeof in, KIN_FOREVER, NULL));
+    for (int i = 0; i < 20; i++) CHECK_OK(kin_result_wait(results[i], kin_in_s(20)));
+    CHECK_EQ(test_collect(test_child(close_them, results)), 0);
+    test_until(records_in_use(pool) == 0);
+    CHECK(!pool->schedule.prepared);
+    CHECK_OK(kin_pool_free(pool));
+}
+
 static void control(void *pool)
 {
     CHECK_OK(kin_pool_pause(pool));
