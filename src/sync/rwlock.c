@@ -166,6 +166,14 @@ static void tell_readers(kin_rwlock *lock)
     if (lock->fair || !writers_wait(lock)) kin__event_notify(&lock->waiting, INT32_MAX);
 }
 
+/* By a writer that gave up without the gate: readers stood back for it, whether the gate is free or another's.
+ * Who holds a marked one tells them when it is free. */
+static void give_up(kin_rwlock *lock)
+{
+    uint32_t word = atomic_load(&lock->gate.robust.point.word);
+    if ((word & KIN__WORD_OWNER) == 0 || (word & KIN__WORD_WAITERS) == 0) tell_readers(lock);
+}
+
 /* The word was marked, or owed a wake-up. */
 static __attribute__((noinline)) int free_gate_waking(kin_rwlock *lock)
 {
@@ -422,7 +430,7 @@ static __attribute__((noinline)) int write_touching(kin_rwlock *lock, kin_deadli
     if (rc >= 0)
         rc = write_after_readers(lock, deadline);
     else
-        tell_readers(lock); /* who stood back for us, whether the gate is free or another's */
+        give_up(lock);
     kin__untouch(outer);
     return rc;
 }

@@ -13,6 +13,8 @@
 #include <kin/memory.h>
 #include <kin/rwlock.h>
 
+#include "sync/rwlock.h"
+
 struct shared {
     kin_rwlock *lock;
     _Atomic int inside;
@@ -193,6 +195,25 @@ TEST(a_writer_that_gives_up_lets_readers_in)
             CHECK_EQ(test_collect(first), 0);
             CHECK_OK(kin_rwlock_close(shared->lock));
         }
+}
+
+/* Sleeping readers are left asleep: they could only mark the gate once more. */
+TEST(trying_to_write_wakes_nobody)
+{
+    struct shared *writer = open_shared(NULL), *reader = test_shared(sizeof *reader);
+    struct kin__wait_point *waiting = &writer->lock->waiting.point;
+    reader->lock = writer->lock;
+    pid_t writes = test_child(write_in_child, writer);
+    test_until(writer->inside == 1);
+    pid_t reads = test_child(read_in_child, reader);
+    test_until((atomic_load(&writer->lock->gate.robust.point.word) & KIN__WORD_WAITERS) != 0);
+    uint32_t seen = atomic_load(&waiting->word);
+    for (int i = 0; i < 10; i++) CHECK_RC(kin_rwlock_acquire_write(writer->lock, KIN_NOW), -ETIMEDOUT);
+    CHECK_EQ(atomic_load(&waiting->word), seen);
+    writer->go = reader->go = 1;
+    CHECK_EQ(test_collect(writes), 0);
+    CHECK_EQ(test_collect(reads), 0);
+    CHECK_OK(kin_rwlock_close(writer->lock));
 }
 
 TEST(reading_twice_and_mixing)
