@@ -375,7 +375,9 @@ void kin__words_close(struct kin__loop *loop)
     while (words->first != NULL) {
         /* A thread that has left the family has given its ledger back. */
         if (!joined) words->first->ledger = NULL;
+        struct kin__wait_point *counted = words->first->ledger != NULL ? words->first->point : NULL;
         drop_watch(words, words->first);
+        if (counted != NULL) kin__waiter_vanished(counted);
     }
     if (joined) kin__ledger_close(kin__self.member);
     kin__words_forget(loop);

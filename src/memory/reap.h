@@ -16,7 +16,8 @@
  *   announce  tells the other users of `object` (what the thread `dead` was touching) to look
  *             again; completes what it may have left half-done.
  *   left      tells those who wait in `object` that a thread which waited somewhere in it is dead: those
- *             who wait at the same point as it did are told anyhow.
+ *             who wait at the same point as it did are told anyhow.  Of a point in memory that an object has
+ *             added (a segment of readers) nobody is told: they find out when their slice ends.
  *   held      settles an object that the dead process `identity` held: frees it unless it is
  *             another's by now.  Returns false to be asked again later.
  *   forget    for each object of the kind: gives back what the process in slot `dead`, which has

@@ -110,6 +110,20 @@ int kin__ledger_extend(_Atomic(struct kin__wait_point *) *entries[KIN__LEDGER_EN
     return KIN__LEDGER_ENTRIES;
 }
 
+static void tell_others(struct kin__wait_point *point)
+{
+    void *object = kin__object_around(point);
+    int kind = object != NULL ? kin__object_kind_of(object) : -1;
+    if (kind >= 0 && kin__reap_hooks[kind].left != NULL) kin__reap_hooks[kind].left(object);
+}
+
+void kin__waiter_vanished(struct kin__wait_point *point)
+{
+    /* It may have been woken for an event that others wait for as well; and others may wait for it. */
+    kin__waiters_wake_all(point);
+    tell_others(point);
+}
+
 void kin__ledger_close(struct kin__member *member)
 {
     for (int index = 0; index < KIN__LEDGERS; index++) {
@@ -117,18 +131,13 @@ void kin__ledger_close(struct kin__member *member)
         if (ledger == NULL) continue;
         for (int i = 0; i < KIN__LEDGER_ENTRIES; i++) {
             struct kin__wait_point *point = point_at(&ledger->entries[i]);
-            if (point != NULL) kin__waiters_leave_at(&ledger->entries[i], point);
+            if (point == NULL) continue;
+            kin__waiters_leave_at(&ledger->entries[i], point);
+            kin__waiter_vanished(point);
         }
         /* CRASH: named by the slot until it is free. */
         kin__free(ledger, &member->ledgers[index]);
     }
-}
-
-static void tell_others(struct kin__wait_point *point)
-{
-    void *object = kin__object_around(point);
-    int kind = object != NULL ? kin__object_kind_of(object) : -1;
-    if (kind >= 0 && kin__reap_hooks[kind].left != NULL) kin__reap_hooks[kind].left(object);
 }
 
 bool kin__waits_settle(_Atomic(struct kin__wait_point *) *entries, int limit)
@@ -137,10 +146,8 @@ bool kin__waits_settle(_Atomic(struct kin__wait_point *) *entries, int limit)
     for (int i = 0; i < limit; i++) {
         struct kin__wait_point *point = point_at(&entries[i]);
         if (point == NULL) continue;
-        /* It may have been woken for an event that others wait for as well; and others may wait for it. */
         counted = kin__waiters_recount(point) && counted;
-        kin__waiters_wake_all(point);
-        tell_others(point);
+        kin__waiter_vanished(point);
     }
     return counted;
 }

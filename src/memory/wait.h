@@ -96,6 +96,9 @@ bool kin__waits_settle(_Atomic(struct kin__wait_point *) *entries, int limit);
 bool kin__ledger_settle(struct kin__member *member);
 void kin__waiters_enter_at(_Atomic(struct kin__wait_point *) *entry, struct kin__wait_point *point);
 void kin__waiters_leave_at(_Atomic(struct kin__wait_point *) *entry, struct kin__wait_point *point);
+/* After one who was counted there has gone without looking again: its thread is dead, or its coroutine has
+ * vanished with the thread. */
+void kin__waiter_vanished(struct kin__wait_point *point);
 
 /* ---- events: "something has changed, look again" ---------------------------------------- */
 

@@ -23,7 +23,11 @@
 #include <kin/pool.h>
 #include <kin/process.h>
 #include <kin/queue.h>
+#include <kin/rwlock.h>
 #include <kin/thread.h>
+
+#include "memory/wait.h"
+#include "sync/rwlock.h"
 
 static void run_to_end(void)
 {
@@ -369,6 +373,55 @@ TEST(the_death_of_a_thread_with_coroutines_is_reaped)
     }
     books_check_blocks(&books);
     for (int i = 0; i < 20; i++) CHECK_OK(kin_queue_close(queues[i]));
+}
+
+struct abandoned {
+    kin_rwlock *lock;
+    _Atomic int waits, end;
+};
+
+static int write_in_coroutine(void *lock)
+{
+    return kin_rwlock_acquire_write(lock, KIN_FOREVER);
+}
+
+static int leave_a_writer_waiting(void *argument)
+{
+    struct abandoned *abandoned = argument;
+    CHECK_OK(kin_coroutine_start(NULL, write_in_coroutine, abandoned->lock, NULL));
+    CHECK_RC(kin_loop_run(kin_in_ms(1)), -ETIMEDOUT);
+    abandoned->waits = 1;
+    test_until(abandoned->end == 1);
+    return 0;
+}
+
+static int read_it(void *lock)
+{
+    CHECK_OK(kin_rwlock_acquire_read(lock, KIN_FOREVER));
+    return kin_rwlock_release(lock);
+}
+
+/* A reader stands back for a coroutine that waits to write, and the thread of that ends: it is told. */
+TEST(a_writer_that_vanishes_lets_readers_in)
+{
+    struct abandoned abandoned = {NULL, 0, 0};
+    kin_thread *writer = NULL, *reader = NULL;
+    CHECK_OK(kin_rwlock_open(&abandoned.lock, NULL));
+    struct kin__wait_point *waiting = &abandoned.lock->waiting.point;
+    CHECK_OK(kin_rwlock_acquire_write(abandoned.lock, KIN_NOW));
+    CHECK_OK(kin_thread_start(&writer, leave_a_writer_waiting, &abandoned, NULL));
+    test_until(abandoned.waits == 1);
+    CHECK_OK(kin_thread_start(&reader, read_it, abandoned.lock, NULL));
+    test_until(kin__waiters_count(atomic_load(&waiting->waiters)) == 1);
+    CHECK_OK(kin_rwlock_release(abandoned.lock));
+    uint32_t seen = atomic_load(&waiting->word);
+    abandoned.end = 1;
+    CHECK_OK(kin_thread_join(writer, kin_in_s(30)));
+    CHECK_NE(atomic_load(&waiting->word), seen);
+    CHECK_OK(kin_thread_join(reader, kin_in_s(30)));
+    CHECK_OK(kin_thread_close(writer));
+    CHECK_OK(kin_thread_close(reader));
+    CHECK_OK(kin_rwlock_close(abandoned.lock));
 }
 
 /* ---- connections ---------------------------------------------------------------------------------------------- */
