@@ -347,7 +347,7 @@ TEST(a_pool_of_threads_is_in_its_owner)
         CHECK_EQ(worker.pid, getpid());
         CHECK_NE(worker.thread, getpid());
         CHECK_EQ(find_thread(seen, worker.thread).pid, getpid());
-        CHECK_EQ(find_thread(seen, worker.thread).waits_for, found.tasks);
+        test_until(waits(worker.thread, KIN_WAITS_MESSAGE, found.tasks));
     }
     kin_inspection_close(seen);
     CHECK_OK(kin_pool_free(pool));
