@@ -247,12 +247,13 @@ static int print_where(void *unused)
 
 START_TEST(output_and_directory_are_the_callers_at_the_start)
 {
-    char text[4096] = "", expected[4096];
+    char text[4096] = "", below[4000], expected[4096];
     int before = dup(STDOUT_FILENO);
     /* A server that is there already knows nothing of what follows. */
     CHECK_EQ(finish(start(method, return_number, NULL)), 0);
-    CHECK_EQ(mkdir("below", 0700), 0);
-    CHECK_EQ(chdir("below"), 0);
+    snprintf(below, sizeof below, "%s/below-XXXXXX", test_directory());
+    CHECK(mkdtemp(below) != NULL);
+    CHECK_EQ(chdir(below), 0);
     FILE *file = fopen("out", "w+e");
     fflush(stdout);
     CHECK_EQ(dup2(fileno(file), STDOUT_FILENO), STDOUT_FILENO);
@@ -260,13 +261,13 @@ START_TEST(output_and_directory_are_the_callers_at_the_start)
     CHECK_EQ(dup2(before, STDOUT_FILENO), STDOUT_FILENO);
     rewind(file);
     CHECK_GT(fread(text, 1, sizeof text - 1, file), 0);
-    snprintf(expected, sizeof expected, "%s/below\n", test_directory());
+    snprintf(expected, sizeof expected, "%s\n", below);
     CHECK_STR(text, expected);
     fclose(file);
     close(before);
     CHECK_EQ(unlink("out"), 0);
-    CHECK_EQ(chdir(".."), 0);
-    CHECK_EQ(rmdir("below"), 0);
+    CHECK_EQ(chdir(test_directory()), 0);
+    CHECK_EQ(rmdir(below), 0);
 }
 
 static int count_descriptors(void *unused)
