@@ -31,9 +31,10 @@ static bool find_family(const struct looks *looks, size_t index, size_t *before,
         found = family.id == now.id;
         last = i;
     }
+    if (!found) return false;
     *before = last;
     *seconds = (double)(now.taken_at - family.taken_at) / 1e9;
-    return found && *seconds > 0;
+    return *seconds > 0;
 }
 
 /* The place to look at next, after so many, in a list of `count`.  Things come in the same order each time: the
