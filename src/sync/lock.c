@@ -1,10 +1,6 @@
 /* lock.c: the public lock: a mutex (mutex.h) that its holder cannot take twice. */
 #include <kin/lock.h>
 
-#include <errno.h>
-#include <string.h>
-
-#include "memory/remote.h"
 #include "sync/mutex.h"
 
 /* SHARED.  See struct kin__mutex. */
@@ -20,15 +16,7 @@ struct kin__mutex *kin__lock_mutex(kin_lock *lock, uint64_t *magic)
 
 int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, size_t size)
 {
-    kin_lock_options given = {0};
-    if (lock == NULL) return -EINVAL;
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    int rc = kin__enter();
-    if (rc < 0) return rc;
-    if (given.address != NULL)
-        return kin__remote_open((void **)lock, given.address, given.key, given.key_size,
-                                given.name != NULL ? given.name : "Lock");
-    return kin__mutex_make((void **)lock, (struct kin__mutex_plan){.strict = given.strict}, KIN__MAGIC_LOCK);
+    return kin__mutex_open((void **)lock, false, options, size);
 }
 
 int kin_lock_open(kin_lock **lock)

@@ -52,10 +52,15 @@ int kin__mutex_shut(struct kin__mutex *mutex, uint64_t magic)
     return -EBUSY;
 }
 
-int kin__mutex_make(void **handle, struct kin__mutex_plan plan, uint64_t magic)
+/* Of a lock or an rlock. */
+static uint64_t magic_of(bool recursive)
 {
-    int rc = kin__enter();
-    if (rc < 0) return rc;
+    return recursive ? KIN__MAGIC_RLOCK : KIN__MAGIC_LOCK;
+}
+
+static int make(void **handle, struct kin__mutex_plan plan)
+{
+    int rc = 0;
     struct kin__mutex *made = kin__allocate_object(KIN__OBJECT_LOCK, sizeof *made, &rc);
     if (made == NULL) return rc;
     void *outer = kin__touch(made);
@@ -64,10 +69,23 @@ int kin__mutex_make(void **handle, struct kin__mutex_plan plan, uint64_t magic)
     /* CRASH: from here until it is open it counts as being closed by us: the reaper frees it. */
     kin__allocate_publish(&made->self);
     *handle = made;
-    __atomic_store_n(&made->robust.magic, magic, __ATOMIC_RELEASE);
+    __atomic_store_n(&made->robust.magic, magic_of(plan.recursive), __ATOMIC_RELEASE);
     atomic_store(&made->closer, NULL);
     kin__untouch(outer);
     return 0;
+}
+
+int kin__mutex_open(void **handle, bool recursive, const kin_lock_options *options, size_t size)
+{
+    kin_lock_options given = {0};
+    if (handle == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    int rc = kin__enter();
+    if (rc < 0) return rc;
+    if (given.address == NULL)
+        return make(handle, (struct kin__mutex_plan){.recursive = recursive, .strict = given.strict});
+    const char *name = given.name != NULL ? given.name : recursive ? "RLock" : "Lock";
+    return kin__remote_open(handle, given.address, given.key, given.key_size, name);
 }
 
 /* By who is its closer: frees it, if nobody uses it. */
@@ -103,7 +121,7 @@ static void announce(void *object, struct kin__member *dead)
 {
     struct kin__mutex *mutex = object;
     if (atomic_load(&mutex->self) == object && atomic_load(&mutex->closer) == dead)
-        close_unused(mutex, mutex->recursive ? KIN__MAGIC_RLOCK : KIN__MAGIC_LOCK);
+        close_unused(mutex, magic_of(mutex->recursive));
 }
 
 __attribute__((constructor)) static void register_hooks(void)

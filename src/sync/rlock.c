@@ -1,10 +1,6 @@
 /* rlock.c: the public reentrant lock: a mutex (mutex.h) that its holder can take again. */
 #include <kin/rlock.h>
 
-#include <errno.h>
-#include <string.h>
-
-#include "memory/remote.h"
 #include "sync/mutex.h"
 
 /* SHARED.  See struct kin__mutex.  Of one class of memory with the lock, whose word it shares. */
@@ -20,16 +16,7 @@ struct kin__mutex *kin__rlock_mutex(kin_rlock *rlock, uint64_t *magic)
 
 int kin_rlock_open_sized(kin_rlock **rlock, const kin_lock_options *options, size_t size)
 {
-    kin_lock_options given = {0};
-    if (rlock == NULL) return -EINVAL;
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    int rc = kin__enter();
-    if (rc < 0) return rc;
-    if (given.address != NULL)
-        return kin__remote_open((void **)rlock, given.address, given.key, given.key_size,
-                                given.name != NULL ? given.name : "RLock");
-    struct kin__mutex_plan plan = {.recursive = true, .strict = given.strict};
-    return kin__mutex_make((void **)rlock, plan, KIN__MAGIC_RLOCK);
+    return kin__mutex_open((void **)rlock, true, options, size);
 }
 
 int kin_rlock_close(kin_rlock *rlock)
