@@ -139,13 +139,17 @@ struct wait {
     uint32_t seen; /* of the sequence */
 };
 
+static bool is_in_dead_hands(const kin_condition *condition)
+{
+    return (atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0;
+}
+
 /* Has an owner died with the lock since there were so many?  It may have changed something and not told. */
 static bool has_lost_owner(kin_condition *condition, uint16_t deaths)
 {
     /* Who takes the lock from the dead one takes the mark away and counts then: who looks in between sees
      * neither, and one or the other when it looks again. */
-    return (atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0 ||
-           atomic_load(&condition->mutex->deaths) != deaths;
+    return is_in_dead_hands(condition) || atomic_load(&condition->mutex->deaths) != deaths;
 }
 
 static bool was_notified(void *context)
@@ -272,8 +276,7 @@ static int look(const kin_waitable *item)
     kin_condition *condition = (kin_condition *)(uintptr_t)item->object;
     int rc = enter(condition);
     if (rc < 0) return rc;
-    return told(condition) != (uint32_t)item->descriptor ||
-           (atomic_load(&condition->mutex->robust.point.word) & KIN__WORD_DIED) != 0;
+    return told(condition) != (uint32_t)item->descriptor || is_in_dead_hands(condition);
 }
 
 static uint32_t life_of(const kin_waitable *item)
