@@ -352,13 +352,13 @@ static int go_on(kin_listener *listener, struct pending *pending)
     complain(listener, "a client was refused",
              rc == KIN_ETLS || rc == KIN_ECERTIFICATE ? kin__tls_why(pending->secure->tls)
                                                       : kin_strerror(rc));
-    /* What is wrong on our side the caller has to know. */
-    bool ours = rc == KIN_ELIBRARY || rc == -ENOMEM;
-    if (ours)
-        forget(listener, pending);
-    else
+    if (!kin__is_our_failure(rc)) {
         blame(listener, pending);
-    return ours ? rc : 0;
+        return 0;
+    }
+    /* The caller has to know. */
+    forget(listener, pending);
+    return rc;
 }
 
 /* Begins to talk with somebody who has just come. */

@@ -11,10 +11,12 @@
 #ifndef KIN_IPC_OFFENDERS_H
 #define KIN_IPC_OFFENDERS_H
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <kin/error.h>
 #include <kin/time.h>
 
 enum { KIN__OFFENDERS = 64, KIN__FAILURES_DEFAULT = 10, KIN__DEBT_MOST_S = 60 };
@@ -28,6 +30,12 @@ struct kin__offenders {
         kin_deadline until;
     } place[KIN__OFFENDERS];
 };
+
+/* Is that error of a handshake our own, and not the fault of who wanted in? */
+static inline bool kin__is_our_failure(int rc)
+{
+    return rc == -ENOMEM || rc == KIN_ELIBRARY;
+}
 
 /* Whoever is of the network 0 does not count.  `allowed`: failures in one go, UINT_MAX: any number. */
 void kin__offenders_note(struct kin__offenders *offenders, uint64_t network, unsigned allowed,

@@ -152,8 +152,7 @@ void kin__log_refusal(struct kin__server *server, int descriptor, const char *wh
 void kin__blame(struct kin__session *session, int rc)
 {
     struct kin__server *server = session->server;
-    /* What is wrong on our side is not its fault. */
-    if (rc != -ENOMEM && rc != KIN_ELIBRARY)
+    if (!kin__is_our_failure(rc))
         kin__offenders_note(&server->offenders, session->network, KIN__FAILURES_DEFAULT, kin__os_clock());
     kin__log_refusal(server, session->descriptor,
                      rc == -ETIMEDOUT ? "it did not authenticate in time" : kin_strerror(rc));
