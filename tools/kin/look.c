@@ -37,11 +37,54 @@ static bool find_family(const struct looks *looks, size_t index, size_t *before,
     return *seconds > 0;
 }
 
-/* The place to look at next, after so many, in a list of `count`.  Things come in the same order each time: the
- * one that is looked for is most often behind the one that was found last. */
-static size_t place_after(size_t last, size_t looked, size_t count)
+/* Is what is at that place of the family the thing `now`?  If so `*then` is what it was. */
+typedef bool is_same(const kin_inspection *before, size_t family, size_t place, const void *now, void *then);
+
+static bool is_process(const kin_inspection *before, size_t family, size_t place, const void *now, void *then)
 {
-    return (last + 1 + looked) % count;
+    const kin_inspected_process *process = now;
+    kin_inspected_process *was = then;
+    return kin_inspection_process(before, family, place, was) == 0 && was->pid == process->pid &&
+           was->generation == process->generation;
+}
+
+static bool is_pool(const kin_inspection *before, size_t family, size_t place, const void *now, void *then)
+{
+    kin_inspected_pool *was = then;
+    return kin_inspection_pool(before, family, place, was) == 0 &&
+           was->pool == ((const kin_inspected_pool *)now)->pool;
+}
+
+static bool is_queue(const kin_inspection *before, size_t family, size_t place, const void *now, void *then)
+{
+    kin_inspected_queue *was = then;
+    return kin_inspection_queue(before, family, place, was) == 0 &&
+           was->queue == ((const kin_inspected_queue *)now)->queue;
+}
+
+enum list { PROCESSES, POOLS, QUEUES };
+
+/* Finds in the look before what the thing `now` of the family `index` was, with the seconds in between. */
+static bool find_again(const struct looks *looks, size_t index, enum list list, const void *now, void *then,
+                       double *seconds)
+{
+    static struct {
+        is_same *is_same;
+        size_t
+            last; /* found: things come in the same order each time, and the next is most often behind it */
+    } lists[] = {{is_process, 0}, {is_pool, 0}, {is_queue, 0}};
+    kin_inspected_family about;
+    size_t family;
+    if (!find_family(looks, index, &family, seconds)) return false;
+    kin_inspection_family(looks->before, family, &about);
+    const size_t counts[] = {about.processes, about.pools, about.queues};
+    for (size_t looked = 0; looked < counts[list]; looked++) {
+        size_t place = (lists[list].last + 1 + looked) % counts[list];
+        if (!lists[list].is_same(looks->before, family, place, now, then)) continue;
+        lists[list].last = place;
+        return true;
+    }
+    return false;
 }
 
 static double rate(uint64_t before, uint64_t now, double seconds)
@@ -51,62 +94,26 @@ static double rate(uint64_t before, uint64_t now, double seconds)
 
 double process_rate(const struct looks *looks, size_t index, const kin_inspected_process *now)
 {
-    kin_inspected_family about;
-    kin_inspected_process process;
-    size_t family;
+    kin_inspected_process then;
     double seconds;
-    static size_t last;
-    if (!find_family(looks, index, &family, &seconds)) return -1;
-    kin_inspection_family(looks->before, family, &about);
-    for (size_t i = 0; i < about.processes; i++) {
-        size_t place = place_after(last, i, about.processes);
-        if (kin_inspection_process(looks->before, family, place, &process) < 0 || process.pid != now->pid ||
-            process.generation != now->generation)
-            continue;
-        last = place;
-        return rate((uint64_t)process.cpu_ns, (uint64_t)now->cpu_ns, seconds * 1e9);
-    }
-    return -1;
+    if (!find_again(looks, index, PROCESSES, now, &then, &seconds)) return -1;
+    return rate((uint64_t)then.cpu_ns, (uint64_t)now->cpu_ns, seconds * 1e9);
 }
 
 double pool_rate(const struct looks *looks, size_t index, const kin_inspected_pool *now)
 {
-    kin_inspected_family about;
-    kin_inspected_pool pool;
-    size_t family;
+    kin_inspected_pool then;
     double seconds;
-    static size_t last;
-    if (!find_family(looks, index, &family, &seconds)) return -1;
-    kin_inspection_family(looks->before, family, &about);
-    for (size_t i = 0; i < about.pools; i++) {
-        size_t place = place_after(last, i, about.pools);
-        if (kin_inspection_pool(looks->before, family, place, &pool) < 0 || pool.pool != now->pool) continue;
-        last = place;
-        return rate(pool.status.done + pool.status.failed, now->status.done + now->status.failed, seconds);
-    }
-    return -1;
+    if (!find_again(looks, index, POOLS, now, &then, &seconds)) return -1;
+    return rate(then.status.done + then.status.failed, now->status.done + now->status.failed, seconds);
 }
 
 struct queue_rates queue_rates(const struct looks *looks, size_t index, const kin_inspected_queue *now)
 {
-    struct queue_rates rates = {-1, -1};
-    kin_inspected_family about;
-    kin_inspected_queue queue;
-    size_t family;
+    kin_inspected_queue then;
     double seconds;
-    if (!find_family(looks, index, &family, &seconds)) return rates;
-    kin_inspection_family(looks->before, family, &about);
-    static size_t last;
-    for (size_t i = 0; i < about.queues; i++) {
-        size_t place = place_after(last, i, about.queues);
-        if (kin_inspection_queue(looks->before, family, place, &queue) < 0 || queue.queue != now->queue)
-            continue;
-        rates.put = rate(queue.put, now->put, seconds);
-        rates.got = rate(queue.got, now->got, seconds);
-        last = place;
-        break;
-    }
-    return rates;
+    if (!find_again(looks, index, QUEUES, now, &then, &seconds)) return (struct queue_rates){-1, -1};
+    return (struct queue_rates){rate(then.put, now->put, seconds), rate(then.got, now->got, seconds)};
 }
 
 /* ---- words ---------------------------------------------------------------------------------- */
