@@ -64,16 +64,7 @@ static double mpi4py(const char *what, long count)
     char number[24];
     if (access(SYSTEM_PACKAGES "mpi4py", F_OK)) return bench_missing();
     snprintf(number, sizeof number, "%ld", count);
-    const char *const argv[] = {"mpirun",
-                                "--allow-run-as-root",
-                                "--oversubscribe",
-                                "--bind-to",
-                                "none",
-                                "--mca",
-                                "plm",
-                                "isolated",
-                                "-np",
-                                "3",
+    const char *const argv[] = {BENCH_MPIRUN("none", "3"),
                                 SYSTEM_PYTHON,
                                 "-m",
                                 "mpi4py.futures",

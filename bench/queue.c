@@ -39,18 +39,7 @@ static double mpi_run(const struct bench_case *test, long count)
     snprintf(processes, sizeof processes, "%d", shape->producers + shape->consumers);
     const char *program = bench_beside(0, "peer_mpi");
     if (access(program, X_OK)) return bench_missing();
-    const char *const before[] = {"mpirun",
-                                  "--allow-run-as-root",
-                                  "--oversubscribe",
-                                  "--bind-to",
-                                  "none",
-                                  "--mca",
-                                  "plm",
-                                  "isolated",
-                                  "-np",
-                                  processes,
-                                  program,
-                                  "queue"};
+    const char *const before[] = {BENCH_MPIRUN("none", processes), program, "queue"};
     return asked(test, count, before, sizeof before / sizeof *before);
 }
 

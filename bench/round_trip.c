@@ -151,9 +151,7 @@ static double mpi_run(const struct bench_case *test, long count)
     snprintf(number, sizeof number, "%ld", count);
     const char *program = bench_beside(0, "peer_mpi");
     if (access(program, X_OK)) return bench_missing();
-    return bench_asked((const char *const[]){"mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to",
-                                             "core", "--mca", "plm", "isolated", "-np", "2", program, "trip",
-                                             number, NULL});
+    return bench_asked((const char *const[]){BENCH_MPIRUN("core", "2"), program, "trip", number, NULL});
 }
 
 /* ---- the cases ------------------------------------------------------------------------------- */

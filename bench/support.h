@@ -108,6 +108,11 @@ int bench_pin(int cpu);
 double bench_command(const char *const argv[], const char *input, const char *output);
 double bench_asked(const char *const argv[]);
 
+/* The beginning of a command of Open MPI: so many processes on this machine alone, bound to cores or not. */
+#define BENCH_MPIRUN(binding, processes) \
+    "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", binding, "--mca", "plm", "isolated", \
+        "-np", processes
+
 /* The path of a file beside the running program, such as "peer_mpi"; static until the next
  * call with the same slot (0 to 3). */
 const char *bench_beside(int slot, const char *name);
