@@ -1,6 +1,7 @@
 /* test_kill_manager.c: a manager and its clients killed: at every system call of a call, and at random under
  * load.  Whoever is left goes on, what the dead held is free, and no task is lost.
  */
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -33,13 +34,6 @@ static kin_manager *start(void)
     return manager;
 }
 
-static kin_proxy *open_object(kin_manager *manager, const char *name)
-{
-    kin_proxy *proxy = NULL;
-    CHECK_OK(kin_manager_create(manager, &proxy, name, kin_value_none(), SOON));
-    return proxy;
-}
-
 /* ---- a client at every system call ------------------------------------------------------------ */
 
 struct scene {
@@ -61,7 +55,7 @@ static void victim(void *context)
     kin_manager *manager = NULL;
     kin_value task;
     if (kin_manager_connect(&manager, address, "k", 1, SOON) < 0) return;
-    kin_proxy *door = open_object(manager, "door"), *tasks = open_object(manager, "tasks");
+    kin_proxy *door = manager_object(manager, "door", SOON), *tasks = manager_object(manager, "tasks", SOON);
     kin_proxy_acquire(door, SOON);
     kin_proxy_get(tasks, &task, SOON);
     kin_proxy_call(tasks, "task_done", kin_value_none(), NULL, SOON);
@@ -92,8 +86,8 @@ static void survive(void *context, long step, bool finished)
 TEST(a_client_is_killed_at_every_system_call, .deadline = 120)
 {
     struct scene scene = {.manager = start()};
-    scene.tasks = open_object(scene.manager, "tasks");
-    scene.door = open_object(scene.manager, "door");
+    scene.tasks = manager_object(scene.manager, "tasks", SOON);
+    scene.door = manager_object(scene.manager, "door", SOON);
     struct stepkill_report report = stepkill(&(struct stepkill){.mode = STEPKILL_SYSCALLS,
                                                                 .setup = setup,
                                                                 .operation = victim,
@@ -116,7 +110,8 @@ static void work(void *unused)
     kin_manager *manager = NULL;
     kin_value task;
     if (kin_manager_connect(&manager, address, "k", 1, SOON) < 0) _exit(1);
-    kin_proxy *tasks = open_object(manager, "tasks"), *results = open_object(manager, "results");
+    kin_proxy *tasks = manager_object(manager, "tasks", SOON),
+              *results = manager_object(manager, "results", SOON);
     while (kin_proxy_get(tasks, &task, SOON) == 0) {
         if (kin_proxy_put(results, task, SOON) < 0) break;
         if (kin_proxy_call(tasks, "task_done", kin_value_none(), NULL, SOON) < 0) break;
@@ -127,7 +122,8 @@ static void work(void *unused)
 TEST(no_task_is_lost_when_workers_are_killed)
 {
     kin_manager *manager = start();
-    kin_proxy *tasks = open_object(manager, "tasks"), *results = open_object(manager, "results");
+    kin_proxy *tasks = manager_object(manager, "tasks", SOON),
+              *results = manager_object(manager, "results", SOON);
     static bool done[TASKS];
     pid_t workers[WORKERS];
     unsigned seed = 1;
@@ -179,7 +175,7 @@ static void use(void *of_number)
     kin_manager *manager = NULL;
     kin_value item;
     CHECK_OK(kin_manager_connect(&manager, address, "k", 1, SOON));
-    kin_proxy *results = open_object(manager, "results");
+    kin_proxy *results = manager_object(manager, "results", SOON);
     CHECK_EQ(write(seats[1], "x", 1), 1);
     if (number % 2 == 0) rc = kin_proxy_get(results, &item, KIN_FOREVER);
     while (rc == 0) rc = kin_proxy_call(results, "qsize", kin_value_none(), NULL, KIN_FOREVER);
@@ -199,7 +195,7 @@ TEST(everybody_learns_that_the_server_was_killed)
         test_until(kin_manager_connect(&manager, address, "k", 1, SOON) == 0);
         for (int i = 0; i < 6; i++) clients[i] = test_child(use, &i);
         for (int i = 0; i < 6; i++) CHECK_EQ(read(seats[0], &byte, 1), 1);
-        kin_proxy *tasks = open_object(manager, "tasks");
+        kin_proxy *tasks = manager_object(manager, "tasks", SOON);
         for (int i = 0; i < 20 * round; i++)
             CHECK_OK(kin_proxy_call(tasks, "qsize", kin_value_none(), NULL, SOON));
         kill(server, SIGKILL);
@@ -257,7 +253,7 @@ static long count_kept(void)
     int64_t count = -1;
     CHECK_OK(kin_manager_start(
         &manager, &(kin_manager_options){.types = kept, .type_count = 1, .snapshot = snapshot()}));
-    kin_proxy *list = open_object(manager, "list");
+    kin_proxy *list = manager_object(manager, "list", SOON);
     CHECK_OK(kin_proxy_call(list, "__len__", kin_value_none(), &result, SOON));
     CHECK_OK(kin_value_get_int(&result, &count));
     CHECK_OK(kin_proxy_close(list));
@@ -291,7 +287,7 @@ TEST(a_server_is_killed_at_every_system_call_of_a_snapshot, .deadline = 120)
     kin_manager *manager = NULL;
     CHECK_OK(kin_manager_start(
         &manager, &(kin_manager_options){.types = kept, .type_count = 1, .snapshot = snapshot()}));
-    kin_proxy *list = open_object(manager, "list");
+    kin_proxy *list = manager_object(manager, "list", SOON);
     for (int i = 0; i < ITEMS; i++)
         CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(i)", i), NULL, SOON));
     CHECK_OK(kin_proxy_close(list));

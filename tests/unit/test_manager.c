@@ -1,6 +1,7 @@
 /* test_manager.c: a manager and its clients in C: queues, locks, events, barriers, and what happens
  * when one of either side dies.
  */
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -34,15 +35,9 @@ static void finish(kin_proxy *proxy)
     manager = NULL;
 }
 
-/* Calls a method that returns an int or a bool. */
 static int64_t number(kin_proxy *proxy, const char *method, kin_value arguments)
 {
-    kin_value result;
-    int64_t got = -1;
-    CHECK_OK(kin_proxy_call(proxy, method, arguments, &result, SOON));
-    CHECK_OK(kin_value_get_int(&result, &got));
-    kin_value_clear(&result);
-    return got;
+    return proxy_number(proxy, method, arguments, SOON);
 }
 
 static int64_t get_number(kin_proxy *queue)

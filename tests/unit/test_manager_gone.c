@@ -1,6 +1,7 @@
 /* test_manager_gone.c: clients that end in the middle of a call of another one's: what they held goes on to
  * others before that call is over; and clients that ask for what would break a server.
  */
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -53,28 +54,14 @@ static void finish(kin_proxy *proxy)
     CHECK_EQ(test_collect(server), 0);
 }
 
-/* A client of which the case decides when it asks and when it listens. */
-static void ask(kin_connection *client, kin_value ident, const char *method, kin_value arguments)
-{
-    kin_buffer bytes = {0};
-    kin_value request = kin_value_build("(vsv{})", ident, method, arguments);
-    CHECK_OK(kin_pickle_dumps(&request, &bytes));
-    CHECK_OK(kin_connection_send(client, bytes.data, bytes.size, SOON));
-    kin_value_clear(&request);
-    kin_buffer_free(&bytes);
-}
-
 /* What it is answered: an int, or None, as -1. */
 static int64_t hear(kin_connection *client)
 {
-    char bytes[512];
     kin_value answer;
     const char *kind;
     const kin_value *value;
     int64_t number = -1;
-    long size = kin_connection_recv(client, bytes, sizeof bytes, SOON);
-    CHECK_GT(size, 0);
-    CHECK_OK(kin_pickle_loads(&answer, bytes, (size_t)size, NULL));
+    client_hear(client, &answer, SOON);
     CHECK_OK(kin_value_parse(&answer, "(sv)", &kind, &value));
     CHECK_STR(kind, "#RETURN");
     if (kin_value_kind(value) != KIN_VALUE_NONE) CHECK_OK(kin_value_get_int(value, &number));
@@ -86,7 +73,7 @@ static kin_connection *open_client(void)
 {
     kin_connection *client = NULL;
     CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
-    ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "client"));
+    client_ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "client"), SOON);
     CHECK_EQ(hear(client), -1);
     return client;
 }
@@ -117,7 +104,7 @@ static void end_the_first(kin_connection *clients[CLIENTS], kin_connection *othe
     siginfo_t info;
     CHECK_OK(kill(server, SIGSTOP));
     CHECK_OK(waitid(P_PID, (id_t)server, &info, WSTOPPED));
-    ask(other, ident_of(object), method, arguments);
+    client_ask(other, ident_of(object), method, arguments, SOON);
     CHECK_OK(kin_connection_close(clients[0]));
     CHECK_OK(kill(server, SIGCONT));
     CHECK_EQ(hear(other), -1);
@@ -129,10 +116,10 @@ TEST(an_item_that_came_back_meanwhile_is_not_handed_out_twice)
     kin_connection *clients[CLIENTS], *other = open_client();
     for (int i = 0; i < CLIENTS; i++) clients[i] = open_client();
     CHECK_OK(kin_proxy_put(queue, kin_value_int(1), SOON));
-    ask(clients[0], ident_of(queue), "get", kin_value_tuple(NULL, 0));
+    client_ask(clients[0], ident_of(queue), "get", kin_value_tuple(NULL, 0), SOON);
     CHECK_EQ(hear(clients[0]), 1);
     for (int i = 0; i < CLIENTS; i++) {
-        ask(clients[i], ident_of(queue), "get", kin_value_tuple(NULL, 0));
+        client_ask(clients[i], ident_of(queue), "get", kin_value_tuple(NULL, 0), SOON);
         /* It waits when a later call of another's is answered. */
         CHECK_EQ(size_of(queue), 0);
     }
@@ -151,12 +138,12 @@ TEST(a_permit_that_came_back_meanwhile_is_not_given_twice)
     kin_proxy *semaphore = begin("Semaphore", kin_value_build("(i)", 2));
     kin_connection *clients[CLIENTS], *other = open_client();
     for (int i = 0; i < CLIENTS; i++) clients[i] = open_client();
-    ask(other, ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0));
+    client_ask(other, ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0), SOON);
     CHECK_EQ(hear(other), 1);
-    ask(clients[0], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0));
+    client_ask(clients[0], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0), SOON);
     CHECK_EQ(hear(clients[0]), 1);
     for (int i = 0; i < CLIENTS; i++) {
-        ask(clients[i], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0));
+        client_ask(clients[i], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0), SOON);
         CHECK_RC(kin_proxy_acquire(semaphore, KIN_NOW), -ETIMEDOUT);
     }
     end_the_first(clients, other, semaphore, "release", kin_value_tuple(NULL, 0));

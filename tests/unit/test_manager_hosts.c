@@ -1,6 +1,7 @@
 /* test_manager_hosts.c: a manager and its clients on different hosts, whose links are cut without a word to either end: a
  * client that does not come back loses what it held, one that comes back in time has it still.
  */
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -87,13 +88,6 @@ static kin_manager *connect_from(int host)
     return manager;
 }
 
-static kin_proxy *open_object(kin_manager *manager, const char *name)
-{
-    kin_proxy *proxy = NULL;
-    CHECK_OK(kin_manager_create(manager, &proxy, name, kin_value_none(), SOON));
-    return proxy;
-}
-
 static void reach(int stage)
 {
     __atomic_store_n(&shared->stage, stage, __ATOMIC_SEQ_CST);
@@ -125,7 +119,8 @@ static void vanish(void *unused)
 {
     (void)unused;
     kin_manager *manager = connect_from(1);
-    kin_proxy *door = open_object(manager, "door"), *tasks = open_object(manager, "tasks"), *again = NULL;
+    kin_proxy *door = manager_object(manager, "door", SOON), *tasks = manager_object(manager, "tasks", SOON),
+              *again = NULL;
     kin_value task;
     CHECK_OK(kin_proxy_put(tasks, kin_value_int(7), SOON));
     CHECK_OK(kin_proxy_get(tasks, &task, SOON));
@@ -146,8 +141,8 @@ static void inherit(void *unused)
 {
     (void)unused;
     kin_manager *manager = connect_from(2);
-    kin_proxy *door = open_object(manager, "door"), *tasks = open_object(manager, "tasks");
-    kin_proxy *results = open_object(manager, "results");
+    kin_proxy *door = manager_object(manager, "door", SOON), *tasks = manager_object(manager, "tasks", SOON);
+    kin_proxy *results = manager_object(manager, "results", SOON);
     kin_value item;
     int64_t got = 0;
     wait_for(2);
@@ -198,7 +193,7 @@ static void come_back(void *unused)
 {
     (void)unused;
     kin_manager *manager = connect_from(1);
-    kin_proxy *door = open_object(manager, "door"), *tasks = open_object(manager, "tasks");
+    kin_proxy *door = manager_object(manager, "door", SOON), *tasks = manager_object(manager, "tasks", SOON);
     kin_value task;
     CHECK_OK(kin_proxy_put(tasks, kin_value_int(1), SOON));
     CHECK_OK(kin_proxy_put(tasks, kin_value_int(2), SOON));
@@ -222,7 +217,7 @@ static void find_it_held(void *unused)
 {
     (void)unused;
     kin_manager *manager = connect_from(2);
-    kin_proxy *door = open_object(manager, "door"), *tasks = open_object(manager, "tasks");
+    kin_proxy *door = manager_object(manager, "door", SOON), *tasks = manager_object(manager, "tasks", SOON);
     reach(2);
     /* The server has given both its connections up by then, and keeps what their client held. */
     test_until(__atomic_load_n(&shared->away, __ATOMIC_SEQ_CST) == 2);

@@ -1,6 +1,7 @@
 /* test_manager_links.c: connections to a manager that break: whoever comes back in time finds what it held and
  * goes on with what it was doing, whoever does not loses it; and those who hold something and say nothing.
  */
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -43,23 +44,6 @@ static kin_manager *connect_at(const char *address)
     return manager;
 }
 
-static kin_proxy *open_object(kin_manager *manager, const char *name)
-{
-    kin_proxy *proxy = NULL;
-    CHECK_OK(kin_manager_create(manager, &proxy, name, kin_value_none(), SOON));
-    return proxy;
-}
-
-static int64_t number(kin_proxy *proxy, const char *method)
-{
-    kin_value result;
-    int64_t got = -1;
-    CHECK_OK(kin_proxy_call(proxy, method, kin_value_none(), &result, SOON));
-    CHECK_OK(kin_value_get_int(&result, &got));
-    kin_value_clear(&result);
-    return got;
-}
-
 /* ---- coming back -------------------------------------------------------------------------------- */
 
 TEST(who_comes_back_finds_its_lock_and_its_objects)
@@ -67,14 +51,14 @@ TEST(who_comes_back_finds_its_lock_and_its_objects)
     kin_manager *here = start(INT64_C(60000000000), 0);
     struct relay relay = relay_start(kin_manager_address(here), 0);
     kin_manager *there = connect_at(relay.address);
-    kin_proxy *door = open_object(there, "door"), *door_here = open_object(here, "door");
-    kin_proxy *list = open_object(there, "list");
+    kin_proxy *door = manager_object(there, "door", SOON), *door_here = manager_object(here, "door", SOON);
+    kin_proxy *list = manager_object(there, "list", SOON);
     CHECK_OK(kin_proxy_acquire(door, SOON));
     CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(i)", 5), NULL, SOON));
     for (int round = 0; round < 3; round++) {
         CHECK_EQ(relay_cut(&relay), 2);
         CHECK_RC(kin_proxy_acquire(door_here, KIN_NOW), -ETIMEDOUT);
-        CHECK_EQ(number(list, "__len__"), 1);
+        CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 1);
     }
     CHECK_OK(kin_proxy_release(door));
     CHECK_RC(kin_proxy_acquire(door_here, SOON), 0);
@@ -92,7 +76,7 @@ static volatile int *stage; /* of other processes */
 /* Both connections of this process are made, so that they are ones that may be made again. */
 static void settle(kin_manager *manager, kin_proxy *proxy)
 {
-    number(proxy, "qsize");
+    proxy_number(proxy, "qsize", kin_value_none(), SOON);
     CHECK_OK(kin_manager_ping(manager, SOON));
     __atomic_fetch_add(stage, 1, __ATOMIC_SEQ_CST);
 }
@@ -119,7 +103,8 @@ TEST(a_get_goes_on_over_another_connection)
     kin_manager *here = start(INT64_C(60000000000), 0);
     struct relay relay = relay_start(kin_manager_address(here), 0);
     kin_manager *there = connect_at(relay.address);
-    kin_proxy *results = open_object(there, "results"), *results_here = open_object(here, "results");
+    kin_proxy *results = manager_object(there, "results", SOON),
+              *results_here = manager_object(here, "results", SOON);
     stage = test_shared(sizeof *stage);
     pid_t child = test_child(get_one, &(struct client){there, results});
     test_until(*stage == 1);
@@ -138,8 +123,9 @@ TEST(who_does_not_come_back_in_time_loses_what_it_held)
     kin_manager *here = start(INT64_C(100000000), 0);
     struct relay relay = relay_start(kin_manager_address(here), 0);
     kin_manager *there = connect_at(relay.address);
-    kin_proxy *door = open_object(there, "door"), *door_here = open_object(here, "door");
-    kin_proxy *tasks = open_object(there, "tasks"), *tasks_here = open_object(here, "tasks");
+    kin_proxy *door = manager_object(there, "door", SOON), *door_here = manager_object(here, "door", SOON);
+    kin_proxy *tasks = manager_object(there, "tasks", SOON),
+              *tasks_here = manager_object(here, "tasks", SOON);
     kin_value task;
     CHECK_OK(kin_proxy_put(tasks, kin_value_int(1), SOON));
     CHECK_OK(kin_proxy_get(tasks, &task, SOON));
@@ -161,7 +147,7 @@ TEST(who_does_not_come_back_in_time_loses_what_it_held)
 TEST(who_leaves_gives_back_at_once)
 {
     kin_manager *here = start(INT64_C(3600000000000), 0), *other = connect_at(kin_manager_address(here));
-    kin_proxy *door = open_object(other, "door"), *door_here = open_object(here, "door");
+    kin_proxy *door = manager_object(other, "door", SOON), *door_here = manager_object(here, "door", SOON);
     CHECK_OK(kin_proxy_acquire(door, SOON));
     CHECK_OK(kin_proxy_close(door));
     CHECK_OK(kin_manager_close(other));
@@ -181,7 +167,8 @@ static void work(void *unused)
 {
     (void)unused;
     kin_manager *manager = connect_at(relay_address);
-    kin_proxy *tasks = open_object(manager, "tasks"), *results = open_object(manager, "results");
+    kin_proxy *tasks = manager_object(manager, "tasks", SOON),
+              *results = manager_object(manager, "results", SOON);
     kin_value task;
     int rc;
     settle(manager, tasks);
@@ -200,7 +187,7 @@ TEST(no_task_is_lost_or_done_twice_over_a_slow_link_that_breaks, .deadline = 120
 {
     kin_manager *here = start(INT64_C(60000000000), 0);
     struct relay relay = relay_start(kin_manager_address(here), 2);
-    kin_proxy *tasks = open_object(here, "tasks"), *results = open_object(here, "results");
+    kin_proxy *tasks = manager_object(here, "tasks", SOON), *results = manager_object(here, "results", SOON);
     static bool done[TASKS];
     pid_t workers[WORKERS];
     unsigned seed = 1;
@@ -220,7 +207,7 @@ TEST(no_task_is_lost_or_done_twice_over_a_slow_link_that_breaks, .deadline = 120
         if (rand_r(&seed) % 4 == 0) cuts += relay_cut(&relay);
     }
     CHECK_OK(kin_proxy_call(tasks, "join", kin_value_none(), NULL, SOON));
-    CHECK_EQ(number(results, "qsize"), 0);
+    CHECK_EQ(proxy_number(results, "qsize", kin_value_none(), SOON), 0);
     CHECK_OK(kin_proxy_call(tasks, "shutdown", kin_value_none(), NULL, SOON));
     for (int i = 0; i < WORKERS; i++) CHECK_EQ(test_collect(workers[i]), 0);
     NOTE("%ld connections were cut", cuts);
@@ -237,7 +224,7 @@ static double *lease_s; /* shared */
 
 static void hold(void *of_manager)
 {
-    kin_proxy *door = open_object(of_manager, "door");
+    kin_proxy *door = manager_object(of_manager, "door", SOON);
     CHECK_OK(kin_proxy_acquire(door, SOON));
     *stage = 1;
     raise(SIGSTOP);
@@ -245,7 +232,7 @@ static void hold(void *of_manager)
 
 static void hold_for_leases(void *of_manager)
 {
-    kin_proxy *door = open_object(of_manager, "door");
+    kin_proxy *door = manager_object(of_manager, "door", SOON);
     CHECK_OK(kin_proxy_acquire(door, SOON));
     *stage = 1;
     double until = test_seconds() + *lease_s * 3;
@@ -260,7 +247,7 @@ TEST(who_waits_for_long_keeps_what_it_gets)
     lease_s = test_shared(sizeof *lease_s);
     *lease_s = test_sanitized() ? 1 : 0.2;
     kin_manager *manager = start(0, (int64_t)(*lease_s * 1e9));
-    kin_proxy *door = open_object(manager, "door");
+    kin_proxy *door = manager_object(manager, "door", SOON);
     pid_t child = test_child(hold_for_leases, manager);
     test_until(*stage == 1);
     CHECK_OK(kin_proxy_acquire(door, SOON));
@@ -276,7 +263,7 @@ TEST(who_waits_for_long_keeps_what_it_gets)
 TEST(who_holds_something_and_is_silent_loses_it)
 {
     kin_manager *manager = start(0, test_sanitized() ? INT64_C(1000000000) : INT64_C(200000000));
-    kin_proxy *door = open_object(manager, "door"), *gate = open_object(manager, "gate");
+    kin_proxy *door = manager_object(manager, "door", SOON), *gate = manager_object(manager, "gate", SOON);
     stage = test_shared(sizeof *stage);
     CHECK_OK(kin_proxy_acquire(gate, SOON));
     pid_t child = test_child(hold, manager);

@@ -2,6 +2,7 @@
  * file that is not whole is refused.
  */
 #define _GNU_SOURCE
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -47,16 +48,9 @@ static int start(kin_manager **manager)
                              &(kin_manager_options){.types = types, .type_count = 10, .snapshot = file()});
 }
 
-static kin_proxy *open_object(kin_manager *manager, const char *name)
-{
-    kin_proxy *proxy = NULL;
-    CHECK_OK(kin_manager_create(manager, &proxy, name, kin_value_none(), SOON));
-    return proxy;
-}
-
 static void call(kin_manager *manager, const char *name, const char *method, kin_value arguments)
 {
-    kin_proxy *proxy = open_object(manager, name);
+    kin_proxy *proxy = manager_object(manager, name, SOON);
     CHECK_OK(kin_proxy_call(proxy, method, arguments, NULL, SOON));
     CHECK_OK(kin_proxy_close(proxy));
 }
@@ -66,7 +60,7 @@ static void check(kin_manager *manager, const char *name, const char *method, ki
 {
     char text[256];
     kin_value result;
-    kin_proxy *proxy = open_object(manager, name);
+    kin_proxy *proxy = manager_object(manager, name, SOON);
     test_context("%s.%s", name, method);
     CHECK_OK(kin_proxy_call(proxy, method, arguments, &result, SOON));
     kin_value_repr(&result, text, sizeof text);
@@ -78,7 +72,7 @@ static void check(kin_manager *manager, const char *name, const char *method, ki
 
 static void fill(kin_manager *manager)
 {
-    kin_proxy *jobs = open_object(manager, "jobs"), *inner = NULL;
+    kin_proxy *jobs = manager_object(manager, "jobs", SOON), *inner = NULL;
     kin_value item;
     for (int i = 0; i < 4; i++) CHECK_OK(kin_proxy_put(jobs, kin_value_int(i), SOON));
     /* One is done, one is in somebody's hands. */
@@ -117,7 +111,7 @@ TEST(objects_are_there_after_the_end)
         check(manager, "done", "is_set", kin_value_none(), "True");
         check(manager, "tags", "copy", kin_value_none(), "{'red'}");
         check(manager, "door", "locked", kin_value_none(), "False");
-        board = open_object(manager, "board");
+        board = manager_object(manager, "board", SOON);
         CHECK_OK(kin_proxy_call(board, "__getitem__", kin_value_build("(s)", "inner"), &item, SOON));
         CHECK_OK(kin_manager_proxy(manager, &inner, &item, SOON));
         kin_value_clear(&item);
@@ -200,7 +194,7 @@ TEST(names_that_are_none_are_refused)
     char ident[64];
     kin_manager *manager = NULL;
     CHECK_OK(start(&manager));
-    kin_proxy *numbers = open_object(manager, "numbers");
+    kin_proxy *numbers = manager_object(manager, "numbers", SOON);
     kin_value value = kin_proxy_value(numbers);
     snprintf(ident, sizeof ident, "%s", kin_value_token_id(&value));
     kin_value_clear(&value);
@@ -416,7 +410,7 @@ TEST(a_server_that_is_killed_starts_from_a_whole_snapshot)
         pid_t server = test_child(serve, NULL);
         kin_value result;
         test_until(kin_manager_connect(&manager, address, "k", 1, SOON) == 0);
-        kin_proxy *counter = open_object(manager, "counter");
+        kin_proxy *counter = manager_object(manager, "counter", SOON);
         CHECK_OK(kin_proxy_call(counter, "__len__", kin_value_none(), &result, SOON));
         CHECK_OK(kin_value_get_int(&result, &restored));
         CHECK_LE(restored, pushed);

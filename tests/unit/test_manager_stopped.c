@@ -1,6 +1,7 @@
 /* test_manager_stopped.c: a manager whose process stands still for a while, as under a debugger or on a host that has too
  * much to do: calls are given up meanwhile, clients leave, leases run; afterwards nobody has lost anything by it.
  */
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -73,37 +74,12 @@ static void go_on(void)
 
 static kin_proxy *make(const char *type)
 {
-    kin_proxy *proxy = NULL;
-    CHECK_OK(kin_manager_create(manager, &proxy, type, kin_value_none(), SOON));
-    return proxy;
+    return manager_object(manager, type, SOON);
 }
 
 static int64_t number(kin_proxy *proxy, const char *method)
 {
-    kin_value result;
-    int64_t got = -1;
-    CHECK_OK(kin_proxy_call(proxy, method, kin_value_none(), &result, SOON));
-    CHECK_OK(kin_value_get_int(&result, &got));
-    kin_value_clear(&result);
-    return got;
-}
-
-static void ask(kin_connection *client, kin_value ident, const char *method, kin_value arguments)
-{
-    kin_buffer bytes = {0};
-    kin_value request = kin_value_build("(vsv{})", ident, method, arguments);
-    CHECK_OK(kin_pickle_dumps(&request, &bytes));
-    CHECK_OK(kin_connection_send(client, bytes.data, bytes.size, SOON));
-    kin_value_clear(&request);
-    kin_buffer_free(&bytes);
-}
-
-static void hear(kin_connection *client, kin_value *answer)
-{
-    char bytes[512];
-    long size = kin_connection_recv(client, bytes, sizeof bytes, SOON);
-    CHECK_GT(size, 0);
-    CHECK_OK(kin_pickle_loads(answer, bytes, (size_t)size, NULL));
+    return proxy_number(proxy, method, kin_value_none(), SOON);
 }
 
 /* Without a word it is gone, and there is another one at its address. */
@@ -129,8 +105,8 @@ static int64_t count_objects(void)
     kin_value answer;
     const char *kind;
     int64_t count = -1;
-    ask(client, kin_value_none(), "number_of_objects", kin_value_tuple(NULL, 0));
-    hear(client, &answer);
+    client_ask(client, kin_value_none(), "number_of_objects", kin_value_tuple(NULL, 0), SOON);
+    client_hear(client, &answer, SOON);
     CHECK_OK(kin_value_parse(&answer, "(sL)", &kind, &count));
     kin_value_clear(&answer);
     CHECK_OK(kin_connection_close(client));
@@ -303,13 +279,13 @@ TEST(an_item_is_not_taken_for_a_client_that_left_meanwhile)
     kin_proxy *queue = make("Queue");
     kin_value named = kin_proxy_value(queue);
     kin_connection *client = open_client();
-    ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "client"));
-    hear(client, &answer);
+    client_ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "client"), SOON);
+    client_hear(client, &answer, SOON);
     kin_value_clear(&answer);
     CHECK_OK(kin_proxy_put(queue, kin_value_int(1), SOON));
     stop_server();
-    ask(client, kin_value_str(kin_value_token_id(&named)), "put", kin_value_build("(i)", 2));
-    ask(client, kin_value_str(kin_value_token_id(&named)), "get", kin_value_tuple(NULL, 0));
+    client_ask(client, kin_value_str(kin_value_token_id(&named)), "put", kin_value_build("(i)", 2), SOON);
+    client_ask(client, kin_value_str(kin_value_token_id(&named)), "get", kin_value_tuple(NULL, 0), SOON);
     CHECK_OK(kin_connection_close(client));
     go_on();
     test_until(number(queue, "qsize") == 2);
@@ -415,20 +391,20 @@ TEST(a_lease_does_not_run_while_an_answer_is_received)
     kin_connection *client = open_client();
     CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(v)", kin_value_bytes(large, sizeof large / 2)),
                             NULL, SOON));
-    ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "slow"));
-    hear(client, &answer);
+    client_ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "slow"), SOON);
+    client_hear(client, &answer, SOON);
     kin_value_clear(&answer);
-    ask(client, kin_value_str(kin_value_token_id(&lock)), "acquire", kin_value_tuple(NULL, 0));
-    hear(client, &answer);
+    client_ask(client, kin_value_str(kin_value_token_id(&lock)), "acquire", kin_value_tuple(NULL, 0), SOON);
+    client_hear(client, &answer, SOON);
     kin_value_clear(&answer);
-    ask(client, kin_value_str(kin_value_token_id(&items)), "copy", kin_value_tuple(NULL, 0));
+    client_ask(client, kin_value_str(kin_value_token_id(&items)), "copy", kin_value_tuple(NULL, 0), SOON);
     wait_s(2);
     CHECK_GT(kin_connection_recv(client, large, sizeof large, SOON), (long)sizeof large / 2);
     /* The server looks at its leases meanwhile. */
     wait_s(0.5);
     CHECK_RC(kin_proxy_acquire(door, KIN_NOW), -ETIMEDOUT);
-    ask(client, kin_value_str(kin_value_token_id(&lock)), "release", kin_value_tuple(NULL, 0));
-    hear(client, &answer);
+    client_ask(client, kin_value_str(kin_value_token_id(&lock)), "release", kin_value_tuple(NULL, 0), SOON);
+    client_hear(client, &answer, SOON);
     kin_value_clear(&answer);
     CHECK_RC(kin_proxy_acquire(door, SOON), 0);
     CHECK_OK(kin_proxy_release(door));
