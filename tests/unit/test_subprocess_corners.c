@@ -180,12 +180,19 @@ TEST(what_is_open_beyond_a_lower_limit_is_closed)
     CHECK_OK(close(high));
 }
 
-TEST(a_command_that_is_stopped_has_not_ended)
+/* A command that reads and writes nothing more until it is sent SIGCONT. */
+static kin_subprocess *start_stopped_cat(void)
 {
     kin_subprocess *cat = start_cat();
     CHECK_OK(kin_subprocess_send_signal(cat, SIGSTOP));
     siginfo_t info = {0};
     CHECK_EQ(waitid(P_PID, (id_t)kin_subprocess_pid(cat), &info, WSTOPPED | WNOWAIT), 0);
+    return cat;
+}
+
+TEST(a_command_that_is_stopped_has_not_ended)
+{
+    kin_subprocess *cat = start_stopped_cat();
     CHECK_EQ(kin_subprocess_poll(cat), 0);
     CHECK_RC(kin_subprocess_wait(cat, kin_in_ms(20)), -ETIMEDOUT);
     CHECK_OK(kin_subprocess_send_signal(cat, SIGCONT));
@@ -214,9 +221,10 @@ TEST(input_is_ended_after_a_deadline_too)
 {
     static char input[300000];
     size_t size = 0;
-    kin_subprocess *cat = start_cat();
+    kin_subprocess *cat = start_stopped_cat();
     memset(input, 'x', sizeof input);
     CHECK_RC(kin_subprocess_communicate(cat, input, sizeof input, KIN_NOW), -ETIMEDOUT);
+    CHECK_OK(kin_subprocess_send_signal(cat, SIGCONT));
     CHECK_OK(kin_subprocess_communicate(cat, input, sizeof input, KIN_FOREVER));
     CHECK(kin_subprocess_output(cat, 1, &size) != NULL);
     CHECK_EQ(size, sizeof input);
