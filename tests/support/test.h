@@ -71,6 +71,16 @@ void test_register(struct test_case *test);
             test_pause(__FILE__, __LINE__, #condition, rounds_); \
     } while (0)
 
+/* Checks that a statement waits for so many seconds: never less, and not much more.  A machine that is
+ * busy elsewhere makes everything late now and then: the statement is run again then. */
+#define CHECK_WAITS(seconds_, ...) \
+    for (double took_ = 1e9; took_ >= (seconds_) + 0.3 * test_time_scale();) { \
+        double start_ = test_seconds(); \
+        __VA_ARGS__; \
+        took_ = test_seconds() - start_; \
+        CHECK_GE(took_, (seconds_)); \
+    }
+
 /* Seconds on the monotonic clock. */
 double test_seconds(void);
 /* Seconds the case may still run. */
