@@ -49,6 +49,12 @@ int main(int count, char **words)
     for (int i = 0; i < 2 && count == 1; i++)
         check(kin_subprocess_start(&worker[i], KIN_COMMAND(words[0], "--worker", kin_pool_address(pool)),
                                    NULL));
+    /* Both are to have a part in it: one that came after the end would find nobody. */
+    kin_pool_status status = {.remote = 0};
+    while (count == 1 && status.remote < 2) {
+        check(kin_coroutine_sleep(kin_in_ms(1)));
+        check(kin_pool_stats(pool, &status));
+    }
 
     check(kin_pool_map(pool, KIN_FN(square), in, out, COUNT, KIN_FOREVER));
     long sum = 0;
@@ -59,7 +65,9 @@ int main(int count, char **words)
     check(kin_pool_join(pool, kin_in_s(20)));
     check(kin_pool_free(pool));
     for (int i = 0; i < 2 && count == 1; i++) {
-        int code = check(kin_subprocess_wait(worker[i], kin_in_s(20)));
+        int code;
+        check(kin_subprocess_wait(worker[i], kin_in_s(20)));
+        check(kin_subprocess_exit_code(worker[i], &code));
         printf("a worker has ended with code %d\n", code);
         check(kin_subprocess_close(worker[i]));
     }
