@@ -354,6 +354,7 @@ TEST(a_process_left_behind_holds_communicate_or_not)
 {
     kin_subprocess_options options = all_piped;
     kin_subprocess *subprocess = start(SHELL("echo here; sleep 1000 & exit 0"), &options);
+    test_until(kin_subprocess_poll(subprocess) == 1);
     CHECK_RC(kin_subprocess_communicate(subprocess, NULL, 0, kin_in_ms(30)), -ETIMEDOUT);
     CHECK_OK(kin_subprocess_end_tree(subprocess, KIN_NOW));
     CHECK_OK(kin_subprocess_communicate(subprocess, NULL, 0, KIN_FOREVER));
