@@ -380,8 +380,9 @@ static void wait_s(double seconds)
     test_until(test_seconds() > until);
 }
 
-/* Whoever is slow to read its answer is not silent, nor when it has it at last. */
-TEST(a_lease_does_not_run_while_an_answer_is_received)
+/* Whoever is slow to read its answer is not silent, nor when it has it at last.  Tells whether its lease can not
+ * have run out since. */
+static bool receive_slowly(void)
 {
     static char large[8 << 20];
     kin_value answer;
@@ -399,19 +400,26 @@ TEST(a_lease_does_not_run_while_an_answer_is_received)
     kin_value_clear(&answer);
     client_ask(client, kin_value_str(kin_value_token_id(&items)), "copy", kin_value_tuple(NULL, 0), SOON);
     wait_s(2);
+    double since = test_seconds();
     CHECK_GT(kin_connection_recv(client, large, sizeof large, SOON), (long)sizeof large / 2);
     /* The server looks at its leases meanwhile. */
     wait_s(0.5);
-    CHECK_RC(kin_proxy_acquire(door, KIN_NOW), -ETIMEDOUT);
-    client_ask(client, kin_value_str(kin_value_token_id(&lock)), "release", kin_value_tuple(NULL, 0), SOON);
-    client_hear(client, &answer, SOON);
-    kin_value_clear(&answer);
-    CHECK_RC(kin_proxy_acquire(door, SOON), 0);
-    CHECK_OK(kin_proxy_release(door));
+    int rc = kin_proxy_acquire(door, KIN_NOW);
+    bool in_time = test_seconds() < since + 1;
+    if (in_time) CHECK_RC(rc, -ETIMEDOUT);
     CHECK_OK(kin_connection_close(client));
+    if (rc == -ETIMEDOUT) CHECK_OK(kin_proxy_acquire(door, SOON));
+    CHECK_OK(kin_proxy_release(door));
     kin_value_clear(&lock);
     kin_value_clear(&items);
     CHECK_OK(kin_proxy_close(list));
     CHECK_OK(kin_proxy_close(door));
     finish();
+    return in_time;
+}
+
+TEST(a_lease_does_not_run_while_an_answer_is_received)
+{
+    while (!receive_slowly())
+        ;
 }
