@@ -68,7 +68,7 @@ static bool is_given(const struct kin__handle *handle, const void *argument, con
     return given != NULL && *given != NULL;
 }
 
-void kin__handles_keep(const void *argument, const void *const *given)
+KIN__CHILD_CODE void kin__handles_keep(const void *argument, const void *const *given)
 {
     for (struct kin__handle *handle = first; handle != NULL; handle = handle->next)
         if (!handle->withheld && !is_given(handle, argument, given)) withhold(handle);
@@ -87,7 +87,7 @@ static void after_fork_in_parent(void)
 }
 
 /* A copy of what is on its way would hide from one side that the other is gone. */
-static void after_fork_in_child(void)
+KIN__CHILD_CODE static void after_fork_in_child(void)
 {
     for (struct kin__handle *handle = first; handle != NULL; handle = handle->next) {
         if (handle->passing) withhold(handle);

@@ -237,7 +237,7 @@ int kin__region_open(const kin_family_options *options)
     return rc;
 }
 
-void kin__region_forked(void)
+KIN__CHILD_CODE void kin__region_forked(void)
 {
     opening = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 }

@@ -63,13 +63,13 @@ static void leave(void *unused)
     atomic_compare_exchange_strong(&member->state, &leaving, KIN__SLOT_FREE);
 }
 
-__attribute__((destructor)) void kin__leaving(void)
+KIN__CHILD_CODE __attribute__((destructor)) void kin__leaving(void)
 {
     struct kin__process_slot *slot = atomic_load(&own.slot);
     if (slot != NULL && atomic_load(&slot->generation) == own.generation) atomic_store(&slot->leaving, 1);
 }
 
-static void forget_in_child(void)
+KIN__CHILD_CODE static void forget_in_child(void)
 {
     memset(&kin__self, 0, sizeof kin__self);
     atomic_store(&own.slot, NULL);

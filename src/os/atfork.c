@@ -29,7 +29,7 @@ static void parent(void)
         if (current[rank] != NULL && current[rank]->parent != NULL) current[rank]->parent();
 }
 
-static void child(void)
+KIN__CHILD_CODE static void child(void)
 {
     for (int rank = KIN__FORK_RANKS - 1; rank >= 0; rank--)
         if (current[rank] != NULL && current[rank]->child != NULL) current[rank]->child();

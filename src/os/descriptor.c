@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "os/direct.h"
 #include "os/fault.h"
 #include "os/suspend.h"
 
@@ -15,15 +17,16 @@
 
 _Thread_local const struct kin__suspender *kin__suspender __attribute__((tls_model("initial-exec")));
 
-int kin__os_close(int descriptor)
+KIN__CHILD_CODE int kin__os_close(int descriptor)
 {
     /* After EINTR it is closed all the same; trying again could close another's. */
-    return close(descriptor) < 0 && errno != EINTR ? -errno : 0;
+    long rc = kin__direct(SYS_close, descriptor, 0, 0, 0);
+    return rc == -EINTR ? 0 : (int)rc;
 }
 
-int kin__os_set_inherit(int descriptor, bool inherit)
+KIN__CHILD_CODE int kin__os_set_inherit(int descriptor, bool inherit)
 {
-    return fcntl(descriptor, F_SETFD, inherit ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+    return (int)kin__direct(SYS_fcntl, descriptor, F_SETFD, inherit ? 0 : FD_CLOEXEC, 0);
 }
 
 static int poll_until(struct pollfd *polled, size_t count, kin_deadline deadline)

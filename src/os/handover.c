@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "os/direct.h"
 #include "os/fault.h"
 #include "os/processes.h"
 
@@ -25,8 +26,8 @@ union control {
     char bytes[CMSG_SPACE(KIN__HANDOVER_MOST * sizeof(int))];
 };
 
-int kin__os_handover_send(int socket, const struct kin__part *parts, size_t part_count,
-                          const int *descriptors, size_t count)
+KIN__CHILD_CODE int kin__os_handover_send(int socket, const struct kin__part *parts, size_t part_count,
+                                          const int *descriptors, size_t count)
 {
     union control control;
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = part_count};
@@ -34,15 +35,17 @@ int kin__os_handover_send(int socket, const struct kin__part *parts, size_t part
     if (rc < 0) return rc;
     if (count > KIN__HANDOVER_MOST) return -E2BIG;
     if (count > 0) {
-        control.header = (struct cmsghdr){
-            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
+        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
         memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof(int));
         message.msg_control = &control;
         message.msg_controllen = CMSG_SPACE(count * sizeof(int));
     }
-    while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
-        if (errno != EINTR) return -errno;
-    return 0;
+    long sent;
+    do sent = kin__direct(SYS_sendmsg, socket, (long)&message, MSG_NOSIGNAL, 0);
+    while (sent == -EINTR);
+    return sent < 0 ? (int)sent : 0;
 }
 
 static void take_descriptors(struct msghdr *message, int *descriptors, size_t *count)
@@ -122,11 +125,12 @@ int kin__os_descriptor_copy(int descriptor, int least)
     return copy >= 0 ? copy : errno == EINVAL ? -EMFILE : -errno;
 }
 
-int kin__os_descriptor_move(int descriptor, int target)
+KIN__CHILD_CODE int kin__os_descriptor_move(int descriptor, int target)
 {
-    if (descriptor == target) return fcntl(target, F_SETFD, 0) < 0 ? -errno : 0;
-    if (dup2(descriptor, target) < 0) return -errno;
-    close(descriptor);
+    if (descriptor == target) return kin__os_set_inherit(target, true);
+    long rc = kin__direct(SYS_dup3, descriptor, target, 0, 0);
+    if (rc < 0) return (int)rc;
+    kin__os_close(descriptor);
     return 0;
 }
 
@@ -138,9 +142,9 @@ int kin__os_directory_open(void)
     return descriptor < 0 ? -errno : descriptor;
 }
 
-int kin__os_directory_enter(int descriptor)
+KIN__CHILD_CODE int kin__os_directory_enter(int descriptor)
 {
-    return fchdir(descriptor) < 0 ? -errno : 0;
+    return (int)kin__direct(SYS_fchdir, descriptor, 0, 0, 0);
 }
 
 /* ---- children -------------------------------------------------------------------------------------- */
@@ -168,13 +172,11 @@ void kin__os_children_look(int watch)
     (void)ignored;
 }
 
-void kin__os_children_unwatch(int watch)
+KIN__CHILD_CODE void kin__os_children_unwatch(int watch)
 {
     const uint64_t none = 0; /* as the kernel has sets */
-    close(watch);
-    /* Not sigprocmask, which lies far from all else that a start runs in libc: a forked child pays a fault for
-     * each such place. */
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+    kin__os_close(watch);
+    kin__direct(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none);
 }
 
 int kin__os_thread_count(void)

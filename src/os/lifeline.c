@@ -12,9 +12,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/decimal.h"
+#include "os/direct.h"
 #include "os/fault.h"
 
 int kin__os_lifeline_make(void)
@@ -45,13 +48,16 @@ int kin__os_lifeline_open(int line, int signal)
     return rc;
 }
 
-int kin__os_lifeline_hold(int own)
+KIN__CHILD_CODE int kin__os_lifeline_hold(int own)
 {
-    if (fcntl(own, F_SETOWN, getpid()) < 0) return -errno;
+    long rc = kin__direct(SYS_fcntl, own, F_SETOWN, getpid(), 0);
+    if (rc < 0) return (int)rc;
     /* A parent that went before this process was the receiver. */
     struct pollfd item = {.fd = own};
-    while (poll(&item, 1, 0) < 0) {
-        if (errno != EINTR) return -errno;
-    }
+    do {
+        struct timespec none = {0};
+        rc = kin__direct(SYS_ppoll, (long)&item, 1, (long)&none, 0);
+    } while (rc == -EINTR);
+    if (rc < 0) return (int)rc;
     return (item.revents & POLLHUP) != 0 ? -EPIPE : 0;
 }

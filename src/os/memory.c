@@ -14,10 +14,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "os/cgroup.h"
+#include "os/direct.h"
 #include "os/fault.h"
 #include "os/read.h"
 #include "os/valgrind.h"
@@ -71,10 +73,11 @@ int kin__os_memory_create(const char *name, uint64_t size)
     return rc;
 }
 
-int kin__os_file_identity(int descriptor, uint64_t *device, uint64_t *inode, uint64_t *size)
+KIN__CHILD_CODE int kin__os_file_identity(int descriptor, uint64_t *device, uint64_t *inode, uint64_t *size)
 {
     struct stat status;
-    if (fstat(descriptor, &status) < 0) return -errno;
+    long rc = kin__direct(SYS_fstat, descriptor, (long)&status, 0, 0);
+    if (rc < 0) return (int)rc;
     *device = status.st_dev;
     *inode = status.st_ino;
     *size = (uint64_t)status.st_size;

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/direct.h"
 #include "os/fault.h"
 #include "os/handover.h"
 #include "os/processes.h"
@@ -53,12 +54,12 @@ struct descriptor_info {
  * the kernel tells of it; it is microseconds. */
 #define COLLECTING_MS 100
 
-int kin__os_pid(void)
+KIN__CHILD_CODE int kin__os_pid(void)
 {
     return getpid();
 }
 
-int kin__os_parent_pid(void)
+KIN__CHILD_CODE int kin__os_parent_pid(void)
 {
     return getppid();
 }
@@ -70,7 +71,7 @@ int kin__os_thread_id(void)
 
 /* ---- beginning and ending ----------------------------------------------------------------------- */
 
-int kin__os_fork(void)
+KIN__CHILD_CODE int kin__os_fork(void)
 {
     int rc = kin__os_fault(KIN__FAULT_FORK);
     if (rc < 0) return rc;
@@ -81,10 +82,10 @@ int kin__os_fork(void)
     return pid;
 }
 
-void kin__os_standard_input_empty(void)
+KIN__CHILD_CODE void kin__os_standard_input_empty(void)
 {
     /* Closed on exec: it is no standard input, but something else that got a free number. */
-    int flags = fcntl(STDIN_FILENO, F_GETFD);
+    long flags = kin__direct(SYS_fcntl, STDIN_FILENO, F_GETFD, 0, 0);
     if (flags >= 0 && (flags & FD_CLOEXEC) != 0) return;
     /* What the parent had read ahead is the parent's.  A stream that it has never read is not touched: the
      * page would be copied. */
@@ -93,9 +94,10 @@ void kin__os_standard_input_empty(void)
         clearerr(stdin);
     }
     /* The lowest free number is the one just freed; without a /dev/null there is none at all. */
-    close(STDIN_FILENO);
-    int descriptor = open("/dev/null", O_RDONLY);
-    if (descriptor > STDIN_FILENO) close(descriptor);
+    kin__os_close(STDIN_FILENO);
+    char null[] = "/dev/null"; /* on the stack, whose page is there */
+    int descriptor = (int)kin__direct(SYS_openat, AT_FDCWD, (long)null, O_RDONLY, 0);
+    if (descriptor > STDIN_FILENO) kin__os_close(descriptor);
 }
 
 void kin__os_label_set(const char *path)
@@ -104,9 +106,20 @@ void kin__os_label_set(const char *path)
     prctl(PR_SET_NAME, slash != NULL ? slash + 1 : path, 0, 0, 0);
 }
 
-void kin__os_exit_now(int code)
+KIN__CHILD_CODE void kin__os_exit_now(int code)
 {
     _exit(code);
+}
+
+/* glibc's list of all streams, the latest first; weak, for it is not documented. */
+extern FILE *_IO_list_all __attribute__((weak));
+
+/* While there is one thread: are there only the standard streams, with nothing to be written?  fflush(NULL) writes
+ * to a page of libc's even then, which after each fork both sides have to copy. */
+static bool is_flushed(void)
+{
+    return &_IO_list_all != NULL && _IO_list_all == stderr && stderr->_chain == stdout &&
+           stdout->_chain == stdin && __fpending(stderr) == 0 && __fpending(stdout) == 0;
 }
 
 void kin__os_flush(void)
@@ -114,21 +127,21 @@ void kin__os_flush(void)
     /* fflush(NULL) waits for the lock of every stream, and another thread may hold one for as
      * long as it is blocked in a read from it. */
     if (__libc_single_threaded) {
-        fflush(NULL);
+        if (!is_flushed()) fflush(NULL);
     } else {
         fflush(stdout);
         fflush(stderr);
     }
 }
 
-void kin__os_flush_last(void)
+KIN__CHILD_CODE void kin__os_flush_last(void)
 {
     /* fcloseall does as exit does: it waits for no stream's lock.  But it touches more pages,
      * each of which a forked child has to copy. */
-    if (__libc_single_threaded)
-        fflush(NULL);
-    else
+    if (!__libc_single_threaded)
         fcloseall();
+    else if (!is_flushed())
+        fflush(NULL);
 }
 
 void kin__os_process_abandon(int pid)
@@ -140,12 +153,11 @@ void kin__os_process_abandon(int pid)
 
 /* ---- by descriptor -------------------------------------------------------------------------------- */
 
-int kin__os_process_open(int pid)
+KIN__CHILD_CODE int kin__os_process_open(int pid)
 {
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
-    long descriptor = syscall(SYS_pidfd_open, pid, 0);
-    return descriptor < 0 ? -errno : (int)descriptor;
+    return (int)kin__direct(SYS_pidfd_open, pid, 0, 0, 0);
 }
 
 int kin__os_thread_open(int thread, int pid)

@@ -31,7 +31,7 @@ static struct {
 
 /* ---- who it is -------------------------------------------------------------------------------- */
 
-static kin_process *self(void)
+KIN__CHILD_CODE static kin_process *self(void)
 {
     if (me.self == NULL) {
         strcpy(me.own.name, "MainProcess");
@@ -41,7 +41,7 @@ static kin_process *self(void)
     return me.self;
 }
 
-static void set_parent(int pid, const char name[KIN__PROCESS_NAME_SIZE])
+KIN__CHILD_CODE static void set_parent(int pid, const char name[KIN__PROCESS_NAME_SIZE])
 {
     if (me.parent_known) kin__os_close(me.parent.descriptor);
     me.parent_known = false;
@@ -51,15 +51,15 @@ static void set_parent(int pid, const char name[KIN__PROCESS_NAME_SIZE])
     me.pid = kin__os_pid();
 }
 
-void kin__child_forked(kin_process *handle)
+KIN__CHILD_CODE void kin__child_forked(kin_process *handle)
 {
     set_parent(handle->owner, self()->name);
     me.self = handle;
     kin__log_process = handle->name;
 }
 
-void kin__child_become(const char name[KIN__PROCESS_NAME_SIZE], bool daemon, int parent,
-                       const char *parent_name)
+KIN__CHILD_CODE void kin__child_become(const char name[KIN__PROCESS_NAME_SIZE], bool daemon, int parent,
+                                       const char *parent_name)
 {
     set_parent(parent, parent_name);
     memset(&me.own, 0, sizeof me.own);
@@ -117,8 +117,8 @@ kin_process *kin_process_parent(void)
 
 /* ---- what it was given -------------------------------------------------------------------------- */
 
-void kin__child_given(kin_connection *const *connections, size_t connection_count, const int *descriptors,
-                      size_t descriptor_count)
+KIN__CHILD_CODE void kin__child_given(kin_connection *const *connections, size_t connection_count,
+                                      const int *descriptors, size_t descriptor_count)
 {
     me.connections = connections;
     me.connection_count = connection_count;
@@ -162,7 +162,7 @@ static struct hook *take_hook(void)
     return hook;
 }
 
-static void end(void)
+KIN__CHILD_CODE static void end(void)
 {
     for (struct hook *hook; (hook = take_hook()) != NULL; kin__os_free(hook)) hook->function(hook->argument);
     kin__processes_end();
@@ -201,7 +201,7 @@ int kin_at_exit(void (*function)(void *argument), void *argument)
     return 0;
 }
 
-int kin__child_finish(int code)
+KIN__CHILD_CODE int kin__child_finish(int code)
 {
     kin__threads_finish();
     end();

@@ -56,13 +56,13 @@ static int watch_result;
 /* This thread has the lock, so a fork in it must not take it. */
 static _Thread_local bool has_lock;
 
-void kin__child_lock(void)
+KIN__CHILD_CODE void kin__child_lock(void)
 {
     pthread_mutex_lock(&life.lock);
     has_lock = true;
 }
 
-void kin__child_unlock(void)
+KIN__CHILD_CODE void kin__child_unlock(void)
 {
     has_lock = false;
     pthread_mutex_unlock(&life.lock);
@@ -114,7 +114,7 @@ static bool is_open(const struct end *end)
            device == end->device && inode == end->inode;
 }
 
-static void forget(struct end *end)
+KIN__CHILD_CODE static void forget(struct end *end)
 {
     if (end->descriptor >= 0) kin__os_close(end->descriptor);
     end->descriptor = -1;
@@ -134,7 +134,7 @@ static void after_fork_in_parent(void)
     if (!has_lock) pthread_mutex_unlock(&life.lock);
 }
 
-static void after_fork_in_child(void)
+KIN__CHILD_CODE static void after_fork_in_child(void)
 {
     forget(&life.line);
     forget(&life.held);
@@ -200,7 +200,7 @@ int kin__child_line(void)
     return descriptor;
 }
 
-int kin__child_adopt(int lifeline)
+KIN__CHILD_CODE int kin__child_adopt(int lifeline)
 {
     uint64_t size;
     struct end own = {.descriptor = lifeline};
@@ -259,7 +259,7 @@ static int go_on_in_parent(int pid, const struct end *own, int *descriptor)
     return rc < 0 ? rc : pid;
 }
 
-int kin__child_fork(int *descriptor)
+KIN__CHILD_CODE int kin__child_fork(int *descriptor)
 {
     struct end own;
     if (watch_result < 0) return watch_result;

@@ -211,7 +211,7 @@ static int find_argument(struct kin__order *order, kin_connection *const *connec
     const void *constant;
     int rc = 0;
     switch (order->argument) {
-    case KIN__ARGUMENT_WORD: *argument = (void *)(uintptr_t)order->word; return 0;
+    case KIN__ARGUMENT_WORD: break; /* the caller has it */
     case KIN__ARGUMENT_CONNECTION: *argument = connections[order->word]; return 0;
     case KIN__ARGUMENT_BYTES: *argument = order + 1; return 0;
     case KIN__ARGUMENT_CONSTANT:
@@ -227,7 +227,8 @@ static int find_argument(struct kin__order *order, kin_connection *const *connec
     return -EBADF;
 }
 
-int kin__order_settle(struct kin__order *order, int control_group, struct kin__setting *setting)
+KIN__CHILD_CODE int kin__order_settle(struct kin__order *order, int control_group,
+                                      struct kin__setting *setting)
 {
     const char *const *environment;
     *setting = KIN__SETTING_NONE;
@@ -238,7 +239,8 @@ int kin__order_settle(struct kin__order *order, int control_group, struct kin__s
     return kin__settle(setting, environment);
 }
 
-int kin__order_unpack(struct kin__order *order, const int *given, const void *target, struct kin__work *work)
+KIN__CHILD_CODE int kin__order_unpack(struct kin__order *order, const int *given, const void *target,
+                                      struct kin__work *work)
 {
     kin_connection **connections = NULL;
     int *descriptors = NULL;
@@ -247,7 +249,10 @@ int kin__order_unpack(struct kin__order *order, const int *given, const void *ta
     int rc = take_connections(order, given, &connections);
     if (rc == 0) rc = take_descriptors(order, given + order->connection_count, &descriptors);
     if (rc == 0 && target == NULL) rc = kin__os_place_find(&order->target, &target);
-    if (rc == 0) rc = find_argument(order, connections, &work->argument);
+    work->argument = (void *)(uintptr_t)order->word;
+    /* Apart, for its table of jumps is on a page that most children would touch for nothing else. */
+    if (rc == 0 && order->argument != KIN__ARGUMENT_WORD)
+        rc = find_argument(order, connections, &work->argument);
     if (rc < 0) return rc;
     work->target = (kin_process_function *)(uintptr_t)target;
     kin__child_become(order->name, order->daemon, order->parent, order->parent_name);

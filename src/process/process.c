@@ -316,7 +316,7 @@ static void close_inherited(const kin_process *child)
         if (child->descriptor >= 0) kin__os_close(child->descriptor);
 }
 
-void kin__processes_disown(void)
+KIN__CHILD_CODE void kin__processes_disown(void)
 {
     /* Those of an earlier generation are closed, and their numbers others'. */
     if (children.owner != kin__os_parent_pid()) return;
@@ -363,7 +363,7 @@ static void terminate_daemons(void)
 
 /* What Python does at exit: daemon children are terminated, the others are waited for.  In a
  * process that has started none, and in one that has only inherited the list, it does nothing. */
-void kin__processes_end(void)
+KIN__CHILD_CODE void kin__processes_end(void)
 {
     if (children.owner != kin__os_pid()) return;
     terminate_daemons();

@@ -47,7 +47,8 @@ struct server {
 /* ---- in the child ------------------------------------------------------------------------------- */
 
 /* `own` is a descriptor of this process. */
-static void answer(const struct server *server, int own, int error, const struct kin__setting *setting)
+KIN__CHILD_CODE static void answer(const struct server *server, int own, int error,
+                                   const struct kin__setting *setting)
 {
     struct kin__answer answer = {.sequence = server->inquiry->request.sequence,
                                  .pid = kin__os_pid(),
@@ -82,8 +83,8 @@ static int take_order(struct inquiry *inquiry, const int **next, struct kin__ord
     return rc;
 }
 
-static int get_ready(struct server *server, const void *target, struct kin__setting *setting,
-                     struct kin__work *work)
+KIN__CHILD_CODE static int get_ready(struct server *server, const void *target, struct kin__setting *setting,
+                                     struct kin__work *work)
 {
     struct kin__order *order;
     const int *next = server->descriptors, *end = next + server->descriptor_count;
@@ -103,7 +104,7 @@ static int get_ready(struct server *server, const void *target, struct kin__sett
     return rc == 0 ? kin__order_settle(order, control_group, setting) : rc;
 }
 
-__attribute__((noreturn)) static void be_child(struct server *server, const void *target)
+KIN__CHILD_CODE __attribute__((noreturn)) static void be_child(struct server *server, const void *target)
 {
     struct kin__work work;
     struct kin__setting setting = KIN__SETTING_NONE;
@@ -157,7 +158,7 @@ static bool is_whole(const struct server *server, long got)
 }
 
 /* False when the client is gone. */
-static bool serve_one(struct server *server)
+KIN__CHILD_CODE static bool serve_one(struct server *server)
 {
     long got = kin__os_handover_receive(server->control, server->inquiry, sizeof *server->inquiry,
                                         server->descriptors, &server->descriptor_count, false);

@@ -42,7 +42,7 @@ static struct {
     bool has_preload;
 } server;
 
-static void start_anew_in_child(void)
+KIN__CHILD_CODE static void start_anew_in_child(void)
 {
     if (atomic_load(&in_use)) starting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
@@ -141,7 +141,7 @@ static void bury(void)
     kin__child_unlock();
 }
 
-void kin__server_end(void)
+KIN__CHILD_CODE void kin__server_end(void)
 {
     if (!atomic_load(&in_use)) return;
     lock_start();

@@ -50,7 +50,7 @@ static void tell(struct kin__report *report, uint32_t state)
     kin__os_futex_wake(&report->state, 1);
 }
 
-void kin__settler_apply(struct kin__settler *settler)
+KIN__CHILD_CODE void kin__settler_apply(struct kin__settler *settler)
 {
     struct kin__setting *setting = &settler->placement.setting;
     if (!settler->needed) return;

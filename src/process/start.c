@@ -105,7 +105,8 @@ static int find_target(const char *name, kin_process_function **target)
 
 /* ---- fork ------------------------------------------------------------------------------------------ */
 
-__attribute__((noreturn)) static void be_forked_child(kin_process *handle, const struct kin__errand *errand)
+KIN__CHILD_CODE __attribute__((noreturn)) static void be_forked_child(kin_process *handle,
+                                                                      const struct kin__errand *errand)
 {
     const kin_process_options *options = &errand->options;
     size_t connections = 0;
@@ -133,7 +134,8 @@ static void warn_of_threads(void)
                  "stays locked in the child; KIN_FORKSERVER and KIN_SPAWN do not copy them");
 }
 
-static int start_by_fork(kin_process *child, const struct kin__errand *errand, struct kin__settler *settler)
+KIN__CHILD_CODE static int start_by_fork(kin_process *child, const struct kin__errand *errand,
+                                         struct kin__settler *settler)
 {
     warn_of_threads();
     int rc = kin__child_fork(&child->descriptor);

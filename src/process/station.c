@@ -304,7 +304,7 @@ int kin_log_collect_end(void)
     return 0;
 }
 
-void kin__log_finish(void)
+KIN__CHILD_CODE void kin__log_finish(void)
 {
     if (atomic_load(&station.owner) != 0) kin_log_collect_end();
 }

@@ -295,7 +295,7 @@ static kin_thread *pin_ordinary(void)
     return thread;
 }
 
-void kin__threads_finish(void)
+KIN__CHILD_CODE void kin__threads_finish(void)
 {
     for (kin_thread *thread; (thread = pin_ordinary()) != NULL;) {
         while (atomic_load(&thread->state) == RUNNING)

@@ -287,6 +287,39 @@ TEST(what_was_written_is_written_once)
     check_contents("out", "parent\nchild\nparent again\n");
 }
 
+static int print_and_return(void *argument)
+{
+    (void)argument;
+    fputs("child\n", stdout);
+    fputs("child's error\n", stderr);
+    return 0;
+}
+
+/* No other stream than the standard ones has anything to be written. */
+TEST(what_was_printed_is_printed_once)
+{
+    if (!__libc_single_threaded) SKIP("the program counts as one with threads");
+    fflush(NULL);
+    int file = open("out", O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600), out = dup(1), err = dup(2);
+    CHECK(file >= 0 && out >= 0 && err >= 0);
+    CHECK_EQ(dup2(file, 1), 1);
+    CHECK_EQ(dup2(file, 2), 2);
+    setvbuf(stdout, NULL, _IOFBF, 4096);
+    setvbuf(stderr, NULL, _IOFBF, 4096);
+    fputs("parent\n", stdout);
+    fputs("parent's error\n", stderr);
+    int code = finish(start(print_and_return, NULL));
+    fputs("parent again\n", stdout);
+    fflush(NULL);
+    CHECK_EQ(dup2(out, 1), 1);
+    CHECK_EQ(dup2(err, 2), 2);
+    close(file);
+    close(out);
+    close(err);
+    CHECK_EQ(code, 0);
+    check_contents("out", "parent's error\nparent\nchild's error\nchild\nparent again\n");
+}
+
 static void *read_a_line(void *file)
 {
     char line[10];
