@@ -68,9 +68,11 @@ TEST(p05_asynchronous)
 
 TEST(p06_no_join)
 {
-    example_run("p06_no_join");
-    CHECK_EQ(example_lines, 3);
-    CHECK_EQ(example_find("main returns", 0), 0);
+    /* It returns before its children have done their work, unless no processor was free for it. */
+    do {
+        example_run("p06_no_join");
+        CHECK_EQ(example_lines, 3);
+    } while (example_find("main returns", 0) != 0);
     example_find("child one has done its work", 1);
     example_find("child two has done its work", 1);
 }
@@ -111,8 +113,12 @@ TEST(p10_daemon)
 
 TEST(p11_daemon_and_ordinary)
 {
-    example_run("p11_daemon_and_ordinary");
-    example_expect("main returns", "the ordinary child has finished");
+    /* It returns before its child has finished, unless no processor was free for it. */
+    do {
+        example_run("p11_daemon_and_ordinary");
+        CHECK_EQ(example_lines, 2);
+        example_find("the ordinary child has finished", 0);
+    } while (example_find("main returns", 0) != 0);
 }
 
 TEST(p12_join_deadline)
@@ -401,7 +407,7 @@ TEST(y01_lock)
     CHECK_STR(example_line[4], "another process: has the lock");
 }
 
-TEST(y02_karaoke)
+static void karaoke(void)
 {
     example_run("y02_karaoke");
     int inside = 0;
@@ -413,7 +419,14 @@ TEST(y02_karaoke)
         CHECK_LE(inside, 4);
     }
     CHECK_EQ(inside, 0);
-    CHECK_STR(example_line[12], "never more than 4 inside; 4 places are free");
+    CHECK(strstr(example_line[12], " inside; 4 places are free") != NULL);
+}
+
+TEST(y02_karaoke)
+{
+    /* The first four are there at the same time, unless they came so slowly that one had left. */
+    do karaoke();
+    while (strcmp(example_line[12], "never more than 4 inside; 4 places are free") != 0);
 }
 
 TEST(y03_event)
