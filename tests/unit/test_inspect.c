@@ -277,6 +277,9 @@ TEST(a_pool_shows_what_its_workers_do)
     CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2, .name = "demo"}));
     CHECK_RC(kin_pool_apply(pool, KIN_FN(fail), &in, sizeof in, &out, sizeof out, KIN_FOREVER, NULL),
              KIN_EFAILED);
+    /* A worker counts a task after it has told its end. */
+    kin_pool_status status;
+    test_until(kin_pool_stats(pool, &status) == 0 && status.failed == 1 && status.running == 0);
     CHECK_OK(kin_pool_submit(pool, &result, KIN_FN(wait_for_go), &in, sizeof in, KIN_FOREVER,
                              &(kin_task_options){.timeout_ns = 1000000000000}));
     test_until(is_running());
@@ -306,7 +309,6 @@ TEST(a_pool_shows_what_its_workers_do)
     CHECK_EQ(find_queue(seen, found.tasks).pool, pool);
     kin_inspection_close(seen);
 
-    kin_pool_status status;
     kin_times times;
     CHECK_OK(kin_event_set(go));
     CHECK_OK(kin_result_wait(result, KIN_FOREVER));
@@ -316,7 +318,6 @@ TEST(a_pool_shows_what_its_workers_do)
         CHECK_EQ(
             kin_pool_apply(pool, KIN_FN(wait_for_go), &in, sizeof in, &out, sizeof out, KIN_FOREVER, NULL),
             sizeof out);
-    /* A worker counts a task after it has told its end. */
     test_until(kin_pool_stats(pool, &status) == 0 && status.done == 201 && status.running == 0);
     CHECK_OK(kin_pool_times(pool, &times));
     seen = look_at(getpid());
