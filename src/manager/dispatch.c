@@ -116,7 +116,7 @@ static enum kin__outcome bind_arguments(struct kin__call *call)
     size_t given, length = 0, at = 0;
     const kin_value *items = kin__items(call->arguments, &given), *key, *item;
     given -= call->skip;
-    if (given > count_parameters(method))
+    if (given > method->required && given > count_parameters(method))
         return kin__raisef(call, "TypeError", "%s() was given too many arguments (%zu)", method->name, given);
     for (size_t i = 0; i < given; i++) call->argument[i] = &items[call->skip + i];
     while (kin_value_next(call->keywords, &at, &key, &item)) {
@@ -497,40 +497,41 @@ static bool is_sequence(const kin_value *value)
     return value->kind_ == KIN_VALUE_TUPLE || value->kind_ == KIN_VALUE_LIST;
 }
 
-static void request(struct kin__call *call, const kin_value *message)
+#define REQUEST_ITEMS 4
+
+/* `item` are those of a tuple; `count` is 0 when there is none. */
+static void request(struct kin__call *call, const kin_value *item, size_t count)
 {
     struct kin__session *session = call->session;
-    size_t count;
-    const kin_value *ident = kin__items(message, &count);
-    const char *name = count == 4 ? kin_value_get_str(&ident[1], NULL) : NULL;
+    const char *name = count == REQUEST_ITEMS ? kin_value_get_str(&item[1], NULL) : NULL;
     if (name != NULL) {
-        call->arguments = &ident[2];
-        call->keywords = &ident[3];
+        call->arguments = &item[2];
+        call->keywords = &item[3];
     }
     if (name == NULL || !is_sequence(call->arguments) || call->keywords->kind_ != KIN_VALUE_DICT) {
         answer_text(session, "TypeError: a request is a tuple (ident, method, arguments, keywords)\n");
         if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
         return;
     }
-    if (session->stage == KIN__FIRST || (session->kin && ident->kind_ == KIN_VALUE_NONE))
+    if (session->stage == KIN__FIRST || (session->kin && item->kind_ == KIN_VALUE_NONE))
         server_call(call, name);
     else
-        object_call(call, ident, name);
+        object_call(call, item, name);
 }
 
 void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t size)
 {
     struct kin__call call = {.server = session->server, .session = session};
     kin_pickle_fault fault;
-    kin_value value;
-    int rc =
-        kin__pickle_loads(&value, message, size, &(kin_pickle_options){.fault = &fault}, &call.has_proxies);
-    if (rc < 0) {
-        answer_text(session, "UnpicklingError: the request cannot be read: %s (at byte %zu: %s)\n",
-                    kin_strerror(rc), fault.offset, fault.text);
+    kin_value item[REQUEST_ITEMS];
+    int count = kin__pickle_loads_items(item, REQUEST_ITEMS, message, size,
+                                        &(kin_pickle_options){.fault = &fault}, &call.has_proxies);
+    if (count < 0) {
+        answer_text(session, "UnpicklingError: the request cannot be read: %s (%s)\n", kin_strerror(count),
+                    fault.text);
         if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
         return;
     }
-    request(&call, &value);
-    kin_value_clear(&value);
+    request(&call, item, (size_t)count);
+    for (int i = 0; i < count; i++) kin_value_clear(&item[i]);
 }

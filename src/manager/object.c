@@ -126,15 +126,16 @@ void kin__managed_ident(const struct kin__managed *object, char ident[KIN__IDENT
 /* The number that a name stands for. */
 static bool number_of(const char *ident, uint64_t *number)
 {
+    /* One more than each digit is worth; 0: it is none. */
+    static const uint8_t worth[UINT8_MAX + 1] = {
+        ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+        ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+        ['g'] = 17, ['h'] = 18, ['i'] = 19, ['j'] = 20, ['k'] = 21, ['l'] = 22, ['m'] = 23, ['n'] = 24,
+        ['o'] = 25, ['p'] = 26, ['q'] = 27, ['r'] = 28, ['s'] = 29, ['t'] = 30, ['u'] = 31, ['v'] = 32};
     const char *at = ident;
     uint64_t value = 0;
-    for (;; at++) {
-        unsigned letter = (uint8_t)*at, digit = letter - '0' < 10 ? letter - '0'
-                                                : letter >= 'a'   ? letter - 'a' + 10
-                                                                  : DIGIT_MOST + 1;
-        if (digit > DIGIT_MOST || value > UINT64_MAX >> DIGIT_BITS) break;
-        value = value << DIGIT_BITS | digit;
-    }
+    for (uint8_t digit; (digit = worth[(uint8_t)*at]) != 0 && value <= UINT64_MAX >> DIGIT_BITS; at++)
+        value = value << DIGIT_BITS | (digit - 1U);
     *number = value;
     return *at == '\0' && at > ident;
 }

@@ -96,6 +96,7 @@ struct kin__reader {
     size_t memo_size, memo_capacity, memo_count;
     size_t made;      /* blocks */
     bool has_proxies; /* it has made some, or tokens */
+    bool unwraps;     /* of a tuple that is the whole value the items are wanted, and not the tuple */
     kin_pickle_options options;
     char text[200]; /* why it failed; empty: what kin_strerror says */
     kin_value own_stack[KIN__READER_STACK];
@@ -103,9 +104,11 @@ struct kin__reader {
     size_t own_marks[KIN__READER_MARKS];
 };
 
-/* kin_pickle_loads, which also says whether there may be proxies or tokens in the value. */
-int kin__pickle_loads(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
-                      bool *has_proxies);
+/* kin_pickle_loads of a tuple or list whose items are wanted, at most `most`: how many they are, 0 when there are
+ * more, or when the value is something else.  As a rule the tuple itself is not made.  Also says whether there
+ * may be proxies or tokens among them.  Does not look at options->max_size. */
+int kin__pickle_loads_items(kin_value *item, size_t most, const void *data, size_t size,
+                            const kin_pickle_options *options, bool *has_proxies);
 /* As kin_pickle_dumps, of the tuple (word, value) without making it; `word` is short.  -EMSGSIZE when it comes
  * to more than `most` bytes, or not much more. */
 int kin__pickle_dumps_pair(const char *word, const kin_value *value, size_t most, kin_buffer *buffer);
@@ -154,6 +157,8 @@ int kin__reader_add(struct kin__reader *r, kin_value_kinds kind);
 /* Makes a tuple of the uppermost values; a tuple, list, dict or frozenset of those above the MARK. */
 int kin__reader_tuple(struct kin__reader *r, size_t count);
 int kin__reader_make(struct kin__reader *r, kin_value_kinds kind);
+/* What makes a tuple of those above the only MARK, but for the tuple: it checks as if there were one. */
+int kin__reader_unwrap(struct kin__reader *r);
 /* The memo. */
 int kin__reader_memo_put(struct kin__reader *r, size_t number);
 int kin__reader_memo_get(struct kin__reader *r, size_t number);

@@ -85,15 +85,25 @@ static int read_index(struct kin__reader *r, uint64_t *number)
     return rc < 0 ? kin__reader_fail(r, KIN_EPICKLE, "what should be a number is none") : 0;
 }
 
+/* Of up to 15 bytes, where 16 can be read. */
+static inline bool is_ascii(const char *text, size_t size)
+{
+    uint64_t word[2];
+    memcpy(word, text, sizeof word);
+    uint64_t high = 0x8080808080808080U;
+    if (size < 8) return (word[0] & high & (((uint64_t)1 << 8 * size) - 1)) == 0;
+    return ((word[0] & high) | (word[1] & high & (((uint64_t)1 << 8 * (size - 8)) - 1))) == 0;
+}
+
 QUICK int push_text(struct kin__reader *r, int bytes)
 {
     const char *text;
     size_t size;
     int rc = read_counted(r, bytes, &text, &size);
     if (rc != 0) return rc;
-    if (!kin__utf8_valid(text, size)) return -EILSEQ;
-    if (size <= KIN__SMALL_MOST && (size_t)(r->end - (const unsigned char *)text) >= 16)
-        return kin__reader_push(r, kin__text_small(KIN_VALUE_STR, text, size));
+    bool small = size <= KIN__SMALL_MOST && (size_t)(r->end - (const unsigned char *)text) >= 16;
+    if (!(small && is_ascii(text, size)) && !kin__utf8_valid(text, size)) return -EILSEQ;
+    if (small) return kin__reader_push(r, kin__text_small(KIN_VALUE_STR, text, size));
     return kin__reader_push_made(r, kin__text_make(KIN_VALUE_STR, text, size));
 }
 
@@ -392,22 +402,34 @@ static void push_plain(struct kin__reader *r)
     r->size = (size_t)(top - r->stack);
 }
 
-/* Runs up to STOP, and takes the value. */
-static int run(struct kin__reader *r, kin_value *value)
+/* Whether the tuple whose opcode has just been read is the whole value; it may still be put into the memo. */
+static bool is_outermost(const struct kin__reader *r)
+{
+    const unsigned char *at = r->at;
+    if (r->mark_count != 1 || r->mark != 0) return false;
+    if (r->end - at > 2) at += *at == OP_BINPUT ? 2 : *at == OP_MEMOIZE ? 1 : 0;
+    return at < r->end && *at == OP_STOP;
+}
+
+/* Runs up to STOP, and leaves the value on the stack; or the items of a tuple, where they are wanted. */
+static int run(struct kin__reader *r)
 {
     for (;;) {
         r->opcode = r->at;
         if (r->at == r->end) return cut_short(r);
         unsigned char opcode = *r->at++;
         if (opcode == OP_STOP) break;
+        if (opcode == OP_TUPLE && r->unwraps && is_outermost(r)) return kin__reader_unwrap(r);
         int rc = step(r, opcode);
         if (__builtin_expect(rc < 0, 0)) return rc;
-        if (r->size < r->capacity && r->end - r->at > 9) push_plain(r);
+        /* Nothing is plain whose opcode is not among these. */
+        if (r->end - r->at > 9 && *r->at >= OP_BINFLOAT && *r->at <= OP_BININT2 && r->size < r->capacity)
+            push_plain(r);
     }
     if (r->mark_count > 0 || r->size != 1)
         return kin__reader_fail(r, KIN_EPICKLE, "it ends with %zu values and %zu marks on the stack", r->size,
                                 r->mark_count);
-    *value = r->stack[--r->size];
+    r->unwraps = false;
     return 0;
 }
 
@@ -423,7 +445,7 @@ static void begin(struct kin__reader *r, const void *data, size_t size, const ki
     r->memo = r->own_memo;
     r->memo_capacity = KIN__READER_MEMO;
     r->size = r->mark = r->mark_count = r->memo_size = r->memo_count = r->made = 0;
-    r->has_proxies = false;
+    r->has_proxies = r->unwraps = false;
     r->text[0] = 0;
     r->options = *options;
     if (r->options.max_count == 0 || r->options.max_count > UINT32_MAX / 2)
@@ -432,30 +454,53 @@ static void begin(struct kin__reader *r, const void *data, size_t size, const ki
     if (r->options.max_depth > KIN__LEVELS) r->options.max_depth = KIN__LEVELS;
 }
 
-int kin__pickle_loads(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
-                      bool *has_proxies)
+static void end(struct kin__reader *r)
+{
+    kin__values_drop(r->stack, r->size);
+    if (r->stack != r->own_stack) free(r->stack);
+    if (r->marks != r->own_marks) free(r->marks);
+    kin__reader_memo_free(r);
+}
+
+static int pickle_loads(kin_value *value, const void *data, size_t size, const kin_pickle_options *options)
 {
     struct kin__reader r;
     begin(&r, data, size, options);
-    *value = kin_value_none();
-    int rc = r.options.max_size && size > r.options.max_size ? -EMSGSIZE : run(&r, value);
-    if (rc < 0) report(&r, rc);
-    kin__values_drop(r.stack, r.size);
-    if (r.stack != r.own_stack) free(r.stack);
-    if (r.marks != r.own_marks) free(r.marks);
-    kin__reader_memo_free(&r);
-    *has_proxies = r.has_proxies;
+    int rc = r.options.max_size && size > r.options.max_size ? -EMSGSIZE : run(&r);
+    if (rc < 0)
+        report(&r, rc);
+    else
+        *value = r.stack[--r.size];
+    end(&r);
     return rc;
+}
+
+int kin__pickle_loads_items(kin_value *item, size_t most, const void *data, size_t size,
+                            const kin_pickle_options *options, bool *has_proxies)
+{
+    struct kin__reader r;
+    begin(&r, data, size, options);
+    r.unwraps = true;
+    int rc = run(&r);
+    size_t count = r.size;
+    const kin_value *items = r.stack;
+    /* A list, or a tuple that was written in another way. */
+    if (rc == 0 && !r.unwraps) items = kin__items(&r.stack[0], &count);
+    if (rc < 0) report(&r, rc);
+    if (rc < 0 || count > most) count = 0;
+    for (size_t i = 0; i < count; i++) item[i] = kin__value_ref(&items[i]);
+    *has_proxies = r.has_proxies;
+    end(&r);
+    return rc < 0 ? rc : (int)count;
 }
 
 int kin_pickle_loads_sized(kin_value *value, const void *data, size_t size, const kin_pickle_options *options,
                            size_t options_size)
 {
     kin_pickle_options given = {0};
-    bool has_proxies;
     if (value == NULL) return -EINVAL;
     *value = kin_value_none();
     if (data == NULL) return -EINVAL;
     if (options) memcpy(&given, options, options_size < sizeof given ? options_size : sizeof given);
-    return kin__pickle_loads(value, data, size, &given, &has_proxies);
+    return pickle_loads(value, data, size, &given);
 }

@@ -196,6 +196,12 @@ int kin__reader_tuple(struct kin__reader *r, size_t count)
     return kin__reader_push(r, value);
 }
 
+int kin__reader_unwrap(struct kin__reader *r)
+{
+    struct kin__boxed whole = {.weight = 1};
+    return join_all(r, &whole, r->stack, r->size);
+}
+
 int kin__reader_make(struct kin__reader *r, kin_value_kinds kind)
 {
     kin_value *item;
