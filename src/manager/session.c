@@ -361,7 +361,11 @@ static size_t work(struct kin__session *session, const uint8_t *bytes, size_t si
 static long read_now(struct kin__session *session, void *room, size_t size)
 {
     struct kin__part part = {room, size};
-    return kin__os_receive(session->descriptor, &part, 1, NULL, false);
+    long got = kin__os_receive(session->descriptor, &part, 1, NULL, false);
+    /* Who leaves in the middle of the handshake costs as much as who fails in it. */
+    if (got <= 0 && got != -EAGAIN && session->stage == KIN__AUTHENTICATING && !session->ending)
+        kin__blame(session, got < 0 ? (int)got : KIN_ECLOSED);
+    return got;
 }
 
 /* Works on what has come over TLS; returns false at the end of the connection. */

@@ -2,6 +2,7 @@
  * that do not listen; and what it says at its end.
  */
 #define _GNU_SOURCE
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
@@ -160,16 +161,28 @@ TEST(a_client_asks_so_often_in_a_second)
 
 /* ---- those who know no key ------------------------------------------------------------------------------ */
 
-/* Does the manager pose a challenge to who comes from there?  If so, the answer is wrong. */
-static bool is_let_try(const char *source, kin_manager *manager)
+/* Does the manager pose a challenge to who comes from there?  If so, it is answered by so many bytes. */
+static bool is_answered(const char *source, kin_manager *manager, const char *answer, size_t size)
 {
-    static const char wrong[] = "\0\0\0\5wrong";
     char bytes[200];
     int peer = loopback_connect(source, kin_manager_address(manager));
     bool tries = recv(peer, bytes, sizeof bytes, 0) > 0;
-    if (tries) CHECK_EQ(write(peer, wrong, sizeof wrong - 1), sizeof wrong - 1);
+    if (tries) CHECK_EQ(write(peer, answer, size), (ssize_t)size);
     close(peer);
     return tries;
+}
+
+static bool is_let_try(const char *source, kin_manager *manager)
+{
+    static const char wrong[] = "\0\0\0\5wrong";
+    return is_answered(source, manager, wrong, sizeof wrong - 1);
+}
+
+/* It hangs up in the middle of its answer, which is not wrong so far. */
+static bool is_let_begin(const char *source, kin_manager *manager)
+{
+    static const char begun[] = "\0\0\0\24";
+    return is_answered(source, manager, begun, sizeof begun - 1);
 }
 
 TEST(an_address_that_fails_too_often_is_turned_away)
@@ -185,6 +198,16 @@ TEST(an_address_that_fails_too_often_is_turned_away)
     const void *key = kin_manager_key(manager, &size);
     CHECK_OK(kin_manager_connect(&other, kin_manager_address(manager), key, size, SOON));
     CHECK_OK(kin_manager_close(other));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+TEST(an_address_that_hangs_up_in_the_handshake_too_often_is_turned_away)
+{
+    kin_manager *manager = start((kin_manager_options){.address = "tcp://127.0.0.1:0"});
+    int tries = 0;
+    while (is_let_begin("127.0.0.2", manager)) CHECK_LE(++tries, 1000);
+    CHECK_GE(tries, KIN__FAILURES_DEFAULT);
+    CHECK(is_let_begin("127.0.0.3", manager));
     CHECK_OK(kin_manager_close(manager));
 }
 
@@ -222,6 +245,56 @@ TEST(a_client_that_does_not_read_its_answers_is_given_up)
     CHECK_OK(kin_proxy_call(list, "__len__", kin_value_none(), NULL, SOON));
     CHECK_OK(kin_connection_close(connection));
     CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* ---- requests of every form ---------------------------------------------------------------------------- */
+
+#define X "X\1\0\0\0x"
+
+/* As whatever a request is written, it is understood, or said to be none, and the connection goes on. */
+TEST(a_request_may_be_written_in_many_ways)
+{
+    static const char known[] = "KeyError", shape[] = "TypeError: a request is", broken[] = "UnpicklingError";
+    static const struct {
+        const char *says, *bytes;
+        size_t size;
+    } form[] = {
+#define FORM(says, bytes) {says, bytes, sizeof bytes - 1}
+        FORM(known, "(" X X ")}t."),
+        FORM(known, "\x80\3(" X "q\0" X "q\1)}q\2tq\3."),
+        FORM(known, "\x80\4(\x8c\1x\x94\x8c\1m\x94)}\x94t\x94."),
+        FORM(known, "(Vx\np0\nVm\np1\n(t(dp2\ntp3\n."),
+        FORM(known, "(lp0\nVx\np1\naVm\np2\na(lp3\na(dp4\na."),
+        FORM(shape, "(" X X ")t."),
+        FORM(shape, "(" X X ")}}t."),
+        FORM(shape, "(" X X "}}t."),
+        FORM(shape, "(t."),
+        FORM(shape, "N."),
+        FORM(shape, "(" X X ")}t0N."),
+        FORM(broken, X "(" X X ")}t."),
+        FORM(broken, "((" X X ")}t."),
+        FORM(broken, "(" X X ")}t"),
+#undef FORM
+    };
+    kin_manager *manager = start((kin_manager_options){0});
+    kin_connection *client = NULL;
+    kin_client_options options = {0};
+    kin_value answer;
+    options.key = kin_manager_key(manager, &options.key_size);
+    CHECK_OK(kin_client_open(&client, kin_manager_address(manager), &options, SOON));
+    client_ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "plain"), SOON);
+    client_hear(client, &answer, SOON);
+    kin_value_clear(&answer);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        CHECK_OK(kin_connection_send(client, form[i].bytes, form[i].size, SOON));
+        client_hear(client, &answer, SOON);
+        NOTE("form %zu: %s", i, kin_value_get_str(kin_value_at(&answer, 1), NULL));
+        CHECK(strncmp(kin_value_get_str(kin_value_at(&answer, 1), NULL), form[i].says,
+                      strlen(form[i].says)) == 0);
+        kin_value_clear(&answer);
+    }
+    CHECK_OK(kin_connection_close(client));
     CHECK_OK(kin_manager_close(manager));
 }
 
