@@ -361,11 +361,7 @@ static size_t work(struct kin__session *session, const uint8_t *bytes, size_t si
 static long read_now(struct kin__session *session, void *room, size_t size)
 {
     struct kin__part part = {room, size};
-    long got = kin__os_receive(session->descriptor, &part, 1, NULL, false);
-    /* Who leaves in the middle of the handshake costs as much as who fails in it. */
-    if (got <= 0 && got != -EAGAIN && session->stage == KIN__AUTHENTICATING && !session->ending)
-        kin__blame(session, got < 0 ? (int)got : KIN_ECLOSED);
-    return got;
+    return kin__os_receive(session->descriptor, &part, 1, NULL, false);
 }
 
 /* Works on what has come over TLS; returns false at the end of the connection. */
@@ -376,7 +372,10 @@ static bool receive_sealed(struct kin__session *session)
     if (got <= 0) return got == -EAGAIN;
     int rc = kin__unseal_begin(session, server->sealed, (size_t)got);
     bool begun = rc == 1;
-    if (rc < 0) kin__blame(session, rc);
+    if (rc < 0) {
+        kin__blame(session, rc);
+        kin__session_end_after_answers(session);
+    }
     /* What the handshake has to say, also about its failure. */
     if (!send_some(session, &session->output) || rc < 0) return false;
     if (begun && server->tls_proves)
@@ -426,6 +425,14 @@ static void look_at(struct kin__session *session)
 
 /* ---- the loop ---------------------------------------------------------------------------------------- */
 
+/* The connection is gone.  Who leaves in the middle of the handshake, in whatever way, costs as much as who fails in
+ * it; unless that has been noted, and the session is ending. */
+static void lose(struct kin__session *session)
+{
+    if (session->stage == KIN__AUTHENTICATING && !session->ending) kin__blame(session, KIN_ECLOSED);
+    kin__session_end(session);
+}
+
 static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct kin__session *session = poll->data;
@@ -451,7 +458,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
         if (alive)
             watch(session);
         else
-            kin__session_end(session);
+            lose(session);
     }
     kin__sessions_settle(server);
 }

@@ -162,12 +162,14 @@ TEST(a_client_asks_so_often_in_a_second)
 /* ---- those who know no key ------------------------------------------------------------------------------ */
 
 /* Does the manager pose a challenge to who comes from there?  If so, it is answered by so many bytes. */
-static bool is_answered(const char *source, kin_manager *manager, const char *answer, size_t size)
+static bool is_answered(const char *source, kin_manager *manager, const char *answer, size_t size,
+                        const struct linger *linger)
 {
     char bytes[200];
     int peer = loopback_connect(source, kin_manager_address(manager));
     bool tries = recv(peer, bytes, sizeof bytes, 0) > 0;
     if (tries) CHECK_EQ(write(peer, answer, size), (ssize_t)size);
+    CHECK_OK(setsockopt(peer, SOL_SOCKET, SO_LINGER, linger, sizeof *linger));
     close(peer);
     return tries;
 }
@@ -175,14 +177,14 @@ static bool is_answered(const char *source, kin_manager *manager, const char *an
 static bool is_let_try(const char *source, kin_manager *manager)
 {
     static const char wrong[] = "\0\0\0\5wrong";
-    return is_answered(source, manager, wrong, sizeof wrong - 1);
+    return is_answered(source, manager, wrong, sizeof wrong - 1, &(struct linger){0});
 }
 
-/* It hangs up in the middle of its answer, which is not wrong so far. */
-static bool is_let_begin(const char *source, kin_manager *manager)
+/* It hangs up in the middle of its answer, which is not wrong so far; in order, or by a reset. */
+static bool is_let_begin(const char *source, kin_manager *manager, bool resets)
 {
     static const char begun[] = "\0\0\0\24";
-    return is_answered(source, manager, begun, sizeof begun - 1);
+    return is_answered(source, manager, begun, sizeof begun - 1, &(struct linger){.l_onoff = resets});
 }
 
 TEST(an_address_that_fails_too_often_is_turned_away)
@@ -201,14 +203,24 @@ TEST(an_address_that_fails_too_often_is_turned_away)
     CHECK_OK(kin_manager_close(manager));
 }
 
-TEST(an_address_that_hangs_up_in_the_handshake_too_often_is_turned_away)
+static void hang_up_too_often(bool resets)
 {
     kin_manager *manager = start((kin_manager_options){.address = "tcp://127.0.0.1:0"});
     int tries = 0;
-    while (is_let_begin("127.0.0.2", manager)) CHECK_LE(++tries, 1000);
+    while (is_let_begin("127.0.0.2", manager, resets)) CHECK_LE(++tries, 1000);
     CHECK_GE(tries, KIN__FAILURES_DEFAULT);
-    CHECK(is_let_begin("127.0.0.3", manager));
+    CHECK(is_let_begin("127.0.0.3", manager, resets));
     CHECK_OK(kin_manager_close(manager));
+}
+
+TEST(an_address_that_hangs_up_in_the_handshake_too_often_is_turned_away)
+{
+    hang_up_too_often(false);
+}
+
+TEST(one_whose_connections_are_reset_is_too)
+{
+    hang_up_too_often(true);
 }
 
 /* ---- clients that do not listen ----------------------------------------------------------------------- */
