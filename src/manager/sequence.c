@@ -69,11 +69,20 @@ static kin_value array_slice(const kin_value *array, long start, long step, long
     return slice;
 }
 
+static enum kin__outcome no_slice(struct kin__call *call, int rc)
+{
+    if (rc == KIN_EKIND)
+        return kin__raisef(call, "TypeError",
+                           "slice indices must be integers or None or have an __index__ method");
+    if (rc == -EINVAL) return kin__raisef(call, "ValueError", "slice step cannot be zero");
+    return kin__raise_code(call, rc);
+}
+
 static enum kin__outcome get_slice(struct kin__call *call, const kin_value *sequence)
 {
     long start, step, count;
     int rc = kin_value_slice_over(call->argument[0], kin_value_len(sequence), &start, &step, &count);
-    if (rc < 0) return kin__raise_code(call, rc);
+    if (rc < 0) return no_slice(call, rc);
     if (kin_value_kind(sequence) == KIN_VALUE_ARRAY)
         return kin__return(call, array_slice(sequence, start, step, count));
     kin_value part = kin_value_list(NULL, 0);
@@ -214,8 +223,13 @@ enum kin__outcome kin__set_slice(struct kin__call *call, kin_value *list)
     long start, step, count;
     kin_value more;
     int rc = kin_value_slice_over(call->argument[0], kin_value_len(list), &start, &step, &count);
-    if (rc < 0) return kin__raise_code(call, rc);
-    if (kin__list_of(call, call->argument[1], &more) == KIN__RAISE) return KIN__RAISE;
+    if (rc < 0) return no_slice(call, rc);
+    if (kin__list_of(call, call->argument[1], &more) == KIN__RAISE) {
+        kin_value_clear(&call->result);
+        return kin__raisef(call, "TypeError", "%s",
+                           step == 1 ? "can only assign an iterable"
+                                     : "must assign iterable to extended slice");
+    }
     enum kin__outcome outcome = KIN__RETURN;
     if (step != 1) {
         outcome = set_stepped(call, list, &more, start, step, count);
@@ -233,7 +247,7 @@ enum kin__outcome kin__delete_slice(struct kin__call *call, kin_value *list)
 {
     long start, step, count;
     int rc = kin_value_slice_over(call->argument[0], kin_value_len(list), &start, &step, &count);
-    if (rc < 0) return kin__raise_code(call, rc);
+    if (rc < 0) return no_slice(call, rc);
     if (step == 1) {
         take_out(call, list, start, count);
         return kin__return_none(call);

@@ -200,11 +200,11 @@ static enum kin__outcome list_reverse(struct kin__call *call)
 
 static enum kin__outcome list_sort(struct kin__call *call)
 {
-    bool descending = false;
+    int64_t descending = 0;
     if (call->argument[0] != NULL && kin_value_kind(call->argument[0]) != KIN_VALUE_NONE)
         return kin__raisef(call, "TypeError", "this manager cannot call a key function");
-    kin__argument_truth(call->argument[1], &descending);
-    int rc = kin_value_list_sort(items_of(call), descending);
+    if (!kin__argument_int(call, call->argument[1], &descending)) return KIN__RAISE;
+    int rc = kin_value_list_sort(items_of(call), descending != 0);
     if (rc == KIN_EKIND) return kin__raisef(call, "TypeError", "two items of the list have no order");
     return done(call, rc);
 }
@@ -253,9 +253,9 @@ static enum kin__outcome repeat(struct kin__call *call, kin_value *sum, int64_t 
 
 static enum kin__outcome list_mul(struct kin__call *call)
 {
-    kin_value sum = kin_value_list(NULL, 0);
     int64_t times = 0;
     if (!kin__argument_int(call, call->argument[0], &times)) return KIN__RAISE;
+    kin_value sum = kin_value_list(NULL, 0);
     if (repeat(call, &sum, times, false) == KIN__RETURN) return kin__return(call, sum);
     kin_value_clear(&sum);
     return KIN__RAISE;

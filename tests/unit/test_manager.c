@@ -431,6 +431,27 @@ TEST(what_cannot_be_done_is_said)
     finish(queue);
 }
 
+/* In the words that Python has for it. */
+TEST(what_a_list_cannot_do_is_said)
+{
+    kin_proxy *list = make("list", kin_value_build("([iii])", 3, 1, 2));
+    kin_value none = kin_value_none(), nought = kin_value_slice(none, none, kin_value_int(0)),
+              odd = kin_value_slice(kin_value_str("a"), none, none),
+              whole = kin_value_slice(none, none, none);
+    CHECK_RC(kin_proxy_call(list, "__getitem__", kin_value_build("(v)", nought), NULL, SOON), KIN_EREMOTE);
+    check_raised("ValueError('slice step cannot be zero')");
+    CHECK_RC(kin_proxy_call(list, "__delitem__", kin_value_build("(v)", odd), NULL, SOON), KIN_EREMOTE);
+    check_raised("TypeError('slice indices must be integers or None or have an __index__ method')");
+    CHECK_RC(kin_proxy_call(list, "__setitem__", kin_value_build("(vi)", whole, 5), NULL, SOON), KIN_EREMOTE);
+    check_raised("TypeError('can only assign an iterable')");
+    CHECK_RC(kin_proxy_call(list, "sort", kin_value_build("(vs)", none, "x"), NULL, SOON), KIN_EREMOTE);
+    check_raised("TypeError(\"'str' object cannot be interpreted as an integer\")");
+    CHECK_RC(kin_proxy_call(list, "__mul__", kin_value_build("(s)", "x"), NULL, SOON), KIN_EREMOTE);
+    check_raised("TypeError(\"'str' object cannot be interpreted as an integer\")");
+    CHECK_EQ(number(list, "__getitem__", kin_value_build("(i)", 0)), 3);
+    finish(list);
+}
+
 TEST(a_manager_that_has_ended_is_an_error)
 {
     kin_proxy *queue = make("Queue", kin_value_none());
