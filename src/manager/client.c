@@ -122,6 +122,7 @@ static kin_value request(const char *ident, const char *method, struct kin__argu
 static int receive(struct kin__client *client, kin_deadline deadline)
 {
     kin_buffer *bytes = &client->bytes;
+    if (client->connection == NULL) return -ECONNRESET;
     int rc = kin_buffer_reserve(bytes, KEPT);
     while (rc == 0) {
         long size = kin_connection_recv(client->connection, bytes->data, bytes->capacity, deadline);
@@ -237,10 +238,10 @@ static kin_deadline later(kin_deadline deadline, int64_t ns)
     return deadline < KIN_FOREVER - ns ? deadline + ns : KIN_FOREVER;
 }
 
-/* Connects again, until the server knows us or the time of grace is over. */
-static int connect_again(struct kin__client *client)
+/* Connects again, until the server knows us, the time of grace is over or the call's is: -ETIMEDOUT. */
+static int connect_again(struct kin__client *client, kin_deadline deadline)
 {
-    kin_deadline end = later(kin_clock(), client->grace_ns);
+    kin_deadline grace = later(kin_clock(), client->grace_ns), end = deadline < grace ? deadline : grace;
     int64_t pause = PAUSE_NS;
     for (;;) {
         drop_connection(client);
@@ -248,23 +249,35 @@ static int connect_again(struct kin__client *client)
         if (rc == 0) rc = tell(client, client->number, end);
         if (rc == 0) break;
         drop_connection(client);
-        if (!may_pass(client, rc) || later(kin_clock(), pause) >= end) return rc;
-        rc = kin__os_poll(NULL, 0, later(kin_clock(), pause));
+        if (!may_pass(client, rc)) return rc;
+        kin_deadline next = later(kin_clock(), pause);
+        if (next >= grace) return rc;
+        rc = kin__os_poll(NULL, 0, next < end ? next : end);
         if (rc == -ECANCELED) return rc;
+        if (kin_clock() >= end) return -ETIMEDOUT;
         pause = pause < PAUSE_MOST_NS ? 2 * pause : pause;
     }
     client->resumed = true;
     return client->grace_ns > 0 && client->answered >= 0 ? 0 : -ECONNRESET;
 }
 
-/* The request that is in work goes on over another connection: its answer comes again, or it is sent again,
- * for the server has not done it. */
+/* The request that is in work goes on over another connection: its answer comes again, or it is sent again, for the
+ * server has not done it.  1: it has not, and need not, for its caller has given it up. */
 static int go_on(struct kin__client *client, kin_deadline deadline)
 {
     uint64_t answered = (uint64_t)client->answered;
     client->sent = answered == client->number;
-    if (client->sent) return receive(client, deadline);
-    return answered + 1 == client->number ? exchange(client, &client->request, deadline) : KIN_EPROTOCOL;
+    if (!client->sent && answered + 1 != client->number) return KIN_EPROTOCOL;
+    if (!client->forsaken)
+        return client->sent ? receive(client, deadline) : exchange(client, &client->request, deadline);
+    if (!client->sent) {
+        client->number--;
+        return 1;
+    }
+    /* It may have taken something that nobody knows of: the server gets all back, and our caller is told. */
+    kin__client_leave(client);
+    client->grace_ns = 0;
+    return -ECONNRESET;
 }
 
 /* A call is over before its answer is there.  Where the connection stays, its answer is owed, for the next one
@@ -288,21 +301,33 @@ static int give_up(struct kin__client *client, int rc)
     return rc;
 }
 
-/* Goes on with the request in work, which came to `rc`, until its answer is there. */
+/* The call's time is over while its connection is broken, or was and the server's time has begun anew: the client
+ * keeps its name, and the next call comes back with it.  What only the owner's calls do is done all the same. */
+static int put_off(struct kin__client *client)
+{
+    drop_connection(client);
+    client->forsaken = client->forsaken || !client->patient;
+    client->owed = true;
+    return -ETIMEDOUT;
+}
+
+/* Goes on with the request in work, which came to `rc`, until its answer is there; 1: see go_on. */
 static int persist(struct kin__client *client, int rc, kin_deadline deadline)
 {
-    kin_deadline begun = client->grace_ns > 0 ? kin_clock() : 0, by = deadline;
-    while (rc < 0 && client->grace_ns > 0 && may_pass(client, rc) && kin_clock() < by) {
+    bool broke = false;
+    while (rc < 0 && client->grace_ns > 0 && may_pass(client, rc) && kin_clock() < deadline) {
+        broke = true;
         /* One who is patient has more to lose than this call. */
         if (client->patient) kin__shield(1);
-        rc = connect_again(client);
+        rc = connect_again(client, deadline);
         if (client->patient) kin__shield(-1);
         if (rc < 0) break;
-        /* The server's time begins anew, and so does ours. */
-        by = later(deadline, kin_clock() - begun);
-        rc = go_on(client, by);
+        rc = go_on(client, deadline);
     }
-    return rc < 0 ? give_up(client, rc) : 0;
+    if (broke && rc == -ETIMEDOUT && kin_clock() >= deadline) return put_off(client);
+    if (rc < 0) return give_up(client, rc);
+    client->forsaken = false;
+    return rc;
 }
 
 /* The answer is there: what does it say? */
@@ -334,7 +359,7 @@ int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadli
     kin_value_clear(&client->error);
     client->owed = false;
     int rc = persist(client, receive(client, deadline), deadline);
-    return rc < 0 ? rc : finish(client, result);
+    return rc != 0 ? rc : finish(client, result);
 }
 
 int kin__client_request(const struct kin__client *client, kin_value *request, const char **method,

@@ -37,7 +37,8 @@ struct kin__client {
     bool resumed;     /* it has; for the owner */
     bool patient;     /* the owner's: a call that is given up leaves the connection as it is … */
     bool sent;        /* the request in work is on its way */
-    bool owed;        /* … and so is its answer, to which nobody listens any more */
+    bool owed; /* … and so is its answer, to which nobody listens any more; perhaps without a connection */
+    bool forsaken; /* … nor need it be done if it has not been */
 };
 
 void kin__arguments_clear(struct kin__arguments *arguments);
@@ -58,7 +59,7 @@ int kin__client_accept(struct kin__client *client, kin_deadline deadline);
  * Errors: see kin_proxy_call. */
 int kin__client_call(struct kin__client *client, const char *ident, const char *method,
                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
-/* Gets the answer that is owed: the same. */
+/* Gets the answer that is owed: the same; 1: the server has not done it, and will not. */
 int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadline deadline);
 /* What was called last, by which method and with what, borrowed from `*request`, which is to be cleared. */
 int kin__client_request(const struct kin__client *client, kin_value *request, const char **method,

@@ -95,7 +95,8 @@ static struct kin__line *own_line(kin_manager *manager)
 static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadline deadline)
 {
     struct kin__client *client = &line->client;
-    if (client->connection != NULL) return 0;
+    /* Where an answer is owed the next call connects again, as the client that it was. */
+    if (client->connection != NULL || client->owed) return 0;
     int rc = kin__client_connect(client, manager->address, &manager->options, deadline);
     if (rc == 0) rc = kin__client_accept(client, deadline);
     if (rc == 0) atomic_store_explicit(&manager->kin, client->kin, memory_order_relaxed);

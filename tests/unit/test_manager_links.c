@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <kin/container.h>
@@ -17,7 +18,8 @@
 
 #include "support/relay.h"
 
-#define SOON kin_in_s(20)
+#define SOON    kin_in_s(20)
+#define BRIEFLY kin_in_ms(50)
 
 static const kin_manager_type types[] = {{.name = "door", .shared = "Lock"},
                                          {.name = "gate", .shared = "Lock"},
@@ -62,6 +64,42 @@ TEST(who_comes_back_finds_its_lock_and_its_objects)
     }
     CHECK_OK(kin_proxy_release(door));
     CHECK_RC(kin_proxy_acquire(door_here, SOON), 0);
+    CHECK_OK(kin_proxy_release(door_here));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_proxy_close(door_here));
+    CHECK_OK(kin_manager_close(there));
+    relay_end(&relay);
+    CHECK_OK(kin_manager_close(here));
+}
+
+/* The call fails in its own time, is not done later, and costs nothing that the client has. */
+TEST(a_call_whose_time_is_over_while_the_link_is_cut)
+{
+    kin_manager *here = start(INT64_C(3600000000000), 0);
+    struct relay relay = relay_start(kin_manager_address(here), 0);
+    kin_manager *there = connect_at(relay.address);
+    kin_proxy *door = manager_object(there, "door", SOON), *door_here = manager_object(here, "door", SOON);
+    kin_proxy *list = manager_object(there, "list", SOON), *late = NULL;
+    siginfo_t info;
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    for (int round = 0; round < 2; round++) {
+        CHECK_EQ(relay_cut(&relay), 2);
+        CHECK_OK(kill(relay.process, SIGSTOP));
+        CHECK_OK(waitid(P_PID, (id_t)relay.process, &info, WSTOPPED));
+        for (int i = 0; i < 2; i++) {
+            CHECK_RC(kin_proxy_call(list, "append", kin_value_build("(i)", 5), NULL, BRIEFLY), -ETIMEDOUT);
+            CHECK_RC(kin_manager_create(there, &late, "list", kin_value_none(), BRIEFLY), -ETIMEDOUT);
+            CHECK_RC(kin_manager_ping(there, BRIEFLY), -ETIMEDOUT);
+        }
+        CHECK_OK(kill(relay.process, SIGCONT));
+        CHECK_RC(kin_proxy_acquire(door_here, KIN_NOW), -ETIMEDOUT);
+        CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
+        CHECK_OK(kin_manager_create(there, &late, "list", kin_value_none(), SOON));
+        CHECK_OK(kin_proxy_close(late));
+    }
+    CHECK_OK(kin_proxy_release(door));
+    CHECK_OK(kin_proxy_acquire(door_here, SOON));
     CHECK_OK(kin_proxy_release(door_here));
     CHECK_OK(kin_proxy_close(list));
     CHECK_OK(kin_proxy_close(door));
