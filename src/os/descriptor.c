@@ -20,8 +20,7 @@ _Thread_local const struct kin__suspender *kin__suspender __attribute__((tls_mod
 KIN__CHILD_CODE int kin__os_close(int descriptor)
 {
     /* After EINTR it is closed all the same; trying again could close another's. */
-    long rc = kin__direct(SYS_close, descriptor, 0, 0, 0);
-    return rc == -EINTR ? 0 : (int)rc;
+    return close(descriptor) < 0 && errno != EINTR ? -errno : 0;
 }
 
 KIN__CHILD_CODE int kin__os_set_inherit(int descriptor, bool inherit)

@@ -2,7 +2,8 @@
  *
  * A fork copies no page tables of files, so a child pays a page fault for each stretch of code that it runs
  * first; after the fork itself that is what a start costs most.  libc's functions lie scattered, so what
- * every child calls is called from here. */
+ * every child calls is called from here.  Not so what opens, copies, closes or sends over descriptors: sanitizers
+ * follow those by libc's functions, and would take a number that is used again for the same descriptor. */
 #ifndef KIN_OS_DIRECT_H
 #define KIN_OS_DIRECT_H
 

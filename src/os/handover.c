@@ -42,10 +42,9 @@ KIN__CHILD_CODE int kin__os_handover_send(int socket, const struct kin__part *pa
         message.msg_control = &control;
         message.msg_controllen = CMSG_SPACE(count * sizeof(int));
     }
-    long sent;
-    do sent = kin__direct(SYS_sendmsg, socket, (long)&message, MSG_NOSIGNAL, 0);
-    while (sent == -EINTR);
-    return sent < 0 ? (int)sent : 0;
+    while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
+        if (errno != EINTR) return -errno;
+    return 0;
 }
 
 static void take_descriptors(struct msghdr *message, int *descriptors, size_t *count)
@@ -128,8 +127,7 @@ int kin__os_descriptor_copy(int descriptor, int least)
 KIN__CHILD_CODE int kin__os_descriptor_move(int descriptor, int target)
 {
     if (descriptor == target) return kin__os_set_inherit(target, true);
-    long rc = kin__direct(SYS_dup3, descriptor, target, 0, 0);
-    if (rc < 0) return (int)rc;
+    if (dup2(descriptor, target) < 0) return -errno;
     kin__os_close(descriptor);
     return 0;
 }

@@ -75,7 +75,7 @@ int kin__os_memory_create(const char *name, uint64_t size)
 
 KIN__CHILD_CODE int kin__os_file_identity(int descriptor, uint64_t *device, uint64_t *inode, uint64_t *size)
 {
-    struct stat status;
+    struct stat status = {0};
     long rc = kin__direct(SYS_fstat, descriptor, (long)&status, 0, 0);
     if (rc < 0) return (int)rc;
     *device = status.st_dev;

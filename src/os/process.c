@@ -95,8 +95,7 @@ KIN__CHILD_CODE void kin__os_standard_input_empty(void)
     }
     /* The lowest free number is the one just freed; without a /dev/null there is none at all. */
     kin__os_close(STDIN_FILENO);
-    char null[] = "/dev/null"; /* on the stack, whose page is there */
-    int descriptor = (int)kin__direct(SYS_openat, AT_FDCWD, (long)null, O_RDONLY, 0);
+    int descriptor = open("/dev/null", O_RDONLY);
     if (descriptor > STDIN_FILENO) kin__os_close(descriptor);
 }
 
@@ -114,12 +113,18 @@ KIN__CHILD_CODE void kin__os_exit_now(int code)
 /* glibc's list of all streams, the latest first; weak, for it is not documented. */
 extern FILE *_IO_list_all __attribute__((weak));
 
-/* While there is one thread: are there only the standard streams, with nothing to be written?  fflush(NULL) writes
- * to a page of libc's even then, which after each fork both sides have to copy. */
+/* While there is one thread: are there only the standard streams, with nothing to be written, and nothing read
+ * ahead, which from 2.41 on fflush(NULL) gives back?  It writes to a page of libc's even then, which after each
+ * fork both sides have to copy.  Code that is not independent of its position sees a copy of the list from
+ * before its main. */
 static bool is_flushed(void)
 {
-    return &_IO_list_all != NULL && _IO_list_all == stderr && stderr->_chain == stdout &&
-           stdout->_chain == stdin && __fpending(stderr) == 0 && __fpending(stdout) == 0;
+#ifndef __PIC__
+    return false;
+#endif
+    return __fbufsize(stdin) == 0 && &_IO_list_all != NULL && _IO_list_all == stderr &&
+           stderr->_chain == stdout && stdout->_chain == stdin && __fpending(stderr) == 0 &&
+           __fpending(stdout) == 0;
 }
 
 void kin__os_flush(void)
