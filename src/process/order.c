@@ -211,7 +211,7 @@ static int find_argument(struct kin__order *order, kin_connection *const *connec
     const void *constant;
     int rc = 0;
     switch (order->argument) {
-    case KIN__ARGUMENT_WORD: break; /* the caller has it */
+    case KIN__ARGUMENT_WORD: return 0; /* the caller has it */
     case KIN__ARGUMENT_CONNECTION: *argument = connections[order->word]; return 0;
     case KIN__ARGUMENT_BYTES: *argument = order + 1; return 0;
     case KIN__ARGUMENT_CONSTANT:

@@ -407,7 +407,7 @@ static bool is_outermost(const struct kin__reader *r)
 {
     const unsigned char *at = r->at;
     if (r->mark_count != 1 || r->mark != 0) return false;
-    if (r->end - at > 2) at += *at == OP_BINPUT ? 2 : *at == OP_MEMOIZE ? 1 : 0;
+    if (at < r->end) at += *at == OP_BINPUT && r->end - at > 2 ? 2 : *at == OP_MEMOIZE ? 1 : 0;
     return at < r->end && *at == OP_STOP;
 }
 

@@ -287,11 +287,17 @@ TEST(what_was_written_is_written_once)
     check_contents("out", "parent\nchild\nparent again\n");
 }
 
-static int print_and_return(void *argument)
+enum { TO_STDOUT = 1, TO_STDERR = 2 };
+
+static void print_to(uintptr_t streams, const char *out, const char *error)
 {
-    (void)argument;
-    fputs("child\n", stdout);
-    fputs("child's error\n", stderr);
+    if ((streams & TO_STDOUT) != 0) fputs(out, stdout);
+    if ((streams & TO_STDERR) != 0) fputs(error, stderr);
+}
+
+static int print_and_return(void *streams)
+{
+    print_to((uintptr_t)streams, "child\n", "child's error\n");
     return 0;
 }
 
@@ -304,11 +310,14 @@ TEST(what_was_printed_is_printed_once)
     CHECK(file >= 0 && out >= 0 && err >= 0);
     CHECK_EQ(dup2(file, 1), 1);
     CHECK_EQ(dup2(file, 2), 2);
-    setvbuf(stdout, NULL, _IOFBF, 4096);
-    setvbuf(stderr, NULL, _IOFBF, 4096);
-    fputs("parent\n", stdout);
-    fputs("parent's error\n", stderr);
-    int code = finish(start(print_and_return, NULL));
+    static char buffers[2][4096];
+    setvbuf(stdout, buffers[0], _IOFBF, sizeof buffers[0]);
+    setvbuf(stderr, buffers[1], _IOFBF, sizeof buffers[1]);
+    int code = 0;
+    for (uintptr_t streams = TO_STDOUT; streams <= (TO_STDOUT | TO_STDERR); streams++) {
+        print_to(streams, "parent\n", "parent's error\n");
+        code |= finish(start(print_and_return, (void *)streams));
+    }
     fputs("parent again\n", stdout);
     fflush(NULL);
     CHECK_EQ(dup2(out, 1), 1);
@@ -317,7 +326,8 @@ TEST(what_was_printed_is_printed_once)
     close(out);
     close(err);
     CHECK_EQ(code, 0);
-    check_contents("out", "parent's error\nparent\nchild's error\nchild\nparent again\n");
+    check_contents("out", "parent\nchild\nparent's error\nchild's error\n"
+                          "parent's error\nparent\nchild's error\nchild\nparent again\n");
 }
 
 static void *read_a_line(void *file)
