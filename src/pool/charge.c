@@ -43,13 +43,14 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
     bool ending = atomic_load(&pool->state) >= KIN__POOL_TERMINATED;
     if (record->map != NULL) {
         bool go_on = kin__map_charge(record, failure) && !ending;
-        if (go_on && worker->deputy && kin__schedule_again(record, word)) return false;
+        if (go_on && atomic_load(&worker->deputy) && kin__schedule_again(record, word)) return false;
         if (!go_on) kin__record_finish(record, word, KIN__TASK_DONE);
         return go_on;
     }
     if (kin__record_crashed(record, word) && !ending) {
         /* A deputy has no successor. */
-        if ((record->not_before != 0 || worker->deputy) && kin__schedule_again(record, word)) return false;
+        if ((record->not_before != 0 || atomic_load(&worker->deputy)) && kin__schedule_again(record, word))
+            return false;
         /* Only flags can come between. */
         while (KIN__TASK_STATE(word) == KIN__TASK_CLAIMED)
             if (atomic_compare_exchange_strong(&record->state, &word, kin__claimed_word(word, index)))

@@ -67,7 +67,7 @@ static struct counts count(kin_pool *pool)
         counts.alive++;
         counts.running += atomic_load(&worker->current) != NULL;
         counts.blocked += atomic_load(&worker->blocked) != 0;
-        counts.remote += worker->deputy && atomic_load(&worker->state) == KIN__WORKER_READY;
+        counts.remote += atomic_load(&worker->deputy) && atomic_load(&worker->state) == KIN__WORKER_READY;
     }
     return counts;
 }

@@ -177,7 +177,7 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *   finishing, counted   what it is about to make over, and how many it had counted then; by the worker
  *               before that step.  CRASH: over and not counted: the supervisor counts it.
  *   deputy, host  it stands for a worker in another program (deputy.h), on that machine: by the supervisor
- *               before the fork, and by the deputy before READY.
+ *               before the fork, and by the deputy before READY.  deputy is atomic: who counts looks any time.
  *   done, failed, retried, queue_time, run_time   of all workers that were in this slot; only grow, by the
  *               worker, or for a dead one by the supervisor. */
 struct kin__worker {
@@ -198,7 +198,7 @@ struct kin__worker {
     _Atomic uint64_t counted;
     _Atomic uint64_t queue_time[KIN_TIME_BUCKETS];
     _Atomic uint64_t run_time[KIN_TIME_BUCKETS];
-    bool deputy;
+    _Atomic bool deputy;
     char host[64];
 } __attribute__((aligned(64)));
 

@@ -75,7 +75,7 @@ static int start_worker(struct supervisor *s, unsigned index, kin_connection *co
     atomic_store(&worker->intent, 0);
     atomic_store(&worker->blocked, 0);
     worker->host[0] = '\0';
-    worker->deputy = connection != NULL;
+    atomic_store(&worker->deputy, connection != NULL);
     s->hand[index].pool = pool;
     s->hand[index].index = index;
     s->hand[index].oom_kills = s->oom_kills;
@@ -85,7 +85,7 @@ static int start_worker(struct supervisor *s, unsigned index, kin_connection *co
         s->fork_again = kin__os_clock() + FORK_PAUSE_NS;
         return rc;
     }
-    if (worker->deputy) atomic_fetch_add(&pool->deputies, 1);
+    if (atomic_load(&worker->deputy)) atomic_fetch_add(&pool->deputies, 1);
     return 0;
 }
 
@@ -110,7 +110,7 @@ static struct crew crew_of(struct supervisor *s)
     struct crew crew = {0};
     for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
         struct kin__worker *worker = kin__pool_worker(s->pool, i);
-        if (!is_alive(s, i) || worker->deputy || atomic_load(&worker->retire) != 0) continue;
+        if (!is_alive(s, i) || atomic_load(&worker->deputy) || atomic_load(&worker->retire) != 0) continue;
         crew.alive++;
         crew.blocked += atomic_load(&worker->blocked) != 0;
     }
@@ -181,7 +181,7 @@ static void retire_spare(struct supervisor *s)
     unsigned spare = crew.alive - wanted;
     for (unsigned i = kin__pool_slots(s->pool); i-- > 0 && spare > 0;) {
         struct kin__worker *worker = kin__pool_worker(s->pool, i);
-        if (!is_alive(s, i) || worker->deputy || atomic_load(&worker->retire) != 0 ||
+        if (!is_alive(s, i) || atomic_load(&worker->deputy) || atomic_load(&worker->retire) != 0 ||
             atomic_load(&worker->blocked) != 0)
             continue;
         atomic_store(&worker->retire, 1);
@@ -245,7 +245,7 @@ static void bury(struct supervisor *s, unsigned index)
     kin_exit_status status;
     int worker_pid = atomic_load(&worker->pid);
     kin__hand_collect(&s->hand[index], &status);
-    if (worker->deputy) atomic_fetch_sub(&pool->deputies, 1);
+    if (atomic_load(&worker->deputy)) atomic_fetch_sub(&pool->deputies, 1);
     bool was_ready = atomic_load(&worker->state) == KIN__WORKER_READY;
     bool idle = atomic_load(&worker->current) == NULL;
     atomic_store(&worker->state, KIN__WORKER_NONE);
