@@ -3,15 +3,12 @@
 #include "process.h"
 
 #include <errno.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static double fork_run(const struct bench_case *test, long count)
 {
@@ -73,16 +70,7 @@ static double helper_run(const struct bench_case *test, long count)
 
 static double spawn_each(const struct bench_case *test, long count, char *const argv[])
 {
-    if (process_touch(test)) return -1;
-    double begin = bench_now();
-    for (long i = 0; i < count; i++) {
-        int status;
-        pid_t pid;
-        int rc = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
-        if (rc || waitpid(pid, &status, 0) != pid) return bench_fail("posix_spawn: %s", strerror(rc));
-        if (status) return process_ended_badly(status);
-    }
-    return bench_now() - begin;
+    return process_touch(test) ? -1 : process_spawn(argv, count);
 }
 
 static double spawn_true_run(const struct bench_case *test, long count)
@@ -92,7 +80,7 @@ static double spawn_true_run(const struct bench_case *test, long count)
 
 static double spawn_self_run(const struct bench_case *test, long count)
 {
-    return spawn_each(test, count, (char *[]){"/proc/self/exe", PROCESS_NOTHING, NULL});
+    return spawn_each(test, count, PROCESS_SELF);
 }
 
 static double spawn_static_run(const struct bench_case *test, long count)
@@ -154,30 +142,32 @@ static const struct bench_contender by_helper[] = {
 };
 static const struct bench_target helper_targets[] = {{"fork by a small helper", 1.4}, {0}};
 
+#define SAME_PROGRAM "posix_spawn of the same program"
+
 static const struct bench_contender by_exec[] = {
     {BENCH_LIMIT, "posix_spawn of a static program", spawn_static_run, NULL},
-    {BENCH_LIMIT, "posix_spawn of the same program", spawn_self_run, NULL},
+    {BENCH_LIMIT, SAME_PROGRAM, spawn_self_run, NULL},
     {BENCH_KIN, "kin by KIN_SPAWN", bench_kin_spawn, "built without libkin"},
     {BENCH_PEER, "vfork, exec /bin/true", vfork_run, NULL},
     {BENCH_PEER, "posix_spawn /bin/true", spawn_true_run, NULL},
     {BENCH_PEER, "Python multiprocessing spawn", python_spawn_run, "python3"},
     {0},
 };
-static const struct bench_target exec_targets[] = {{"posix_spawn of the same program", 1.3}, {0}};
+static const struct bench_target exec_targets[] = {{SAME_PROGRAM, 1.3}, {0}};
 
-#define PROCESS_CASE(label, by, target, megabytes) \
+#define PROCESS_CASE(label, by, target, other, megabytes) \
     { \
         .name = label, .what = "processes", .unit = BENCH_MICROSECONDS, .contenders = by, .targets = target, \
-        .shape = &(struct process_shape){megabytes}, .first_count = 3 \
+        .in_turns = other, .shape = &(struct process_shape){megabytes}, .first_count = 3 \
     }
 
 static const struct bench_case cases[] = {
-    PROCESS_CASE("start and join by fork, parent with 10 MB", by_fork, fork_targets, 10),
-    PROCESS_CASE("start and join by fork, parent with 1 GB", by_fork, fork_targets, 1024),
-    PROCESS_CASE("start and join by a helper, parent with 10 MB", by_helper, helper_targets, 10),
-    PROCESS_CASE("start and join by a helper, parent with 1 GB", by_helper, helper_targets, 1024),
-    PROCESS_CASE("start and join by exec, parent with 10 MB", by_exec, exec_targets, 10),
-    PROCESS_CASE("start and join by exec, parent with 1 GB", by_exec, exec_targets, 1024),
+    PROCESS_CASE("start and join by fork, parent with 10 MB", by_fork, fork_targets, NULL, 10),
+    PROCESS_CASE("start and join by fork, parent with 1 GB", by_fork, fork_targets, NULL, 1024),
+    PROCESS_CASE("start and join by a helper, parent with 10 MB", by_helper, helper_targets, NULL, 10),
+    PROCESS_CASE("start and join by a helper, parent with 1 GB", by_helper, helper_targets, NULL, 1024),
+    PROCESS_CASE("start and join by exec, parent with 10 MB", by_exec, exec_targets, SAME_PROGRAM, 10),
+    PROCESS_CASE("start and join by exec, parent with 1 GB", by_exec, exec_targets, SAME_PROGRAM, 1024),
 };
 
 int main(int argc, char **argv)

@@ -14,11 +14,15 @@ int process_touch(const struct bench_case *test);
 /* Notes that a child did not exit with 0; returns -1. */
 double process_ended_badly(int status);
 
+/* Runs a program so often by posix_spawn and waitpid; the seconds, or -1 after a note. */
+double process_spawn(char *const argv[], long count);
+
 /* Python by itself: peer_python.py GROUP WHAT MEGABYTES COUNT. */
 double process_python(const struct bench_case *test, long count, const char *group, const char *what);
 
 /* The word with which the benchmark's own program ends at once. */
 #define PROCESS_NOTHING "--nothing"
+#define PROCESS_SELF    ((char *[]){"/proc/self/exe", PROCESS_NOTHING, NULL})
 
 bench_run bench_kin_process __attribute__((weak));
 bench_run bench_kin_forkserver __attribute__((weak));

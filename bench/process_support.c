@@ -3,11 +3,15 @@
  * The parent's memory is in pages of 4 KiB, as what malloc returns usually is, so that the page
  * tables that fork copies have the same size everywhere. */
 #include <errno.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "process.h"
+
+extern char **environ;
 
 int process_touch(const struct bench_case *test)
 {
@@ -26,6 +30,19 @@ int process_touch(const struct bench_case *test)
 double process_ended_badly(int status)
 {
     return bench_fail("the child ended with status %d", status);
+}
+
+double process_spawn(char *const argv[], long count)
+{
+    double begin = bench_now();
+    for (long i = 0; i < count; i++) {
+        int status;
+        pid_t pid;
+        int rc = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
+        if (rc || waitpid(pid, &status, 0) != pid) return bench_fail("posix_spawn: %s", strerror(rc));
+        if (status) return process_ended_badly(status);
+    }
+    return bench_now() - begin;
 }
 
 double process_python(const struct bench_case *test, long count, const char *group, const char *what)

@@ -1,7 +1,8 @@
 /* report.c: medians, the table and JSON.
  *
  * Ratios are of medians within one run of the program.  "kin is" says how kin's figure stands
- * to that of the line: figure by figure, so that where less is better, less than 1 is better. */
+ * to that of the line: figure by figure, so that where less is better, less than 1 is better.
+ * What was measured in turns with kin is compared by the median of the runs' ratios. */
 #include "report.h"
 
 #include <stdlib.h>
@@ -24,16 +25,23 @@ static int by_size(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+double bench_median(double *figures, size_t count)
+{
+    qsort(figures, count, sizeof *figures, by_size);
+    return (figures[(count - 1) / 2] + figures[count / 2]) / 2;
+}
+
 void bench_summarize(struct bench_result *result)
 {
     if (result->status != BENCH_OK || result->runs == 0) return;
     double sorted[BENCH_MAX_ROUNDS];
     size_t runs = (size_t)result->runs;
+    memcpy(sorted, result->ratios, runs * sizeof *sorted);
+    result->ratio = bench_median(sorted, runs);
     memcpy(sorted, result->figures, runs * sizeof *sorted);
-    qsort(sorted, runs, sizeof *sorted, by_size);
+    result->median = bench_median(sorted, runs);
     result->lowest = sorted[0];
     result->highest = sorted[runs - 1];
-    result->median = (sorted[(runs - 1) / 2] + sorted[runs / 2]) / 2;
 }
 
 /* ---- what is compared ------------------------------------------------------------------------ */
@@ -66,6 +74,15 @@ static const struct bench_result *best_peer(const struct bench_outcome *outcome)
     return best;
 }
 
+/* How kin stands to another. */
+static double stands(const struct bench_outcome *outcome, const struct bench_result *kin,
+                     const struct bench_result *other)
+{
+    const char *in_turns = outcome->test->in_turns;
+    if (kin->ratio > 0 && in_turns != NULL && !strcmp(in_turns, other->contender->name)) return kin->ratio;
+    return kin->median / other->median;
+}
+
 struct verdict {
     const struct bench_result *kin;
     const struct bench_result *other; /* NULL: an absolute figure, or nothing to compare with */
@@ -84,7 +101,7 @@ static struct verdict judge(const struct bench_outcome *outcome, const struct be
         bool every = !strcmp(target->against, BENCH_EVERY_PEER);
         verdict.other = every ? best_peer(outcome) : find(outcome, target->against);
         verdict.known = verdict.kin && verdict.other;
-        verdict.reached = verdict.known ? verdict.kin->median / verdict.other->median : 0;
+        verdict.reached = verdict.known ? stands(outcome, verdict.kin, verdict.other) : 0;
     }
     bool less = bench_less_is_better(outcome->test);
     verdict.met =
@@ -110,13 +127,12 @@ static const char *figure_text(char *text, size_t size, double figure, enum benc
     return text;
 }
 
-static const char *ratio_text(char *text, size_t size, const struct bench_result *of,
-                              const struct bench_result *to)
+static const char *ratio_text(char *text, size_t size, double ratio)
 {
-    if (!of || !to)
+    if (ratio == 0)
         snprintf(text, size, "-");
     else
-        snprintf(text, size, "%.3g", of->median / to->median);
+        snprintf(text, size, "%.3g", ratio);
     return text;
 }
 
@@ -132,13 +148,14 @@ static void print_result(FILE *out, const struct bench_outcome *outcome, const s
         fprintf(out, " %s: %s\n", status_names[result->status], result->reason);
         return;
     }
-    char median[32], lowest[32], highest[32], limit[32], kin[32];
+    char middle[32], lowest[32], highest[32], to_limit[32], to_kin[32];
     enum bench_unit unit = outcome->test->unit;
-    fprintf(out, " %10s %10s %10s %9s %9s\n", figure_text(median, sizeof median, result->median, unit),
+    const struct bench_result *limit = first_of(outcome, BENCH_LIMIT), *kin = first_of(outcome, BENCH_KIN);
+    fprintf(out, " %10s %10s %10s %9s %9s\n", figure_text(middle, sizeof middle, result->median, unit),
             figure_text(lowest, sizeof lowest, result->lowest, unit),
             figure_text(highest, sizeof highest, result->highest, unit),
-            ratio_text(limit, sizeof limit, result, first_of(outcome, BENCH_LIMIT)),
-            ratio_text(kin, sizeof kin, first_of(outcome, BENCH_KIN), result));
+            ratio_text(to_limit, sizeof to_limit, limit ? result->median / limit->median : 0),
+            ratio_text(to_kin, sizeof to_kin, kin ? stands(outcome, kin, result) : 0));
 }
 
 static void print_target(FILE *out, const struct bench_outcome *outcome, const struct bench_target *target)
@@ -211,6 +228,11 @@ void bench_json_begin(FILE *out, const char *title, bool quick)
             quick ? "true" : "false");
 }
 
+static void json_numbers(FILE *out, const double *numbers, int count)
+{
+    for (int i = 0; i < count; i++) fprintf(out, "%s%.9g", i ? ", " : "", numbers[i]);
+}
+
 static void json_result(FILE *out, const struct bench_result *result)
 {
     json_member(out, "   {", "name", result->contender->name);
@@ -221,7 +243,11 @@ static void json_result(FILE *out, const struct bench_result *result)
     if (result->status == BENCH_FAILED) json_member(out, ", ", "reason", result->reason);
     if (result->status == BENCH_OK) {
         fprintf(out, ", \"count\": %ld, \"median\": %.9g, \"runs\": [", result->count, result->median);
-        for (int i = 0; i < result->runs; i++) fprintf(out, "%s%.9g", i ? ", " : "", result->figures[i]);
+        json_numbers(out, result->figures, result->runs);
+        if (result->ratio > 0) {
+            fputs("], \"ratios_in_turns\": [", out);
+            json_numbers(out, result->ratios, result->runs);
+        }
         fputc(']', out);
     }
     fputc('}', out);

@@ -17,7 +17,8 @@ struct bench_result {
     long count;                     /* operations of one run */
     int runs;
     double figures[BENCH_MAX_ROUNDS]; /* in the order they were measured */
-    double median, lowest, highest;
+    double ratios[BENCH_MAX_ROUNDS];  /* of kin's runs: see bench_pair; 0: it had no pairs */
+    double median, lowest, highest, ratio;
 };
 
 struct bench_outcome {
@@ -26,6 +27,8 @@ struct bench_outcome {
     struct bench_result results[BENCH_MAX_CONTENDERS];
 };
 
+/* Sorts them. */
+double bench_median(double *figures, size_t count);
 bool bench_less_is_better(const struct bench_case *test);
 void bench_summarize(struct bench_result *result);
 void bench_print(FILE *out, const char *title, const struct bench_outcome *outcome);

@@ -17,17 +17,7 @@ extern char **environ;
 
 static double spawn_call(const struct bench_case *test, long count)
 {
-    if (process_touch(test)) return -1;
-    char *argv[] = {SUBPROCESS_CALL, NULL};
-    double begin = bench_now();
-    for (long i = 0; i < count; i++) {
-        int status;
-        pid_t pid;
-        int rc = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
-        if (rc || waitpid(pid, &status, 0) != pid) return bench_fail("posix_spawn: %s", strerror(rc));
-        if (status) return process_ended_badly(status);
-    }
-    return bench_now() - begin;
+    return process_touch(test) ? -1 : process_spawn((char *[]){SUBPROCESS_CALL, NULL}, count);
 }
 
 /* Reads all of it into memory that doubles; the size, or -1. */
@@ -131,8 +121,10 @@ static double python_large(const struct bench_case *test, long count)
 
 /* ---- cases ------------------------------------------------------------------------------------------- */
 
+#define CALL_LIMIT "posix_spawn, waitpid"
+
 static const struct bench_contender call[] = {
-    {BENCH_LIMIT, "posix_spawn, waitpid", spawn_call, NULL},
+    {BENCH_LIMIT, CALL_LIMIT, spawn_call, NULL},
     {BENCH_KIN, "kin_subprocess_check_call", bench_kin_call, "built without libkin"},
     {BENCH_PEER, "system", system_call, NULL},
     {BENCH_PEER, "libuv uv_spawn", peer_libuv_process, "libuv1-dev"},
@@ -156,7 +148,7 @@ static const struct bench_contender large[] = {
     {0},
 };
 
-static const struct bench_target call_targets[] = {{"posix_spawn, waitpid", 1.1}, {0}};
+static const struct bench_target call_targets[] = {{CALL_LIMIT, 1.1}, {0}};
 /* The kernel's copying is nearly all of it, for everybody. */
 static const struct bench_target large_targets[] = {{"posix_spawn, read, waitpid", 1.1}, {0}};
 static const struct bench_target output_targets[] = {
@@ -170,6 +162,7 @@ static const struct bench_case cases[] = {
      .unit = BENCH_MICROSECONDS,
      .contenders = call,
      .targets = call_targets,
+     .in_turns = CALL_LIMIT,
      .shape = &ten_megabytes,
      .first_count = 10},
     {.name = "run /bin/true, parent with 1 GB",
@@ -177,6 +170,7 @@ static const struct bench_case cases[] = {
      .unit = BENCH_MICROSECONDS,
      .contenders = call,
      .targets = call_targets,
+     .in_turns = CALL_LIMIT,
      .shape = &one_gigabyte,
      .first_count = 10},
     {.name = "run /bin/echo and collect its output",

@@ -21,6 +21,7 @@
 /* What a run tells the parent. */
 struct message {
     double seconds;
+    double ratio; /* the median of its pairs; 0: it had none */
     enum bench_status status;
     bool has_reason;
     char reason[BENCH_REASON_SIZE];
@@ -72,6 +73,16 @@ double bench_missing(void)
     return -1;
 }
 
+static struct {
+    double ratios[4096];
+    size_t count;
+} pairs;
+
+void bench_pair(double own, double other)
+{
+    if (pairs.count < sizeof pairs.ratios / sizeof *pairs.ratios) pairs.ratios[pairs.count++] = own / other;
+}
+
 void *bench_shared(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -90,6 +101,7 @@ static void run_and_exit(const struct bench_contender *contender, const struct b
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     double seconds = contender->run(test, count);
     message->seconds = seconds;
+    if (pairs.count > 0) message->ratio = bench_median(pairs.ratios, pairs.count);
     if (seconds <= 0 && message->status == BENCH_OK) bench_fail("it took no time");
     _exit(0);
 }
@@ -172,6 +184,7 @@ static void measure(struct bench_result *result, const struct bench_case *test,
                     : test->unit == BENCH_MICROSECONDS ? seconds / operations * 1e6
                     : test->unit == BENCH_BYTES        ? seconds / operations
                                                        : seconds;
+    result->ratios[result->runs] = message->ratio;
     result->figures[result->runs++] = figure;
 }
 

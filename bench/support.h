@@ -55,6 +55,7 @@ struct bench_case {
     enum bench_unit unit;
     const struct bench_contender *contenders;
     const struct bench_target *targets; /* NULL: none */
+    const char *in_turns;               /* NULL, or whose operations kin's runs do too: bench_pair */
     const void *shape;                  /* the program's own description of the case */
     long first_count;                   /* where the search for a fitting count begins; 0: 1000 */
     long fixed_count;                   /* not 0: no search, every run does this many */
@@ -76,6 +77,12 @@ double bench_now(void); /* seconds on the monotonic clock */
 double bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 double bench_missing(void);
 double bench_unable(const char *reason);
+
+/* For what takes longer or shorter by phases of the machine that are shorter than a run: kin's run does an
+ * operation of its own, then one of the contender that the case names as `in_turns`, and so on, and tells
+ * what each pair took.  kin is compared with that contender by the median of the pairs' ratios; a run's is
+ * that of its first thousands. */
+void bench_pair(double own, double other);
 
 /* Zeroed memory that the processes of a run share; ends the run when there is none. */
 void *bench_shared(size_t size);
