@@ -1,7 +1,6 @@
-/* pool.h: what the parts of the pool share: the pool, its workers' slots, task records.
+/* pool.h: what the parts of the pool share: the pool and its workers' slots; its records are in record.h.
  *
  * Invariants:
- *  - A task's record has one state word; every step of a task is one CAS or store of it.
  *  - A worker names a record in its slot before it claims it and until it is done: what a
  *    dead worker was doing is read there, and nothing else is charged for its death.
  *  - Messages in the task queue only say "look at this record": one whose record is not QUEUED
@@ -23,138 +22,13 @@
 #include "memory/latch.h"
 #include "memory/region.h"
 #include "os/program.h"
+#include "pool/record.h"
 
-#define KIN__MAGIC_POOL   0x6c6f6f70006b0001ull
-#define KIN__MAGIC_RESULT 0x6c75736572006b01ull
+#define KIN__MAGIC_POOL 0x6c6f6f70006b0001ull
 
-#define KIN__WORKERS_MOST    1024
-#define KIN__WORKER_BLOCK    16 /* slots that are allocated at once */
-#define KIN__WORKER_BLOCKS   (KIN__WORKERS_MOST / KIN__WORKER_BLOCK)
-#define KIN__SEGMENT_RECORDS 128
-#define KIN__RECORD_SEGMENTS 8192
-#define KIN__ARGUMENT_INLINE 128
-#define KIN__REPLY_INLINE    128
-
-/* ---- tasks ------------------------------------------------------------------------------------- */
-
-enum kin__task_state {
-    KIN__TASK_FREE = 0,
-    KIN__TASK_NEW = 1, /* being filled in by `owner` */
-    KIN__TASK_QUEUED = 2,
-    KIN__TASK_CLAIMED = 3, /* by the worker in the word */
-    KIN__TASK_DONE = 4,
-    KIN__TASK_FAILED = 5
-};
-
-/* A record's state word: state in the low 8 bits, then flags, the attempt (16 … 31) and the
- * worker (32 … 47).  A flag that is set stays; all are set by CAS.
- *   DROPPED   nobody wants the outcome: the worker that finishes the task frees the record, the
- *             supervisor if somebody else does, or if it is over already.
- *   CLOSING   it is over and being freed, by its owner, or, when it was dropped, by that worker;
- *             set once, and by nobody else.  CRASH: the supervisor goes on for either.
- *   CANCELLED whatever comes of it, it ends as FAILED; the supervisor kills the worker it is on.
- *   NEEDED    other tasks need it: who finishes it settles them, and the supervisor frees it.
- *   WATCHED   somebody waits for it together with others: its end is told to the pool, too. */
-#define KIN__TASK_DROPPED   ((uint64_t)0x100)
-#define KIN__TASK_CLOSING   ((uint64_t)0x200)
-#define KIN__TASK_CANCELLED ((uint64_t)0x400)
-#define KIN__TASK_NEEDED    ((uint64_t)0x800)
-#define KIN__TASK_WATCHED   ((uint64_t)0x1000)
-/*   POISON    set aside by the supervisor, and nobody's; who takes it takes the flag away. */
-#define KIN__TASK_POISON        ((uint64_t)0x2000)
-#define KIN__TASK_FLAGS         ((uint64_t)0xff00)
-#define KIN__TASK_STATE(word)   ((enum kin__task_state)((word)&0xff))
-#define KIN__TASK_ATTEMPT(word) ((unsigned)((word) >> 16) & 0xffff)
-#define KIN__TASK_WORKER(word)  ((unsigned)((word) >> 32) & 0xffff)
-
-/* Where a record that is QUEUED is found: by a message in the task queue, or in the lists of
- * schedule.c, and then a message about it is a stale one. */
-enum kin__place {
-    KIN__PLACE_QUEUE = 0,
-    KIN__PLACE_LIST = 1,
-    KIN__PLACE_JOB = 2 /* in neither: a map that nobody waits in; see map.c */
-};
-
-struct kin__map;
-struct kin__edge;
-
-/* SHARED.  A task, and at the same time the result that its submitter holds.
- *   magic, pool, index   constant once the record exists (magic changes with open and close).
- *   state      NEW → QUEUED by the submitter; QUEUED → CLAIMED by a worker, under the task
- *              queue's latch; CLAIMED → DONE or FAILED by that worker or, after its death, by
- *              the supervisor, or back to QUEUED or CLAIMED by the supervisor; QUEUED → FAILED
- *              by the supervisor of a terminated pool; DONE, FAILED → FREE by who closes it.
- *              Release on every change, acquire on every look.
- *   function … timeout_ns, argument   by the submitter before QUEUED.
- *   reply, failure   by the worker or the supervisor before DONE or FAILED.
- *   owner      identity of the submitting process.
- *   place … not_before   by the submitter before QUEUED, or by who has it CLAIMED.
- *   link       under the schedule's latch.
- *   needs      what it needs, a block; by the submitter before QUEUED.
- *   unmet, dependents   under the schedule's latch; see needs.c.
- *   crash_item, crashes    the item (from 1; 0: none) on which workers died, and how many; by the supervisor.
- *   errors     how often its function returned an error; by the worker.
- *   map, job, span, progress   of a part of a map; see map.c.  Who does not own the record reads
- *              map, job and progress by the functions below: it may be another task's by then.
- *   next_free  under the pool's `records` latch. */
-struct kin_result {
-    /* In the first lines, for each line is a miss for who comes next: all that an ordinary task needs of it. */
-    uint64_t magic;
-    kin_pool *pool;
-    _Atomic uint64_t state;
-    struct kin__event done;
-    _Atomic uint64_t owner;
-    kin_range_function *range;
-    uint32_t index;
-    uint32_t unmet;
-
-    kin_bytes_function *bytes;
-    kin_zip_function *zip; /* of a map */
-    uint32_t in_size, out_size;
-    _Atomic(void *) argument_block; /* NULL: argument_inline */
-    _Atomic(void *) reply_block;    /* NULL: reply_inline */
-    struct kin__map *map;           /* the map this is a part of, or the job of; good until it is over */
-    kin_result *job;                /* of that map: who waits for its end waits for this record's event */
-    uint32_t items;                 /* of a task of several: progress[0] is the index of the one it is on */
-    _Atomic uint32_t place;
-
-    uint64_t argument_size, reply_size;
-    int64_t timeout_ns;
-    int64_t came; /* when it was handed in, of a task that is timed; else 0 */
-    uint64_t crash_item;
-    uint32_t attempts; /* how many it may have */
-    uint32_t next_free;
-    uint16_t retries;        /* after a death */
-    uint16_t retries_error;  /* after an error */
-    _Atomic uint16_t weight; /* 0: 1 */
-    int16_t priority;
-    _Atomic uint32_t killed; /* its worker is to be killed: by the caller, whose time is up */
-    uint32_t errors;
-
-    uint64_t number;
-    volatile size_t progress[2];
-    char function[40];
-
-    _Atomic uint64_t span;
-    int64_t ran_ns;     /* of a timed task: how long it ran; by the worker */
-    uint64_t affinity;  /* 0: none */
-    int64_t not_before; /* 0: at once */
-    int64_t backoff_ns; /* of one that may be run again */
-    uint32_t crashes;   /* of one with a crash_item */
-    struct kin__links link;
-    _Atomic(void *) needs;
-    struct kin__edge *dependents;
-    kin_failure failure;
-
-    unsigned char argument_inline[KIN__ARGUMENT_INLINE] __attribute__((aligned(64)));
-    unsigned char reply_inline[KIN__REPLY_INLINE] __attribute__((aligned(64)));
-} __attribute__((aligned(64)));
-_Static_assert(offsetof(struct kin_result, number) == 192, "three lines, and what names the task");
-
-/* SHARED.  Records in type-stable memory, so that a stale result handle finds a closed one. */
-struct kin__record_segment {
-    kin_result record[KIN__SEGMENT_RECORDS];
-};
+#define KIN__WORKERS_MOST  1024
+#define KIN__WORKER_BLOCK  16 /* slots that are allocated at once */
+#define KIN__WORKER_BLOCKS (KIN__WORKERS_MOST / KIN__WORKER_BLOCK)
 
 /* ---- workers ------------------------------------------------------------------------------------- */
 
@@ -383,94 +257,11 @@ static inline kin_result *kin__pool_record(kin_pool *pool, uint32_t index)
     return &segment->record[index % KIN__SEGMENT_RECORDS];
 }
 
-static inline bool kin__task_over(uint64_t word)
-{
-    return KIN__TASK_STATE(word) >= KIN__TASK_DONE;
-}
-
-/* The word of a record that a worker claims, or claims again: its next attempt.  The number stays at its
- * most; what ends a task is counted in the record. */
-static inline uint64_t kin__claimed_word(uint64_t word, unsigned worker)
-{
-    uint64_t attempt = KIN__TASK_ATTEMPT(word);
-    if (attempt < UINT16_MAX) attempt++;
-    return (word & KIN__TASK_FLAGS) | (uint64_t)worker << 32 | attempt << 16 | KIN__TASK_CLAIMED;
-}
-
-/* The word of a record that gets over, from what its word was.  `frees`: who makes it over is the worker that
- * is on it, and frees it when nobody wants it. */
-static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state, bool frees)
-{
-    if (__builtin_expect((word & KIN__TASK_FLAGS) == 0, 1)) return (word & ~(uint64_t)0xff) | state;
-    const uint64_t fate = word & (KIN__TASK_DROPPED | KIN__TASK_NEEDED);
-    uint64_t closing = fate == KIN__TASK_DROPPED && frees ? KIN__TASK_CLOSING : 0;
-    if ((word & KIN__TASK_CANCELLED) != 0) state = KIN__TASK_FAILED;
-    return (word & ~(uint64_t)0xff) | state | closing;
-}
-
-static inline struct kin__map *kin__record_map(const kin_result *record)
-{
-    return __atomic_load_n(&record->map, __ATOMIC_RELAXED);
-}
-static inline kin_result *kin__record_job(const kin_result *record)
-{
-    return __atomic_load_n(&record->job, __ATOMIC_RELAXED);
-}
-static inline size_t kin__record_progress(const kin_result *record, unsigned parity)
-{
-    return __atomic_load_n(&record->progress[parity], __ATOMIC_RELAXED);
-}
-
 /* Who drains the pool looks again.  Seq_cst, and after the count with a full barrier in between: pairs with
  * the look of who drains. */
 static inline void kin__pool_counted(kin_pool *pool)
 {
     if (atomic_load(&pool->drainers) != 0) kin__event_notify(&pool->changed, INT32_MAX);
-}
-
-/* ---- record.c: records ------------------------------------------------------------------------------ */
-
-/* A record in state NEW that belongs to the calling process. */
-int kin__record_make(kin_pool *pool, kin_result **record);
-/* Frees a record that is NEW or over, with its blocks. */
-void kin__record_free(kin_result *record);
-/* The same of one that is over, whose word was `word`: that it is gone is an end, too, for who waits for it
- * together with others. */
-void kin__record_gone(kin_result *record, uint64_t word);
-/* Tells who waits for a record that is over, or for the map it is a part of. */
-void kin__record_tell(kin_result *record, kin_result *job);
-/* Counts a task that is over: as one of `worker`'s, by that or, when it is dead, by the supervisor, after
- * which comes kin__pool_counted; or, with NULL, as nobody's. */
-void kin__record_count(kin_pool *pool, struct kin__worker *worker, enum kin__task_state state);
-/* After a record has got the word `over`, and was counted: the rest of kin__record_finish. */
-void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t over);
-/* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected` but for its flags; wakes who
- * waits, frees what nobody wants.  False: it was not. */
-bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state);
-/* Fills in the failure of a record from its state word. */
-void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, int code, int signal);
-/* Fills in what the record says in a failure that tells of a death; and makes it the record's end. */
-void kin__record_complete(const kin_result *record, uint64_t word, kin_failure *failure);
-void kin__record_fail_with(kin_result *record, uint64_t word, kin_failure failure);
-/* Charges a CLAIMED record for the death of the process that ran it: may it be run again, at not_before? */
-bool kin__record_crashed(kin_result *record, uint64_t word);
-/* Stores `size` bytes in the inline room or in a block of family memory. */
-int kin__record_store(_Atomic(void *) *block, void *room, size_t room_size, const void *bytes, size_t size);
-/* For the supervisor: results whose process died are nobody's any more, and what nobody wants and
- * others needed is freed; after deaths what the dead may have left unsettled is settled.  False to be
- * called again. */
-bool kin__records_tidy(kin_pool *pool, bool deaths);
-/* Frees all segments; nobody uses the pool. */
-void kin__records_close(kin_pool *pool);
-static inline void *kin__record_argument(kin_result *record)
-{
-    void *block = atomic_load_explicit(&record->argument_block, memory_order_relaxed);
-    return block != NULL ? block : record->argument_inline;
-}
-static inline void *kin__record_reply(kin_result *record)
-{
-    void *block = atomic_load_explicit(&record->reply_block, memory_order_relaxed);
-    return block != NULL ? block : record->reply_inline;
 }
 
 /* ---- own.c: workers that wait on their own pool ----------------------------------------------------- */
@@ -483,12 +274,6 @@ int kin__own_wait_begin(kin_pool *pool);
 void kin__own_wait_end(kin_pool *pool);
 /* How many workers there may be at most, those included that wait. */
 unsigned kin__own_limit(kin_pool *pool);
-
-/* ---- poison.c -------------------------------------------------------------------------------------------- */
-
-/* For the supervisor: keeps the input of a task that has killed its workers, as far as the pool has
- * room for such. */
-void kin__poison_keep(kin_result *record, const kin_failure *failure);
 
 /* ---- worker.c, supervisor.c, charge.c -------------------------------------------------------------------------- */
 

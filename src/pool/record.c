@@ -1,4 +1,4 @@
-/* record.c: task records: made, finished, freed.  See pool.h for the invariants.
+/* record.c: task records: made, finished, freed.  See record.h for the invariants.
  *
  * The free list is a cache: a record is free if its state says FREE.  Whoever finds that the
  * last holder of the latch died makes the list anew from the states.

@@ -1,6 +1,6 @@
 /* worker.c: what a worker process does: claim a task, run it, leave the outcome, again.
  *
- * Invariants: see pool.h.  `current` names the record from before the claim until its outcome
+ * Invariants: see pool.h and record.h.  `current` names the record from before the claim until its outcome
  * stands, so that the supervisor always finds what a dead worker was doing.
  */
 #include <errno.h>
