@@ -61,7 +61,8 @@ static bool is_due(const struct callback *callback)
     const kin_result *result = callback->result;
     uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
     return kin__task_over(word) || KIN__TASK_STATE(word) == KIN__TASK_FREE ||
-           result->number != callback->number || atomic_load(&callback->pool->state) == KIN__POOL_BROKEN;
+           kin__record_number(result) != callback->number ||
+           atomic_load(&callback->pool->state) == KIN__POOL_BROKEN;
 }
 
 /* Takes those of the pool out that are due, in the order in which they were named; *any: others are
@@ -96,8 +97,8 @@ static long run(struct callback *due)
         struct callback *callback = due;
         due = callback->next;
         /* Closed meanwhile: nobody wants to know. */
-        bool open =
-            callback->result->number == callback->number && kin_result_ready(callback->result) != KIN_ECLOSED;
+        bool open = kin__record_number(callback->result) == callback->number &&
+                    kin_result_ready(callback->result) != KIN_ECLOSED;
         kin_done_function *call =
             open && kin_result_successful(callback->result) == 1 ? callback->done : callback->failed;
         if (open && call != NULL) {

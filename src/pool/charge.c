@@ -29,7 +29,7 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure)
             return false;
         }
         /* Its outcome stands; whom it should have told is told now. */
-        kin_result *job = record->job;
+        kin_result *job = kin__record_job(record);
         kin__waiters_wake_all(job != NULL ? &job->done.point : &record->done.point);
         kin__waiters_wake_all(&pool->completed.point);
         if (job != NULL && kin__is_async(job)) kin__map_settle(job);

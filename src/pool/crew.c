@@ -121,7 +121,7 @@ static int start_process(struct kin__hand *hand, kin_connection *connection, con
         return rc;
     }
     struct kin__worker *worker = kin__pool_worker(hand->pool, hand->index);
-    worker->since = kin__os_boot_clock();
+    atomic_store_explicit(&worker->since, kin__os_boot_clock(), memory_order_relaxed);
     atomic_store(&worker->pid, rc);
     return 0;
 }

@@ -399,7 +399,7 @@ bool kin__map_charge(kin_result *part, kin_failure *failure)
         failure->attempts = map->attempts;
         memcpy(failure->function, map->job->function, sizeof map->job->function);
         note_failure(map, failure);
-        part->progress[span.parity]++;
+        set_progress(&part->progress[span.parity], part->progress[span.parity] + 1);
     }
     return !killed;
 }

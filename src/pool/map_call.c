@@ -123,7 +123,7 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
         part->range = map->range;
         part->zip = map->zip;
         part->bytes = NULL;
-        part->timeout_ns = timeout;
+        __atomic_store_n(&part->timeout_ns, timeout, __ATOMIC_RELAXED);
         part->attempts = UINT32_MAX;
         part->crash_item = 0;
         part->progress[0] = 0;

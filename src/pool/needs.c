@@ -45,7 +45,7 @@ void kin__needs_link(kin_result *record)
     for (uint32_t i = 0; needs != NULL && i < needs->count; i++) {
         struct kin__edge *edge = &needs->edge[i];
         edge->next = edge->need->dependents;
-        edge->need->dependents = edge;
+        __atomic_store_n(&edge->need->dependents, edge, __ATOMIC_RELAXED);
         /* Seq_cst, before the look: who finishes it sees the flag, or we see that it is over. */
         atomic_fetch_or(&edge->need->state, KIN__TASK_NEEDED);
         edge->met = is_met(edge);
@@ -56,7 +56,8 @@ void kin__needs_link(kin_result *record)
 void kin__needs_repair(kin_pool *pool)
 {
     uint32_t count = kin__pool_record_count(pool);
-    for (uint32_t i = 0; i < count; i++) kin__pool_record(pool, i)->dependents = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        __atomic_store_n(&kin__pool_record(pool, i)->dependents, NULL, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < count; i++) {
         kin_result *record = kin__pool_record(pool, i);
         enum kin__task_state state = KIN__TASK_STATE(atomic_load(&record->state));
@@ -76,7 +77,7 @@ bool kin__needs_failed(const kin_result *record)
 static void look_for_garbage(kin_result *record)
 {
     uint64_t word = atomic_load(&record->state);
-    if (record->dependents != NULL || !kin__task_over(word) || (word & KIN__TASK_DROPPED) == 0) return;
+    if (kin__record_is_needed(record) || !kin__task_over(word) || (word & KIN__TASK_DROPPED) == 0) return;
     atomic_store(&record->pool->untidy, 1);
 }
 
@@ -152,7 +153,7 @@ void kin__needs_release(kin_result *record)
     for (uint32_t i = 0; i < needs->count; i++) {
         struct kin__edge *edge = &needs->edge[i], **place = &edge->need->dependents;
         while (*place != NULL && *place != edge) place = &(*place)->next;
-        if (*place == edge) *place = edge->next;
+        if (*place == edge) __atomic_store_n(place, edge->next, __ATOMIC_RELAXED);
         look_for_garbage(edge->need);
     }
     needs->count = 0;

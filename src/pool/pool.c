@@ -97,10 +97,11 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->owner = kin__self.process_identity;
     pool->image = *kin__os_image();
     pool->owner_pid = kin__os_pid();
-    pool->opened = kin__os_clock();
+    /* Atomic, for who still has a result of the pool that was here before (kin__record_life). */
+    __atomic_store_n(&pool->opened, kin__os_clock(), __ATOMIC_RELAXED);
     pool->wake_descriptor = -1;
     atomic_store(&pool->supervisor_descriptor, -1);
-    pool->supervisor_thread = NULL;
+    atomic_store(&pool->supervisor_thread, NULL);
     atomic_store(&pool->state, KIN__POOL_OPENING);
     atomic_store(&pool->timed, 0);
     atomic_store(&pool->closer, NULL);
@@ -191,22 +192,29 @@ static int start_anew(kin_pool *pool, enum kin_start_method method, int *descrip
 static int run_supervisor(void *argument)
 {
     kin_pool *pool = argument;
-    pool->supervisor_since = kin__os_boot_clock();
+    atomic_store_explicit(&pool->supervisor_since, kin__os_boot_clock(), memory_order_relaxed);
     atomic_store(&pool->supervisor_pid, kin__os_thread_id());
     return kin__supervisor_main(pool, NULL, pool->wake_descriptor);
 }
 
+static int start_thread(kin_pool *pool)
+{
+    kin_thread *thread = NULL;
+    int rc = kin_thread_start(&thread, run_supervisor, pool,
+                              &(kin_thread_options){.name = pool->name, .daemon = true});
+    if (rc == 0) atomic_store(&pool->supervisor_thread, thread);
+    return rc;
+}
+
 static int start(kin_pool *pool, const kin_pool_options *options)
 {
-    if (pool->threads)
-        return kin_thread_start(&pool->supervisor_thread, run_supervisor, pool,
-                                &(kin_thread_options){.name = pool->name, .daemon = true});
+    if (pool->threads) return start_thread(pool);
     int descriptor = -1;
     int pid = options->method == KIN_FORK ? start_by_fork(pool, options, &descriptor)
                                           : start_anew(pool, options->method, &descriptor);
     if (pid < 0) return pid;
     atomic_store(&pool->supervisor_descriptor, descriptor);
-    pool->supervisor_since = kin__os_boot_clock();
+    atomic_store_explicit(&pool->supervisor_since, kin__os_boot_clock(), memory_order_relaxed);
     atomic_store(&pool->supervisor_pid, pid);
     return 0;
 }
@@ -214,13 +222,14 @@ static int start(kin_pool *pool, const kin_pool_options *options)
 /* Has there been a supervisor, not collected yet?  In the owner. */
 static bool has_supervisor(const kin_pool *pool)
 {
-    return pool->supervisor_thread != NULL || atomic_load(&pool->supervisor_descriptor) >= 0;
+    return atomic_load(&pool->supervisor_thread) != NULL || atomic_load(&pool->supervisor_descriptor) >= 0;
 }
 
-/* Waits until the supervisor has ended; false: it has not by then. */
+/* Waits until the supervisor has ended; false: it has not by then.  Of threads only while nobody else can
+ * collect it. */
 static bool await_supervisor(kin_pool *pool, kin_deadline deadline)
 {
-    if (pool->threads) return kin_thread_join(pool->supervisor_thread, deadline) == 0;
+    if (pool->threads) return kin_thread_join(atomic_load(&pool->supervisor_thread), deadline) == 0;
     struct kin__poll item = {.descriptor = atomic_load(&pool->supervisor_descriptor)};
     return kin__os_poll(&item, 1, deadline) == 1;
 }
@@ -349,6 +358,20 @@ static int wait_for_end(kin_pool *pool, kin_deadline deadline)
     return 0;
 }
 
+/* The supervisor's end is this thread's to collect; false: it is another's. */
+static bool take_process(kin_pool *pool, int descriptor)
+{
+    atomic_fetch_add(&pool->collecting, 1);
+    bool ours = atomic_compare_exchange_strong(&pool->supervisor_descriptor, &descriptor, -1);
+    if (ours) {
+        kin__shield(1);
+        kin__callbacks_finish(pool);
+        kin__shield(-1);
+    }
+    atomic_fetch_sub(&pool->collecting, 1);
+    return ours;
+}
+
 static int join_process(kin_pool *pool, kin_deadline deadline)
 {
     int descriptor, rc;
@@ -361,29 +384,36 @@ static int join_process(kin_pool *pool, kin_deadline deadline)
         rc = kin__os_poll(&item, 1, deadline);
         if (rc == -ECANCELED || (rc != 1 && kin__os_clock() >= deadline))
             return rc == -ECANCELED ? rc : -ETIMEDOUT;
-    } while (rc != 1 || !atomic_compare_exchange_strong(&pool->supervisor_descriptor, &descriptor, -1));
+    } while (rc != 1 || !take_process(pool, descriptor));
     kin_exit_status status;
-    kin__shield(1);
-    kin__callbacks_finish(pool);
-    kin__shield(-1);
     kin__os_process_collect(descriptor, &status);
     kin__os_close(descriptor);
     return 0;
 }
 
+/* The supervisor has ended, or is about to. */
+static void collect_thread(kin_pool *pool)
+{
+    atomic_fetch_add(&pool->collecting, 1);
+    kin_thread *thread = atomic_exchange(&pool->supervisor_thread, NULL);
+    if (thread != NULL) {
+        /* The pool may be freed after it, so a coroutine that is cancelled waits for them all the same. */
+        kin__shield(1);
+        kin_thread_join(thread, KIN_FOREVER);
+        /* One that found no memory has not said so. */
+        kin__pool_raise(pool, KIN__POOL_ENDED);
+        kin__callbacks_finish(pool);
+        kin__shield(-1);
+        kin_thread_close(thread);
+    }
+    atomic_fetch_sub(&pool->collecting, 1);
+}
+
 static int join_thread(kin_pool *pool, kin_deadline deadline)
 {
     int rc = wait_for_end(pool, deadline);
-    if (rc < 0 || atomic_exchange(&pool->collecting, 1) != 0) return rc;
-    /* The pool may be freed after it, so a coroutine that is cancelled waits for them all the same. */
-    kin__shield(1);
-    kin__callbacks_finish(pool);
-    /* To say that all has ended is the last that it does. */
-    kin_thread_join(pool->supervisor_thread, KIN_FOREVER);
-    kin__shield(-1);
-    kin_thread_close(pool->supervisor_thread);
-    pool->supervisor_thread = NULL;
-    return 0;
+    if (rc == 0) collect_thread(pool);
+    return rc;
 }
 
 static int join(kin_pool *pool, kin_deadline deadline)
@@ -432,7 +462,7 @@ static void wait_for_orphans(kin_pool *pool)
     for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
         struct kin__worker *worker = kin__pool_worker(pool, i);
         int pid;
-        while (!gone(pid = atomic_load(&worker->pid), worker->since)) {
+        while (!gone(pid = atomic_load(&worker->pid), atomic_load(&worker->since))) {
             struct kin__poll item = {.descriptor = kin__os_process_open(pid)};
             if (item.descriptor < 0) {
                 kin__os_pause_until(kin__os_clock() + 1000000);
@@ -445,18 +475,28 @@ static void wait_for_orphans(kin_pool *pool)
     }
 }
 
+static void end_supervisor(kin_pool *pool)
+{
+    if (!has_supervisor(pool)) return;
+    kin__pool_raise(pool, KIN__POOL_TERMINATED);
+    kin__supervisor_wake(pool);
+    if (pool->threads) {
+        collect_thread(pool);
+    } else {
+        while (!await_supervisor(pool, KIN_FOREVER))
+            ;
+        kin__pool_raise(pool, KIN__POOL_ENDED);
+    }
+    join(pool, KIN_FOREVER);
+}
+
 /* Ends and frees a pool, by the process that opened it. */
 static void release(kin_pool *pool)
 {
     kin__shield(1);
-    if (has_supervisor(pool)) {
-        kin__pool_raise(pool, KIN__POOL_TERMINATED);
-        kin__supervisor_wake(pool);
-        while (!await_supervisor(pool, KIN_FOREVER))
-            ;
-        kin__pool_raise(pool, KIN__POOL_ENDED);
-        join(pool, KIN_FOREVER);
-    }
+    end_supervisor(pool);
+    /* Another thread that has just joined it may still be at that. */
+    while (atomic_load(&pool->collecting) != 0) kin__os_pause_until(kin__os_clock() + 1000000);
     if (!pool->threads) wait_for_orphans(pool);
     kin__shield(-1);
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
@@ -515,10 +555,10 @@ static bool settle(void *object, _Atomic(void *) *entry, uint64_t identity)
 {
     kin_pool *pool = object;
     (void)identity;
-    if (!gone(atomic_load(&pool->supervisor_pid), pool->supervisor_since)) return false;
+    if (!gone(atomic_load(&pool->supervisor_pid), atomic_load(&pool->supervisor_since))) return false;
     for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
         struct kin__worker *worker = kin__pool_worker(pool, i);
-        if (!gone(atomic_load(&worker->pid), worker->since)) return false;
+        if (!gone(atomic_load(&worker->pid), atomic_load(&worker->since))) return false;
     }
     free_parts(pool);
     kin__free(pool, entry);

@@ -36,7 +36,9 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
 
 /* SHARED.
  *   pid, since, state  by the supervisor (the boot clock after the fork); pid and since also,
- *               and STARTING → READY, by the worker.  Of a thread the pid is its thread id.
+ *               and STARTING → READY, by the worker.  Of a thread the pid is its thread id.  since before
+ *               pid, which has the order: who sees the pid sees a time that is this worker's.
+ *   refused     what its initializer returned; by the worker before it ends for it, read after its end.
  *   current     the record the worker is on: by the worker; by the supervisor while there is
  *               no worker, to give the next one a task to begin with.  Seq_cst: who reserves room
  *               for a heavy task (schedule.c) sees it, or this worker sees `attention`.
@@ -57,13 +59,14 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
 struct kin__worker {
     _Atomic int pid;
     _Atomic uint32_t state;
-    int64_t since;
+    _Atomic int64_t since;
     _Atomic(kin_result *) current;
     _Atomic int64_t started;
     _Atomic uint64_t tasks;
     _Atomic(kin_result *) condemned;
     _Atomic uint32_t intent;
     _Atomic uint32_t retire;
+    _Atomic int refused;
     _Atomic uint64_t done;
     _Atomic uint64_t failed;
     _Atomic uint64_t retried;
@@ -124,7 +127,8 @@ struct kin__schedule {
  *   workers      how many there are to be; by kin_pool_resize.
  *   slots        so many slots of workers exist; only grows, by the opener and the supervisor.
  *   closer       who frees the pool.
- *   collecting   a thread of the owner collects the supervisor, or has done so.
+ *   collecting   how many threads of the owner are about to collect the supervisor: none may free the pool
+ *                meanwhile.
  *   changed      event: state, a worker became ready, or (while there are `drainers`) a task is over.
  *   completed    event: a task with WATCHED is over.
  *   room         event: a task left the lists.
@@ -164,12 +168,12 @@ struct kin_pool {
     struct kin__image
         image; /* the workers': where they have functions; by a supervisor that was begun anew */
     int owner_pid;
-    uint32_t held;                     /* the owner's entry for it */
-    int64_t opened;                    /* monotonic */
-    int64_t supervisor_since;          /* boot clock after its start */
-    _Atomic int supervisor_descriptor; /* in the owner; -1 once it is collected, or a thread */
-    kin_thread *supervisor_thread;     /* in the owner; NULL: it is none, or was collected */
-    int wake_descriptor;               /* an eventfd, in the owner; supervisor and workers have it too */
+    uint32_t held;                           /* the owner's entry for it */
+    int64_t opened;                          /* monotonic */
+    _Atomic int64_t supervisor_since;        /* boot clock after its start; before supervisor_pid */
+    _Atomic int supervisor_descriptor;       /* in the owner; -1 once it is collected, or a thread */
+    _Atomic(kin_thread *) supervisor_thread; /* in the owner; NULL: it is none, or is being collected */
+    int wake_descriptor; /* an eventfd, in the owner; supervisor and workers have it too */
     _Atomic(void *) worker_blocks[KIN__WORKER_BLOCKS];
     _Atomic(void *) segments_block;
 
@@ -190,8 +194,8 @@ struct kin_pool {
     _Atomic uint64_t supervisor_identity;
     _Atomic uint32_t openings;
     _Atomic int supervisor_pid;
-    kin_failure open_failure;
-    char open_words[160]; /* why a worker could not be started, by the supervisor */
+    kin_failure open_failure; /* by the supervisor, before the state says that the pool has ended */
+    char open_words[160];     /* why a worker could not be started, by the supervisor */
     bool listens;
     _Atomic uint32_t listening;
     _Atomic uint32_t deputies;

@@ -71,7 +71,7 @@ static kin_result *pop_free(kin_pool *pool)
     /* An exchange, for its acquire: pairs with the release of whoever had it last. */
     atomic_exchange(&record->state, KIN__TASK_NEW);
     pool->free_record = record->next_free;
-    record->number = pool->number++;
+    __atomic_store_n(&record->number, pool->number++, __ATOMIC_RELAXED);
     return record;
 }
 
@@ -82,7 +82,7 @@ static void prepare(kin_result *record)
     record->reply_size = 0;
     __atomic_store_n(&record->map, NULL, __ATOMIC_RELAXED);
     __atomic_store_n(&record->job, NULL, __ATOMIC_RELAXED);
-    record->timeout_ns = 0;
+    __atomic_store_n(&record->timeout_ns, 0, __ATOMIC_RELAXED);
     record->errors = 0;
     record->crash_item = 0;
     record->progress[0] = 0;
@@ -253,6 +253,20 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
     return true;
 }
 
+bool kin__record_withdraw(kin_result *record, uint64_t *word)
+{
+    while (KIN__TASK_STATE(*word) == KIN__TASK_QUEUED) {
+        uint64_t ours = (*word & ~(uint64_t)0xff) | KIN__TASK_CLAIMED;
+        /* CRASH: claimed by no worker: the pool is broken, and who waits is told so. */
+        if (in_lists(record, *word) ? kin__schedule_finish(record, word, ours)
+                                    : atomic_compare_exchange_strong(&record->state, word, ours)) {
+            *word = ours;
+            return true;
+        }
+    }
+    return false;
+}
+
 void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, int code, int signal)
 {
     unsigned worker = KIN__TASK_WORKER(word);
@@ -369,7 +383,7 @@ static bool is_garbage(const kin_result *record)
 {
     const uint64_t fate = KIN__TASK_DROPPED | KIN__TASK_CLOSING;
     uint64_t word = atomic_load(&record->state);
-    return kin__task_over(word) && (word & fate) == KIN__TASK_DROPPED && record->dependents == NULL &&
+    return kin__task_over(word) && (word & fate) == KIN__TASK_DROPPED && !kin__record_is_needed(record) &&
            kin__record_map(record) == NULL;
 }
 

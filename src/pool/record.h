@@ -71,8 +71,8 @@ struct kin__worker;
  *   magic, pool, index   constant once the record exists (magic changes with open and close).
  *   state      NEW → QUEUED by the submitter; QUEUED → CLAIMED by a worker, under the task
  *              queue's latch; CLAIMED → DONE or FAILED by that worker or, after its death, by
- *              the supervisor, or back to QUEUED or CLAIMED by the supervisor; QUEUED → FAILED
- *              by the supervisor of a terminated pool; DONE, FAILED → FREE by who closes it.
+ *              the supervisor, or back to QUEUED or CLAIMED by the supervisor; QUEUED → CLAIMED →
+ *              FAILED by the supervisor of a terminated pool; DONE, FAILED → FREE by who closes it.
  *              Release on every change, acquire on every look.
  *   function … timeout_ns, argument   by the submitter before QUEUED.
  *   reply, failure   by the worker or the supervisor before DONE or FAILED.
@@ -80,11 +80,14 @@ struct kin__worker;
  *   place … not_before   by the submitter before QUEUED, or by who has it CLAIMED.
  *   link       under the schedule's latch.
  *   needs      what it needs, a block; by the submitter before QUEUED.
- *   unmet, dependents   under the schedule's latch; see needs.c.
+ *   unmet, dependents   under the schedule's latch; see needs.c.  Without it only whether there are any is
+ *              looked at, by kin__record_is_needed.
  *   crash_item, crashes    the item (from 1; 0: none) on which workers died, and how many; by the supervisor.
  *   errors     how often its function returned an error; by the worker.
- *   map, job, span, progress   of a part of a map; see map.c.  Who does not own the record reads
- *              map, job and progress by the functions below: it may be another task's by then.
+ *   map, job, span, progress   of a part of a map; see map.c.
+ *   number     under the pool's `records` latch, when it is made.
+ *   Who does not own the record reads map, job, number, timeout_ns and progress by the functions below:
+ *   it may be another task's by then.
  *   next_free  under the pool's `records` latch. */
 struct kin_result {
     /* In the first lines, for each line is a miss for who comes next: all that an ordinary task needs of it. */
@@ -172,6 +175,11 @@ static inline uint64_t kin__over_word(uint64_t word, enum kin__task_state state,
     return (word & ~(uint64_t)0xff) | state | closing;
 }
 
+/* Do others depend on it?  True for certain only under the schedule's latch. */
+static inline bool kin__record_is_needed(const kin_result *record)
+{
+    return __atomic_load_n(&record->dependents, __ATOMIC_RELAXED) != NULL;
+}
 static inline struct kin__map *kin__record_map(const kin_result *record)
 {
     return __atomic_load_n(&record->map, __ATOMIC_RELAXED);
@@ -179,6 +187,14 @@ static inline struct kin__map *kin__record_map(const kin_result *record)
 static inline kin_result *kin__record_job(const kin_result *record)
 {
     return __atomic_load_n(&record->job, __ATOMIC_RELAXED);
+}
+static inline int64_t kin__record_timeout(const kin_result *record)
+{
+    return __atomic_load_n(&record->timeout_ns, __ATOMIC_RELAXED);
+}
+static inline uint64_t kin__record_number(const kin_result *record)
+{
+    return __atomic_load_n(&record->number, __ATOMIC_RELAXED);
 }
 static inline size_t kin__record_progress(const kin_result *record, unsigned parity)
 {
@@ -204,6 +220,9 @@ void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t
 /* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected` but for its flags; wakes who
  * waits, frees what nobody wants.  False: it was not. */
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state);
+/* QUEUED → CLAIMED for the supervisor, which makes it over next and is the only one to write how; false: it was
+ * not QUEUED any more.  *word: what it is then. */
+bool kin__record_withdraw(kin_result *record, uint64_t *word);
 /* Fills in the failure of a record from its state word. */
 void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, int code, int signal);
 /* Fills in what the record says in a failure that tells of a death; and makes it the record's end. */

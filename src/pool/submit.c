@@ -142,7 +142,7 @@ static void fill_options(kin_pool *pool, kin_result *record, const kin_task_opti
         record->retries = (uint16_t)times(options->retries, pool->retries);
         record->retries_error = (uint16_t)times(options->retries_error, pool->retries_error);
         if (options->backoff_ns != 0) backoff = options->backoff_ns;
-        record->timeout_ns = options->timeout_ns;
+        __atomic_store_n(&record->timeout_ns, options->timeout_ns, __ATOMIC_RELAXED);
         if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
     }
     record->attempts = 1u + record->retries + record->retries_error;

@@ -299,10 +299,11 @@ static void fail_rest(kin_pool *pool, kin_failure failure, bool begun)
         uint64_t word = atomic_load(&record->state);
         bool claimed = KIN__TASK_STATE(word) == KIN__TASK_CLAIMED && begun;
         if (KIN__TASK_STATE(word) != KIN__TASK_QUEUED && !claimed) continue;
-        if (kin__record_map(record) == NULL)
-            kin__record_fail_with(record, word, failure);
-        else if (kin__record_job(record) != record)
+        if (kin__record_map(record) == NULL) {
+            if (claimed || kin__record_withdraw(record, &word)) kin__record_fail_with(record, word, failure);
+        } else if (kin__record_job(record) != record) {
             kin__record_finish(record, word, KIN__TASK_DONE);
+        }
     }
 }
 
@@ -351,7 +352,8 @@ static enum kin_cause sentence(struct kin__worker *worker, kin_result *record, u
     if (KIN__TASK_STATE(word) != KIN__TASK_CLAIMED || KIN__TASK_WORKER(word) != index) return KIN_CAUSE_NONE;
     if ((word & KIN__TASK_CANCELLED) != 0) return KIN_CAUSE_CANCELLED;
     if (atomic_load(&record->killed) != 0) return KIN_CAUSE_TIMEOUT;
-    bool late = record->timeout_ns != 0 && started != 0 && kin__os_clock() - started > record->timeout_ns;
+    int64_t timeout = kin__record_timeout(record);
+    bool late = timeout != 0 && started != 0 && kin__os_clock() - started > timeout;
     return late && atomic_load(&worker->started) == started ? KIN_CAUSE_TIMEOUT : KIN_CAUSE_NONE;
 }
 
@@ -472,15 +474,22 @@ static void note_start(struct supervisor *s, int rc)
     s->why = (kin_failure){.cause = KIN_CAUSE_EXITED, .code = rc};
 }
 
-/* A worker that died before it was ready; one whose initializer returned an error has told itself. */
+/* Did the worker end because its initializer returned an error? */
+static bool has_refused(const kin_failure *failure)
+{
+    return failure->cause == KIN_CAUSE_EXITED && failure->code == KIN__WORKER_INITIALIZER;
+}
+
+/* A worker died before it was ready. */
 static void tell_opener(struct supervisor *s)
 {
     kin_failure *told = &s->pool->open_failure;
     if (state_of(s->pool) != KIN__POOL_OPENING) return;
-    if (told->cause == KIN_CAUSE_NONE) *told = s->last;
+    *told = s->last;
     snprintf(told->function, sizeof told->function, "initializer");
-    told->worker = s->last.worker;
-    told->worker_pid = s->last.worker_pid;
+    if (!has_refused(told)) return;
+    told->cause = KIN_CAUSE_RETURNED;
+    told->code = atomic_load(&kin__pool_worker(s->pool, told->worker)->refused);
 }
 
 /* One round; false when the pool has ended. */

@@ -128,9 +128,9 @@ static void charge(kin_result *record, uint64_t word, kin_failure *failure, bool
 /* Whoever is not ended for it in time, for example because it is a thread, is late all the same. */
 static bool is_late(const kin_result *record, const struct kin__worker *worker)
 {
-    if (record->timeout_ns == 0) return false;
-    return kin__os_clock() - atomic_load_explicit(&worker->started, memory_order_relaxed) >
-           record->timeout_ns;
+    int64_t timeout = kin__record_timeout(record);
+    return timeout != 0 &&
+           kin__os_clock() - atomic_load_explicit(&worker->started, memory_order_relaxed) > timeout;
 }
 
 static void finish_late(kin_result *record, uint64_t word, const struct kin__worker *worker)
@@ -334,7 +334,7 @@ int kin_task_cancelled(void)
     if ((atomic_load(&record->state) & KIN__TASK_CANCELLED) != 0 || atomic_load(&record->killed) != 0 ||
         atomic_load(&pool->state) >= KIN__POOL_TERMINATED)
         return 1;
-    if (record->map != NULL && kin__map_is_cancelled(record)) return 1;
+    if (kin__record_map(record) != NULL && kin__map_is_cancelled(record)) return 1;
     return is_late(record, worker);
 }
 
@@ -413,8 +413,8 @@ static int initialize(kin_pool *pool, unsigned index, kin_connection *connection
     }
     int rc = pool->initializer != NULL ? pool->initializer(pool->context) : 0;
     if (rc == 0) return 0;
-    pool->open_failure.cause = KIN_CAUSE_RETURNED;
-    pool->open_failure.code = rc;
+    /* Relaxed: the end of the worker is told after it. */
+    atomic_store_explicit(&kin__pool_worker(pool, index)->refused, rc, memory_order_relaxed);
     return KIN__WORKER_INITIALIZER;
 }
 
@@ -456,7 +456,7 @@ int kin__worker_main(kin_pool *pool, unsigned index, kin_connection *connection)
     if (kin__enter() < 0) return KIN__WORKER_NO_FAMILY;
     kin__own_set(pool, index);
     /* The supervisor writes them too, but may not have come to it yet, or die before. */
-    worker->since = kin__os_boot_clock();
+    atomic_store_explicit(&worker->since, kin__os_boot_clock(), memory_order_relaxed);
     atomic_store(&worker->pid, pool->threads ? kin__os_thread_id() : kin__os_pid());
     int rc = initialize(pool, index, connection);
     if (rc != 0) return rc;
