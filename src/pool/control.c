@@ -141,8 +141,8 @@ int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
         .remote = counts.remote,
         .retried = counts.retried,
         .paused = (atomic_load(&pool->attention) & KIN__ATTENTION_PAUSED) != 0,
+        .poisoned = kin__poison_count(pool),
     };
-    now.poisoned = atomic_load(&pool->poisoned);
     for (int i = 0; i < KIN_CAUSES; i++) now.deaths_by[i] = atomic_load(&pool->deaths_by[i]);
     memcpy(status, &now, size < sizeof now ? size : sizeof now);
     return 0;

@@ -143,6 +143,7 @@ struct kin__schedule {
  *   supervisor_pid   of a thread, its thread id.
  *   openings     counts the pools that have been here: who waits for the end of one does not wait for
  *                that of the next.
+ *   poisoned     counted by the supervisor, from the records.
  *   records …    latch of the free list, a cache of the records' states, made anew after a death
  *                inside.
  *   segment_count  under that latch; only grows, and is read without it by the supervisor.
@@ -213,7 +214,7 @@ struct kin_pool {
     _Atomic uint64_t failed;
     _Atomic uint64_t deaths;
     _Atomic uint64_t deaths_by[KIN_CAUSES]; /* by the supervisor */
-    _Atomic uint32_t poisoned;              /* set aside, and not taken yet */
+    _Atomic uint32_t poisoned;              /* set aside, and not taken yet: for who looks from outside */
 };
 
 /* One task of so many is timed: clocks cost as much as a trivial task. */

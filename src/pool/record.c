@@ -356,6 +356,10 @@ static bool drop_orphan(kin_pool *pool, kin_result *record)
 {
     uint64_t word = atomic_load(&record->state);
     if (KIN__TASK_STATE(word) == KIN__TASK_FREE || (word & KIN__TASK_DROPPED) != 0) return true;
+    if ((word & KIN__TASK_POISON) != 0) {
+        atomic_store(&record->owner, KIN__OWNER_POOL); /* it had not quite taken it */
+        return true;
+    }
     if (kin__record_map(record) != NULL) return kin__map_orphan(record);
     if ((word & KIN__TASK_NEEDED) != 0) {
         atomic_fetch_or(&record->state, KIN__TASK_DROPPED);
@@ -412,7 +416,7 @@ bool kin__records_tidy(kin_pool *pool, bool deaths)
         all = drop_job(record) && all;
         /* The owner first: while it is one that is dead, nobody else frees the record. */
         uint64_t owner = atomic_load(&record->owner);
-        if (owner == 0 || process_lives(owner)) continue;
+        if (owner == 0 || owner == KIN__OWNER_POOL || process_lives(owner)) continue;
         all = drop_orphan(pool, record) && all;
     }
     while (freed) {

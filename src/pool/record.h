@@ -48,7 +48,7 @@ enum kin__task_state {
 #define KIN__TASK_CANCELLED ((uint64_t)0x400)
 #define KIN__TASK_NEEDED    ((uint64_t)0x800)
 #define KIN__TASK_WATCHED   ((uint64_t)0x1000)
-/*   POISON    set aside by the supervisor, and nobody's; who takes it takes the flag away. */
+/*   POISON    set aside with its input, and not taken; see poison.c. */
 #define KIN__TASK_POISON        ((uint64_t)0x2000)
 #define KIN__TASK_FLAGS         ((uint64_t)0xff00)
 #define KIN__TASK_STATE(word)   ((enum kin__task_state)((word)&0xff))
@@ -63,6 +63,9 @@ enum kin__place {
     KIN__PLACE_JOB = 2 /* in neither: a map that nobody waits in; see map.c */
 };
 
+/* No process has this identity. */
+#define KIN__OWNER_POOL UINT64_MAX
+
 struct kin__map;
 struct kin__edge;
 struct kin__worker;
@@ -76,7 +79,8 @@ struct kin__worker;
  *              Release on every change, acquire on every look.
  *   function … timeout_ns, argument   by the submitter before QUEUED.
  *   reply, failure   by the worker or the supervisor before DONE or FAILED.
- *   owner      identity of the submitting process.
+ *   owner      identity of the process whose record it is: that of the submitter.  Of one that is set aside
+ *              KIN__OWNER_POOL; who takes it makes it his own by CAS, and then takes POISON away.
  *   place … not_before   by the submitter before QUEUED, or by who has it CLAIMED.
  *   link       under the schedule's latch.
  *   needs      what it needs, a block; by the submitter before QUEUED.
@@ -251,8 +255,9 @@ static inline void *kin__record_reply(kin_result *record)
 
 /* ---- poison.c -------------------------------------------------------------------------------------------- */
 
-/* For the supervisor: keeps the input of a task that has killed its workers, as far as the pool has
- * room for such. */
+/* For who charges a task that has killed its workers: keeps its input, as far as the pool has room for such. */
 void kin__poison_keep(kin_result *record, const kin_failure *failure);
+/* How many are set aside and not taken. */
+unsigned kin__poison_count(kin_pool *pool);
 
 #endif

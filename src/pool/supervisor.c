@@ -450,6 +450,7 @@ static void tidy(struct supervisor *s)
         bool all = kin__records_tidy(pool, deaths != s->deaths_seen);
         if (all) s->deaths_seen = deaths;
         if (untidy && !all) atomic_store(&pool->untidy, 1);
+        atomic_store(&pool->poisoned, kin__poison_count(pool));
     }
     if (atomic_load(&pool->listed) != 0) kin__needs_fail(pool);
 }

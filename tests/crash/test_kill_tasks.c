@@ -342,6 +342,55 @@ TEST(closing_a_paused_pool, .deadline = 400)
     CHECK_GT(report.points, 5);
 }
 
+/* ---- who takes a task that was set aside ------------------------------------------------------------------ */
+
+static void set_one_aside(void *pool)
+{
+    kin_result *result = NULL;
+    struct order order = {.dies = true};
+    CHECK_OK(kin_pool_submit(pool, &result, KIN_FN(obey), &order, sizeof order, KIN_NOW, NULL));
+    CHECK_OK(kin_result_wait(result, kin_in_s(20)));
+    CHECK_OK(kin_result_close(result));
+}
+
+static void take_it(void *pool)
+{
+    kin_result *result = NULL;
+    CHECK_RC(kin_pool_take_poisoned(pool, &result), 1);
+}
+
+/* It is there to be taken, or was the dead one's and is freed. */
+static void is_not_lost(void *pool, long step, bool finished)
+{
+    kin_result *result = NULL;
+    kin_pool_status status;
+    (void)step;
+    kin_sweep();
+    kin__supervisor_wake(pool);
+    test_until(records_in_use(pool) == 0 || kin_pool_take_poisoned(pool, &result) == 1);
+    if (result != NULL) {
+        CHECK(!finished);
+        CHECK_OK(kin_result_close(result));
+    }
+    CHECK_OK(kin_pool_stats(pool, &status));
+    CHECK_EQ(status.poisoned, 0);
+    test_until(records_in_use(pool) == 0);
+}
+
+TEST(taking_what_was_set_aside, .deadline = 400)
+{
+    kin_pool *pool = NULL;
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1, .keep_poisoned = 1}));
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = set_one_aside,
+                                                                .prepare = join_family,
+                                                                .operation = take_it,
+                                                                .survive = is_not_lost,
+                                                                .mode = STEPKILL_ADDRESSES,
+                                                                .context = pool});
+    CHECK_GT(report.points, 20);
+    CHECK_OK(kin_pool_free(pool));
+}
+
 /* ---- a worker on tasks of the lists ------------------------------------------------------------------- */
 
 /* The pool's supervisor and worker are stopped: the victim plays the worker, the case the supervisor. */
