@@ -48,7 +48,7 @@ enum kin_results_mode { KIN_FIRST_COMPLETED = 0, KIN_FIRST_FAILED = 1, KIN_ALL_C
 /* kin_results_wait waits for `count` results, of whatever pools, until `deadline`: until one is over,
  * until one has failed or all are over, or until all are over.  NULL in the array is passed over.  It
  * returns how many are over.
- * Errors: those of kin_result_wait; several pools: those of kin_wait. */
+ * Errors: those of kin_result_wait, -ENOMEM; several pools: those of kin_wait. */
 KIN_API long kin_results_wait(kin_result *const *results, size_t count, enum kin_results_mode mode,
                               kin_deadline deadline);
 

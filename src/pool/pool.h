@@ -262,6 +262,12 @@ static inline kin_result *kin__pool_record(kin_pool *pool, uint32_t index)
     return &segment->record[index % KIN__SEGMENT_RECORDS];
 }
 
+/* Which task the record is about: it may have become another's, also of another pool, whose numbers begin
+ * anew.  Who sees that one as handed in, by an acquire of its state, sees another life. */
+static inline uint64_t kin__record_life(const kin_result *record)
+{
+    return kin__record_number(record) + (uint64_t)__atomic_load_n(&record->pool->opened, __ATOMIC_RELAXED);
+}
 /* Who drains the pool looks again.  Seq_cst, and after the count with a full barrier in between: pairs with
  * the look of who drains. */
 static inline void kin__pool_counted(kin_pool *pool)
@@ -319,6 +325,14 @@ bool kin__pool_all_ready(kin_pool *pool);
 int kin__pool_add_slot(kin_pool *pool);
 /* Raises the pool's state to `state` if it is below; true if this call did it. */
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
+
+/* ---- result.c ----------------------------------------------------------------------------------------- */
+
+/* Is the record, whose life was that when its handle was given to us, another's by now, or nobody's?  A thread
+ * that waits for a result may see that: another closed it. */
+bool kin__result_is_gone(const kin_result *result, uint64_t life);
+/* kin_result_wait for the task of that life. */
+int kin__result_await(kin_result *result, uint64_t life, kin_deadline deadline);
 
 /* ---- results.c, callback.c ----------------------------------------------------------------------------- */
 

@@ -26,43 +26,70 @@ static bool over(const kin_result *result)
     return kin__task_over(atomic_load_explicit(&result->state, memory_order_acquire));
 }
 
-/* One sleep, at most a slice: 0 to look again. */
-static int sleep_on(kin_result *result, kin_deadline deadline)
+bool kin__result_is_gone(const kin_result *result, uint64_t life)
 {
-    uint32_t seen = kin__event_prepare(&result->done);
-    int rc = over(result) ? 0 : kin__event_sleep(&result->done, seen, deadline);
-    if (rc == 1 && over(result) && atomic_load(&result->pool->state) != KIN__POOL_BROKEN)
-        kin__rescued(&result->done.point, seen);
-    kin__event_done(&result->done);
-    return rc < 0 && !over(result) ? rc : 0;
+    /* Acquire: pairs with the release of who hands in the next task, after its number. */
+    uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
+    return (word & KIN__TASK_DROPPED) != 0 || KIN__TASK_STATE(word) <= KIN__TASK_NEW ||
+           kin__record_life(result) != life;
 }
 
-static int wait(kin_result *result, kin_deadline deadline)
+/* PRIVATE.  Who waits, and for which of the tasks that the record is about one after the other. */
+struct waiting {
+    kin_result *result;
+    uint64_t life;
+};
+
+/* 0: there is nothing to wait for any more, or an error; 1: there is. */
+static int look_again(const struct waiting *waiting)
 {
+    const kin_result *result = waiting->result;
+    bool ended = over(result);
+    /* In this order: what was over is still it, or it is gone. */
+    if (kin__result_is_gone(result, waiting->life)) return KIN_ECLOSED;
+    if (ended) return 0;
+    return atomic_load(&result->pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : 1;
+}
+
+/* One sleep, at most a slice: as look_again after it, or the error that ended it. */
+static int sleep_on(const struct waiting *waiting, kin_deadline deadline)
+{
+    kin_result *result = waiting->result;
+    uint32_t seen = kin__event_prepare(&result->done);
+    int rc = look_again(waiting), slept = 0;
+    if (rc == 1) {
+        slept = kin__event_sleep(&result->done, seen, deadline);
+        rc = look_again(waiting);
+    }
+    if (slept == 1 && rc == 0 && atomic_load(&result->pool->state) != KIN__POOL_BROKEN)
+        kin__rescued(&result->done.point, seen);
+    kin__event_done(&result->done);
+    return slept < 0 && rc == 1 ? slept : rc;
+}
+
+int kin__result_await(kin_result *result, uint64_t life, kin_deadline deadline)
+{
+    struct waiting waiting = {.result = result, .life = life};
     struct kin__watch watch = kin__watch_begin();
     do {
         if (over(result)) {
             kin__watch_end(&watch, true);
-            return 0;
+            return look_again(&waiting);
         }
     } while (kin__watch_more(&watch));
     kin__watch_end(&watch, false);
-    kin_pool *pool = result->pool;
-    int rc = kin__own_wait_begin(pool);
+    int rc = kin__own_wait_begin(result->pool);
     if (rc < 0) return rc;
-    while (rc == 0 && !over(result)) {
-        rc = atomic_load(&pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : sleep_on(result, deadline);
-        /* Another thread may have closed it meanwhile: then it is freed, and never over. */
-        if (rc == 0 && !over(result)) rc = check(result);
-    }
-    kin__own_wait_end(pool);
+    do rc = sleep_on(&waiting, deadline);
+    while (rc == 1);
+    kin__own_wait_end(result->pool);
     return rc;
 }
 
 int kin_result_wait(kin_result *result, kin_deadline deadline)
 {
     int rc = check(result);
-    return rc < 0 || over(result) ? rc : wait(result, deadline);
+    return rc < 0 || over(result) ? rc : kin__result_await(result, kin__record_life(result), deadline);
 }
 
 /* The state of a result that is over. */
@@ -197,8 +224,9 @@ int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t si
     if (rc == 0) {
         if (KIN__TASK_STATE(word) != KIN__TASK_FAILED) return -EINVAL;
         told = kin__is_async(result) ? kin__map_failure(result, word) : result->failure;
-        if ((word & KIN__TASK_CANCELLED) != 0 && told.cause != KIN_CAUSE_CANCELLED)
-            told = cancelled(result, word);
+        /* Of one that was cancelled before it was begun, the failure is an earlier task's. */
+        bool ours = told.cause == KIN_CAUSE_CANCELLED && told.task == result->number;
+        if ((word & KIN__TASK_CANCELLED) != 0 && !ours) told = cancelled(result, word);
     }
     memcpy(failure, &told, size < sizeof told ? size : sizeof told);
     return 0;
@@ -259,13 +287,10 @@ static int look(const kin_waitable *item)
     return rc < 0 ? rc : over(result) || atomic_load(&result->pool->state) == KIN__POOL_BROKEN;
 }
 
-/* The record may have become another task's, also of another pool, whose numbers begin anew. */
 static uint32_t life_of(const kin_waitable *item)
 {
     const kin_result *result = item->object;
-    if (check(result) < 0) return 0;
-    uint64_t opened = (uint64_t)__atomic_load_n(&result->pool->opened, __ATOMIC_RELAXED);
-    return (uint32_t)(__atomic_load_n(&result->number, __ATOMIC_RELAXED) + opened);
+    return check(result) < 0 ? 0 : (uint32_t)kin__record_life(result);
 }
 
 static struct kin__event *event_of(const kin_waitable *item)

@@ -11,11 +11,17 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
+#define FEW 32
+
+/* PRIVATE.
+ *   life     of each record when the call began: another thread may close one meanwhile. */
 struct waiting {
     kin_result *const *results;
     size_t count;
     bool failed;  /* one that failed is waited for, or that all are over */
     size_t first; /* those before it were over, well, when it was looked last */
+    uint64_t *life;
+    uint64_t few[FEW];
 };
 
 static bool is_over(const kin_result *result)
@@ -28,22 +34,15 @@ static bool has_failed(const kin_result *result)
     return KIN__TASK_STATE(atomic_load_explicit(&result->state, memory_order_acquire)) == KIN__TASK_FAILED;
 }
 
-static bool is_broken(const kin_result *result)
+/* 1: it is over; 0: it is waited for; or why it will not be. */
+static int look(const struct waiting *waiting, size_t i)
 {
-    return atomic_load(&result->pool->state) == KIN__POOL_BROKEN;
-}
-
-/* By another thread, while it is waited for: it may be freed by now. */
-static bool is_closed(const kin_result *result)
-{
-    uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
-    return (word & KIN__TASK_DROPPED) != 0 || KIN__TASK_STATE(word) == KIN__TASK_FREE;
-}
-
-/* Why one that is not over will not be waited for; 0: it is. */
-static int refusal(const kin_result *result)
-{
-    return is_closed(result) ? KIN_ECLOSED : is_broken(result) ? KIN_EBROKEN : 0;
+    const kin_result *result = waiting->results[i];
+    bool over = is_over(result);
+    /* In this order: what was over is still it, or it is gone. */
+    if (kin__result_is_gone(result, waiting->life[i])) return KIN_ECLOSED;
+    if (over) return 1;
+    return atomic_load(&result->pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : 0;
 }
 
 static bool is_ready(void *context)
@@ -51,11 +50,10 @@ static bool is_ready(void *context)
     struct waiting *waiting = context;
     bool all = true;
     for (size_t i = waiting->first; i < waiting->count; i++) {
-        const kin_result *result = waiting->results[i];
-        if (result == NULL) continue;
-        bool over = is_over(result);
-        if (over ? !waiting->failed || has_failed(result) : refusal(result) < 0) return true;
-        all = all && over;
+        if (waiting->results[i] == NULL) continue;
+        int seen = look(waiting, i);
+        if (seen < 0 || (seen == 1 && (!waiting->failed || has_failed(waiting->results[i])))) return true;
+        all = all && seen == 1;
         if (all) waiting->first = i + 1;
     }
     return all;
@@ -110,7 +108,7 @@ static int wait_in_several(struct waiting *waiting, kin_deadline deadline)
     while (rc > 0 && !is_ready(waiting)) {
         size_t open = 0;
         for (size_t i = 0; i < waiting->count; i++)
-            if (waiting->results[i] != NULL && !is_over(waiting->results[i]))
+            if (waiting->results[i] != NULL && look(waiting, i) == 0)
                 items[open++] = kin_on_result(waiting->results[i]);
         rc = kin_wait(items, open, deadline);
         if (rc == 0) rc = -ETIMEDOUT;
@@ -119,52 +117,73 @@ static int wait_in_several(struct waiting *waiting, kin_deadline deadline)
     return rc < 0 ? (int)rc : 0;
 }
 
-static int wait_for(struct waiting *waiting, kin_deadline deadline)
+static int begin(struct waiting *waiting)
 {
-    kin_pool *pool;
-    int rc = check(waiting->results, waiting->count, &pool);
-    if (rc < 0 || is_ready(waiting)) return rc;
+    waiting->life =
+        waiting->count <= FEW ? waiting->few : kin__os_calloc(waiting->count, sizeof *waiting->life);
+    if (waiting->life == NULL) return -ENOMEM;
+    for (size_t i = 0; i < waiting->count; i++)
+        if (waiting->results[i] != NULL) waiting->life[i] = kin__record_life(waiting->results[i]);
+    return 0;
+}
+
+static void end(struct waiting *waiting)
+{
+    if (waiting->life != waiting->few) kin__os_free(waiting->life);
+}
+
+static int wait_for_any(struct waiting *waiting, kin_pool *pool, kin_deadline deadline)
+{
+    if (is_ready(waiting)) return 0;
     return pool != NULL ? wait_in_one(pool, waiting, deadline) : wait_in_several(waiting, deadline);
 }
 
-static int wait_for_all(kin_result *const *results, size_t count, kin_deadline deadline)
+/* One after the other; each as long as it is what it was. */
+static int wait_for_all(struct waiting *waiting, kin_deadline deadline)
 {
-    kin_pool *pool;
-    int rc = check(results, count, &pool);
-    for (size_t i = 0; i < count && rc == 0; i++)
-        if (results[i] != NULL) rc = kin_result_wait(results[i], deadline);
-    return rc;
+    int rc = 0;
+    for (size_t i = 0; i < waiting->count && rc >= 0; i++) {
+        rc = waiting->results[i] != NULL ? look(waiting, i) : 1;
+        if (rc == 0) rc = kin__result_await(waiting->results[i], waiting->life[i], deadline);
+    }
+    return rc < 0 ? rc : 0;
 }
 
 long kin_results_wait(kin_result *const *results, size_t count, enum kin_results_mode mode,
                       kin_deadline deadline)
 {
     struct waiting waiting = {.results = results, .count = count, .failed = mode == KIN_FIRST_FAILED};
+    kin_pool *pool;
     if (mode < KIN_FIRST_COMPLETED || mode > KIN_ALL_COMPLETED) return -EINVAL;
-    int rc =
-        mode == KIN_ALL_COMPLETED ? wait_for_all(results, count, deadline) : wait_for(&waiting, deadline);
+    int rc = check(results, count, &pool);
+    if (rc == 0) rc = begin(&waiting);
+    if (rc < 0) return rc;
+    rc =
+        mode == KIN_ALL_COMPLETED ? wait_for_all(&waiting, deadline) : wait_for_any(&waiting, pool, deadline);
     long over = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         if (results[i] == NULL) continue;
-        if (is_over(results[i]))
-            over++;
-        else
-            rc = refusal(results[i]);
+        int seen = look(&waiting, i);
+        if (seen < 0) rc = seen;
+        over += seen == 1;
     }
+    end(&waiting);
     return rc < 0 ? rc : over;
 }
 
 long kin_results_next(kin_result *const *results, size_t count, kin_deadline deadline)
 {
     struct waiting waiting = {.results = results, .count = count};
-    int rc = wait_for(&waiting, deadline);
+    kin_pool *pool;
+    int rc = check(results, count, &pool);
+    if (rc == 0) rc = begin(&waiting);
     if (rc < 0) return rc;
-    rc = KIN_EMPTY;
-    for (size_t i = 0; i < count; i++) {
-        if (results[i] == NULL) continue;
-        if (is_over(results[i])) return (long)i;
-        int why = refusal(results[i]);
-        if (why < 0) rc = why;
+    rc = wait_for_any(&waiting, pool, deadline);
+    long found = rc < 0 ? rc : KIN_EMPTY;
+    for (size_t i = 0; rc == 0 && i < count && found < 0; i++) {
+        int seen = results[i] != NULL ? look(&waiting, i) : 0;
+        if (seen != 0) found = seen == 1 ? (long)i : seen; /* an error only if none is over */
     }
-    return rc;
+    end(&waiting);
+    return found;
 }

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "pool_board.h"
 
+#include <sys/wait.h>
+
 #include <kin/thread.h>
 
 #include "pool/pool.h"
@@ -138,6 +140,65 @@ POOL_TEST(a_result_that_is_closed_ends_every_wait)
     close_in_a_wait(wait_for_next, pool, pool, true);
     close_in_a_wait(wait_for_next, pool, other, false);
     close_in_a_wait(wait_for_first, pool, pool, false);
+    end_pool(pool);
+    end_pool(other);
+    books_check(&books);
+}
+
+struct late_waiter {
+    int (*wait)(void *results);
+    kin_result *results[2];
+};
+
+static void hear_that_it_is_closed(void *context)
+{
+    struct late_waiter *late = context;
+    CHECK_EQ(late->wait(late->results), KIN_ECLOSED);
+}
+
+/* While who waits is stopped, the first result is closed and its record becomes another task's, which does
+ * not end before he has answered. */
+static void reuse_in_a_wait(int (*wait)(void *results), kin_pool *pool, kin_pool *other, bool together)
+{
+    struct board *first = make_board(), *rest = make_board();
+    struct late_waiter late = {wait,
+                               {submit(pool, KIN_FN(wait_at_gate), first, 1, NULL),
+                                submit(other, KIN_FN(wait_at_gate), rest, 2, NULL)}};
+    kin_result *closed = late.results[0];
+    int status;
+    pid_t waiter = test_child(hear_that_it_is_closed, &late);
+    test_until(somebody_sleeps(together ? &pool->completed : &closed->done));
+    CHECK_EQ(kill(waiter, SIGSTOP), 0);
+    CHECK_EQ(waitpid(waiter, &status, WUNTRACED), waiter);
+    CHECK_OK(kin_result_close(closed));
+    first->open = 1;
+    test_until(KIN__TASK_STATE(atomic_load(&closed->state)) == KIN__TASK_FREE);
+    kin_result *next = submit(pool, KIN_FN(wait_at_gate), rest, 3, NULL);
+    CHECK_EQ(next, closed);
+    CHECK_EQ(kill(waiter, SIGCONT), 0);
+    CHECK_EQ(test_collect(waiter), 0);
+    rest->open = 1;
+    CHECK_EQ(value(next), 3);
+    CHECK_EQ(value(late.results[1]), 2);
+    CHECK_OK(kin_pool_drain(pool, kin_in_s(30)));
+    CHECK_OK(kin_free(first));
+    CHECK_OK(kin_free(rest));
+}
+
+static int wait_for_both(void *results)
+{
+    return (int)kin_results_wait(results, 2, KIN_ALL_COMPLETED, KIN_FOREVER);
+}
+
+POOL_TEST(nobody_waits_for_the_next_task_of_a_record)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2), *other = open_pool(1);
+    reuse_in_a_wait(wait_for_first, pool, pool, false);
+    reuse_in_a_wait(wait_for_both, pool, pool, false);
+    reuse_in_a_wait(wait_for_two, pool, pool, true);
+    reuse_in_a_wait(wait_for_next, pool, pool, true);
+    reuse_in_a_wait(wait_for_two, pool, other, false);
     end_pool(pool);
     end_pool(other);
     books_check(&books);

@@ -274,6 +274,33 @@ POOL_TEST(a_closed_result_says_so)
     }
 }
 
+/* A record keeps what was told of the task that it was about before. */
+TEST(a_failure_is_that_of_its_own_task)
+{
+    kin_pool *pool = open_pool(1);
+    struct gate *gate = kin_alloc(sizeof *gate);
+    kin_failure running, waiting;
+    kin_result *result = submit(pool, KIN_FN(wait_at_gate), &gate, sizeof gate);
+    test_until(gate->inside == 1);
+    CHECK_OK(kin_result_cancel(result));
+    CHECK_OK(kin_result_wait(result, kin_in_s(30)));
+    CHECK_OK(kin_result_failure(result, &running));
+    CHECK_EQ(running.cause, KIN_CAUSE_CANCELLED);
+    CHECK_EQ(running.attempt, 1);
+    CHECK_OK(kin_result_close(result));
+    CHECK_OK(kin_pool_pause(pool));
+    kin_result *next = submit(pool, KIN_FN(wait_at_gate), &gate, sizeof gate);
+    CHECK_EQ(next, result);
+    CHECK_OK(kin_result_cancel(next));
+    CHECK_OK(kin_result_failure(next, &waiting));
+    CHECK_EQ(waiting.cause, KIN_CAUSE_CANCELLED);
+    CHECK_EQ(waiting.attempt, 0);
+    CHECK_EQ(waiting.task, running.task + 1);
+    CHECK_OK(kin_result_close(next));
+    end_pool(pool);
+    CHECK_OK(kin_free(gate));
+}
+
 enum { CLOSERS_ROUNDS = 3000 };
 
 struct closers {
