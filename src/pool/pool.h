@@ -268,6 +268,7 @@ static inline uint64_t kin__record_life(const kin_result *record)
 {
     return kin__record_number(record) + (uint64_t)__atomic_load_n(&record->pool->opened, __ATOMIC_RELAXED);
 }
+
 /* Who drains the pool looks again.  Seq_cst, and after the count with a full barrier in between: pairs with
  * the look of who drains. */
 static inline void kin__pool_counted(kin_pool *pool)

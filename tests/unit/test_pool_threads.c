@@ -142,7 +142,7 @@ TEST(each_thread_is_a_worker)
 
 static int fail_to_set_up(void *context)
 {
-    return ++*(_Atomic int *)context == 2 ? -EIO : 0;
+    return ++*(_Atomic int *)context >= 2 ? -EIO : 0;
 }
 
 TEST(an_initializer_that_fails_fails_the_open)
@@ -356,6 +356,37 @@ TEST(a_process_exits_with_its_pool)
 }
 
 /* ---- what is of processes alone ------------------------------------------------------------------------------ */
+
+static int join_it(void *pool)
+{
+    int rc;
+    do rc = kin_pool_join(pool, KIN_FOREVER);
+    while (rc == KIN_ESTATE);
+    return rc == KIN_ECLOSED ? 0 : rc; /* it came late */
+}
+
+/* Of several threads that wait for the end, the first to hear of it frees the pool. */
+TEST(who_joins_does_not_mind_that_it_is_freed)
+{
+    struct books books = books_open();
+    for (int round = 0; round < 20; round++) {
+        kin_thread *joiner[2];
+        pool_kind = round % 2 == 0 ? KIN_POOL_THREADS : KIN_POOL_PROCESSES;
+        kin_pool *pool = open_pool(1);
+        for (int i = 0; i < 2; i++) CHECK_OK(kin_thread_start(&joiner[i], join_it, pool, NULL));
+        CHECK_OK(kin_pool_close(pool));
+        CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+        CHECK_OK(kin_pool_free(pool));
+        for (int i = 0; i < 2; i++) {
+            int rc = -1;
+            CHECK_OK(kin_thread_join(joiner[i], kin_in_s(30)));
+            CHECK_OK(kin_thread_result(joiner[i], &rc));
+            CHECK_OK(rc);
+            CHECK_OK(kin_thread_close(joiner[i]));
+        }
+    }
+    books_check(&books);
+}
 
 TEST(what_is_of_processes_is_refused)
 {
