@@ -15,6 +15,7 @@
 #include "manager/object.h"
 #include "manager/permission.h"
 #include "manager/session.h"
+#include "manager/signature.h"
 #include "manager/types.h"
 #include "manager/wire.h"
 #include "os/os.h"
@@ -76,68 +77,11 @@ kin_value kin__repr(const kin_value *value)
 
 /* ---- arguments ---------------------------------------------------------------------------------------- */
 
-/* The n-th word of a list of parameters, its length in `*length`; NULL: there are fewer. */
-static const char *parameter(const char *words, size_t n, size_t *length)
-{
-    for (; *words != '\0'; words += *length, words += *words == ' ') {
-        *length = strcspn(words, " ");
-        if (n-- == 0) return words;
-    }
-    return NULL;
-}
-
-static size_t count_parameters(const struct kin__method *method)
-{
-    size_t count = method->parameters[0] != '\0';
-    for (const char *at = method->parameters; *at != '\0'; at++) count += *at == ' ';
-    return count;
-}
-
-static enum kin__outcome bind_keyword(struct kin__call *call, const char *name, const kin_value *item)
-{
-    const struct kin__method *method = call->method;
-    const char *word;
-    size_t length;
-    for (size_t i = 0; (word = parameter(method->parameters, i, &length)) != NULL; i++) {
-        if (strlen(name) != length || memcmp(name, word, length) != 0) continue;
-        if (call->argument[i] != NULL)
-            return kin__raisef(call, "TypeError", "%s() got multiple values for argument '%s'", method->name,
-                               name);
-        call->argument[i] = item;
-        return KIN__RETURN;
-    }
-    return kin__raisef(call, "TypeError", "%s() got an unexpected keyword argument '%s'", method->name, name);
-}
-
-/* Stores the arguments by the method's parameters. */
-static enum kin__outcome bind_arguments(struct kin__call *call)
-{
-    const struct kin__method *method = call->method;
-    size_t given, length = 0, at = 0;
-    const kin_value *items = kin__items(call->arguments, &given), *key, *item;
-    given -= call->skip;
-    if (given > method->required && given > count_parameters(method))
-        return kin__raisef(call, "TypeError", "%s() was given too many arguments (%zu)", method->name, given);
-    for (size_t i = 0; i < given; i++) call->argument[i] = &items[call->skip + i];
-    while (kin_value_next(call->keywords, &at, &key, &item)) {
-        const char *name = kin_value_get_str(key, NULL);
-        if (name == NULL) return kin__raisef(call, "TypeError", "keywords must be strings");
-        if (bind_keyword(call, name, item) == KIN__RAISE) return KIN__RAISE;
-    }
-    for (size_t i = 0; i < method->required; i++) {
-        if (call->argument[i] != NULL) continue;
-        const char *word = parameter(method->parameters, i, &length);
-        return kin__raisef(call, "TypeError", "%s() is missing its argument '%.*s'", method->name,
-                           (int)length, word);
-    }
-    return KIN__RETURN;
-}
-
 static enum kin__outcome invoke(struct kin__call *call, const struct kin__method *method)
 {
     call->method = method;
     memset(call->argument, 0, sizeof call->argument);
-    if (method->parameters != NULL && bind_arguments(call) == KIN__RAISE) return KIN__RAISE;
+    if (method->parameters != NULL && kin__bind(call) == KIN__RAISE) return KIN__RAISE;
     return method->function(call);
 }
 
@@ -159,22 +103,54 @@ bool kin__argument_int(struct kin__call *call, const kin_value *argument, int64_
     if (rc == KIN_EKIND)
         kin__raisef(call, "TypeError", "'%s' object cannot be interpreted as an integer",
                     kin_value_kind_name(argument));
+    else if (rc == -ERANGE)
+        kin__raisef(call, "OverflowError", "Python int too large to convert to C ssize_t");
     else
         kin__raise_code(call, rc);
     return false;
 }
 
-bool kin__argument_timeout(struct kin__call *call, const kin_value *argument, double *seconds)
+bool kin__argument_timeout(struct kin__call *call, const kin_value *argument, const char *sign,
+                           double *seconds)
 {
     *seconds = -1;
     if (argument == NULL || kin_value_kind(argument) == KIN_VALUE_NONE) return true;
     int rc = kin_value_get_float(argument, seconds);
-    if (rc < 0 || *seconds != *seconds) {
-        kin__raisef(call, "TypeError", "a timeout must be a number of seconds, or None");
-        return false;
+    const char *kind = kin_value_kind_name(argument);
+    if (rc == 0 && *seconds == *seconds) {
+        if (*seconds < 0) *seconds = 0;
+        return true;
     }
-    if (*seconds < 0) *seconds = 0;
-    return true;
+    if (rc == 0)
+        kin__raisef(call, "ValueError", "Invalid value NaN (not a number)");
+    else if (rc == -ERANGE)
+        kin__raisef(call, "OverflowError", "int too large to convert to float");
+    else if (sign == NULL)
+        kin__raisef(call, "TypeError", "'%s' object cannot be interpreted as an integer", kind);
+    else if (*sign == '+')
+        kin__raisef(call, "TypeError", "unsupported operand type(s) for +: 'float' and '%s'", kind);
+    else
+        kin__raisef(call, "TypeError", "'%s' not supported between instances of '%s' and 'int'", sign, kind);
+    return false;
+}
+
+bool kin__can_wait(struct kin__call *call, double seconds)
+{
+    if (seconds < (double)INT64_MAX / 1e9) return true;
+    kin__raisef(call, "OverflowError", "timestamp out of range for platform time_t");
+    return false;
+}
+
+enum kin__outcome kin__unhashable(struct kin__call *call, const kin_value *value)
+{
+    uint64_t hash;
+    const kin_value *item;
+    if (kin_value_kind(value) == KIN_VALUE_TUPLE) {
+        for (size_t at = 0; kin_value_next(value, &at, &item, NULL);) {
+            if (kin_value_hash(item, &hash) == KIN_EKIND) return kin__unhashable(call, item);
+        }
+    }
+    return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(value));
 }
 
 /* ---- making objects --------------------------------------------------------------------------------------- */
@@ -346,16 +322,16 @@ static enum kin__outcome call_shutdown(struct kin__call *call)
 }
 
 static const struct kin__method server_calls[] = {
-    {"accept_connection", call_accept_connection, "name", 1},
-    {"create", call_create, NULL, 1},
-    {"incref", call_incref, "ident", 1},
-    {"decref", call_decref, "ident", 1},
-    {"dummy", call_dummy, "", 0},
-    {"leave", call_leave, "", 0},
-    {"get_methods", call_get_methods, "token", 1},
-    {"number_of_objects", call_number_of_objects, "", 0},
-    {"debug_info", call_debug_info, "", 0},
-    {"shutdown", call_shutdown, "", 0},
+    {"accept_connection", call_accept_connection, "name", 1, KIN__FUNCTION},
+    {"create", call_create, NULL, 1, KIN__FUNCTION},
+    {"incref", call_incref, "ident", 1, KIN__FUNCTION},
+    {"decref", call_decref, "ident", 1, KIN__FUNCTION},
+    {"dummy", call_dummy, "", 0, KIN__FUNCTION},
+    {"leave", call_leave, "", 0, KIN__FUNCTION},
+    {"get_methods", call_get_methods, "token", 1, KIN__FUNCTION},
+    {"number_of_objects", call_number_of_objects, "", 0, KIN__FUNCTION},
+    {"debug_info", call_debug_info, "", 0, KIN__FUNCTION},
+    {"shutdown", call_shutdown, "", 0, KIN__FUNCTION},
     {0},
 };
 
@@ -422,8 +398,12 @@ static void fallback(struct kin__call *call, const char *name)
     if (strcmp(name, "__str__") == 0 || strcmp(name, "__repr__") == 0)
         kin__session_answer(session, KIN__ANSWER_RETURN, text_of_object(call));
     else if (strcmp(name, "#GETVALUE") != 0)
-        answer_text(session, "AttributeError: method '%.100s' of '%.100s' object is not in exposed\n", name,
-                    type->name);
+        /* In Python this is a KeyError that happened while the other was handled. */
+        answer_text(session,
+                    "AttributeError: method '%.100s' of <class '%.100s'> object is not in exposed\n\n"
+                    "During handling of the above exception, another exception occurred:\n\n"
+                    "KeyError: '%.100s'\n",
+                    name, type->name, name);
     else if (type->copy != NULL)
         kin__session_answer(session, KIN__ANSWER_RETURN, type->copy(call));
     else

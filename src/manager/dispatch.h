@@ -37,8 +37,15 @@ enum kin__outcome kin__raise_code(struct kin__call *call, int code);
  * raised what Python would. */
 void kin__argument_truth(const kin_value *argument, bool *value);
 bool kin__argument_int(struct kin__call *call, const kin_value *argument, int64_t *value);
-/* Seconds to wait: None is no limit, -1; less than 0 is 0. */
-bool kin__argument_timeout(struct kin__call *call, const kin_value *argument, double *seconds);
+/* Seconds to wait: None is no limit, -1; less than 0 is 0.  `sign` is what Python does with them, and says so
+ * of what is no number: compare ("<" or ">") or add ("+"); NULL: it only reads them. */
+bool kin__argument_timeout(struct kin__call *call, const kin_value *argument, const char *sign,
+                           double *seconds);
+/* Is it longer than Python can wait?  false: it is, and OverflowError was raised. */
+bool kin__can_wait(struct kin__call *call, double seconds);
+
+/* Raises that a value can be no key, nor an item of a set; what is in it may be the reason. */
+enum kin__outcome kin__unhashable(struct kin__call *call, const kin_value *value);
 
 /* Makes an object of the type of that name, or finds the one that everybody shares; call->arguments
  * from call->skip on are for it.  KIN__RETURN: call->created is a reference. */

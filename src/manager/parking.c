@@ -2,6 +2,7 @@
  *
  * Invariant: a session that is parked is in one such list, and has references of the objects that its wait names.
  */
+#include "manager/dispatch.h"
 #include "manager/object.h"
 #include "manager/session.h"
 #include "os/network.h"
@@ -11,6 +12,7 @@ enum kin__outcome kin__session_park(struct kin__call *call, struct kin__managed 
                                     void (*timed_out)(struct kin__session *session))
 {
     struct kin__session *session = call->session;
+    if (!kin__can_wait(call, seconds)) return KIN__RAISE;
     session->wait.object = kin__managed_incref(object);
     session->wait.timed_out = timed_out;
     kin__links_append(list, &session->wait.link);

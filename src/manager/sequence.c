@@ -16,16 +16,14 @@
 
 /* ---- indices ---------------------------------------------------------------------------------------- */
 
-/* In the words that Python has for it: of lists, of arrays, and of list.pop. */
+/* In the words that Python has for it: of lists, and of arrays. */
 static void no_index(struct kin__call *call, const kin_value *argument, const char *text)
 {
     const char *kind = kin_value_kind_name(argument);
     if (strncmp(text, "list", 4) == 0)
         kin__raisef(call, "TypeError", "list indices must be integers or slices, not %s", kind);
-    else if (strncmp(text, "array", 5) == 0)
-        kin__raisef(call, "TypeError", "array indices must be integers");
     else
-        kin__raisef(call, "TypeError", "'%s' object cannot be interpreted as an integer", kind);
+        kin__raisef(call, "TypeError", "array indices must be integers");
 }
 
 bool kin__index(struct kin__call *call, const kin_value *argument, long length, const char *text, long *index)
@@ -291,7 +289,8 @@ static enum kin__outcome iterator_next(struct kin__call *call)
     if (!iterator->closed && iterator->length >= 0 &&
         kin_value_len(&iterator->container) != iterator->length) {
         iterator->closed = true;
-        return kin__raisef(call, "RuntimeError", "the container changed its size during iteration");
+        return kin__raisef(call, "RuntimeError", "%s changed size during iteration",
+                           kin_value_kind(&iterator->container) == KIN_VALUE_DICT ? "dictionary" : "Set");
     }
     if (iterator->closed || !kin_value_next(&iterator->container, &iterator->at, &item, NULL)) {
         iterator->closed = true;
@@ -300,15 +299,16 @@ static enum kin__outcome iterator_next(struct kin__call *call)
     return kin__return(call, kin_value_ref(item));
 }
 
-static enum kin__outcome iterator_close(struct kin__call *call)
-{
-    iterator_of(call->object)->closed = true;
-    return kin__return_none(call);
-}
-
+/* Generators have the methods that these have not. */
 static enum kin__outcome not_a_generator(struct kin__call *call)
 {
-    return kin__raisef(call, "AttributeError", "this iterator is no generator");
+    const struct iterator *iterator = iterator_of(call->object);
+    kin_value_kinds kind = kin_value_kind(&iterator->container);
+    return kin__raisef(call, "AttributeError", "'%s' object has no attribute '%s'",
+                       kind == KIN_VALUE_DICT  ? "dict_keyiterator"
+                       : kind == KIN_VALUE_SET ? "set_iterator"
+                                               : "list_reverseiterator",
+                       call->method->name);
 }
 
 static void iterator_drop(struct kin__server *server, struct kin__managed *object)
@@ -323,17 +323,17 @@ static enum kin__outcome iterator_make(struct kin__call *call)
 }
 
 static const struct kin__method iterator_methods[] = {
-    {"__next__", iterator_next, "", 0},
-    {"send", not_a_generator, "value", 0},
-    {"throw", not_a_generator, "type value traceback", 0},
-    {"close", iterator_close, "", 0},
+    {"__next__", iterator_next, "", 0, KIN__SLOT},
+    {"send", not_a_generator, NULL, 0, KIN__BUILTIN},
+    {"throw", not_a_generator, NULL, 0, KIN__BUILTIN},
+    {"close", not_a_generator, NULL, 0, KIN__BUILTIN},
     {0},
 };
 
 const struct kin__type kin__type_iterator = {
     .name = "Iterator",
     .size = sizeof(struct iterator),
-    .make = {"Iterator", iterator_make, NULL, 0},
+    .make = {"Iterator", iterator_make, NULL, 0, KIN__PYTHON},
     .drop = iterator_drop,
     .methods = iterator_methods,
     .unnamed = true,

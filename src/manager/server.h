@@ -57,6 +57,18 @@ typedef enum kin__outcome kin__method_function(struct kin__call *call);
 
 #define KIN__PARAMETERS 6
 
+/* What a method of Python's is, which decides whether it takes keywords, and what it says of arguments that
+ * do not fit. */
+enum kin__convention {
+    KIN__PYTHON,        /* written in Python */
+    KIN__FUNCTION,      /* … and no method of a class */
+    KIN__BUILTIN,       /* of a built-in type: takes no keywords */
+    KIN__SLOT,          /* … behind an operator */
+    KIN__SLOT_UNPACKED, /* … which Python hands a tuple of arguments */
+    KIN__KEYWORDS,      /* built in, with keywords */
+    KIN__KEYWORDS_ONLY  /* … and with nothing else */
+};
+
 /* `parameters` are Python's names of them, such as "block timeout", of which the first `required`
  * must be given; NULL: the method reads call->arguments and call->keywords itself. */
 struct kin__method {
@@ -64,12 +76,14 @@ struct kin__method {
     kin__method_function *function;
     const char *parameters;
     unsigned required;
+    enum kin__convention convention;
 };
 
 /* Of the user's own types too: there `user` is set. */
 struct kin__type {
-    const char *name; /* what clients create it by */
-    size_t size;      /* of its objects, which begin with a kin__managed */
+    const char *name;  /* what clients create it by */
+    const char *class; /* whose methods Python says it has; NULL: those of its name */
+    size_t size;       /* of its objects, which begin with a kin__managed */
     /* Sets up call->object, zeroed but for its kin__managed, from the arguments: KIN__RETURN (the
      * result does not matter), or KIN__RAISE with nothing left to be undone. */
     struct kin__method make;

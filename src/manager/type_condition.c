@@ -38,6 +38,9 @@ static enum kin__outcome condition_make(struct kin__call *call)
     }
     const char *ident = kin_value_token_id(given);
     struct kin__managed *lock = ident != NULL ? kin__managed_find(call->server, ident) : NULL;
+    if (ident == NULL)
+        return kin__raisef(call, "AttributeError", "'%s' object has no attribute 'acquire'",
+                           kin_value_kind_name(given));
     if (lock == NULL || !kin__is_lock(lock))
         return kin__raisef(call, "TypeError", "a condition's lock must be a lock of this manager");
     condition->lock = kin__managed_incref(lock);
@@ -79,35 +82,37 @@ static enum kin__outcome condition_wait(struct kin__call *call)
     struct condition *condition = condition_of(call->object);
     struct kin__session *session = call->session;
     double seconds;
-    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
     if (!kin__lock_is_held(condition->lock, session))
         return kin__raisef(call, "RuntimeError", "cannot wait on un-acquired lock");
+    if (!kin__argument_timeout(call, call->argument[0], ">", &seconds) ||
+        kin__session_park(call, call->object, &condition->waiting, seconds, condition_timed_out) ==
+            KIN__RAISE)
+        return KIN__RAISE;
     session->wait.other = kin__managed_incref(call->object);
-    kin__session_park(call, call->object, &condition->waiting, seconds, condition_timed_out);
     session->wait.count = kin__lock_give_up(call->server, condition->lock, session);
     return KIN__PARKED;
 }
 
-static enum kin__outcome notify(struct kin__call *call, int64_t count)
+static enum kin__outcome notify(struct kin__call *call, int64_t count, const kin_value *given)
 {
     struct condition *condition = condition_of(call->object);
     struct kin__session *session;
     if (!kin__lock_is_held(condition->lock, call->session))
         return kin__raisef(call, "RuntimeError", "cannot notify on un-acquired lock");
+    if (kin__links_empty(&condition->waiting)) return kin__return_none(call);
+    if (!kin__argument_int(call, given, &count)) return KIN__RAISE;
     while (count-- > 0 && (session = kin__session_first(&condition->waiting)) != NULL) wake(session, true);
     return kin__return_none(call);
 }
 
 static enum kin__outcome condition_notify(struct kin__call *call)
 {
-    int64_t count = 1;
-    if (!kin__argument_int(call, call->argument[0], &count)) return KIN__RAISE;
-    return notify(call, count);
+    return notify(call, 1, call->argument[0]);
 }
 
 static enum kin__outcome condition_notify_all(struct kin__call *call)
 {
-    return notify(call, INT64_MAX);
+    return notify(call, INT64_MAX, NULL);
 }
 
 static void condition_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
@@ -120,18 +125,18 @@ static void condition_save(struct kin__managed *object, kin_value *arguments, ki
 }
 
 static const struct kin__method condition_methods[] = {
-    {"acquire", condition_acquire, "blocking timeout", 0},
-    {"release", condition_release, "", 0},
-    {"wait", condition_wait, "timeout", 0},
-    {"notify", condition_notify, "n", 0},
-    {"notify_all", condition_notify_all, "", 0},
+    {"acquire", condition_acquire, "blocking timeout", 0, KIN__KEYWORDS},
+    {"release", condition_release, "", 0, KIN__BUILTIN},
+    {"wait", condition_wait, "timeout", 0, KIN__PYTHON},
+    {"notify", condition_notify, "n", 0, KIN__PYTHON},
+    {"notify_all", condition_notify_all, "", 0, KIN__PYTHON},
     {0},
 };
 
 const struct kin__type kin__type_condition = {
     .name = "Condition",
     .size = sizeof(struct condition),
-    .make = {"Condition", condition_make, "lock", 0},
+    .make = {"__init__", condition_make, "lock", 0, KIN__PYTHON},
     .drop = condition_drop,
     .methods = condition_methods,
     .save = condition_save,
@@ -185,8 +190,9 @@ static enum kin__outcome event_wait(struct kin__call *call)
 {
     struct event *event = event_of(call->object);
     double seconds;
-    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
-    if (event->set || seconds == 0) return kin__return(call, kin_value_bool(event->set));
+    if (event->set) return kin__return(call, kin_value_bool(true));
+    if (!kin__argument_timeout(call, call->argument[0], ">", &seconds)) return KIN__RAISE;
+    if (seconds == 0) return kin__return(call, kin_value_bool(false));
     return kin__session_park(call, call->object, &event->waiting, seconds, event_timed_out);
 }
 
@@ -203,17 +209,17 @@ static int event_restore(struct kin__call *call, const kin_value *state)
 }
 
 static const struct kin__method event_methods[] = {
-    {"is_set", event_is_set, "", 0},
-    {"set", event_set, "", 0},
-    {"clear", event_clear, "", 0},
-    {"wait", event_wait, "timeout", 0},
+    {"is_set", event_is_set, "", 0, KIN__PYTHON},
+    {"set", event_set, "", 0, KIN__PYTHON},
+    {"clear", event_clear, "", 0, KIN__PYTHON},
+    {"wait", event_wait, "timeout", 0, KIN__PYTHON},
     {0},
 };
 
 const struct kin__type kin__type_event = {
     .name = "Event",
     .size = sizeof(struct event),
-    .make = {"Event", event_make, "", 0},
+    .make = {"__init__", event_make, "", 0, KIN__PYTHON},
     .methods = event_methods,
     .save = event_save,
     .restore = event_restore,
@@ -250,7 +256,7 @@ static enum kin__outcome barrier_make(struct kin__call *call)
         return kin__raisef(call, "ValueError", "parties must be > 0");
     if (call->argument[1] != NULL && kin_value_kind(call->argument[1]) != KIN_VALUE_NONE)
         return kin__raisef(call, "TypeError", "a barrier's action cannot run in this manager");
-    return kin__argument_timeout(call, call->argument[2], &barrier->timeout) ? KIN__RETURN : KIN__RAISE;
+    return kin__argument_timeout(call, call->argument[2], "+", &barrier->timeout) ? KIN__RETURN : KIN__RAISE;
 }
 
 /* All who wait get the error. */
@@ -287,7 +293,7 @@ static enum kin__outcome barrier_wait(struct kin__call *call)
 {
     struct barrier *barrier = barrier_of(call->object);
     double seconds;
-    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
+    if (!kin__argument_timeout(call, call->argument[0], "+", &seconds)) return KIN__RAISE;
     if (seconds < 0) seconds = barrier->timeout;
     if (barrier->broken) return kin__raise(call, broken_error());
     unsigned index = barrier->waiting_count;
@@ -303,10 +309,12 @@ static enum kin__outcome barrier_wait(struct kin__call *call)
         break_off(call->object);
         return kin__raise(call, broken_error());
     }
+    if (kin__session_park(call, call->object, &barrier->waiting, seconds, barrier_timed_out) == KIN__RAISE)
+        return KIN__RAISE;
     barrier->waiting_count++;
     call->session->wait.count = index;
     call->session->wait.abandoned = barrier_abandoned;
-    return kin__session_park(call, call->object, &barrier->waiting, seconds, barrier_timed_out);
+    return KIN__PARKED;
 }
 
 static enum kin__outcome barrier_reset(struct kin__call *call)
@@ -346,17 +354,17 @@ static void barrier_save(struct kin__managed *object, kin_value *arguments, kin_
 }
 
 static const struct kin__method barrier_methods[] = {
-    {"__getattribute__", barrier_attribute, "name", 1},
-    {"wait", barrier_wait, "timeout", 0},
-    {"abort", barrier_abort, "", 0},
-    {"reset", barrier_reset, "", 0},
+    {"__getattribute__", barrier_attribute, "name", 1, KIN__SLOT},
+    {"wait", barrier_wait, "timeout", 0, KIN__PYTHON},
+    {"abort", barrier_abort, "", 0, KIN__PYTHON},
+    {"reset", barrier_reset, "", 0, KIN__PYTHON},
     {0},
 };
 
 const struct kin__type kin__type_barrier = {
     .name = "Barrier",
     .size = sizeof(struct barrier),
-    .make = {"Barrier", barrier_make, "parties action timeout", 1},
+    .make = {"__init__", barrier_make, "parties action timeout", 1, KIN__PYTHON},
     .methods = barrier_methods,
     .save = barrier_save,
     .reads = "__getattribute__",

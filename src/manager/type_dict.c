@@ -25,18 +25,13 @@ static enum kin__outcome key_error(struct kin__call *call, const kin_value *key)
     return kin__raise(call, kin_value_error("KeyError", kin_value_build("(v)", kin_value_ref(key))));
 }
 
-static enum kin__outcome unhashable(struct kin__call *call, const kin_value *key)
-{
-    return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(key));
-}
-
 /* Looks for the entry of argument 0; NULL: there is none.  Raises, and returns false, when it can be no key. */
 static bool look_up(struct kin__call *call, const kin_value **item)
 {
     uint64_t hash;
     *item = kin_value_dict_get(entries_of(call), call->argument[0]);
     if (*item != NULL || kin_value_hash(call->argument[0], &hash) != KIN_EKIND) return true;
-    unhashable(call, call->argument[0]);
+    kin__unhashable(call, call->argument[0]);
     return false;
 }
 
@@ -54,7 +49,7 @@ static enum kin__outcome store(struct kin__call *call, const kin_value *key, con
     } else {
         kin__unkeep(call->server, &old);
     }
-    if (rc == KIN_EKIND) return unhashable(call, key);
+    if (rc == KIN_EKIND) return kin__unhashable(call, key);
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
 }
 
@@ -96,7 +91,9 @@ static enum kin__outcome update(struct kin__call *call)
     long given = kin_value_len(call->arguments) - (long)call->skip;
     const kin_value *key, *item, *from = kin_value_at(call->arguments, (long)call->skip);
     enum kin__outcome outcome = KIN__RETURN;
-    if (given > 1) return kin__raisef(call, "TypeError", "dict expected at most 1 argument, got %ld", given);
+    if (given > 1)
+        return kin__raisef(call, "TypeError", "%s expected at most 1 argument, got %ld", call->method->name,
+                           given);
     if (given == 1 && kin_value_kind(from) == KIN_VALUE_DICT) {
         for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(from, &at, &key, &item);)
             outcome = store(call, key, item);
@@ -105,6 +102,51 @@ static enum kin__outcome update(struct kin__call *call)
     }
     for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(call->keywords, &at, &key, &item);)
         outcome = store(call, key, item);
+    return outcome;
+}
+
+/* dict | other, other | dict: a new dict, in which the right one's entries count. */
+static enum kin__outcome merge(struct kin__call *call, bool reflected)
+{
+    const kin_value *key, *item, *other = call->argument[0], *mine = entries_of(call);
+    if (kin_value_kind(other) != KIN_VALUE_DICT)
+        return kin__raisef(call, "TypeError", "unsupported operand type(s) for |: '%s' and '%s'",
+                           reflected ? kin_value_kind_name(other) : "dict",
+                           reflected ? "dict" : kin_value_kind_name(other));
+    kin_value merged = kin_value_dict();
+    const kin_value *parts[2] = {reflected ? other : mine, reflected ? mine : other};
+    for (int i = 0; i < 2; i++) {
+        for (size_t at = 0; kin_value_next(parts[i], &at, &key, &item);)
+            kin_value_dict_set(&merged, kin_value_ref(key), kin_value_ref(item));
+    }
+    return kin__return(call, merged);
+}
+
+static enum kin__outcome dict_or(struct kin__call *call)
+{
+    return merge(call, false);
+}
+
+static enum kin__outcome dict_ror(struct kin__call *call)
+{
+    return merge(call, true);
+}
+
+static enum kin__outcome dict_fromkeys(struct kin__call *call)
+{
+    const kin_value none = {0}, *item, *value = call->argument[1] != NULL ? call->argument[1] : &none;
+    kin_value keys, made = kin_value_dict();
+    int rc = 0;
+    if (kin__list_of(call, call->argument[0], &keys) == KIN__RAISE) return KIN__RAISE;
+    for (size_t at = 0; kin_value_next(&keys, &at, &item, NULL);) {
+        rc = kin_value_dict_set(&made, kin_value_ref(item), kin_value_ref(value));
+        if (rc < 0) break;
+    }
+    enum kin__outcome outcome = rc == KIN_EKIND ? kin__unhashable(call, item)
+                                : rc < 0        ? kin__raise_code(call, rc)
+                                                : kin__return(call, kin_value_ref(&made));
+    kin_value_clear(&made);
+    kin_value_clear(&keys);
     return outcome;
 }
 
@@ -277,35 +319,41 @@ static int restore(struct kin__call *call, const kin_value *state)
 }
 
 static const struct kin__method methods[] = {
-    {"__contains__", dict_contains, "key", 1},
-    {"__delitem__", dict_delitem, "key", 1},
-    {"__getitem__", dict_getitem, "key", 1},
-    {"__iter__", dict_iter, "", 0},
-    {"__len__", dict_len, "", 0},
-    {"__reversed__", dict_reversed, "", 0},
-    {"__setitem__", dict_setitem, "key value", 2},
-    {"clear", dict_clear, "", 0},
-    {"copy", dict_copy, "", 0},
-    {"get", dict_get, "key default", 1},
-    {"has_key", dict_contains, "key", 1},
-    {"items", dict_items, "", 0},
-    {"keys", dict_keys, "", 0},
-    {"pop", dict_pop, "key default", 1},
-    {"popitem", dict_popitem, "", 0},
-    {"setdefault", dict_setdefault, "key default", 1},
-    {"update", update, NULL, 0},
-    {"values", dict_values, "", 0},
+    {"__contains__", dict_contains, "key", 1, KIN__BUILTIN},
+    {"__delitem__", dict_delitem, "key", 1, KIN__SLOT},
+    {"__getitem__", dict_getitem, "key", 1, KIN__BUILTIN},
+    {"__ior__", update, "other", 1, KIN__SLOT},
+    {"__iter__", dict_iter, "", 0, KIN__SLOT},
+    {"__len__", dict_len, "", 0, KIN__SLOT},
+    {"__or__", dict_or, "other", 1, KIN__SLOT},
+    {"__reversed__", dict_reversed, "", 0, KIN__BUILTIN},
+    {"__ror__", dict_ror, "other", 1, KIN__SLOT},
+    {"__setitem__", dict_setitem, "key value", 2, KIN__SLOT_UNPACKED},
+    {"clear", dict_clear, "", 0, KIN__BUILTIN},
+    {"copy", dict_copy, "", 0, KIN__BUILTIN},
+    {"fromkeys", dict_fromkeys, "iterable value", 1, KIN__BUILTIN},
+    {"get", dict_get, "key default", 1, KIN__BUILTIN},
+    {"has_key", dict_contains, "key", 1, KIN__BUILTIN},
+    {"items", dict_items, "", 0, KIN__BUILTIN},
+    {"keys", dict_keys, "", 0, KIN__BUILTIN},
+    {"pop", dict_pop, "key default", 1, KIN__BUILTIN},
+    {"popitem", dict_popitem, "", 0, KIN__BUILTIN},
+    {"setdefault", dict_setdefault, "key default", 1, KIN__BUILTIN},
+    {"update", update, NULL, 0, KIN__BUILTIN},
+    {"values", dict_values, "", 0, KIN__BUILTIN},
     {0},
 };
 
 const struct kin__type kin__type_dict = {
     .name = "dict",
     .size = sizeof(struct dict),
-    .make = {"dict", make, NULL, 0},
+    .make = {"dict", make, NULL, 0, KIN__BUILTIN},
     .drop = drop,
     .copy = copy,
     .save = save,
     .restore = restore,
     .methods = methods,
-    .reads = "__contains__ __getitem__ __iter__ __len__ __reversed__ copy get has_key items keys values",
+    .reads = "__contains__ __getitem__ __iter__ __len__ __or__ __reversed__ __ror__ copy fromkeys get "
+             "has_key items "
+             "keys values",
 };

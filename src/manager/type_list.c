@@ -112,6 +112,8 @@ static enum kin__outcome list_pop(struct kin__call *call)
     kin_value *items = items_of(call), last = kin_value_int(-1);
     const kin_value *which = call->argument[0] != NULL ? call->argument[0] : &last;
     long index;
+    int64_t at;
+    if (!kin__argument_int(call, which, &at)) return KIN__RAISE;
     if (kin_value_len(items) == 0) return kin__raisef(call, "IndexError", "pop from empty list");
     if (!kin__index(call, which, kin_value_len(items), "pop index out of range", &index)) return KIN__RAISE;
     call->leaves = true;
@@ -198,15 +200,32 @@ static enum kin__outcome list_reverse(struct kin__call *call)
     return done(call, kin_value_list_reverse(items_of(call)));
 }
 
+/* Two of the items cannot be compared; Python finds neighbours first, from the end if it sorts downwards. */
+static enum kin__outcome no_order(struct kin__call *call, bool descending)
+{
+    const kin_value *items = items_of(call);
+    long length = kin_value_len(items);
+    for (long i = 1; i < length; i++) {
+        const kin_value *left = kin_value_at(items, descending ? length - 1 - i : i);
+        const kin_value *right = kin_value_at(items, descending ? length - i : i - 1);
+        if (kin_value_less(left, right) == KIN_EKIND)
+            return kin__raisef(call, "TypeError", "'<' not supported between instances of '%s' and '%s'",
+                               kin_value_kind_name(left), kin_value_kind_name(right));
+    }
+    return kin__raisef(call, "TypeError", "two items of the list have no order");
+}
+
 static enum kin__outcome list_sort(struct kin__call *call)
 {
     int64_t descending = 0;
-    if (call->argument[0] != NULL && kin_value_kind(call->argument[0]) != KIN_VALUE_NONE)
+    const kin_value *key = call->argument[0];
+    if (key != NULL && kin_value_kind(key) == KIN_VALUE_CLASS)
         return kin__raisef(call, "TypeError", "this manager cannot call a key function");
+    if (key != NULL && kin_value_kind(key) != KIN_VALUE_NONE)
+        return kin__raisef(call, "TypeError", "'%s' object is not callable", kin_value_kind_name(key));
     if (!kin__argument_int(call, call->argument[1], &descending)) return KIN__RAISE;
     int rc = kin_value_list_sort(items_of(call), descending != 0);
-    if (rc == KIN_EKIND) return kin__raisef(call, "TypeError", "two items of the list have no order");
-    return done(call, rc);
+    return rc == KIN_EKIND ? no_order(call, descending != 0) : done(call, rc);
 }
 
 static enum kin__outcome list_reversed(struct kin__call *call)
@@ -251,10 +270,18 @@ static enum kin__outcome repeat(struct kin__call *call, kin_value *sum, int64_t 
     return KIN__RETURN;
 }
 
+static bool read_times(struct kin__call *call, int64_t *times)
+{
+    if (kin_value_get_int(call->argument[0], times) != -ERANGE)
+        return kin__argument_int(call, call->argument[0], times);
+    kin__raisef(call, "OverflowError", "cannot fit 'int' into an index-sized integer");
+    return false;
+}
+
 static enum kin__outcome list_mul(struct kin__call *call)
 {
     int64_t times = 0;
-    if (!kin__argument_int(call, call->argument[0], &times)) return KIN__RAISE;
+    if (!read_times(call, &times)) return KIN__RAISE;
     kin_value sum = kin_value_list(NULL, 0);
     if (repeat(call, &sum, times, false) == KIN__RETURN) return kin__return(call, sum);
     kin_value_clear(&sum);
@@ -264,7 +291,7 @@ static enum kin__outcome list_mul(struct kin__call *call)
 static enum kin__outcome list_imul(struct kin__call *call)
 {
     int64_t times = 0;
-    if (!kin__argument_int(call, call->argument[0], &times)) return KIN__RAISE;
+    if (!read_times(call, &times)) return KIN__RAISE;
     if (times <= 0) return list_clear(call);
     return repeat(call, items_of(call), times - 1, true) == KIN__RAISE ? KIN__RAISE : kin__return_none(call);
 }
@@ -281,34 +308,34 @@ static int restore(struct kin__call *call, const kin_value *state)
 }
 
 static const struct kin__method methods[] = {
-    {"__add__", list_add, "other", 1},
-    {"__contains__", list_contains, "item", 1},
-    {"__delitem__", list_delitem, "index", 1},
-    {"__getitem__", list_getitem, "index", 1},
-    {"__len__", list_len, "", 0},
-    {"__mul__", list_mul, "times", 1},
-    {"__reversed__", list_reversed, "", 0},
-    {"__rmul__", list_mul, "times", 1},
-    {"__setitem__", list_setitem, "index item", 2},
-    {"append", list_append, "item", 1},
-    {"clear", list_clear, "", 0},
-    {"copy", list_copy, "", 0},
-    {"count", list_count, "item", 1},
-    {"extend", list_extend, "items", 1},
-    {"index", list_index, "item start stop", 1},
-    {"insert", list_insert, "index item", 2},
-    {"pop", list_pop, "index", 0},
-    {"remove", list_remove, "item", 1},
-    {"reverse", list_reverse, "", 0},
-    {"sort", list_sort, "key reverse", 0},
-    {"__imul__", list_imul, "times", 1},
+    {"__add__", list_add, "other", 1, KIN__SLOT},
+    {"__contains__", list_contains, "item", 1, KIN__SLOT},
+    {"__delitem__", list_delitem, "index", 1, KIN__SLOT},
+    {"__getitem__", list_getitem, "index", 1, KIN__BUILTIN},
+    {"__len__", list_len, "", 0, KIN__SLOT},
+    {"__mul__", list_mul, "times", 1, KIN__SLOT_UNPACKED},
+    {"__reversed__", list_reversed, "", 0, KIN__BUILTIN},
+    {"__rmul__", list_mul, "times", 1, KIN__SLOT_UNPACKED},
+    {"__setitem__", list_setitem, "index item", 2, KIN__SLOT_UNPACKED},
+    {"append", list_append, "item", 1, KIN__BUILTIN},
+    {"clear", list_clear, "", 0, KIN__BUILTIN},
+    {"copy", list_copy, "", 0, KIN__BUILTIN},
+    {"count", list_count, "item", 1, KIN__BUILTIN},
+    {"extend", list_extend, "items", 1, KIN__BUILTIN},
+    {"index", list_index, "item start stop", 1, KIN__BUILTIN},
+    {"insert", list_insert, "index item", 2, KIN__BUILTIN},
+    {"pop", list_pop, "index", 0, KIN__BUILTIN},
+    {"remove", list_remove, "item", 1, KIN__BUILTIN},
+    {"reverse", list_reverse, "", 0, KIN__BUILTIN},
+    {"sort", list_sort, "key reverse", 0, KIN__KEYWORDS_ONLY},
+    {"__imul__", list_imul, "times", 1, KIN__SLOT_UNPACKED},
     {0},
 };
 
 const struct kin__type kin__type_list = {
     .name = "list",
     .size = sizeof(struct list),
-    .make = {"list", make, "items", 0},
+    .make = {"list", make, "items", 0, KIN__BUILTIN},
     .drop = drop,
     .copy = copy,
     .save = save,

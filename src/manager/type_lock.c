@@ -94,25 +94,36 @@ static void on_deadline(struct kin__session *session)
     kin__session_return(session, kin_value_bool(false));
 }
 
-/* How long to wait: for ever is None, and for locks Python's -1 too. */
-static bool read_waiting(struct kin__call *call, bool semaphore, bool *blocking, double *seconds)
+/* How long a lock waits: for ever is None, and Python's -1 too. */
+static bool read_waiting(struct kin__call *call, bool *blocking, double *seconds)
 {
     double given = -1;
     kin__argument_truth(call->argument[0], blocking);
-    if (!kin__argument_timeout(call, call->argument[1], seconds)) return false;
+    if (!kin__argument_timeout(call, call->argument[1], NULL, seconds)) return false;
     if (*seconds < 0) return true;
     kin_value_get_float(call->argument[1], &given);
-    if (given == -1 && !semaphore)
+    if (given == -1)
         *seconds = -1;
     else if (!*blocking)
-        kin__raisef(call, "ValueError",
-                    semaphore ? "can't specify timeout for non-blocking acquire"
-                              : "can't specify a timeout for a non-blocking call");
-    else if (given < 0 && !semaphore)
+        kin__raisef(call, "ValueError", "can't specify a timeout for a non-blocking call");
+    else if (given < 0)
         kin__raisef(call, "ValueError", "timeout value must be positive");
     else
-        return true;
+        return kin__can_wait(call, given);
     return *seconds < 0;
+}
+
+/* The same for a semaphore, which in Python looks at the time only when it has to wait. */
+static bool read_semaphore_waiting(struct kin__call *call, bool *blocking, double *seconds)
+{
+    const kin_value *timeout = call->argument[1];
+    *seconds = -1;
+    kin__argument_truth(call->argument[0], blocking);
+    if (!*blocking && timeout != NULL && kin_value_kind(timeout) != KIN_VALUE_NONE) {
+        kin__raisef(call, "ValueError", "can't specify timeout for non-blocking acquire");
+        return false;
+    }
+    return lock_of(call->object)->permits > 0 || kin__argument_timeout(call, timeout, "+", seconds);
 }
 
 enum kin__outcome kin__lock_acquire(struct kin__call *call)
@@ -120,7 +131,9 @@ enum kin__outcome kin__lock_acquire(struct kin__call *call)
     struct lock *lock = lock_of(call->object);
     bool blocking = true;
     double seconds;
-    if (!read_waiting(call, lock->kind >= SEMAPHORE, &blocking, &seconds)) return KIN__RAISE;
+    bool read = lock->kind >= SEMAPHORE ? read_semaphore_waiting(call, &blocking, &seconds)
+                                        : read_waiting(call, &blocking, &seconds);
+    if (!read) return KIN__RAISE;
     struct kin__holding *own = kin__holding_of(call->session, call->object);
     if (lock->kind == RLOCK && own != NULL) {
         own->count++;
@@ -263,31 +276,33 @@ static int restore(struct kin__call *call, const kin_value *state)
 }
 
 static const struct kin__method lock_methods[] = {
-    {"acquire", kin__lock_acquire, "blocking timeout", 0},
-    {"release", kin__lock_release, "", 0},
-    {"locked", lock_locked, "", 0},
+    {"acquire", kin__lock_acquire, "blocking timeout", 0, KIN__KEYWORDS},
+    {"release", kin__lock_release, "", 0, KIN__BUILTIN},
+    {"locked", lock_locked, "", 0, KIN__BUILTIN},
     {0},
 };
 
 static const struct kin__method semaphore_methods[] = {
-    {"acquire", kin__lock_acquire, "blocking timeout", 0},
-    {"release", semaphore_release, "n", 0},
-    {"locked", lock_locked, "", 0},
+    {"acquire", kin__lock_acquire, "blocking timeout", 0, KIN__PYTHON},
+    {"release", semaphore_release, "n", 0, KIN__PYTHON},
+    {"locked", lock_locked, "", 0, KIN__PYTHON},
     {0},
 };
 
-#define LOCK_TYPE(identifier, word, parameters, table) \
+#define LOCK_TYPE(identifier, word, class_word, make_word, parameters, convention, table) \
     const struct kin__type identifier = { \
         .name = word, \
         .size = sizeof(struct lock), \
-        .make = {word, make, parameters, 0}, \
+        .class = class_word, \
+        .make = {make_word, make, parameters, 0, convention}, \
         .methods = table, \
         .save = save, \
         .restore = restore, \
         .reads = "locked", \
     }
 
-LOCK_TYPE(kin__type_lock, "Lock", "", lock_methods);
-LOCK_TYPE(kin__type_rlock, "RLock", "", lock_methods);
-LOCK_TYPE(kin__type_semaphore, "Semaphore", "value", semaphore_methods);
-LOCK_TYPE(kin__type_bounded_semaphore, "BoundedSemaphore", "value", semaphore_methods);
+LOCK_TYPE(kin__type_lock, "Lock", "lock", "_thread.allocate_lock", "", KIN__BUILTIN, lock_methods);
+LOCK_TYPE(kin__type_rlock, "RLock", NULL, "RLock", "", KIN__BUILTIN, lock_methods);
+LOCK_TYPE(kin__type_semaphore, "Semaphore", NULL, "__init__", "value", KIN__PYTHON, semaphore_methods);
+LOCK_TYPE(kin__type_bounded_semaphore, "BoundedSemaphore", NULL, "__init__", "value", KIN__PYTHON,
+          semaphore_methods);

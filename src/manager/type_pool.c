@@ -376,24 +376,25 @@ static void drop_pool(struct kin__server *server, struct kin__managed *object)
 /* ---- the types -------------------------------------------------------------------------------------------- */
 
 static const struct kin__method pool_methods[] = {
-    {"apply", pool_apply, "func args kwds", 1},
-    {"apply_async", pool_apply_async, "func args kwds callback error_callback", 1},
-    {"close", pool_close, "", 0},
-    {"imap", pool_imap, "func iterable chunksize", 2},
-    {"imap_unordered", pool_imap_unordered, "func iterable chunksize", 2},
-    {"join", pool_join, "", 0},
-    {"map", pool_map, "func iterable chunksize", 2},
-    {"map_async", pool_map_async, "func iterable chunksize callback error_callback", 2},
-    {"starmap", pool_starmap, "func iterable chunksize", 2},
-    {"starmap_async", pool_starmap_async, "func iterable chunksize callback error_callback", 2},
-    {"terminate", pool_terminate, "", 0},
+    {"apply", pool_apply, "func args kwds", 1, KIN__PYTHON},
+    {"apply_async", pool_apply_async, "func args kwds callback error_callback", 1, KIN__PYTHON},
+    {"close", pool_close, "", 0, KIN__PYTHON},
+    {"imap", pool_imap, "func iterable chunksize", 2, KIN__PYTHON},
+    {"imap_unordered", pool_imap_unordered, "func iterable chunksize", 2, KIN__PYTHON},
+    {"join", pool_join, "", 0, KIN__PYTHON},
+    {"map", pool_map, "func iterable chunksize", 2, KIN__PYTHON},
+    {"map_async", pool_map_async, "func iterable chunksize callback error_callback", 2, KIN__PYTHON},
+    {"starmap", pool_starmap, "func iterable chunksize", 2, KIN__PYTHON},
+    {"starmap_async", pool_starmap_async, "func iterable chunksize callback error_callback", 2, KIN__PYTHON},
+    {"terminate", pool_terminate, "", 0, KIN__PYTHON},
     {0},
 };
 
 const struct kin__type kin__type_pool = {
     .name = "Pool",
     .size = sizeof(struct pool),
-    .make = {"Pool", make_pool, "processes initializer initargs maxtasksperchild context", 0},
+    .make = {"__init__", make_pool, "processes initializer initargs maxtasksperchild context", 0,
+             KIN__PYTHON},
     .drop = drop_pool,
     .methods = pool_methods,
 };

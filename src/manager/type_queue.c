@@ -170,13 +170,14 @@ static bool read_waiting(struct kin__call *call, const kin_value *block, const k
 {
     bool blocking = true;
     kin__argument_truth(block, &blocking);
-    if (!kin__argument_timeout(call, timeout, seconds)) return false;
+    *seconds = 0;
+    if (!blocking) return true;
+    if (!kin__argument_timeout(call, timeout, "<", seconds)) return false;
     double given = 0;
-    if (blocking && timeout != NULL && kin_value_get_float(timeout, &given) == 0 && given < 0) {
+    if (timeout != NULL && kin_value_get_float(timeout, &given) == 0 && given < 0) {
         kin__raisef(call, "ValueError", "'timeout' must be a non-negative number");
         return false;
     }
-    if (!blocking) *seconds = 0;
     return true;
 }
 
@@ -186,8 +187,9 @@ static enum kin__outcome put(struct kin__call *call, double seconds)
     if (queue->shut_down) return kin__raise(call, exception("queue.ShutDown"));
     if (is_full(queue)) {
         if (seconds == 0) return kin__raise(call, exception("queue.Full"));
-        call->session->wait.item = kin__keep(call, call->argument[0]);
-        return kin__session_park(call, call->object, &queue->putters, seconds, on_full);
+        enum kin__outcome outcome = kin__session_park(call, call->object, &queue->putters, seconds, on_full);
+        if (outcome == KIN__PARKED) call->session->wait.item = kin__keep(call, call->argument[0]);
+        return outcome;
     }
     if (reserve(queue) < 0) return kin__raise_code(call, -ENOMEM);
     push(queue, kin__keep(call, call->argument[0]));
@@ -295,7 +297,7 @@ static enum kin__outcome queue_join(struct kin__call *call)
 {
     struct queue *queue = queue_of(call->object);
     double seconds;
-    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
+    if (!kin__argument_timeout(call, call->argument[0], "<", &seconds)) return KIN__RAISE;
     if (queue->unfinished == 0) return kin__return_none(call);
     if (seconds == 0) return kin__return(call, kin_value_bool(false));
     return kin__session_park(call, call->object, &queue->joiners, seconds, on_join_deadline);
@@ -381,16 +383,16 @@ static int restore(struct kin__call *call, const kin_value *state)
 }
 
 static const struct kin__method methods[] = {
-    {"empty", queue_empty, "", 0},
-    {"full", queue_full, "", 0},
-    {"get", queue_get, "block timeout", 0},
-    {"get_nowait", queue_get_nowait, "", 0},
-    {"join", queue_join, "timeout", 0},
-    {"put", queue_put, "item block timeout", 1},
-    {"put_nowait", queue_put_nowait, "item", 1},
-    {"qsize", queue_qsize, "", 0},
-    {"shutdown", queue_shutdown, "immediate", 0},
-    {"task_done", queue_task_done, "", 0},
+    {"empty", queue_empty, "", 0, KIN__PYTHON},
+    {"full", queue_full, "", 0, KIN__PYTHON},
+    {"get", queue_get, "block timeout", 0, KIN__PYTHON},
+    {"get_nowait", queue_get_nowait, "", 0, KIN__PYTHON},
+    {"join", queue_join, "timeout", 0, KIN__PYTHON},
+    {"put", queue_put, "item block timeout", 1, KIN__PYTHON},
+    {"put_nowait", queue_put_nowait, "item", 1, KIN__PYTHON},
+    {"qsize", queue_qsize, "", 0, KIN__PYTHON},
+    {"shutdown", queue_shutdown, "immediate", 0, KIN__PYTHON},
+    {"task_done", queue_task_done, "", 0, KIN__PYTHON},
     {0},
 };
 
@@ -398,7 +400,8 @@ static const struct kin__method methods[] = {
     const struct kin__type identifier = { \
         .name = word, \
         .size = sizeof(struct queue), \
-        .make = {word, make, "maxsize", 0}, \
+        .class = "Queue", \
+        .make = {"__init__", make, "maxsize", 0, KIN__PYTHON}, \
         .drop = drop, \
         .save = save, \
         .restore = restore, \

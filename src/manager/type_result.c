@@ -150,11 +150,13 @@ enum kin__outcome kin__job_get(struct kin__call *call)
 {
     struct kin__job *job = kin__job_of(call->object);
     double seconds;
-    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
+    if (!kin__argument_timeout(call, call->argument[0], ">", &seconds)) return KIN__RAISE;
     if (!is_done(job)) {
         if (seconds == 0) return kin__raise(call, timed_out());
-        call->session->wait.flag = true;
-        return kin__session_park(call, call->object, &job->waiters, seconds, on_get_deadline);
+        enum kin__outcome outcome =
+            kin__session_park(call, call->object, &job->waiters, seconds, on_get_deadline);
+        if (outcome == KIN__PARKED) call->session->wait.flag = true;
+        return outcome;
     }
     return has_failed(job) ? kin__raise(call, kin_value_ref(&job->error)) : kin__return(call, value_of(job));
 }
@@ -163,7 +165,7 @@ static enum kin__outcome job_wait(struct kin__call *call)
 {
     struct kin__job *job = kin__job_of(call->object);
     double seconds;
-    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
+    if (!kin__argument_timeout(call, call->argument[0], ">", &seconds)) return KIN__RAISE;
     if (is_done(job) || seconds == 0) return kin__return_none(call);
     return kin__session_park(call, call->object, &job->waiters, seconds, on_wait_deadline);
 }
@@ -185,7 +187,7 @@ static enum kin__outcome iterator_next(struct kin__call *call)
     struct kin__job *job = kin__job_of(call->object);
     kin_value value;
     double seconds;
-    if (!kin__argument_timeout(call, call->argument[0], &seconds)) return KIN__RAISE;
+    if (!kin__argument_timeout(call, call->argument[0], ">", &seconds)) return KIN__RAISE;
     switch (next_of(job, &value)) {
     case VALUE: return kin__return(call, value);
     case NOT_YET: break;
@@ -209,23 +211,27 @@ static enum kin__outcome cannot_make(struct kin__call *call)
 /* ---- the types ---------------------------------------------------------------------------------------- */
 
 static const struct kin__method result_methods[] = {
-    {"get", kin__job_get, "timeout", 0},
-    {"ready", job_ready, "", 0},
-    {"successful", job_successful, "", 0},
-    {"wait", job_wait, "timeout", 0},
+    {"get", kin__job_get, "timeout", 0, KIN__PYTHON},
+    {"ready", job_ready, "", 0, KIN__PYTHON},
+    {"successful", job_successful, "", 0, KIN__PYTHON},
+    {"wait", job_wait, "timeout", 0, KIN__PYTHON},
     {0},
 };
 
 static const struct kin__method iterator_methods[] = {
-    {"__next__", iterator_next, "timeout", 0}, {"next", iterator_next, "timeout", 0},
-    {"send", not_a_generator, "value", 0},     {"throw", not_a_generator, "type value traceback", 0},
-    {"close", not_a_generator, "", 0},         {0},
+    {"__next__", iterator_next, "timeout", 0, KIN__PYTHON},
+    {"next", iterator_next, "timeout", 0, KIN__PYTHON},
+    {"send", not_a_generator, NULL, 0, KIN__PYTHON},
+    {"throw", not_a_generator, NULL, 0, KIN__PYTHON},
+    {"close", not_a_generator, NULL, 0, KIN__PYTHON},
+    {0},
 };
 
 const struct kin__type kin__type_async_result = {
     .name = "AsyncResult",
     .size = sizeof(struct kin__job),
-    .make = {"AsyncResult", cannot_make, NULL, 0},
+    .class = "ApplyResult",
+    .make = {"AsyncResult", cannot_make, NULL, 0, KIN__PYTHON},
     .drop = drop_job,
     .methods = result_methods,
     .unnamed = true,
@@ -234,7 +240,8 @@ const struct kin__type kin__type_async_result = {
 const struct kin__type kin__type_pool_iterator = {
     .name = "Iterator",
     .size = sizeof(struct kin__job),
-    .make = {"Iterator", cannot_make, NULL, 0},
+    .class = "IMapIterator",
+    .make = {"Iterator", cannot_make, NULL, 0, KIN__PYTHON},
     .drop = drop_job,
     .methods = iterator_methods,
     .unnamed = true,

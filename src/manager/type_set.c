@@ -29,15 +29,11 @@ static int add_to(void *set, kin_value item)
     return kin_value_set_add(set, item);
 }
 
-static enum kin__outcome unhashable(struct kin__call *call, const kin_value *item)
-{
-    return kin__raisef(call, "TypeError", "unhashable type: '%s'", kin_value_kind_name(item));
-}
-
 /* The items of any container, as a set. */
 static enum kin__outcome set_of(struct kin__call *call, const kin_value *container, kin_value *set)
 {
     const kin_value *item;
+    uint64_t hash;
     *set = kin_value_set();
     if (kin__names_objects(call, container)) return kin__raisef(call, "TypeError", "a proxy is no key");
     enum kin__outcome outcome = kin__for_each(call, container, add_to, set);
@@ -45,10 +41,9 @@ static enum kin__outcome set_of(struct kin__call *call, const kin_value *contain
     kin_value_clear(set);
     /* Python names the kind of what has no hash. */
     for (size_t at = 0; kin_value_next(container, &at, &item, NULL);) {
-        kin_value_kinds kind = kin_value_kind(item);
-        if (kind != KIN_VALUE_LIST && kind != KIN_VALUE_DICT && kind != KIN_VALUE_SET) continue;
+        if (kin_value_hash(item, &hash) != KIN_EKIND) continue;
         kin_value_clear(&call->result);
-        return unhashable(call, item);
+        return kin__unhashable(call, item);
     }
     return outcome;
 }
@@ -117,7 +112,8 @@ static enum kin__outcome combine_all(struct kin__call *call, enum operation oper
 {
     long count = kin_value_len(call->arguments) - (long)call->skip;
     if (kin_value_len(call->keywords) > 0)
-        return kin__raisef(call, "TypeError", "set.%s() takes no keyword arguments", call->method->name);
+        return kin__raisef(call, "TypeError", "%s%s() takes no keyword arguments",
+                           operation == SYMMETRIC ? "set." : "", call->method->name);
     if (operation == SYMMETRIC && count != 1)
         return kin__raisef(call, "TypeError", "set.%s() takes exactly one argument (%ld given)",
                            call->method->name, count);
@@ -219,7 +215,7 @@ static enum kin__outcome set_len(struct kin__call *call)
 static enum kin__outcome set_contains(struct kin__call *call)
 {
     int there = kin_value_contains(items_of(call), call->argument[0]);
-    if (there == KIN_EKIND) return unhashable(call, call->argument[0]);
+    if (there == KIN_EKIND) return kin__unhashable(call, call->argument[0]);
     return there < 0 ? kin__raise_code(call, there) : kin__return(call, kin_value_bool(there == 1));
 }
 
@@ -228,14 +224,14 @@ static enum kin__outcome set_add(struct kin__call *call)
     if (kin__names_objects(call, call->argument[0]))
         return kin__raisef(call, "TypeError", "a proxy is no key");
     int rc = kin_value_set_add(items_of(call), kin_value_ref(call->argument[0]));
-    if (rc == KIN_EKIND) return unhashable(call, call->argument[0]);
+    if (rc == KIN_EKIND) return kin__unhashable(call, call->argument[0]);
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
 }
 
 static enum kin__outcome set_discard(struct kin__call *call)
 {
     int rc = kin_value_set_discard(items_of(call), call->argument[0]);
-    if (rc == KIN_EKIND) return unhashable(call, call->argument[0]);
+    if (rc == KIN_EKIND) return kin__unhashable(call, call->argument[0]);
     if (rc < 0) return kin__raise_code(call, rc);
     if (rc == 0 && variant_of(call) == REQUIRED)
         return kin__raise(
@@ -295,47 +291,48 @@ static void save(struct kin__managed *object, kin_value *arguments, kin_value *s
     *arguments = kin_value_build("(v)", kin_value_ref(&((struct set *)(void *)object)->items));
 }
 
-/* Name, function, parameters, how many of these are required, and the variant. */
+/* Name, function, parameters, how many of these are required, convention, and the variant. */
 #define METHODS(X) \
-    X("__and__", set_operator, "other", 1, INTERSECTION) \
-    X("__contains__", set_contains, "item", 1, 0) \
-    X("__ge__", set_relation, "other", 1, ABOVE) \
-    X("__gt__", set_relation, "other", 1, ABOVE | STRICTLY) \
-    X("__iand__", set_operator, "other", 1, INTERSECTION | CHANGES) \
-    X("__ior__", set_operator, "other", 1, UNION | CHANGES) \
-    X("__isub__", set_operator, "other", 1, DIFFERENCE | CHANGES) \
-    X("__iter__", set_iter, "", 0, 0) \
-    X("__ixor__", set_operator, "other", 1, SYMMETRIC | CHANGES) \
-    X("__le__", set_relation, "other", 1, 0) \
-    X("__len__", set_len, "", 0, 0) \
-    X("__lt__", set_relation, "other", 1, STRICTLY) \
-    X("__or__", set_operator, "other", 1, UNION) \
-    X("__rand__", set_operator, "other", 1, INTERSECTION | REFLECTED) \
-    X("__ror__", set_operator, "other", 1, UNION | REFLECTED) \
-    X("__rsub__", set_operator, "other", 1, DIFFERENCE | REFLECTED) \
-    X("__rxor__", set_operator, "other", 1, SYMMETRIC | REFLECTED) \
-    X("__sub__", set_operator, "other", 1, DIFFERENCE) \
-    X("__xor__", set_operator, "other", 1, SYMMETRIC) \
-    X("add", set_add, "item", 1, 0) \
-    X("clear", set_clear, "", 0, 0) \
-    X("copy", set_copy, "", 0, 0) \
-    X("difference", set_combine, NULL, 0, DIFFERENCE) \
-    X("difference_update", set_combine, NULL, 0, DIFFERENCE | CHANGES) \
-    X("discard", set_discard, "item", 1, 0) \
-    X("intersection", set_combine, NULL, 0, INTERSECTION) \
-    X("intersection_update", set_combine, NULL, 0, INTERSECTION | CHANGES) \
-    X("isdisjoint", set_isdisjoint, "items", 1, 0) \
-    X("issubset", set_relation, "items", 1, TO_ANY) \
-    X("issuperset", set_relation, "items", 1, ABOVE | TO_ANY) \
-    X("pop", set_pop, "", 0, 0) \
-    X("remove", set_discard, "item", 1, REQUIRED) \
-    X("symmetric_difference", set_combine, NULL, 0, SYMMETRIC) \
-    X("symmetric_difference_update", set_combine, NULL, 0, SYMMETRIC | CHANGES) \
-    X("union", set_combine, NULL, 0, UNION) \
-    X("update", set_combine, NULL, 0, UNION | CHANGES)
+    X("__and__", set_operator, "other", 1, KIN__SLOT, INTERSECTION) \
+    X("__contains__", set_contains, "item", 1, KIN__BUILTIN, 0) \
+    X("__ge__", set_relation, "other", 1, KIN__SLOT, ABOVE) \
+    X("__gt__", set_relation, "other", 1, KIN__SLOT, ABOVE | STRICTLY) \
+    X("__iand__", set_operator, "other", 1, KIN__SLOT, INTERSECTION | CHANGES) \
+    X("__ior__", set_operator, "other", 1, KIN__SLOT, UNION | CHANGES) \
+    X("__isub__", set_operator, "other", 1, KIN__SLOT, DIFFERENCE | CHANGES) \
+    X("__iter__", set_iter, "", 0, KIN__SLOT, 0) \
+    X("__ixor__", set_operator, "other", 1, KIN__SLOT, SYMMETRIC | CHANGES) \
+    X("__le__", set_relation, "other", 1, KIN__SLOT, 0) \
+    X("__len__", set_len, "", 0, KIN__SLOT, 0) \
+    X("__lt__", set_relation, "other", 1, KIN__SLOT, STRICTLY) \
+    X("__or__", set_operator, "other", 1, KIN__SLOT, UNION) \
+    X("__rand__", set_operator, "other", 1, KIN__SLOT, INTERSECTION | REFLECTED) \
+    X("__ror__", set_operator, "other", 1, KIN__SLOT, UNION | REFLECTED) \
+    X("__rsub__", set_operator, "other", 1, KIN__SLOT, DIFFERENCE | REFLECTED) \
+    X("__rxor__", set_operator, "other", 1, KIN__SLOT, SYMMETRIC | REFLECTED) \
+    X("__sub__", set_operator, "other", 1, KIN__SLOT, DIFFERENCE) \
+    X("__xor__", set_operator, "other", 1, KIN__SLOT, SYMMETRIC) \
+    X("add", set_add, "item", 1, KIN__BUILTIN, 0) \
+    X("clear", set_clear, "", 0, KIN__BUILTIN, 0) \
+    X("copy", set_copy, "", 0, KIN__BUILTIN, 0) \
+    X("difference", set_combine, NULL, 0, KIN__BUILTIN, DIFFERENCE) \
+    X("difference_update", set_combine, NULL, 0, KIN__BUILTIN, DIFFERENCE | CHANGES) \
+    X("discard", set_discard, "item", 1, KIN__BUILTIN, 0) \
+    X("intersection", set_combine, NULL, 0, KIN__BUILTIN, INTERSECTION) \
+    X("intersection_update", set_combine, NULL, 0, KIN__BUILTIN, INTERSECTION | CHANGES) \
+    X("isdisjoint", set_isdisjoint, "items", 1, KIN__BUILTIN, 0) \
+    X("issubset", set_relation, "items", 1, KIN__BUILTIN, TO_ANY) \
+    X("issuperset", set_relation, "items", 1, KIN__BUILTIN, ABOVE | TO_ANY) \
+    X("pop", set_pop, "", 0, KIN__BUILTIN, 0) \
+    X("remove", set_discard, "item", 1, KIN__BUILTIN, REQUIRED) \
+    X("symmetric_difference", set_combine, NULL, 0, KIN__BUILTIN, SYMMETRIC) \
+    X("symmetric_difference_update", set_combine, NULL, 0, KIN__BUILTIN, SYMMETRIC | CHANGES) \
+    X("union", set_combine, NULL, 0, KIN__BUILTIN, UNION) \
+    X("update", set_combine, NULL, 0, KIN__BUILTIN, UNION | CHANGES)
 
-#define METHOD(name, function, parameters, required, variant)  {name, function, parameters, required},
-#define VARIANT(name, function, parameters, required, variant) variant,
+#define METHOD(name, function, parameters, required, convention, variant) \
+    {name, function, parameters, required, convention},
+#define VARIANT(name, function, parameters, required, convention, variant) variant,
 
 static const struct kin__method methods[] = {METHODS(METHOD){0}};
 static const unsigned char variants[] = {METHODS(VARIANT)};
@@ -348,7 +345,7 @@ static unsigned variant_of(const struct kin__call *call)
 const struct kin__type kin__type_set = {
     .name = "set",
     .size = sizeof(struct set),
-    .make = {"set", make, "items", 0},
+    .make = {"set", make, "items", 0, KIN__BUILTIN},
     .drop = drop,
     .copy = copy,
     .save = save,

@@ -72,15 +72,15 @@ static void value_save(struct kin__managed *object, kin_value *arguments, kin_va
 }
 
 static const struct kin__method value_methods[] = {
-    {"get", value_get, "", 0},
-    {"set", value_set, "value", 1},
+    {"get", value_get, "", 0, KIN__PYTHON},
+    {"set", value_set, "value", 1, KIN__PYTHON},
     {0},
 };
 
 const struct kin__type kin__type_value = {
     .name = "Value",
     .size = sizeof(struct value),
-    .make = {"Value", value_make, "typecode value lock", 2},
+    .make = {"__init__", value_make, "typecode value lock", 2, KIN__PYTHON},
     .drop = value_drop,
     .text = value_text,
     .methods = value_methods,
@@ -100,6 +100,38 @@ static kin_value *items_of(const struct kin__call *call)
     return &((struct array *)(void *)call->object)->items;
 }
 
+static enum kin__outcome too_large(struct kin__call *call, const char *what, const char *type)
+{
+    return kin__raisef(call, "OverflowError", "%s too large to convert to %s", what, type);
+}
+
+/* An integer is too large or too small for the array's items: what Python says differs from type to type. */
+static enum kin__outcome out_of_range(struct kin__call *call, const kin_value *item)
+{
+    char typecode = (char)kin_value_array_typecode(items_of(call));
+    kin_value nought = kin_value_int(0);
+    int64_t given;
+    bool fits = kin_value_get_int(item, &given) == 0, below = kin_value_less(item, &nought) == 1;
+    const char *type = "signed integer";
+    if (typecode == 'q' || (typecode == 'Q' && !below))
+        return kin__raisef(call, "OverflowError", "int too big to convert");
+    if (typecode == 'Q') return kin__raisef(call, "OverflowError", "can't convert negative int to unsigned");
+    if ((typecode == 'I' || typecode == 'L') && below)
+        return kin__raisef(call, "OverflowError", "can't convert negative value to unsigned int");
+    if (typecode == 'L' || (typecode == 'I' && !fits))
+        return too_large(call, "Python int", "C unsigned long");
+    if (!fits) return too_large(call, "Python int", "C long");
+    bool is_short = given >= INT16_MIN && given <= INT16_MAX,
+         is_int = given >= INT32_MIN && given <= INT32_MAX;
+    if (typecode == 'b') type = is_short ? "signed char" : "signed short integer";
+    if (typecode == 'B') type = "unsigned byte integer";
+    if (typecode == 'h') type = "signed short integer";
+    if (typecode == 'H' && is_int) type = "unsigned short";
+    if (typecode == 'I') type = "unsigned int";
+    return kin__raisef(call, "OverflowError", "%s is %s", type,
+                       below ? "less than minimum" : "greater than maximum");
+}
+
 static enum kin__outcome store(struct kin__call *call, long index, const kin_value *item)
 {
     int rc = kin_value_array_set(items_of(call), index, item);
@@ -109,6 +141,7 @@ static enum kin__outcome store(struct kin__call *call, long index, const kin_val
                            real ? "must be real number, not %s"
                                 : "'%s' object cannot be interpreted as an integer",
                            kin_value_kind_name(item));
+    if (rc == -ERANGE) return real ? too_large(call, "int", "float") : out_of_range(call, item);
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
 }
 
@@ -129,11 +162,14 @@ static kin_value zeros(char typecode, size_t count)
     return array;
 }
 
+#define BAD_TYPECODE "bad typecode (must be b, B, u, h, H, i, I, l, L, q, Q, f or d)"
+
 static enum kin__outcome array_make(struct kin__call *call)
 {
     const char *typecode = kin_value_get_str(call->argument[0], NULL);
     if (typecode == NULL || strlen(typecode) != 1)
-        return kin__raisef(call, "TypeError", "an array's type is one letter");
+        return kin__raisef(call, "TypeError", "array() argument 1 must be a unicode character, not %s",
+                           kin_value_kind_name(call->argument[0]));
     kin_value given = kin_value_list(NULL, 0);
     enum kin__outcome outcome = kin__for_each(call, call->argument[1], append, &given);
     if (outcome == KIN__RETURN) {
@@ -141,7 +177,7 @@ static enum kin__outcome array_make(struct kin__call *call)
         int rc = kin_value_error_code(items_of(call));
         if (rc < 0)
             outcome =
-                rc == -EINVAL ? kin__raisef(call, "ValueError", "bad typecode") : kin__raise_code(call, rc);
+                rc == -EINVAL ? kin__raisef(call, "ValueError", BAD_TYPECODE) : kin__raise_code(call, rc);
     }
     for (long i = 0; outcome == KIN__RETURN && i < kin_value_len(&given); i++)
         outcome = store(call, i, kin_value_at(&given, i));
@@ -238,16 +274,16 @@ static void array_save(struct kin__managed *object, kin_value *arguments, kin_va
 }
 
 static const struct kin__method array_methods[] = {
-    {"__len__", array_len, "", 0},
-    {"__getitem__", array_getitem, "index", 1},
-    {"__setitem__", array_setitem, "index value", 2},
+    {"__len__", array_len, "", 0, KIN__SLOT},
+    {"__getitem__", array_getitem, "index", 1, KIN__SLOT},
+    {"__setitem__", array_setitem, "index value", 2, KIN__SLOT_UNPACKED},
     {0},
 };
 
 const struct kin__type kin__type_array = {
     .name = "Array",
     .size = sizeof(struct array),
-    .make = {"Array", array_make, "typecode sequence lock", 2},
+    .make = {"Array", array_make, "typecode sequence lock", 2, KIN__FUNCTION},
     .drop = array_drop,
     .copy = array_copy,
     .methods = array_methods,
@@ -294,6 +330,10 @@ static enum kin__outcome namespace_make(struct kin__call *call)
 {
     const kin_value *name, *value;
     enum kin__outcome outcome = KIN__RETURN;
+    long given = kin_value_len(call->arguments) - (long)call->skip;
+    if (given > 0)
+        return kin__raisef(call, "TypeError",
+                           "Namespace.__init__() takes 1 positional argument but %ld were given", given + 1);
     *names_of(call) = kin_value_dict();
     for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(call->keywords, &at, &name, &value);)
         outcome = set_name(call, name, value);
@@ -374,16 +414,16 @@ static int namespace_restore(struct kin__call *call, const kin_value *state)
 }
 
 static const struct kin__method namespace_methods[] = {
-    {"__getattribute__", namespace_get, "name", 1},
-    {"__setattr__", namespace_set, "name value", 2},
-    {"__delattr__", namespace_delete, "name", 1},
+    {"__getattribute__", namespace_get, "name", 1, KIN__SLOT},
+    {"__setattr__", namespace_set, "name value", 2, KIN__SLOT_UNPACKED},
+    {"__delattr__", namespace_delete, "name", 1, KIN__SLOT},
     {0},
 };
 
 const struct kin__type kin__type_namespace = {
     .name = "Namespace",
     .size = sizeof(struct namespace),
-    .make = {"Namespace", namespace_make, NULL, 0},
+    .make = {"__init__", namespace_make, NULL, 0, KIN__PYTHON},
     .drop = namespace_drop,
     .text = namespace_text,
     .methods = namespace_methods,

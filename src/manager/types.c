@@ -136,13 +136,13 @@ static int adopt(struct kin__type *type, const kin_manager_type *user)
     if (methods == NULL) return -ENOMEM;
     *type = (struct kin__type){.name = user->name,
                                .size = sizeof(struct user_object),
-                               .make = {user->name, make_user, NULL, 0},
+                               .make = {user->name, make_user, NULL, 0, KIN__FUNCTION},
                                .drop = drop_user,
                                .methods = methods,
                                .user = user};
     for (size_t i = 0; i < user->method_count; i++) {
         if (user->methods[i].name == NULL || user->methods[i].call == NULL) return -EINVAL;
-        methods[i] = (struct kin__method){user->methods[i].name, call_user, NULL, 0};
+        methods[i] = (struct kin__method){user->methods[i].name, call_user, NULL, 0, KIN__PYTHON};
     }
     return 0;
 }

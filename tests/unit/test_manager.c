@@ -420,7 +420,7 @@ TEST(what_cannot_be_done_is_said)
     CHECK_RC(kin_proxy_call(NULL, "get", kin_value_none(), NULL, SOON), -EINVAL);
     CHECK_RC(kin_proxy_call(queue, "nonsense", kin_value_none(), NULL, SOON), KIN_EREMOTE);
     CHECK_RC(kin_proxy_call(queue, "put", kin_value_none(), NULL, SOON), KIN_EREMOTE);
-    check_raised("TypeError(\"put() is missing its argument 'item'\")");
+    check_raised("TypeError(\"Queue.put() missing 1 required positional argument: 'item'\")");
     CHECK_RC(kin_proxy_call(queue, "get", kin_value_build("(bis)", 1, 1, "x"), NULL, SOON), KIN_EREMOTE);
     CHECK_RC(kin_proxy_put(queue, kin_value_failed(-ENOMEM), SOON), -ENOMEM);
     CHECK_OK(kin_manager_connect(&other, address, kin_manager_key(manager, &size), 32, SOON));
@@ -445,7 +445,10 @@ TEST(what_a_list_cannot_do_is_said)
     CHECK_RC(kin_proxy_call(list, "__setitem__", kin_value_build("(vi)", whole, 5), NULL, SOON), KIN_EREMOTE);
     check_raised("TypeError('can only assign an iterable')");
     CHECK_RC(kin_proxy_call(list, "sort", kin_value_build("(vs)", none, "x"), NULL, SOON), KIN_EREMOTE);
+    check_raised("TypeError('sort() takes no positional arguments')");
+    CHECK_RC(kin_proxy_call(list, "sort", kin_value_build("{ss}", "reverse", "x"), NULL, SOON), KIN_EREMOTE);
     check_raised("TypeError(\"'str' object cannot be interpreted as an integer\")");
+    CHECK_OK(kin_proxy_call(list, "sort", kin_value_build("{si}", "reverse", 1), NULL, SOON));
     CHECK_RC(kin_proxy_call(list, "__mul__", kin_value_build("(s)", "x"), NULL, SOON), KIN_EREMOTE);
     check_raised("TypeError(\"'str' object cannot be interpreted as an integer\")");
     CHECK_EQ(number(list, "__getitem__", kin_value_build("(i)", 0)), 3);
