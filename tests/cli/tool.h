@@ -133,6 +133,38 @@ static inline struct ran tool_run(const char *input, size_t size, const char *co
 #define KIN(...)       tool_run("", 0, (const char *const[]){__VA_ARGS__, NULL})
 #define START(in, ...) tool_start((in), (const char *const[]){"map", __VA_ARGS__, NULL})
 
+/* Has a job but the number `hanging` run out of its time? */
+static inline bool tool_another_timed_out(const char *err, int hanging)
+{
+    for (const char *at = err; (at = strstr(at, "timed out after")) != NULL; at++) {
+        const char *line = at;
+        int job = 0;
+        while (line > err && line[-1] != '\n') line--;
+        if (sscanf(line, "kin map: job %d ", &job) != 1 || job != hanging) return true;
+    }
+    return false;
+}
+
+/* Runs `kin map -k --timeout T` with the words, of whose jobs the number `hanging` alone does not end by itself.
+ * T, which is told, is longer each time that the machine was too slow for another one. */
+#define MAP_TIMEOUT(seconds, hanging, ...) \
+    tool_map_timeout((seconds), (hanging), (const char *const[]){__VA_ARGS__, NULL})
+
+static inline struct ran tool_map_timeout(double *seconds, int hanging, const char *const *words)
+{
+    struct ran ran;
+    char limit[32];
+    const char *all[64] = {"map", "-k", "--timeout", limit};
+    for (size_t i = 0; words[i] != NULL && i < 58; i++) all[i + 4] = words[i];
+    *seconds = 0.15;
+    do {
+        *seconds *= 2;
+        snprintf(limit, sizeof limit, "%g", *seconds);
+        ran = tool_run("", 0, all);
+    } while (tool_another_timed_out(ran.err, hanging));
+    return ran;
+}
+
 static inline void tool_write_file(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
