@@ -46,6 +46,19 @@ static kin_manager *connect_at(const char *address)
     return manager;
 }
 
+/* `here` has the door. */
+static void close_all(kin_manager *here, kin_manager *there, struct relay *relay, kin_proxy *door,
+                      kin_proxy *door_here, kin_proxy *list)
+{
+    CHECK_OK(kin_proxy_release(door_here));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_proxy_close(door_here));
+    CHECK_OK(kin_manager_close(there));
+    relay_end(relay);
+    CHECK_OK(kin_manager_close(here));
+}
+
 /* ---- coming back -------------------------------------------------------------------------------- */
 
 TEST(who_comes_back_finds_its_lock_and_its_objects)
@@ -64,13 +77,7 @@ TEST(who_comes_back_finds_its_lock_and_its_objects)
     }
     CHECK_OK(kin_proxy_release(door));
     CHECK_RC(kin_proxy_acquire(door_here, SOON), 0);
-    CHECK_OK(kin_proxy_release(door_here));
-    CHECK_OK(kin_proxy_close(list));
-    CHECK_OK(kin_proxy_close(door));
-    CHECK_OK(kin_proxy_close(door_here));
-    CHECK_OK(kin_manager_close(there));
-    relay_end(&relay);
-    CHECK_OK(kin_manager_close(here));
+    close_all(here, there, &relay, door, door_here, list);
 }
 
 /* The call fails in its own time, is not done later, and costs nothing that the client has. */
@@ -100,13 +107,7 @@ TEST(a_call_whose_time_is_over_while_the_link_is_cut)
     }
     CHECK_OK(kin_proxy_release(door));
     CHECK_OK(kin_proxy_acquire(door_here, SOON));
-    CHECK_OK(kin_proxy_release(door_here));
-    CHECK_OK(kin_proxy_close(list));
-    CHECK_OK(kin_proxy_close(door));
-    CHECK_OK(kin_proxy_close(door_here));
-    CHECK_OK(kin_manager_close(there));
-    relay_end(&relay);
-    CHECK_OK(kin_manager_close(here));
+    close_all(here, there, &relay, door, door_here, list);
 }
 
 static volatile int *stage; /* of other processes */
