@@ -96,6 +96,7 @@ static void end_round(struct sweep *sweep, struct victim *victim, long step, enu
     extern const char __executable_start[];
     uint64_t address = stop == VICTIM_ASLEEP ? 0 : victim_address(victim);
     victim_quiet();
+    sweep->report.stops += victim->stops;
     if (address) address_add(&sweep->killed, address);
     test_context("step %ld of %ld%s, address %#llx: addr2line -fie PROGRAM %#llx", step, sweep->trace.length,
                  stop == VICTIM_FINISHED ? " (finished)" : "", (unsigned long long)address,

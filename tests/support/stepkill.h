@@ -74,6 +74,7 @@ struct stepkill_report {
     long steps;              /* how many instructions (system calls: stops) the operation takes */
     long addresses;          /* distinct addresses of the program that its trace has */
     long distinct_addresses; /* distinct addresses of the program at which a victim was killed */
+    long stops;              /* how often victims were stopped on the way to their points */
     long diverged;           /* victims that were not where the trace says */
     bool asleep;             /* the operation ends in a sleep */
     double seconds;

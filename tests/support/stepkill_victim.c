@@ -221,6 +221,7 @@ static enum victim_stop resume(struct victim *victim, enum __ptrace_request how)
         }
         int stop = await_stop(victim);
         if (stop == 0) return VICTIM_ASLEEP;
+        victim->stops++;
         if (stop == END_SIGNAL) return VICTIM_FINISHED;
         if (stop == SIGTRAP || stop == SYSCALL_STOP) return VICTIM_STOPPED;
         victim->signal = stop;

@@ -18,6 +18,7 @@ struct victim {
     const struct stepkill *plan;
     pid_t pid;
     int signal; /* one that was sent to the victim and is passed on when it goes on */
+    long stops; /* how often it has stopped since the operation began */
 };
 
 /* Skips the case where tracing is impossible. */
