@@ -146,7 +146,7 @@ TEST(sigterm_ends_it_in_order)
     SKIP("ThreadSanitizer puts the handler of a signal off while threads sleep in the kernel");
 #endif
     make_files();
-    kin_pool *pool = open_pool("unix:@a pool for kin worker", 20000);
+    kin_pool *pool = open_pool(test_abstract_address(), 20000);
     struct running worker = start_worker(kin_pool_address(pool));
     test_until(remote_workers(pool) == 2);
     CHECK_EQ(kill(worker.pid, SIGTERM), 0);

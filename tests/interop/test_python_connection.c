@@ -91,13 +91,6 @@ static pid_t start_python(const char *python, const char *script, const char *ad
 }
 
 /* Unlike that of any other case, which may run at the same time. */
-static const char *abstract_name(void)
-{
-    static char name[60];
-    snprintf(name, sizeof name, "unix:@kin test %d", getpid());
-    return name;
-}
-
 /* What both sides do then: we send, it echoes; sizes up to megabytes. */
 #define ECHO \
     "while True:\n" \
@@ -128,7 +121,7 @@ TEST(python_s_client_with_our_listener)
         const char *key = ways[way].key, *address = ways[way].address;
         const char *python = pythons[i < WAYS ? 0 : i - WAYS + 1];
         if (!can_be_gone(way)) continue;
-        if (strcmp(address, "unix:@") == 0) address = abstract_name();
+        if (strcmp(address, "unix:@") == 0) address = test_abstract_address();
         test_context("%s, %s, %s key", python, address, key != NULL ? "with" : "without");
         CHECK_OK(kin_listener_open(
             &listener, address,
@@ -177,7 +170,7 @@ TEST(our_client_with_python_s_listener)
         const char *key = ways[way].key, *address = ways[way].address;
         const char *python = pythons[i < WAYS ? 0 : i - WAYS + 1];
         if (!can_be_gone(way)) continue;
-        if (strcmp(address, "unix:@") == 0) address = abstract_name();
+        if (strcmp(address, "unix:@") == 0) address = test_abstract_address();
         test_context("%s, %s, %s key", python, address, key != NULL ? "with" : "without");
         pid_t child = start_listener(python, script, address, key, bound, sizeof bound);
         CHECK_RC(kin_client_open(&connection, bound,
@@ -201,7 +194,7 @@ TEST(another_key_is_refused_by_either)
     char bound[200];
     int status;
     find_pythons();
-    CHECK_OK(kin_listener_open(&listener, abstract_name(),
+    CHECK_OK(kin_listener_open(&listener, test_abstract_address(),
                                &(kin_listener_options){.key = "right", .key_size = 5}));
     pid_t python = start_python(pythons[0], client, kin_listener_address(listener), NULL, -1);
     do CHECK_RC(kin_listener_accept(listener, &connection, kin_in_ms(10)), -ETIMEDOUT);
@@ -229,7 +222,7 @@ TEST(descriptors_are_passed_both_ways)
     int ends[2];
     char text[20] = "";
     find_pythons();
-    CHECK_OK(kin_listener_open(&listener, abstract_name(), NULL));
+    CHECK_OK(kin_listener_open(&listener, test_abstract_address(), NULL));
     pid_t python = start_python(pythons[0], script, kin_listener_address(listener), NULL, -1);
     CHECK_RC(kin_listener_accept(listener, &connection, KIN_FOREVER), 0);
     CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);

@@ -75,6 +75,13 @@ const char *test_directory(void)
     return directory ? directory : "/tmp";
 }
 
+const char *test_abstract_address(void)
+{
+    static char address[40];
+    snprintf(address, sizeof address, "unix:@kin test %d", (int)getpid());
+    return address;
+}
+
 const char *test_source(const char *name)
 {
     static char paths[4][PATH_MAX];

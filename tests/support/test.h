@@ -90,6 +90,8 @@ bool test_sanitized(void);
 double test_time_scale(void);
 /* The case's own directory, $TMPDIR. */
 const char *test_directory(void);
+/* "unix:@NAME" that no other process has; it is the same each time. */
+const char *test_abstract_address(void);
 /* The path of a file of the sources, as "tests/interop/worker.py"; it stays until the fourth call after. */
 const char *test_source(const char *name);
 /* A line printed with the next check that fails in this process; NULL for none. */

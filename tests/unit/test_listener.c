@@ -42,13 +42,6 @@ static int connect_to(kin_connection **connection, const char *address, const ch
 }
 
 /* Unlike that of any other case, which may run at the same time. */
-static const char *abstract_name(void)
-{
-    static char name[60];
-    snprintf(name, sizeof name, "unix:@kin test %d", getpid());
-    return name;
-}
-
 /* ---- a client in a thread of its own ----------------------------------------------------------------- */
 
 struct client {
@@ -119,7 +112,7 @@ TEST(meet_at_every_kind_of_address)
         meet("tcp://127.0.0.1:0", keys[i]);
         meet("tcp://localhost:0", keys[i]);
         meet("unix:socket", keys[i]);
-        meet(abstract_name(), keys[i]);
+        meet(test_abstract_address(), keys[i]);
     }
 }
 
@@ -157,7 +150,7 @@ TEST(errors_are_exact)
     CHECK_RC(kin_listener_open(&listener, path, NULL), -ENAMETOOLONG);
     CHECK_RC(kin_listener_open(&listener, "unix:no/such/directory", NULL), -ENOENT);
     CHECK_RC(kin_client_open(&connection, "unix:nobody", NULL, KIN_FOREVER), -ENOENT);
-    CHECK_RC(kin_client_open(&connection, abstract_name(), NULL, KIN_FOREVER), -ECONNREFUSED);
+    CHECK_RC(kin_client_open(&connection, test_abstract_address(), NULL, KIN_FOREVER), -ECONNREFUSED);
     CHECK_RC(kin_client_open(&connection, "tcp://*:5", NULL, KIN_FOREVER), KIN_EADDRESS);
     CHECK_RC(kin_listener_open(NULL, "unix:@x", NULL), -EINVAL);
     CHECK_RC(kin_listener_open(&listener, NULL, NULL), -EINVAL);
@@ -196,7 +189,7 @@ TEST(another_key_is_refused)
 {
     struct client client;
     kin_connection *here = NULL;
-    kin_listener *listener = listen_at(abstract_name(), "correct horse");
+    kin_listener *listener = listen_at(test_abstract_address(), "correct horse");
     const char *wrong[] = {"wrong", "", "correct horse "};
     for (int i = 0; i < 3; i++) {
         start_client(&client, kin_listener_address(listener), wrong[i]);
@@ -213,7 +206,7 @@ TEST(silent_and_wrong_peers_keep_nobody_waiting)
     int silent[SILENT];
     struct client client;
     kin_connection *here = NULL;
-    kin_listener *listener = listen_at(abstract_name(), "key");
+    kin_listener *listener = listen_at(test_abstract_address(), "key");
     for (int i = 0; i < SILENT; i++) {
         const char *words[] = {"",         "\0\0\0\4",    "\xff\xff\xff\xfe",
                                "\0\0\1\1", "\0\0\0\3abc", "GET / HTTP/1.1\r\n\r\n"};
@@ -246,7 +239,7 @@ TEST(the_oldest_give_way_when_there_are_too_many)
     int silent[MANY], gone = 0;
     kin_connection *here = NULL;
     kin_listener *listener = NULL;
-    CHECK_OK(kin_listener_open(&listener, abstract_name(),
+    CHECK_OK(kin_listener_open(&listener, test_abstract_address(),
                                &(kin_listener_options){.key = "k", .key_size = 1, .max_pending = MOST}));
     for (int i = 0; i < MANY; i++) silent[i] = raw_connect(listener);
     struct pollfd polled = {.fd = kin_listener_fileno(listener), .events = POLLIN};
@@ -268,7 +261,7 @@ TEST(clients_are_turned_away_when_no_descriptor_is_left)
     struct rlimit before, none;
     struct client client;
     kin_connection *here = NULL;
-    kin_listener *listener = listen_at(abstract_name(), NULL);
+    kin_listener *listener = listen_at(test_abstract_address(), NULL);
     for (int i = 0; i < WAITING; i++) waiting[i] = raw_connect(listener);
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
     /* The last one took the lowest number that was free. */
@@ -296,7 +289,7 @@ TEST(who_takes_too_long_is_dropped)
 {
     kin_connection *here = NULL;
     kin_listener *listener = NULL;
-    CHECK_OK(kin_listener_open(&listener, abstract_name(),
+    CHECK_OK(kin_listener_open(&listener, test_abstract_address(),
                                &(kin_listener_options){.key = "k", .key_size = 1, .handshake_ms = 10}));
     int silent = raw_connect(listener);
     while (!is_gone(silent)) CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(1)), -ETIMEDOUT);
@@ -308,7 +301,7 @@ TEST(a_client_s_deadline_is_kept)
 {
     kin_connection *connection = NULL;
     /* It is in the backlog, and nobody answers. */
-    kin_listener *listener = listen_at(abstract_name(), "key");
+    kin_listener *listener = listen_at(test_abstract_address(), "key");
     CHECK_RC(connect_to(&connection, kin_listener_address(listener), "key", kin_in_ms(10)), -ETIMEDOUT);
     CHECK_RC(connect_to(&connection, kin_listener_address(listener), "key", KIN_NOW), -ETIMEDOUT);
     CHECK_OK(kin_listener_close(listener));
@@ -323,7 +316,7 @@ TEST(fileno_tells_when_there_is_something_to_do)
     struct client client;
     kin_connection *here = NULL;
     int rc;
-    kin_listener *listener = listen_at(abstract_name(), "key");
+    kin_listener *listener = listen_at(test_abstract_address(), "key");
     struct pollfd polled = {.fd = kin_listener_fileno(listener), .events = POLLIN};
     CHECK_EQ(poll(&polled, 1, 0), 0);
     start_client(&client, kin_listener_address(listener), "key");

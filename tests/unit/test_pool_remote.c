@@ -177,7 +177,7 @@ TEST(tasks_go_there_over_tcp)
 
 TEST(tasks_go_there_over_a_unix_socket)
 {
-    tasks_over("unix:@a pool of kin's");
+    tasks_over(test_abstract_address());
 }
 
 TEST(tasks_go_there_over_tls)
