@@ -34,12 +34,13 @@
 /* How long a server may take to report an end, and how often another thread may have taken it. */
 #define REPORT_MS       200
 #define REPORT_SLICE_MS 5
+#define REPORT_LAST_MS  5000 /* if it has collected the child already: a stopped one does not tell */
 
 /* How often a child is looked at that has ended but is still in the hands of a debugger. */
 #define TRACED_MS 5
 
 static struct {
-    int owner;
+    _Atomic int owner; /* at exit it is read without the lock */
     unsigned started;
     uint64_t sequence;
     kin_process *expected; /* a server has been asked to start them */
@@ -120,8 +121,11 @@ static int take_reports(void)
     return news;
 }
 
-/* A child that has ended, and of which nothing else tells: as far as the system knows. */
-static int ask_system(kin_process *child)
+enum { REPORT_COMING = 2 };
+
+/* A child that has ended, and of which nothing else tells: as far as the system knows.  `patient`: who has
+ * collected it already is its server, which is about to tell. */
+static int ask_system(kin_process *child, bool patient)
 {
     kin_exit_status status;
     kin__os_process_end(child->pid, &status);
@@ -130,6 +134,7 @@ static int ask_system(kin_process *child)
                kin__os_process_signal(child->descriptor, 0) == 0;
     int rc = own ? 0 : kin__os_process_collect(child->descriptor, &status);
     if (rc == -EAGAIN) return 0;
+    if (rc == -ECHILD && patient) return REPORT_COMING;
     if (rc == -ECHILD) status = (kin_exit_status){.kind = KIN_UNKNOWN};
     if (rc < 0 && rc != -ECHILD) return rc;
     set_ended(child, &status);
@@ -138,14 +143,13 @@ static int ask_system(kin_process *child)
 
 /* With the lock held: collects the status if the child has ended; 1 if that is news, REPORT_COMING when
  * its server has not told yet, for which the caller waits. */
-enum { REPORT_COMING = 2 };
 static int collect_one(kin_process *child)
 {
     kin_exit_status status;
     if (child->ended) return 0;
     if (child->served) {
         if (!kin__os_process_ended(child->descriptor)) return 0;
-        return kin__server_reports(child->generation) >= 0 ? REPORT_COMING : ask_system(child);
+        return kin__server_reports(child->generation) >= 0 ? REPORT_COMING : ask_system(child, false);
     }
     int rc = kin__os_process_collect(child->descriptor, &status);
     if (rc == -EAGAIN) return 0;
@@ -170,12 +174,12 @@ static int collect(kin_process *child)
 /* Waits for a report that may come to another thread; not for ever, the server may be stopped. */
 static int collect_when_reported(kin_process *child)
 {
-    kin_deadline deadline = kin_in_ms(REPORT_MS);
+    kin_deadline deadline = kin_in_ms(REPORT_MS), last = kin_in_ms(REPORT_LAST_MS);
     for (;;) {
         kin__child_lock();
         int news = collect(child);
         int reports = kin__server_reports(child->generation);
-        if (news == REPORT_COMING && kin_clock() >= deadline) news = ask_system(child);
+        if (news == REPORT_COMING && kin_clock() >= deadline) news = ask_system(child, kin_clock() < last);
         kin__child_unlock();
         if (news != REPORT_COMING) return news;
         kin__os_process_await(reports, kin_in_ms(REPORT_SLICE_MS));
@@ -293,6 +297,16 @@ void kin__process_expect_no_more(kin_process *child)
     kin__child_unlock();
 }
 
+void kin__process_answered(kin_process *child, int pid, int descriptor)
+{
+    kin__child_lock();
+    child->pid = pid;
+    child->descriptor = descriptor;
+    /* When it was reported its pid was not known. */
+    if (child->ended) kin__death_note(pid, &child->status);
+    kin__child_unlock();
+}
+
 bool kin__process_look_at_new(kin_process *child)
 {
     kin__child_lock();
@@ -365,7 +379,7 @@ static void terminate_daemons(void)
  * process that has started none, and in one that has only inherited the list, it does nothing. */
 KIN__CHILD_CODE void kin__processes_end(void)
 {
-    if (children.owner != kin__os_pid()) return;
+    if (atomic_load_explicit(&children.owner, memory_order_relaxed) != kin__os_pid()) return;
     terminate_daemons();
     kin_deadline grace = kin_in_ms(GRACE_MS);
     for (kin_process *child; (child = pin_running(true)) != NULL; unpin(child)) {

@@ -50,6 +50,8 @@ void kin__process_started(kin_process *child);
  * number. */
 uint64_t kin__process_expect(kin_process *child);
 void kin__process_expect_no_more(kin_process *child);
+/* The server has told who the expected one is; its end may have been reported before. */
+void kin__process_answered(kin_process *child, int pid, int descriptor);
 /* Takes the reports that there are.  Has the expected one ended? */
 bool kin__process_look_at_new(kin_process *child);
 void kin__processes_look(void);

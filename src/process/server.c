@@ -261,8 +261,7 @@ static int receive_answer(kin_process *child, struct kin__placement *placement)
         for (size_t i = 0; i < count; i++) kin__os_close(descriptors[i]);
         return answer.error;
     }
-    child->descriptor = descriptors[0];
-    child->pid = answer.pid;
+    kin__process_answered(child, answer.pid, descriptors[0]);
     return 0;
 }
 
