@@ -46,9 +46,9 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
     connection->local = kind == KIN__CONNECTION_PACKETS;
     pthread_mutex_init(&connection->keeping, NULL);
     /* Two processes would use the same keys for different bytes: no child gets a copy. */
-    kin__handle_add(&connection->handle, descriptor, secure != NULL);
-    connection->handle.connection = true;
-    connection->handle.renew = renew;
+    connection->handle = (struct kin__handle){
+        .descriptor = descriptor, .passing = secure != NULL, .connection = true, .renew = renew};
+    kin__handle_list(&connection->handle);
     *made = connection;
     return 0;
 }

@@ -16,6 +16,11 @@ static struct kin__handle *first;
 void kin__handle_add(struct kin__handle *handle, int descriptor, bool passing)
 {
     *handle = (struct kin__handle){.descriptor = descriptor, .passing = passing};
+    kin__handle_list(handle);
+}
+
+void kin__handle_list(struct kin__handle *handle)
+{
     pthread_mutex_lock(&lock);
     handle->next = first;
     if (first != NULL) first->previous = handle;

@@ -27,6 +27,8 @@ struct kin__handle {
 };
 
 void kin__handle_add(struct kin__handle *handle, int descriptor, bool passing);
+/* The same of a handle that is filled in already: another thread may fork as soon as it is listed. */
+void kin__handle_list(struct kin__handle *handle);
 /* Takes it out of the list, closing its descriptor if there is one. */
 void kin__handle_close(struct kin__handle *handle);
 

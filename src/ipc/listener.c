@@ -190,8 +190,8 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
         kin__os_free(made);
         return rc;
     }
-    kin__handle_add(&made->handle, rc, false);
-    made->handle.renew = renew_lock;
+    made->handle = (struct kin__handle){.descriptor = rc, .renew = renew_lock};
+    kin__handle_list(&made->handle);
     kin__handle_add(&made->set, -1, true);
     kin__handle_add(&made->spare, -1, true);
     made->owner = kin__os_pid();
