@@ -17,7 +17,8 @@ void kin_log_set(kin_log_hook *hook, enum kin_log_level level, void *context)
     /* A hook that was set stays: another thread may be about to call it. */
     if (hook != NULL) {
         __atomic_store_n(&log_context, context, __ATOMIC_RELAXED);
-        __atomic_store_n(&log_hook, hook, __ATOMIC_RELAXED);
+        /* Release: pairs with say(); what the hook needs was written before. */
+        __atomic_store_n(&log_hook, hook, __ATOMIC_RELEASE);
     }
     __atomic_store_n(&kin__log_threshold, hook != NULL ? (unsigned)level : UINT_MAX, __ATOMIC_RELEASE);
 }
@@ -26,7 +27,7 @@ static void say(enum kin_log_level level, const char *format, va_list arguments)
 {
     char line[KIN__LOG_LINE + 1];
     vsnprintf(line, sizeof line, format, arguments);
-    kin_log_hook *hook = __atomic_load_n(&log_hook, __ATOMIC_RELAXED);
+    kin_log_hook *hook = __atomic_load_n(&log_hook, __ATOMIC_ACQUIRE);
     hook(level, line, __atomic_load_n(&log_context, __ATOMIC_RELAXED));
 }
 

@@ -139,7 +139,8 @@ static void keep(kin_connection *connection, struct kin__packet *packet, bool fi
     struct kin__packet **at = &connection->kept;
     while (!first && *at != NULL) at = &(*at)->next;
     packet->next = *at;
-    *at = packet;
+    /* Release: pairs with who looks without the lock whether there is one. */
+    __atomic_store_n(at, packet, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&connection->keeping);
 }
 
@@ -154,7 +155,7 @@ static struct kin__packet *take_kept(kin_connection *connection)
     for (;;) {
         pthread_mutex_lock(&connection->keeping);
         struct kin__packet *packet = connection->kept;
-        if (packet != NULL) connection->kept = packet->next;
+        if (packet != NULL) __atomic_store_n(&connection->kept, packet->next, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&connection->keeping);
         /* What a parent had kept is its own. */
         if (packet == NULL || !packet->handle.withheld) return packet;

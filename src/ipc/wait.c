@@ -380,7 +380,7 @@ long kin_waiter_wait(kin_waiter *waiter, kin_waitable *ready, size_t limit, kin_
         if (last && rung == 0) return 0;
         /* Nothing for a whole slice: whoever should have rung may be dead. */
         all = rung == 0;
-        if (all && kin__family.header != NULL && kin__reap_needed()) kin__reap();
+        if (all && kin__family_known() && kin__reap_needed()) kin__reap();
     }
     if (waiter->bells > 0) ring_ourselves(waiter);
     return (long)harvest.count;

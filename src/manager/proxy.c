@@ -1,5 +1,6 @@
 /* proxy.c: proxies of a manager's objects, and the calls of the commonest types. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@
 
 struct kin_proxy {
     kin_manager *manager;
-    int pid; /* the process that has the reference */
+    _Atomic int pid; /* the process that has the reference */
     char type[NAME_SIZE];
     char ident[NAME_SIZE];
     kin_value exposed; /* names of the methods, or None */
@@ -56,7 +57,7 @@ static int make(kin_proxy **made, kin_manager *manager, const char *type, const 
     kin_proxy *proxy = kin__os_calloc(1, sizeof *proxy);
     if (proxy == NULL) return -ENOMEM;
     proxy->manager = manager;
-    proxy->pid = kin__os_pid();
+    atomic_store(&proxy->pid, kin__os_pid());
     strcpy(proxy->type, type);
     strcpy(proxy->ident, ident);
     if (exposed != NULL) proxy->exposed = kin_value_ref(exposed);
@@ -130,10 +131,12 @@ int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin_value *
 /* A process that was forked makes a reference of its own before it uses a proxy. */
 static int own(kin_proxy *proxy, kin_deadline deadline)
 {
-    int self = kin__os_pid();
-    if (proxy->pid == self) return 0;
+    int self = kin__os_pid(), seen = atomic_load(&proxy->pid);
+    if (seen == self) return 0;
     int rc = count(proxy->manager, "incref", proxy->ident, deadline);
-    if (rc == 0) proxy->pid = self;
+    /* Another thread of this process was faster. */
+    if (rc == 0 && !atomic_compare_exchange_strong(&proxy->pid, &seen, self))
+        count(proxy->manager, "decref", proxy->ident, deadline);
     return rc;
 }
 
@@ -141,7 +144,8 @@ int kin_proxy_close(kin_proxy *proxy)
 {
     if (proxy == NULL) return 0;
     int rc = 0;
-    if (proxy->pid == kin__os_pid()) rc = count(proxy->manager, "decref", proxy->ident, kin_in_ms(CLOSE_MS));
+    if (atomic_load(&proxy->pid) == kin__os_pid())
+        rc = count(proxy->manager, "decref", proxy->ident, kin_in_ms(CLOSE_MS));
     kin_value_clear(&proxy->exposed);
     kin__os_free(proxy);
     /* Where the manager is gone, so is the reference. */

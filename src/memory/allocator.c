@@ -170,7 +170,7 @@ static void count_free(struct kin__place *place, void *block)
 {
     kin__block_push_free(place, block);
     place->class->allocated--;
-    if (kin__class_is_large(place->span->class_index) && place->span->backed)
+    if (kin__class_is_large(place->span->class_index) && kin__span_is_backed(place->span))
         kin__class_reserve_add(place->class, place->class->block_size);
 }
 
@@ -189,7 +189,7 @@ static void rebuild(struct kin__class *class, unsigned class_index)
                 continue;
             }
             kin__block_push_free(&place, NULL);
-            kin__class_reserve_add(class, place.span->backed ? class->block_size : 0);
+            kin__class_reserve_add(class, kin__span_is_backed(place.span) ? class->block_size : 0);
             continue;
         }
         const uint32_t *states = block_states(place.page);
@@ -318,7 +318,7 @@ static void *take_block(struct kin__class *class, unsigned class_index)
         block = kin__span_start(page);
         mark_allocated(&span->state, block);
         class->free = span->next_free;
-        kin__class_reserve_add(class, -(span->backed ? class->block_size : 0));
+        kin__class_reserve_add(class, -(kin__span_is_backed(span) ? class->block_size : 0));
     } else if (class->free != 0) {
         struct kin__place place;
         block = (void *)(uintptr_t) class->free;
@@ -369,9 +369,9 @@ static bool trim(void)
         if (__atomic_load_n(&class->reserve, __ATOMIC_RELAXED) == 0 || kin__class_lock(class) < 0) continue;
         for (uint64_t next = class->free; next != 0; next = kin__family.pages[next - 1].next_free) {
             struct kin__page *span = &kin__family.pages[next - 1];
-            if (!span->backed) continue;
+            if (!kin__span_is_backed(span)) continue;
             /* CRASH: marked and not yet unbacked costs a needless backing later. */
-            span->backed = 0;
+            kin__span_set_backed(span, false);
             kin__os_memory_unback(kin__span_start((uint32_t)next - 1), class->block_size);
             trimmed = true;
         }
@@ -386,13 +386,13 @@ static bool trim(void)
 static int back_large(void *block, struct kin__class *class)
 {
     struct kin__place place;
-    if (!locate(block, &place) || place.span->backed) return 0;
+    if (!locate(block, &place) || kin__span_is_backed(place.span)) return 0;
     note_wanted(class);
     uint64_t offset = (uintptr_t)block - kin__family.base;
     int rc = kin__region_back(offset, class->block_size);
     if (rc == -ENOMEM && trim()) rc = kin__region_back(offset, class->block_size);
     if (rc == 0)
-        place.span->backed = 1;
+        kin__span_set_backed(place.span, true);
     else
         kin__os_memory_unback(block, class->block_size);
     return rc;
@@ -473,7 +473,7 @@ void kin__allocate_finish(void)
 static bool give_memory_back(struct kin__place *place)
 {
     struct kin__class *class = place->class;
-    return kin__class_is_large(place->span->class_index) && place->span->backed &&
+    return kin__class_is_large(place->span->class_index) && kin__span_is_backed(place->span) &&
            __atomic_load_n(&class->reserve, __ATOMIC_RELAXED) + class->block_size >
                RESERVE << __atomic_load_n(&class->doublings, __ATOMIC_RELAXED);
 }
@@ -484,7 +484,7 @@ static int free_noted(void *block, _Atomic(void *) *destination, struct kin__pla
     if (give_memory_back(place)) {
         /* Still ours, so that nobody can be given it before it is settled.  CRASH: marked and
          * not yet unbacked costs a needless backing later. */
-        place->span->backed = 0;
+        kin__span_set_backed(place->span, false);
         kin__os_memory_unback(block, place->class->block_size);
         note_given_back(place->class);
     }
@@ -530,12 +530,12 @@ void kin__allocator_usage(uint64_t *allocated, uint64_t *blocks, uint64_t *backe
     *allocated = *blocks = *backed = 0;
     for (unsigned i = 0; i < KIN__CLASSES; i++) {
         struct kin__class *class = &kin__heap()->classes[i];
-        if (class->spans == 0 || kin__class_lock(class) < 0) continue;
+        if (__atomic_load_n(&class->spans, __ATOMIC_RELAXED) == 0 || kin__class_lock(class) < 0) continue;
         *blocks += class->allocated;
         *allocated += class->allocated * class->block_size;
         for (uint32_t next = class->spans; next != 0; next = kin__family.pages[next - 1].next_span) {
             struct kin__page *span = &kin__family.pages[next - 1];
-            *backed += span->backed ? (uint64_t)span->pages << KIN__PAGE_SHIFT : 0;
+            *backed += kin__span_is_backed(span) ? (uint64_t)span->pages << KIN__PAGE_SHIFT : 0;
         }
         kin__class_unlock(class);
     }

@@ -58,7 +58,7 @@ enum {
  *   carved     small: blocks at and above were never handed out.
  *   next_free  large spans: the free list.
  *   state      large spans: the block's state; small ones have a word each at the span's start.
- *   backed     large spans: whether there is memory behind it. */
+ *   backed     large spans: whether there is memory behind it; see kin__span_set_backed. */
 struct kin__page {
     uint32_t head;
     uint16_t class_index;

@@ -16,14 +16,14 @@ static _Atomic uint64_t *place_of(int pid)
 
 void kin__death_note(int pid, const kin_exit_status *status)
 {
-    if (kin__family.header == NULL || pid <= 0 || status->kind == KIN_UNKNOWN) return;
+    if (!kin__family_known() || pid <= 0 || status->kind == KIN_UNKNOWN) return;
     /* Relaxed: the word is all there is. */
     atomic_store_explicit(place_of(pid), (uint64_t)pid << 32 | kin__end_word(status), memory_order_relaxed);
 }
 
 void kin__death_forget(int pid)
 {
-    if (kin__family.header == NULL) return;
+    if (!kin__family_known()) return;
     uint64_t seen = atomic_load_explicit(place_of(pid), memory_order_relaxed);
     if (seen >> 32 == (uint64_t)pid) atomic_compare_exchange_strong(place_of(pid), &seen, 0);
 }

@@ -93,7 +93,7 @@ static void fill_span(uint32_t page, unsigned class_index, uint32_t pages)
     memset(span, 0, sizeof *span);
     span->class_index = (uint16_t)class_index;
     span->pages = pages;
-    span->backed = 1;
+    kin__span_set_backed(span, true);
     span->block_count = 1;
     if (!kin__class_is_large(class_index)) {
         uint64_t bytes = (uint64_t)pages << KIN__PAGE_SHIFT;

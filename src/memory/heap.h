@@ -35,6 +35,18 @@ static inline char *kin__span_start(uint32_t page)
     return kin__family.heap + ((uint64_t)page << KIN__PAGE_SHIFT);
 }
 
+/* Written by who has the block in hand, which need not be who has the latch; relaxed: who adds up looks at
+ * the others' spans too, and may be late. */
+static inline bool kin__span_is_backed(const struct kin__page *span)
+{
+    return __atomic_load_n(&span->backed, __ATOMIC_RELAXED) != 0;
+}
+
+static inline void kin__span_set_backed(struct kin__page *span, bool backed)
+{
+    __atomic_store_n(&span->backed, (uint16_t)backed, __ATOMIC_RELAXED);
+}
+
 /* Written under the class's latch, looked at without it to decide what to do with a block. */
 static inline void kin__class_reserve_add(struct kin__class *class, uint64_t bytes)
 {

@@ -229,7 +229,7 @@ bool kin__reap_needed(void)
 
 int kin__reap(void)
 {
-    if (kin__family.header == NULL || kin__self.robust == NULL) return 0;
+    if (!kin__family_known() || kin__self.robust == NULL) return 0;
     struct kin__robust *lock = &kin__family.header->reap;
     if (!reap_lock(lock)) return 0;
     bool joined = kin__self.member != NULL;

@@ -64,14 +64,14 @@ struct kin__registry {
 
 /* SHARED.  Where the log of the family is collected (process/station.c).
  *   pid          0, or the process that collects; taken by CAS from 0 or from one that is gone.
- *   since        by it, after that.
+ *   since        by it, after that; 0 from before the pid changes until then.
  *   collecting   by it: 1 after the following are there (release; read with acquire), 0 at its end.
  *   descriptor … level  by it, while it is not collecting: its pipe, to be opened through /proc.
  *   lost         lines that found no room; added to by anybody, a mere count. */
 struct kin__log_place {
     _Atomic int pid;
     int descriptor;
-    int64_t since;
+    _Atomic int64_t since;
     uint64_t device;
     uint64_t inode;
     uint32_t level;
@@ -152,6 +152,13 @@ struct kin__family {
 };
 extern struct kin__family kin__family;
 
+/* Is there a family, for code that has not entered one?  Acquire: pairs with its publication, as another thread
+ * may just be making it. */
+static inline bool kin__family_known(void)
+{
+    return __atomic_load_n(&kin__family.header, __ATOMIC_ACQUIRE) != NULL;
+}
+
 /* Called when this process has joined a family that there was; set before the first may be joined. */
 extern void (*kin__family_joined)(void);
 
@@ -230,7 +237,7 @@ static inline int kin__check(const void *object, size_t magic_offset, uint64_t m
 {
     if (kin__is_open(object, magic_offset, magic)) return 0;
     if (object == NULL) return -EINVAL;
-    if (kin__family.header == NULL || kin__line_of(object) >= kin__heap_used()) return KIN_EFOREIGN;
+    if (!kin__family_known() || kin__line_of(object) >= kin__heap_used()) return KIN_EFOREIGN;
     uint64_t found = kin__magic_at(object, magic_offset);
     return found == magic ? 0 : found == KIN__MAGIC_CLOSED ? KIN_ECLOSED : KIN_EFOREIGN;
 }

@@ -40,6 +40,12 @@ struct kin__wait_point {
  * KIN__POINT_HELD: one that is held for as long as its holder likes (locks). */
 enum { KIN__POINT_OWNER = 0, KIN__POINT_EVENT = 1, KIN__POINT_HELD = 2 };
 
+/* In type-stable memory it may be of that kind already, with somebody late on the way out who still looks. */
+static inline void kin__point_init(struct kin__wait_point *point, uint16_t kind)
+{
+    if (point->kind != kind) point->kind = kind;
+}
+
 #define KIN__SLICE_NS (100 * 1000000LL)
 
 static inline uint32_t kin__waiters_count(uint64_t waiters)
@@ -108,8 +114,7 @@ struct kin__event {
 
 static inline void kin__event_init(struct kin__event *event)
 {
-    /* In type-stable memory it may be one already, with a late sleeper on its way out. */
-    if (event->point.kind != KIN__POINT_EVENT) event->point.kind = KIN__POINT_EVENT;
+    kin__point_init(&event->point, KIN__POINT_EVENT);
 }
 
 /* To wait: seen = kin__event_prepare(e); if the predicate is still false, kin__event_sleep(e,

@@ -37,8 +37,9 @@ static kin_task *tasks;
 void kin_task_register(kin_task *task)
 {
     if (task == NULL || task->function == NULL) return;
+    /* Release: pairs with find_function, in a thread that serves while a library is loaded. */
     task->next = tasks;
-    tasks = task;
+    __atomic_store_n(&tasks, task, __ATOMIC_RELEASE);
 }
 
 /* A pool's record keeps so many bytes of a name. */
@@ -46,7 +47,7 @@ void kin_task_register(kin_task *task)
 
 static const kin_function *find_function(const struct kin__talk_message *message)
 {
-    for (const kin_task *task = tasks; task != NULL; task = task->next) {
+    for (const kin_task *task = __atomic_load_n(&tasks, __ATOMIC_ACQUIRE); task != NULL; task = task->next) {
         size_t length = strlen(task->function->name);
         if (length > NAME_KEPT) length = NAME_KEPT;
         if (length == message->name_size && memcmp(task->function->name, message->name, length) == 0)

@@ -245,7 +245,7 @@ KIN__CHILD_CODE int kin__order_unpack(struct kin__order *order, const int *given
     kin_connection **connections = NULL;
     int *descriptors = NULL;
     /* Its place may have been taken in this process. */
-    if (kin__family.header == NULL) return KIN_ENOREGION;
+    if (!kin__family_known()) return KIN_ENOREGION;
     int rc = take_connections(order, given, &connections);
     if (rc == 0) rc = take_descriptors(order, given + order->connection_count, &descriptors);
     if (rc == 0 && target == NULL) rc = kin__os_place_find(&order->target, &target);

@@ -69,8 +69,9 @@ static kin_target *targets;
 
 void kin_target_register(kin_target *target)
 {
+    /* Release: pairs with find_target, in a thread that runs while a library is loaded. */
     target->next = targets;
-    targets = target;
+    __atomic_store_n(&targets, target, __ATOMIC_RELEASE);
 }
 
 /* "library:symbol" */
@@ -92,7 +93,8 @@ static int find_in_library(const char *name, const char *colon, const void **add
 static int find_target(const char *name, kin_process_function **target)
 {
     const void *address;
-    for (const kin_target *known = targets; known != NULL; known = known->next) {
+    for (const kin_target *known = __atomic_load_n(&targets, __ATOMIC_ACQUIRE); known != NULL;
+         known = known->next) {
         if (strcmp(known->name, name) != 0) continue;
         *target = known->function;
         return 0;

@@ -54,11 +54,11 @@ struct message {
 _Static_assert(sizeof(struct message) <= PIPE_BUF, "a line is written whole");
 
 /* PRIVATE.  The pipe as this process has it; its identity, as the program may have closed it and got
- * the number for something else. */
+ * the number for something else.  Atomic: a thread that is late with its line may look at any time. */
 static struct {
-    int descriptor; /* -1: none */
-    uint64_t device;
-    uint64_t inode;
+    _Atomic int descriptor; /* -1: none */
+    _Atomic uint64_t device;
+    _Atomic uint64_t inode;
     _Atomic bool full;         /* the last line found no room */
     _Atomic unsigned speakers; /* threads that are just saying a line */
 } line_out = {.descriptor = -1};
@@ -81,17 +81,18 @@ static struct kin__log_place *place(void)
 static bool is_open(void)
 {
     uint64_t device, inode, size;
-    return line_out.descriptor >= 0 &&
-           kin__os_file_identity(line_out.descriptor, &device, &inode, &size) == 0 &&
-           device == line_out.device && inode == line_out.inode;
+    int descriptor = atomic_load(&line_out.descriptor);
+    return descriptor >= 0 && kin__os_file_identity(descriptor, &device, &inode, &size) == 0 &&
+           device == atomic_load(&line_out.device) && inode == atomic_load(&line_out.inode);
 }
 
 static int write_message(const struct message *message, bool wait)
 {
-    ssize_t count = kin__os_write(line_out.descriptor, message, message->wire.size);
+    int descriptor = atomic_load(&line_out.descriptor);
+    ssize_t count = kin__os_write(descriptor, message, message->wire.size);
     if (count == -EAGAIN && wait) {
-        kin__os_await(line_out.descriptor, true, kin_in_ms(WAIT_MS));
-        count = kin__os_write(line_out.descriptor, message, message->wire.size);
+        kin__os_await(descriptor, true, kin_in_ms(WAIT_MS));
+        count = kin__os_write(descriptor, message, message->wire.size);
     }
     return count < 0 ? (int)count : 0;
 }
@@ -149,7 +150,7 @@ void kin_log_to_stderr(enum kin_log_level level)
 
 uint64_t kin_log_lost(void)
 {
-    return kin__family.header == NULL ? 0 : atomic_load_explicit(&place()->lost, memory_order_relaxed);
+    return !kin__family_known() ? 0 : atomic_load_explicit(&place()->lost, memory_order_relaxed);
 }
 
 /* ---- collecting --------------------------------------------------------------------------------------- */
@@ -188,10 +189,11 @@ static void *collect(void *memory)
     bool stop = false;
     kin__os_thread_name_set("kin-log");
     while (!stop) {
-        kin__os_await(line_out.descriptor, false, KIN_FOREVER);
+        int descriptor = atomic_load(&line_out.descriptor);
+        kin__os_await(descriptor, false, KIN_FOREVER);
         /* The program may have closed it, and the number be another file's. */
         if (!is_open()) break;
-        ssize_t count = kin__os_read(line_out.descriptor, buffer + size, BUFFER_SIZE - size);
+        ssize_t count = kin__os_read(descriptor, buffer + size, BUFFER_SIZE - size);
         if (count == -EAGAIN) continue;
         if (count <= 0) break;
         size += (size_t)count;
@@ -205,9 +207,23 @@ static void *collect(void *memory)
 
 /* ---- beginning and ending ------------------------------------------------------------------------------- */
 
+/* The pipe is this process's from now on. */
+static int adopt_pipe(int descriptor)
+{
+    uint64_t device, inode, size;
+    int rc = kin__os_file_identity(descriptor, &device, &inode, &size);
+    if (rc < 0) {
+        kin__os_close(descriptor);
+        return rc;
+    }
+    atomic_store(&line_out.device, device);
+    atomic_store(&line_out.inode, inode);
+    atomic_store(&line_out.descriptor, descriptor);
+    return 0;
+}
+
 static int open_pipe(void)
 {
-    uint64_t size;
     int ends[2];
     int rc = kin__os_pipe_make(ends, 0);
     if (rc < 0) return rc;
@@ -215,15 +231,14 @@ static int open_pipe(void)
     rc = kin__os_pipe_both(kin__os_pid(), ends[0]);
     kin__os_close(ends[0]);
     kin__os_close(ends[1]);
-    if (rc < 0) return rc;
-    line_out.descriptor = rc;
-    return kin__os_file_identity(rc, &line_out.device, &line_out.inode, &size);
+    return rc < 0 ? rc : adopt_pipe(rc);
 }
 
 static void close_pipe(void)
 {
-    if (is_open()) kin__os_close(line_out.descriptor);
-    line_out.descriptor = -1;
+    bool open = is_open();
+    int descriptor = atomic_exchange(&line_out.descriptor, -1);
+    if (open) kin__os_close(descriptor);
 }
 
 /* The place is nobody's, or that of a process that is gone. */
@@ -231,9 +246,13 @@ static bool take_place(void)
 {
     struct kin__log_place *log = place();
     int before = atomic_load(&log->pid);
-    if (before != 0 && kin__os_process_gone(before, log->since) != 1) return false;
+    int64_t since = atomic_load(&log->since);
+    if (before != 0 && kin__os_process_gone(before, since != 0 ? since : INT64_MAX) != 1) return false;
+    /* Before the pid changes: nobody is to judge the next one by the time of the one before. */
+    if (since != 0 && !atomic_compare_exchange_strong(&log->since, &since, 0)) return false;
     if (!atomic_compare_exchange_strong(&log->pid, &before, kin__os_pid())) return false;
-    log->since = kin__os_boot_clock();
+    /* CRASH: without a time the pid alone says whether its process is there. */
+    atomic_store(&log->since, kin__os_boot_clock());
     return true;
 }
 
@@ -254,9 +273,9 @@ static int begin(enum kin_log_level level)
         close_pipe();
         return rc;
     }
-    log->descriptor = line_out.descriptor;
-    log->device = line_out.device;
-    log->inode = line_out.inode;
+    log->descriptor = atomic_load(&line_out.descriptor);
+    log->device = atomic_load(&line_out.device);
+    log->inode = atomic_load(&line_out.inode);
     log->level = (uint32_t)level;
     atomic_store(&log->collecting, 1); /* a release: pairs with the loads in join and send_line */
     kin_log_set(send_line, level, NULL);
@@ -320,12 +339,11 @@ int kin__log_threads(void)
 static void join(void)
 {
     struct kin__log_place *log = place();
-    uint64_t size;
     if (atomic_load(&log->collecting) == 0) return;
-    line_out.descriptor = kin__os_pipe_both(atomic_load(&log->pid), log->descriptor);
-    if (line_out.descriptor < 0) return;
-    bool same = kin__os_file_identity(line_out.descriptor, &line_out.device, &line_out.inode, &size) == 0 &&
-                line_out.device == log->device && line_out.inode == log->inode;
+    int rc = kin__os_pipe_both(atomic_load(&log->pid), log->descriptor);
+    if (rc >= 0) rc = adopt_pipe(rc);
+    if (rc < 0) return;
+    bool same = atomic_load(&line_out.device) == log->device && atomic_load(&line_out.inode) == log->inode;
     if (same)
         kin_log_set(send_line, (enum kin_log_level)log->level, NULL);
     else

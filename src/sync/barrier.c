@@ -41,7 +41,7 @@ struct party_chunk {
 /* SHARED.
  *   head              see object.h.
  *   parties, action, argument   constant while it is open; the action as the process has it that opened
- *                  it, whose image that is.
+ *                  it, whose image that is.  `parties` is atomic: who is late may see the next barrier's.
  *   ended   "the phase has changed, or the barrier was closed".
  *   phase   see above; changed by CAS; seq_cst: it pairs with the count of sleepers in
  *           kin__waiters_enter.
@@ -49,7 +49,7 @@ struct party_chunk {
  *   chunk   NULL → the chunk, before it is open; freed when it is closed. */
 struct kin_barrier {
     struct kin__object head;
-    uint32_t parties;
+    _Atomic uint32_t parties;
     kin_barrier_action *action;
     struct kin__image image;
     void *argument;
@@ -110,7 +110,7 @@ static int fill(kin_barrier *barrier, unsigned parties, const kin_barrier_option
 {
     int rc = 0;
     kin__event_init(&barrier->ended);
-    barrier->parties = parties;
+    atomic_store(&barrier->parties, parties);
     barrier->action = options->action;
     barrier->image = *kin__os_image();
     barrier->argument = options->argument;
@@ -315,7 +315,7 @@ static int arrive(struct wait *wait, kin_deadline deadline)
     kin_barrier *barrier = wait->barrier;
     uint64_t seen = atomic_load(&barrier->phase), then;
     uint32_t index = arrived_of(seen);
-    bool last = index + 1 == barrier->parties;
+    bool last = index + 1 == atomic_load_explicit(&barrier->parties, memory_order_relaxed);
     wait->round = round_of(seen);
     if (is_closed(wait)) return KIN_ECLOSED;
     if (state_of(seen) == BROKEN) return KIN_EBARRIER;
@@ -353,7 +353,7 @@ int kin_barrier_wait(kin_barrier *barrier, kin_deadline deadline)
 int kin_barrier_parties(kin_barrier *barrier)
 {
     int rc = enter(barrier);
-    return rc < 0 ? rc : (int)barrier->parties;
+    return rc < 0 ? rc : (int)atomic_load_explicit(&barrier->parties, memory_order_relaxed);
 }
 
 int kin_barrier_waiting(kin_barrier *barrier)
@@ -426,7 +426,7 @@ static void announce(void *object, struct kin__member *dead)
 /* Has the process of that generation arrived in the round? */
 static bool took_part(kin_barrier *barrier, uint32_t round, uint32_t generation)
 {
-    for (uint32_t i = 0; i < barrier->parties; i++) {
+    for (uint32_t i = 0; i < atomic_load(&barrier->parties); i++) {
         if (atomic_load(&barrier->chunk[i / CHUNK_PARTIES]) == NULL) return false; /* just being closed */
         if (atomic_load(party_at(barrier, round, i)) == ((uint64_t)round << 32 | generation)) return true;
     }

@@ -38,7 +38,7 @@ struct kin_event {
 static int check(const kin_event *event)
 {
     if (event == NULL) return -EINVAL;
-    if (kin__family.header == NULL) return KIN_EFOREIGN;
+    if (!kin__family_known()) return KIN_EFOREIGN;
     return kin__check(event, offsetof(struct kin_event, head.magic), MAGIC_EVENT);
 }
 

@@ -30,7 +30,7 @@ bool kin__point_in_use(struct kin__wait_point *point)
 
 void kin__mutex_init(struct kin__mutex *mutex, struct kin__mutex_plan plan, uint64_t magic)
 {
-    mutex->robust.point.kind = KIN__POINT_HELD;
+    kin__point_init(&mutex->robust.point, KIN__POINT_HELD);
     atomic_store(&mutex->robust.point.word, 0);
     atomic_store(&mutex->owner, 0);
     atomic_store(&mutex->special, 0);

@@ -51,7 +51,7 @@ static uint32_t entry_word(const struct kin__reader *reader)
 static void init_entries(struct kin__reader *reader, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        reader[i].hold.point.kind = KIN__POINT_HELD;
+        kin__point_init(&reader[i].hold.point, KIN__POINT_HELD);
         atomic_store(&reader[i].hold.point.word, 0);
         reader[i].depth = 0;
     }
@@ -155,6 +155,11 @@ static bool gate_is_free(kin_rwlock *lock)
     return atomic_load(&lock->gate.robust.point.word) == 0;
 }
 
+static bool is_fair(kin_rwlock *lock)
+{
+    return atomic_load_explicit(&lock->fair, memory_order_relaxed);
+}
+
 static bool writers_wait(kin_rwlock *lock)
 {
     return kin__waiters_any(&lock->gate.robust.point);
@@ -163,7 +168,7 @@ static bool writers_wait(kin_rwlock *lock)
 /* The gate is free, or a writer has given up.  Seq_cst on both sides: whoever leaves last tells. */
 static void tell_readers(kin_rwlock *lock)
 {
-    if (lock->fair || !writers_wait(lock)) kin__event_notify(&lock->waiting, INT32_MAX);
+    if (is_fair(lock) || !writers_wait(lock)) kin__event_notify(&lock->waiting, INT32_MAX);
 }
 
 /* By a writer that gave up without the gate: readers stood back for it, whether the gate is free or another's.
@@ -237,7 +242,7 @@ static bool may_read(void *context)
     kin_rwlock *lock = context;
     uint32_t word = atomic_load(&lock->gate.robust.point.word);
     if ((word & KIN__WORD_DIED) != 0) return true;
-    return word == 0 && (lock->fair || !writers_wait(lock));
+    return word == 0 && (is_fair(lock) || !writers_wait(lock));
 }
 
 /* The same, by who is counted as waiting and about to sleep: marks the gate, if that is held. */
@@ -289,7 +294,7 @@ static int read_slow(kin_rwlock *lock, kin_deadline deadline)
         return 0;
     }
     if (!kin__holds_room(HOLDS_NEEDED)) return KIN_EHELD;
-    if (!lock->fair) return wait_to_read(lock, deadline);
+    if (!is_fair(lock)) return wait_to_read(lock, deadline);
     int rc = acquire_turn(lock, deadline);
     if (rc < 0) return rc;
     rc = wait_to_read(lock, deadline);
@@ -300,8 +305,8 @@ static int read_slow(kin_rwlock *lock, kin_deadline deadline)
 /* Would it be rude to go first? */
 static bool somebody_waits(kin_rwlock *lock)
 {
-    return lock->fair ? atomic_load_explicit(&lock->turn.robust.point.word, memory_order_relaxed) != 0
-                      : writers_wait(lock);
+    return is_fair(lock) ? atomic_load_explicit(&lock->turn.robust.point.word, memory_order_relaxed) != 0
+                         : writers_wait(lock);
 }
 
 /* With the reaper told where we are. */
@@ -402,7 +407,7 @@ static int acquire_gate(kin_rwlock *lock, kin_deadline deadline)
     struct kin__mutex *gate = &lock->gate;
     /* Who reads itself would wait for ever, here or for the writer before it. */
     if (!gate_is_free(lock) && own_entry(lock) != NULL) return -EDEADLK;
-    if (!lock->fair) return kin__mutex_acquire(gate, KIN__MAGIC_GATE, deadline);
+    if (!is_fair(lock)) return kin__mutex_acquire(gate, KIN__MAGIC_GATE, deadline);
     if (kin__mutex_held_by_me(gate)) return -EDEADLK;
     int rc = acquire_turn(lock, deadline);
     if (rc < 0) return rc;
@@ -441,7 +446,7 @@ int kin_rwlock_acquire_write(kin_rwlock *lock, kin_deadline deadline)
      * CRASH: with the gate: the kernel marks it, and the next one is told. */
     if (__builtin_expect(kin__self.member != NULL && kin__holds_room(HOLDS_NEEDED), 1) &&
         kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
-        __builtin_expect(kin__self.robust->pending == NULL && !lock->fair, 1) &&
+        __builtin_expect(kin__self.robust->pending == NULL && !is_fair(lock), 1) &&
         kin__mutex_take(&lock->gate, 0, 0)) {
         if (__builtin_expect(first_are_free(lock) && atomic_load(&lock->capacity) == KIN__READERS_FIRST &&
                                  atomic_load_explicit(&lock->untold, memory_order_relaxed) == 0,
@@ -517,7 +522,7 @@ int kin_rwlock_open_sized(kin_rwlock **lock, const kin_rwlock_options *options, 
     kin_rwlock *made = kin__object_make(KIN__OBJECT_RWLOCK, sizeof *made, &rc);
     if (made == NULL) return rc;
     void *outer = kin__touch(made);
-    made->fair = given.fair;
+    atomic_store(&made->fair, given.fair);
     atomic_store(&made->untold, 0);
     atomic_store(&made->capacity, KIN__READERS_FIRST);
     atomic_store(&made->used, 0);

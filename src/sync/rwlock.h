@@ -25,7 +25,7 @@ struct kin__reader {
 
 /* SHARED.
  *   head      see object.h.
- *   fair      constant.
+ *   fair      constant; atomic, as who is late may see the next lock's.
  *   gate      the writer's.
  *   untold    0 → 1 by who holds the gate, after a death; → 0 by who is told.
  *   waiting   readers that wait for the gate to be free.  One that finds it held marks it before it sleeps
@@ -40,7 +40,7 @@ struct kin__reader {
  *   segment   NULL → a segment, under `growing`; freed when the lock is. */
 struct kin_rwlock {
     struct kin__object head;
-    bool fair;
+    _Atomic bool fair;
     _Atomic uint32_t untold;
     _Atomic uint32_t capacity;
     _Atomic uint32_t used;

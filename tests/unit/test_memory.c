@@ -6,6 +6,7 @@
 #include "support/test.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -351,6 +352,35 @@ TEST(threads_are_counted)
     for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
     CHECK_EQ(usage_now().threads, before.threads);
     CHECK_EQ(usage_now().deaths, before.deaths);
+}
+
+/* ---- adding up while others allocate ------------------------------------------------------------------ */
+
+#define ADDING_ROUNDS 300
+
+static void *allocate_of_many_sizes(void *stop)
+{
+    for (size_t size = 64; !atomic_load((_Atomic bool *)stop);
+         size = size < ((size_t)8 << 20) ? size * 2 : 64) {
+        void *block = kin_alloc(size);
+        CHECK(block != NULL);
+        CHECK_OK(kin_free(block));
+    }
+    return NULL;
+}
+
+/* Under ThreadSanitizer: what is read without the latches is read so that it may be. */
+TEST(usage_is_added_up_while_threads_allocate)
+{
+    _Atomic bool stop = false;
+    pthread_t threads[2];
+    void *held = kin_alloc(1);
+    CHECK(held != NULL);
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_create(&threads[i], NULL, allocate_of_many_sizes, &stop), 0);
+    for (int round = 0; round < ADDING_ROUNDS; round++) CHECK_GT(usage_now().heap_backed, 0);
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    CHECK_OK(kin_free(held));
 }
 
 TEST(old_callers_with_a_shorter_struct)
