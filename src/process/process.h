@@ -1,5 +1,5 @@
 /* process.h: what the parts of this directory share about a program's child processes: the handle, and
- * the lists in process.c.
+ * the lists in children.c.
  */
 #ifndef KIN_PROCESS_PROCESS_H
 #define KIN_PROCESS_PROCESS_H
@@ -14,7 +14,7 @@
 
 #define KIN__PROCESS_NAME_SIZE 64
 
-/* Private memory of the process `owner`, which started it; see process.c. */
+/* Private memory of the process `owner`, which started it; see children.c. */
 struct kin_process {
     struct kin_process *next;
     struct kin_process *previous;
@@ -55,6 +55,18 @@ void kin__process_answered(kin_process *child, int pid, int descriptor);
 /* Takes the reports that there are.  Has the expected one ended? */
 bool kin__process_look_at_new(kin_process *child);
 void kin__processes_look(void);
+
+/* 1 when the child has ended, 0 while it runs; an error of the system. */
+int kin__process_has_ended(kin_process *child);
+/* Waits for a child that the caller has pinned, under the lock.  -ETIMEDOUT, -ECANCELED. */
+int kin__process_await(kin_process *child, kin_deadline deadline);
+void kin__process_unpin(kin_process *child);
+/* With the lock held: looks whether the child has ended; 1 if anything is news. */
+int kin__process_collect(kin_process *child);
+/* Without it: says so to the family, if it is. */
+void kin__process_tell(int news);
+/* With the lock held: the child has ended, and its handle is about to be freed. */
+void kin__process_delist(kin_process *child);
 
 /* In a child that was just forked: closes what its parent had open for its children. */
 void kin__processes_disown(void);

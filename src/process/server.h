@@ -5,7 +5,7 @@
  * answer to each: from the child itself, once it can begin, or from the server when it could not make
  * one.  So when that socket is at its end, nobody is left who could still begin, and the request may be
  * made to another server.  Over `ends` the server tells how each child has ended, whom the client
- * cannot collect; one whose server is gone is asked about elsewhere (process.c).
+ * cannot collect; one whose server is gone is asked about elsewhere (children.c).
  *
  * The children hold their client's lifeline, not the server's: the server's end is not theirs.
  */

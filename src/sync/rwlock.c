@@ -155,11 +155,6 @@ static bool gate_is_free(kin_rwlock *lock)
     return atomic_load(&lock->gate.robust.point.word) == 0;
 }
 
-static bool is_fair(kin_rwlock *lock)
-{
-    return atomic_load_explicit(&lock->fair, memory_order_relaxed);
-}
-
 static bool writers_wait(kin_rwlock *lock)
 {
     return kin__waiters_any(&lock->gate.robust.point);
@@ -168,7 +163,7 @@ static bool writers_wait(kin_rwlock *lock)
 /* The gate is free, or a writer has given up.  Seq_cst on both sides: whoever leaves last tells. */
 static void tell_readers(kin_rwlock *lock)
 {
-    if (is_fair(lock) || !writers_wait(lock)) kin__event_notify(&lock->waiting, INT32_MAX);
+    if (kin__rwlock_is_fair(lock) || !writers_wait(lock)) kin__event_notify(&lock->waiting, INT32_MAX);
 }
 
 /* By a writer that gave up without the gate: readers stood back for it, whether the gate is free or another's.
@@ -242,7 +237,7 @@ static bool may_read(void *context)
     kin_rwlock *lock = context;
     uint32_t word = atomic_load(&lock->gate.robust.point.word);
     if ((word & KIN__WORD_DIED) != 0) return true;
-    return word == 0 && (is_fair(lock) || !writers_wait(lock));
+    return word == 0 && (kin__rwlock_is_fair(lock) || !writers_wait(lock));
 }
 
 /* The same, by who is counted as waiting and about to sleep: marks the gate, if that is held. */
@@ -294,7 +289,7 @@ static int read_slow(kin_rwlock *lock, kin_deadline deadline)
         return 0;
     }
     if (!kin__holds_room(HOLDS_NEEDED)) return KIN_EHELD;
-    if (!is_fair(lock)) return wait_to_read(lock, deadline);
+    if (!kin__rwlock_is_fair(lock)) return wait_to_read(lock, deadline);
     int rc = acquire_turn(lock, deadline);
     if (rc < 0) return rc;
     rc = wait_to_read(lock, deadline);
@@ -305,8 +300,9 @@ static int read_slow(kin_rwlock *lock, kin_deadline deadline)
 /* Would it be rude to go first? */
 static bool somebody_waits(kin_rwlock *lock)
 {
-    return is_fair(lock) ? atomic_load_explicit(&lock->turn.robust.point.word, memory_order_relaxed) != 0
-                         : writers_wait(lock);
+    return kin__rwlock_is_fair(lock)
+               ? atomic_load_explicit(&lock->turn.robust.point.word, memory_order_relaxed) != 0
+               : writers_wait(lock);
 }
 
 /* With the reaper told where we are. */
@@ -407,7 +403,7 @@ static int acquire_gate(kin_rwlock *lock, kin_deadline deadline)
     struct kin__mutex *gate = &lock->gate;
     /* Who reads itself would wait for ever, here or for the writer before it. */
     if (!gate_is_free(lock) && own_entry(lock) != NULL) return -EDEADLK;
-    if (!is_fair(lock)) return kin__mutex_acquire(gate, KIN__MAGIC_GATE, deadline);
+    if (!kin__rwlock_is_fair(lock)) return kin__mutex_acquire(gate, KIN__MAGIC_GATE, deadline);
     if (kin__mutex_held_by_me(gate)) return -EDEADLK;
     int rc = acquire_turn(lock, deadline);
     if (rc < 0) return rc;
@@ -446,7 +442,7 @@ int kin_rwlock_acquire_write(kin_rwlock *lock, kin_deadline deadline)
      * CRASH: with the gate: the kernel marks it, and the next one is told. */
     if (__builtin_expect(kin__self.member != NULL && kin__holds_room(HOLDS_NEEDED), 1) &&
         kin__is_open(lock, offsetof(struct kin_rwlock, head.magic), KIN__MAGIC_RWLOCK) &&
-        __builtin_expect(kin__self.robust->pending == NULL && !is_fair(lock), 1) &&
+        __builtin_expect(kin__self.robust->pending == NULL && !kin__rwlock_is_fair(lock), 1) &&
         kin__mutex_take(&lock->gate, 0, 0)) {
         if (__builtin_expect(first_are_free(lock) && atomic_load(&lock->capacity) == KIN__READERS_FIRST &&
                                  atomic_load_explicit(&lock->untold, memory_order_relaxed) == 0,

@@ -52,4 +52,9 @@ struct kin_rwlock {
     struct kin__reader first[KIN__READERS_FIRST];
 };
 
+static inline bool kin__rwlock_is_fair(const kin_rwlock *lock)
+{
+    return atomic_load_explicit(&lock->fair, memory_order_relaxed);
+}
+
 #endif
