@@ -14,6 +14,7 @@
 
 #include "ipc/connection.h"
 #include "manager/wire.h"
+#include "os/network.h"
 #include "os/os.h"
 #include "os/suspend.h"
 
@@ -23,6 +24,9 @@
 /* Between two attempts to connect again. */
 #define PAUSE_NS      INT64_C(5000000)
 #define PAUSE_MOST_NS INT64_C(200000000)
+
+/* The number of one that is waited for no more. */
+#define NO_REQUEST UINT64_MAX
 
 /* After that the server cannot tell it from another one. */
 void kin__client_close(struct kin__client *client)
@@ -208,15 +212,32 @@ int kin__client_accept(struct kin__client *client, kin_deadline deadline)
     return rc;
 }
 
-void kin__client_leave(struct kin__client *client)
+static int say_leave(struct kin__client *client, kin_deadline deadline)
 {
     kin_buffer bytes = {0};
-    if (client->connection == NULL || client->grace_ns <= 0) return;
     kin_value message = request(NULL, "leave", (struct kin__arguments){0});
-    if (kin_value_error_code(&message) == 0 && kin_pickle_dumps(&message, &bytes) == 0)
-        kin_connection_send(client->connection, bytes.data, bytes.size, KIN_NOW);
+    int rc = kin_value_error_code(&message);
+    if (rc == 0) rc = kin_pickle_dumps(&message, &bytes);
+    if (rc == 0) rc = kin_connection_send(client->connection, bytes.data, bytes.size, deadline);
     kin_value_clear(&message);
     kin_buffer_free(&bytes);
+    return rc;
+}
+
+void kin__client_leave(struct kin__client *client, kin_deadline deadline)
+{
+    if (client->grace_ns <= 0) return;
+    bool stands = client->connection != NULL && !kin__os_hung_up(client->connection->handle.descriptor);
+    bool waits = deadline > KIN_NOW;
+    /* An answer that nobody has read resets the connection when it is closed, and with it what was said last. */
+    if (stands && !(client->owed && waits) && say_leave(client, KIN_NOW) == 0) return;
+    if (!waits) return;
+    /* The server keeps for us what we have, and hears from whoever comes back that it does not. */
+    drop_connection(client);
+    int rc = open_connection(client, deadline);
+    if (rc == 0) rc = tell(client, NO_REQUEST, deadline);
+    if (rc == 0 && client->grace_ns > 0) rc = say_leave(client, deadline);
+    if (rc == 0) receive(client, deadline);
 }
 
 /* ---- coming back -------------------------------------------------------------------------------------- */
@@ -275,7 +296,7 @@ static int go_on(struct kin__client *client, kin_deadline deadline)
         return 1;
     }
     /* It may have taken something that nobody knows of: the server gets all back, and our caller is told. */
-    kin__client_leave(client);
+    kin__client_leave(client, KIN_NOW);
     client->grace_ns = 0;
     return -ECONNRESET;
 }
@@ -291,7 +312,7 @@ static int give_up(struct kin__client *client, int rc)
         rc = -EPIPE;
     }
     if (broken || !client->patient) {
-        kin__client_leave(client);
+        kin__client_leave(client, KIN_NOW);
         kin__client_close(client);
     } else if (client->sent) {
         client->owed = true;
@@ -301,20 +322,21 @@ static int give_up(struct kin__client *client, int rc)
     return rc;
 }
 
-/* The call's time is over while its connection is broken, or was and the server's time has begun anew: the client
- * keeps its name, and the next call comes back with it.  What only the owner's calls do is done all the same. */
-static int put_off(struct kin__client *client)
+/* The call is over (`rc`: why) while its connection is broken, or was and the server's time has begun anew: the
+ * client keeps its name, and the next call comes back with it.  What only the owner's calls do is done all the
+ * same. */
+static int put_off(struct kin__client *client, int rc)
 {
     drop_connection(client);
     client->forsaken = client->forsaken || !client->patient;
     client->owed = true;
-    return -ETIMEDOUT;
+    return rc;
 }
 
 /* Goes on with the request in work, which came to `rc`, until its answer is there; 1: see go_on. */
 static int persist(struct kin__client *client, int rc, kin_deadline deadline)
 {
-    bool broke = false;
+    bool broke = rc < 0 && rc != -ETIMEDOUT && client->grace_ns > 0 && may_pass(client, rc);
     while (rc < 0 && client->grace_ns > 0 && may_pass(client, rc) && kin_clock() < deadline) {
         broke = true;
         /* One who is patient has more to lose than this call. */
@@ -324,7 +346,9 @@ static int persist(struct kin__client *client, int rc, kin_deadline deadline)
         if (rc < 0) break;
         rc = go_on(client, deadline);
     }
-    if (broke && rc == -ETIMEDOUT && kin_clock() >= deadline) return put_off(client);
+    if (broke && rc == -ECANCELED) return put_off(client, rc);
+    if (broke && rc < 0 && may_pass(client, rc) && kin_clock() >= deadline)
+        return put_off(client, -ETIMEDOUT);
     if (rc < 0) return give_up(client, rc);
     client->forsaken = false;
     return rc;

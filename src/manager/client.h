@@ -44,8 +44,10 @@ struct kin__client {
 void kin__arguments_clear(struct kin__arguments *arguments);
 
 void kin__client_close(struct kin__client *client);
-/* Tells the server, without waiting, that this client does not come back; then it is to be closed. */
-void kin__client_leave(struct kin__client *client);
+/* Tells the server that this client does not come back; then it is to be closed.  Over a connection that stands it does
+ * not wait; where that has broken and the server waits for the client it makes one until `deadline`, unless that is
+ * KIN_NOW. */
+void kin__client_leave(struct kin__client *client, kin_deadline deadline);
 
 /* Connects and authenticates.  Errors: see kin_manager_connect_with. */
 int kin__client_connect(struct kin__client *client, const char *address, const kin_client_options *options,

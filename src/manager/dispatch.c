@@ -515,3 +515,15 @@ void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t 
     request(&call, item, (size_t)count);
     for (int i = 0; i < count; i++) kin_value_clear(&item[i]);
 }
+
+bool kin__dispatch_leaves(const uint8_t *message, size_t size)
+{
+    kin_value item[REQUEST_ITEMS];
+    bool has_proxies = false;
+    int count =
+        kin__pickle_loads_items(item, REQUEST_ITEMS, message, size, &(kin_pickle_options){0}, &has_proxies);
+    const char *name = count == REQUEST_ITEMS ? kin_value_get_str(&item[1], NULL) : NULL;
+    bool leaves = name != NULL && kin_value_kind(&item[0]) == KIN_VALUE_NONE && strcmp(name, "leave") == 0;
+    for (int i = 0; i < count; i++) kin_value_clear(&item[i]);
+    return leaves;
+}

@@ -6,6 +6,8 @@
 
 /* Does what a message of a session asks for, and answers it unless it is parked. */
 void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t size);
+/* Does a message say that the client does not come back? */
+bool kin__dispatch_leaves(const uint8_t *message, size_t size);
 
 /* ---- what methods begin and end with ------------------------------------------------------ */
 

@@ -17,6 +17,8 @@
 #include "manager/manager.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <kin/container.h>
@@ -27,22 +29,50 @@
 
 /* A manager whose system does not answer for so long is gone. */
 #define SILENCE_S 60
-#define POKE_NS   (10 * 1000000000LL)
+
+/* A call whose connection was made again sees for so long to the control line too. */
+#define POKE_MS 10000
+
+/* Whoever leaves over a new connection, for the one it had is broken, tries for so long. */
+#define LEAVE_MS 1000
 
 /* ---- lines ------------------------------------------------------------------------------------------ */
 
-/* Closes a connection that is this process's own, or a copy of another's. */
-static void leave(struct kin__line *line)
+/* Tells the server that this process's own line ends. */
+static void tell_end(struct kin__line *line, kin_deadline deadline)
 {
-    if (line->pid == kin__os_pid()) kin__client_leave(&line->client);
+    if (line->pid != kin__os_pid()) return;
+    kin__shield(1);
+    kin__client_leave(&line->client, deadline);
+    kin__shield(-1);
+}
+
+/* Closes a connection that is this process's own, or a copy of another's. */
+static void leave(struct kin__line *line, kin_deadline deadline)
+{
+    tell_end(line, deadline);
     kin__client_close(&line->client);
+}
+
+/* false: the process ends, and has told the end of the line too. */
+static bool begin_call(struct kin__line *line)
+{
+    return !atomic_exchange_explicit(&line->calls, true, memory_order_acquire);
+}
+
+/* Release: pairs with begin_call of the thread in which the process ends. */
+static void end_call(struct kin__line *line)
+{
+    atomic_store_explicit(&line->calls, false, memory_order_release);
 }
 
 /* A thread or a coroutine ends: what it has acquired is given back by the server. */
 static void on_end(void *own)
 {
     struct kin__line *line = own;
-    leave(line);
+    if (!begin_call(line)) return;
+    leave(line, kin_in_ms(LEAVE_MS));
+    end_call(line);
     atomic_store_explicit(&line->used, false, memory_order_release);
 }
 
@@ -73,6 +103,7 @@ static void own(struct kin__line *line)
     int self = kin__os_pid();
     if (line->pid == self) return;
     kin__client_close(&line->client);
+    end_call(line);
     line->pid = self;
 }
 
@@ -105,7 +136,7 @@ static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadli
 
 /* ---- calls -------------------------------------------------------------------------------------------- */
 
-static void poke_control(kin_manager *manager);
+static void poke_control(kin_manager *manager, kin_deadline deadline);
 
 /* What a reference was made of by the request whose answer was `result`; NULL: by none. */
 static const char *made_by(const char *method, const kin_value *arguments, const kin_value *result)
@@ -194,18 +225,22 @@ int kin__manager_call(kin_manager *manager, const char *ident, const char *metho
 {
     struct kin__line *line = own_line(manager);
     *result = kin_value_none();
-    int rc = line != NULL ? settle(manager, &line->client, deadline) : -ENOMEM;
-    if (rc == 0) rc = connect_line(manager, line, deadline);
+    int rc = line == NULL ? -ENOMEM : begin_call(line) ? 0 : -ECONNRESET;
     if (rc < 0) {
         kin__arguments_clear(&arguments);
         return rc;
     }
-    rc = kin__client_call(&line->client, ident, method, arguments, result, deadline);
-    if (line->client.resumed) {
-        /* The control line is perhaps broken too, and has the references. */
-        line->client.resumed = false;
-        poke_control(manager);
-    }
+    rc = settle(manager, &line->client, deadline);
+    if (rc == 0) rc = connect_line(manager, line, deadline);
+    if (rc == 0)
+        rc = kin__client_call(&line->client, ident, method, arguments, result, deadline);
+    else
+        kin__arguments_clear(&arguments);
+    /* The control line is perhaps broken too, and has the references. */
+    if (line->client.resumed) atomic_store_explicit(&manager->doubtful, true, memory_order_relaxed);
+    line->client.resumed = false;
+    end_call(line);
+    if (atomic_load_explicit(&manager->doubtful, memory_order_relaxed)) poke_control(manager, deadline);
     return rc;
 }
 
@@ -283,13 +318,18 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
     return rc;
 }
 
-/* With a time of its own, and to its end: the line has to be made again while the server knows whose it was. */
-static void poke_control(kin_manager *manager)
+/* Even by one who is cancelled: the line has to be made again while the server knows whose it was.  Where the time
+ * of the call does not suffice the next one goes on with it. */
+static void poke_control(kin_manager *manager, kin_deadline deadline)
 {
     kin_value result, error = kin_value_none();
+    kin_deadline most = kin_in_ms(POKE_MS);
+    if (!atomic_exchange(&manager->doubtful, false)) return;
     kin__shield(1);
-    call_control(manager, "dummy", (struct kin__arguments){0}, &result, &error, kin_in_ns(POKE_NS));
+    int rc = call_control(manager, "dummy", (struct kin__arguments){0}, &result, &error,
+                          deadline < most ? deadline : most);
     kin__shield(-1);
+    if (is_given_up(rc)) atomic_store(&manager->doubtful, true);
     kin_value_clear(&result);
     kin_value_clear(&error);
 }
@@ -321,15 +361,73 @@ const kin_value *kin_manager_error(kin_manager *manager)
 
 /* ---- handles -------------------------------------------------------------------------------------------- */
 
+/* All of this process, which a forked one has copies of. */
+static struct kin__turn handles_turn;
+static kin_manager *handles;
+
+static void take_handles_turn(void)
+{
+    kin__shield(1);
+    kin__turn_take(&handles_turn, KIN_FOREVER);
+    kin__shield(-1);
+}
+
+/* The process ends: what its threads hold is given back now, not after the time of grace.  A line over which another
+ * thread calls is that thread's; over the others nobody calls any more. */
+static void tell_ends(void)
+{
+    kin_deadline deadline = kin_in_ms(LEAVE_MS);
+    if (kin__turn_take(&handles_turn, deadline) < 0) return;
+    for (kin_manager *manager = handles; manager != NULL; manager = manager->next) {
+        struct kin__line *line = atomic_load_explicit(&manager->lines, memory_order_acquire);
+        for (; line != NULL; line = line->next) {
+            if (begin_call(line)) tell_end(line, deadline);
+        }
+        if (kin__turn_take(&manager->control_turn, KIN_NOW) < 0) continue;
+        tell_end(&manager->control, deadline);
+    }
+    kin__turn_end(&handles_turn);
+}
+
+static void tell_ends_at_exit(void)
+{
+    atexit(tell_ends);
+}
+
+/* By whoever has connected: what connections need ends at exit after what is registered now. */
+static void enlist(kin_manager *manager)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, tell_ends_at_exit);
+    take_handles_turn();
+    if (!manager->listed) {
+        manager->next = handles;
+        handles = manager;
+        manager->listed = true;
+    }
+    kin__turn_end(&handles_turn);
+}
+
+static void delist(kin_manager *manager)
+{
+    kin_manager **at = &handles;
+    take_handles_turn();
+    while (*at != NULL && *at != manager) at = &(*at)->next;
+    if (*at != NULL) *at = manager->next;
+    kin__turn_end(&handles_turn);
+}
+
 void kin__manager_free(kin_manager *manager)
 {
+    kin_deadline deadline = kin_in_ms(LEAVE_MS);
     struct kin__line *next;
+    delist(manager);
     for (struct kin__line *line = atomic_load(&manager->lines); line != NULL; line = next) {
         next = line->next;
-        leave(line);
+        leave(line, deadline);
         kin__os_free(line);
     }
-    leave(&manager->control);
+    leave(&manager->control, deadline);
     struct kin__dropped *dropped = atomic_load(&manager->dropped);
     for (struct kin__dropped *after; dropped != NULL; dropped = after) {
         after = dropped->next;
@@ -394,6 +492,7 @@ int kin__manager_connect(kin_manager *manager, kin_deadline deadline)
     /* A server of Python's has no use for it. */
     if (rc < 0 || !manager->control.client.kin) kin__client_close(&manager->control.client);
     kin__turn_end(&manager->control_turn);
+    if (rc == 0) enlist(manager);
     return rc;
 }
 

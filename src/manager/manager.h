@@ -17,6 +17,7 @@ struct kin__line {
     struct kin__client client;
     int pid; /* whose it is */
     _Atomic bool used;
+    _Atomic bool calls; /* a call of an object is under way */
     struct kin__line *next;
 };
 
@@ -43,7 +44,10 @@ struct kin_manager {
     struct kin__line control;
     struct kin__turn control_turn; /* for one short call at a time */
     _Atomic(struct kin__dropped *) dropped;
-    _Atomic unsigned era; /* which control line it is: with each end all references */
+    _Atomic unsigned era;  /* which control line it is: with each end all references */
+    _Atomic bool doubtful; /* the control line may have broken, and has to be made again */
+    kin_manager *next;     /* of those that have been connected; under that list's turn, as `listed` */
+    bool listed;
 };
 
 /* A handle that is not connected; connecting its control line; freeing it, whatever became of its

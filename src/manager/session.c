@@ -423,6 +423,20 @@ static void look_at(struct kin__session *session)
     kin__buffer_consume(input, used, 0);
 }
 
+/* Is the last of what came, and was not worked on, that the client does not come back? */
+static bool leaves(struct kin__session *session)
+{
+    const uint8_t *at = kin__buffer_start(&session->input), *message = at;
+    size_t left = kin__buffer_size(&session->input);
+    uint64_t length = 0;
+    for (long header; (header = kin__frame_look(at, left, &length)) > 0 && length <= left - (size_t)header;) {
+        message = at + header;
+        at = message + length;
+        left -= (size_t)header + length;
+    }
+    return left == 0 && at > message && kin__dispatch_leaves(message, (size_t)length);
+}
+
 /* ---- the loop ---------------------------------------------------------------------------------------- */
 
 /* The connection is gone.  Who leaves in the middle of the handshake, in whatever way, costs as much as who fails in
@@ -430,6 +444,8 @@ static void look_at(struct kin__session *session)
 static void lose(struct kin__session *session)
 {
     if (session->stage == KIN__AUTHENTICATING && !session->ending) kin__blame(session, KIN_ECLOSED);
+    /* What it said last it may have said behind a request that is still in work. */
+    if (session->identity != NULL && leaves(session)) session->ending = true;
     kin__session_end(session);
 }
 

@@ -27,6 +27,7 @@ struct relay_state {
     atomic_long asked; /* cuts */
     atomic_long done;
     atomic_long broken; /* connections, by the last cut */
+    atomic_long admits; /* so many more; -1: all */
 };
 
 /* Bytes on their way. */
@@ -144,7 +145,8 @@ static void run(struct relay_state *state, int listener, int port, unsigned dela
 {
     for (int i = 0; i < PAIRS; i++) pairs[i].socket[0] = pairs[i].socket[1] = -1;
     for (;;) {
-        struct pollfd items[1 + 2 * PAIRS] = {{.fd = listener, .events = POLLIN}};
+        long admits = atomic_load(&state->admits);
+        struct pollfd items[1 + 2 * PAIRS] = {{.fd = admits != 0 ? listener : -1, .events = POLLIN}};
         for (int i = 0; i < 2 * PAIRS; i++)
             items[1 + i] = (struct pollfd){.fd = pairs[i / 2].ended[i % 2] ? -1 : pairs[i / 2].socket[i % 2],
                                            .events = POLLIN};
@@ -160,7 +162,9 @@ static void run(struct relay_state *state, int listener, int port, unsigned dela
                 take(&pairs[i / 2], i % 2, kin_in_ms(delay_ms));
         }
         for (int i = 0; i < 2 * PAIRS; i++) give(&pairs[i / 2], i % 2);
-        if (items[0].revents != 0) let_in(listener, port);
+        if (items[0].revents == 0) continue;
+        let_in(listener, port);
+        if (admits > 0) atomic_compare_exchange_strong(&state->admits, &admits, admits - 1);
     }
 }
 
@@ -170,6 +174,7 @@ struct relay relay_start(const char *to, unsigned delay_ms)
     struct sockaddr_in name = local(0);
     socklen_t length = sizeof name;
     int port = 0, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    atomic_store(&relay.state->admits, -1);
     CHECK_EQ(sscanf(to, "tcp://127.0.0.1:%d", &port), 1);
     CHECK_OK(bind(listener, (struct sockaddr *)&name, sizeof name));
     CHECK_OK(listen(listener, PAIRS));
@@ -190,6 +195,11 @@ long relay_cut(struct relay *relay)
     long number = atomic_fetch_add(&relay->state->asked, 1) + 1;
     test_until(atomic_load(&relay->state->done) >= number);
     return atomic_load(&relay->state->broken);
+}
+
+void relay_admit(struct relay *relay, long most)
+{
+    atomic_store(&relay->state->admits, most);
 }
 
 void relay_end(struct relay *relay)

@@ -195,6 +195,91 @@ TEST(who_leaves_gives_back_at_once)
     CHECK_OK(kin_manager_close(here));
 }
 
+/* … not even where its connection had broken, and whether or not it knew. */
+TEST(who_leaves_over_a_broken_link_gives_back_at_once)
+{
+    kin_manager *here = start(INT64_C(3600000000000), 0);
+    kin_proxy *door_here = manager_object(here, "door", SOON);
+    for (int round = 0; round < 2; round++) {
+        struct relay relay = relay_start(kin_manager_address(here), 0);
+        kin_manager *there = connect_at(relay.address);
+        kin_proxy *door = manager_object(there, "door", SOON);
+        test_context("round %d", round);
+        CHECK_OK(kin_proxy_acquire(door, SOON));
+        relay_admit(&relay, 0);
+        CHECK_EQ(relay_cut(&relay), 2);
+        if (round == 1) {
+            CHECK_RC(kin_proxy_call(door, "locked", kin_value_none(), NULL, BRIEFLY), -ETIMEDOUT);
+            CHECK_RC(kin_proxy_call(door, "locked", kin_value_none(), NULL, KIN_NOW), -ETIMEDOUT);
+        }
+        CHECK_RC(kin_proxy_acquire(door_here, KIN_NOW), -ETIMEDOUT);
+        relay_admit(&relay, -1);
+        kin_proxy_close(door);
+        CHECK_OK(kin_manager_close(there));
+        CHECK_RC(kin_proxy_acquire(door_here, SOON), KIN_OWNER_DIED);
+        CHECK_OK(kin_proxy_release(door_here));
+        relay_end(&relay);
+    }
+    CHECK_OK(kin_proxy_close(door_here));
+    CHECK_OK(kin_manager_close(here));
+}
+
+static void hold_and_end(void *of_server)
+{
+    kin_manager *manager = connect_at(of_server);
+    CHECK_OK(kin_proxy_acquire(manager_object(manager, "door", SOON), SOON));
+    exit(0);
+}
+
+/* A process that ends in order need not close anything for that. */
+TEST(a_process_that_ends_gives_back_at_once)
+{
+    kin_manager *here = start(INT64_C(3600000000000), 0);
+    kin_proxy *door = manager_object(here, "door", SOON);
+    CHECK_EQ(test_collect(test_child(hold_and_end, (void *)(uintptr_t)kin_manager_address(here))), 0);
+    CHECK_RC(kin_proxy_acquire(door, SOON), KIN_OWNER_DIED);
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_manager_close(here));
+}
+
+/* The server waits for something in the name of a client that has given up and left. */
+TEST(who_gives_a_call_up_gives_back_at_once)
+{
+    kin_manager *here = start(INT64_C(3600000000000), 0), *other = connect_at(kin_manager_address(here));
+    kin_proxy *door = manager_object(other, "door", SOON), *door_here = manager_object(here, "door", SOON);
+    kin_proxy *event = manager_object(other, "Event", SOON);
+    CHECK_OK(kin_proxy_acquire(door, SOON));
+    CHECK_RC(kin_proxy_call(event, "wait", kin_value_none(), NULL, BRIEFLY), -ETIMEDOUT);
+    CHECK_RC(kin_proxy_acquire(door_here, SOON), KIN_OWNER_DIED);
+    CHECK_OK(kin_proxy_close(event));
+    CHECK_OK(kin_proxy_close(door));
+    CHECK_OK(kin_proxy_close(door_here));
+    CHECK_OK(kin_manager_close(other));
+    CHECK_OK(kin_manager_close(here));
+}
+
+/* The thread's connection comes back, and that of the process's references does not: calls return in their own time,
+ * and the references are there when it does. */
+TEST(a_call_does_not_wait_for_the_references)
+{
+    kin_manager *here = start(INT64_C(3600000000000), 0);
+    struct relay relay = relay_start(kin_manager_address(here), 0);
+    kin_manager *there = connect_at(relay.address);
+    kin_proxy *list = manager_object(there, "list", SOON), *other = NULL;
+    CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
+    relay_admit(&relay, 1);
+    CHECK_EQ(relay_cut(&relay), 2);
+    for (int i = 0; i < 20; i++) CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), kin_in_ms(200)), 0);
+    relay_admit(&relay, -1);
+    CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
+    CHECK_OK(kin_manager_create(there, &other, "list", kin_value_none(), SOON));
+    CHECK_OK(kin_proxy_close(other));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(there));
+    relay_end(&relay);
+    CHECK_OK(kin_manager_close(here));
+}
+
 /* ---- a bad link ------------------------------------------------------------------------------------- */
 
 #define TASKS   120
