@@ -312,39 +312,65 @@ TEST(no_task_is_lost_or_done_twice_over_a_slow_link_that_breaks, .deadline = 120
     kin_manager *here = start(INT64_C(60000000000), 0);
     struct relay relay = relay_start(kin_manager_address(here), 2);
     kin_proxy *tasks = manager_object(here, "tasks", SOON), *results = manager_object(here, "results", SOON);
-    static bool done[TASKS];
     pid_t workers[WORKERS];
     unsigned seed = 1;
     long cuts = 0;
     strcpy(relay_address, relay.address);
-    for (int i = 0; i < TASKS; i++) CHECK_OK(kin_proxy_put(tasks, kin_value_int(i), SOON));
     stage = test_shared(sizeof *stage);
     for (int i = 0; i < WORKERS; i++) workers[i] = test_child(work, NULL);
     test_until(*stage == WORKERS);
-    for (int i = 0; i < TASKS; i++) {
-        kin_value result;
-        int64_t which;
-        CHECK_OK(kin_proxy_get(results, &result, SOON));
-        CHECK_OK(kin_value_get_int(&result, &which));
-        CHECK(!done[which]);
-        done[which] = true;
-        if (rand_r(&seed) % 4 == 0) cuts += relay_cut(&relay);
+    /* If all was done before this process ran again, few were there to be cut. */
+    while (cuts <= 10) {
+        bool done[TASKS] = {false};
+        for (int i = 0; i < TASKS; i++) CHECK_OK(kin_proxy_put(tasks, kin_value_int(i), SOON));
+        for (int i = 0; i < TASKS; i++) {
+            kin_value result;
+            int64_t which;
+            CHECK_OK(kin_proxy_get(results, &result, SOON));
+            CHECK_OK(kin_value_get_int(&result, &which));
+            CHECK(!done[which]);
+            done[which] = true;
+            if (rand_r(&seed) % 4 == 0) cuts += relay_cut(&relay);
+        }
     }
     CHECK_OK(kin_proxy_call(tasks, "join", kin_value_none(), NULL, SOON));
     CHECK_EQ(proxy_number(results, "qsize", kin_value_none(), SOON), 0);
     CHECK_OK(kin_proxy_call(tasks, "shutdown", kin_value_none(), NULL, SOON));
     for (int i = 0; i < WORKERS; i++) CHECK_EQ(test_collect(workers[i]), 0);
     NOTE("%ld connections were cut", cuts);
-    CHECK_GT(cuts, 10);
     relay_end(&relay);
     CHECK_OK(kin_proxy_close(tasks));
     CHECK_OK(kin_proxy_close(results));
     CHECK_OK(kin_manager_close(here));
 }
 
-static double *lease_s; /* shared */
-
 /* ---- leases --------------------------------------------------------------------------------------------- */
+
+/* What the processes of a case tell each other.  The server may have waited for a client, at most, from before the
+ * client's last call to after this one.  If that is longer than the lease, this machine was too busy: whatever became
+ * of the lease is right, and the case is run again, with a longer one. */
+static struct leases {
+    double lease;         /* seconds */
+    double released;      /* when the child gave the lock back, or a little before */
+    volatile bool spoilt; /* somebody was silent for too long */
+} * leases;
+
+#define FIRST_LEASE 0.2
+
+static void begin_leases(double lease)
+{
+    stage = test_shared(sizeof *stage);
+    leases = test_shared(sizeof *leases);
+    leases->lease = lease;
+}
+
+/* Was a client heard in time, whose last call began at `*heard` and whose next, begun at `now`, is over? */
+static bool speaks(double *heard, double now)
+{
+    if (test_seconds() - *heard >= leases->lease) leases->spoilt = true;
+    *heard = now;
+    return !leases->spoilt;
+}
 
 static void hold(void *of_manager)
 {
@@ -357,48 +383,76 @@ static void hold(void *of_manager)
 static void hold_for_leases(void *of_manager)
 {
     kin_proxy *door = manager_object(of_manager, "door", SOON);
+    double heard = test_seconds(), now;
     CHECK_OK(kin_proxy_acquire(door, SOON));
     *stage = 1;
-    double until = test_seconds() + *lease_s * 3;
-    while (test_seconds() < until) CHECK_OK(kin_manager_ping(of_manager, SOON));
-    CHECK_OK(kin_proxy_release(door));
+    double until = test_seconds() + leases->lease * 3;
+    while ((now = test_seconds()) < until) {
+        int rc = kin_manager_ping(of_manager, SOON);
+        if (!speaks(&heard, now)) break;
+        CHECK_OK(rc);
+    }
+    leases->released = test_seconds();
+    int rc = kin_proxy_release(door);
+    if (speaks(&heard, now)) CHECK_OK(rc);
 }
 
-/* While it waited for several leases it was the server that was silent: what it gets at last is its own. */
-TEST(who_waits_for_long_keeps_what_it_gets)
+/* Tells whether it has shown anything. */
+static bool wait_for_long(double lease)
 {
-    stage = test_shared(sizeof *stage);
-    lease_s = test_shared(sizeof *lease_s);
-    *lease_s = test_sanitized() ? 1 : 0.2;
-    kin_manager *manager = start(0, (int64_t)(*lease_s * 1e9));
+    begin_leases(lease);
+    kin_manager *manager = start(0, (int64_t)(lease * 1e9));
     kin_proxy *door = manager_object(manager, "door", SOON);
     pid_t child = test_child(hold_for_leases, manager);
     test_until(*stage == 1);
     CHECK_OK(kin_proxy_acquire(door, SOON));
     /* The server has looked at its leases several times before this call. */
-    double until = test_seconds() + *lease_s / 2;
+    double until = test_seconds() + lease / 2;
     test_until(test_seconds() > until);
-    CHECK_OK(kin_proxy_release(door));
+    int rc = kin_proxy_release(door);
+    double over = test_seconds();
     CHECK_EQ(test_collect(child), 0);
-    CHECK_OK(kin_proxy_close(door));
+    bool in_time = !leases->spoilt && over - leases->released < lease;
+    if (in_time) CHECK_OK(rc);
+    kin_proxy_close(door);
     CHECK_OK(kin_manager_close(manager));
+    return in_time;
 }
 
-TEST(who_holds_something_and_is_silent_loses_it)
+/* While it waited for several leases it was the server that was silent: what it gets at last is its own. */
+TEST(who_waits_for_long_keeps_what_it_gets)
 {
-    kin_manager *manager = start(0, test_sanitized() ? INT64_C(1000000000) : INT64_C(200000000));
+    for (double lease = FIRST_LEASE; !wait_for_long(lease); lease *= 2) continue;
+}
+
+static bool be_silent(double lease)
+{
+    begin_leases(lease);
+    kin_manager *manager = start(0, (int64_t)(lease * 1e9));
     kin_proxy *door = manager_object(manager, "door", SOON), *gate = manager_object(manager, "gate", SOON);
-    stage = test_shared(sizeof *stage);
+    double heard = test_seconds(), now;
     CHECK_OK(kin_proxy_acquire(gate, SOON));
     pid_t child = test_child(hold, manager);
     test_until(*stage == 1);
     /* This client speaks, and keeps what it has. */
-    int rc;
-    while ((rc = kin_proxy_acquire(door, KIN_NOW)) == -ETIMEDOUT) CHECK_OK(kin_manager_ping(manager, SOON));
-    CHECK_RC(rc, KIN_OWNER_DIED);
-    CHECK_OK(kin_proxy_release(gate));
+    int rc, pinged;
+    do {
+        now = test_seconds();
+        rc = kin_proxy_acquire(door, KIN_NOW);
+        pinged = rc == -ETIMEDOUT ? kin_manager_ping(manager, SOON) : 0;
+    } while (speaks(&heard, now) && rc == -ETIMEDOUT && pinged == 0);
+    if (!leases->spoilt) CHECK_OK(pinged);
+    if (!leases->spoilt) CHECK_RC(rc, KIN_OWNER_DIED);
+    rc = kin_proxy_release(gate);
+    if (speaks(&heard, now)) CHECK_OK(rc);
     test_kill(child);
-    CHECK_OK(kin_proxy_close(door));
-    CHECK_OK(kin_proxy_close(gate));
+    kin_proxy_close(door);
+    kin_proxy_close(gate);
     CHECK_OK(kin_manager_close(manager));
+    return !leases->spoilt;
+}
+
+TEST(who_holds_something_and_is_silent_loses_it)
+{
+    for (double lease = FIRST_LEASE; !be_silent(lease); lease *= 2) continue;
 }

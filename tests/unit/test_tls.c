@@ -23,6 +23,7 @@
 
 #include "os/network.h"
 #include "os/socket.h"
+#include "support/honest.h"
 
 #define ANYWHERE "tls://127.0.0.1:0"
 #define KEY      .key = "correct horse battery", .key_size = 21
@@ -311,18 +312,14 @@ TEST(silent_and_wrong_peers_keep_nobody_waiting)
     static const char *const words[] = {"", "\x16\x03", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x40\x00"};
     static const size_t lengths[] = {0, 2, 18, 5};
     int peers[PEERS];
-    struct client client = {0};
     kin_connection *here = NULL;
-    const kin_client_options connects = {KEY};
     kin_listener *listener = listen_with(&(kin_listener_options){KEY, .handshake_ms = 200});
     for (int i = 0; i < PEERS; i++) {
         peers[i] = raw_connect(listener);
         CHECK_EQ(write(peers[i], words[i % 4], lengths[i % 4]), (ssize_t)lengths[i % 4]);
     }
-    start_client(&client, listener, &connects);
-    CHECK_RC(kin_listener_accept(listener, &here, KIN_FOREVER), 0);
-    CHECK_EQ(pthread_join(client.thread, NULL), 0);
-    struct pair pair = {here, client.connection};
+    struct honest_pair met = honest_meet(listener, &(kin_client_options){KEY}, 200);
+    struct pair pair = {met.here, met.there};
     talk(&pair);
     part(&pair);
     /* They are dropped when their time is over, or at once if they have said something wrong. */
