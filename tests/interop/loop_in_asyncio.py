@@ -2,6 +2,7 @@
 import asyncio
 import ctypes
 import sys
+import time
 
 module = ctypes.CDLL(sys.argv[1])
 
@@ -25,13 +26,15 @@ async def main():
             ticks += 1
 
     descriptor = module.begin()
+    begun = time.monotonic()
     loop.add_reader(descriptor, turn)
     ticking = loop.create_task(tick())
     turn()
     alive = await over
+    seconds = time.monotonic() - begun
     ticking.cancel()
     loop.remove_reader(descriptor)
-    print(alive, module.end(), turns, ticks)
+    print(alive, module.end(), turns, ticks, seconds)
 
 
 asyncio.new_event_loop().run_until_complete(main())

@@ -44,6 +44,11 @@ double test_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+long test_looks_most(double seconds)
+{
+    return 20 + (long)(50 * seconds);
+}
+
 double test_seconds_left(void)
 {
     return test_state.end - test_seconds();

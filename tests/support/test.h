@@ -81,6 +81,9 @@ void test_register(struct test_case *test);
         CHECK_GE(took_, (seconds_)); \
     }
 
+/* How often a thread that is woken for what it waits for may have looked, after so many seconds: some times, and
+ * after each slice of 100 ms.  Who looks every 10 ms has looked more often after half a second. */
+long test_looks_most(double seconds);
 /* Seconds on the monotonic clock. */
 double test_seconds(void);
 /* Seconds the case may still run. */

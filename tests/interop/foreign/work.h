@@ -9,7 +9,7 @@
 #include <kin.h>
 
 #define WORK_PARTS 6
-#define WORK_MS    50
+#define WORK_MS    500
 
 static struct {
     kin_queue *queue;
