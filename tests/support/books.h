@@ -8,8 +8,10 @@
  * wake-up.  A sleep counts as that when its slice (100 ms) ended and there was something to do.
  * Where several sleep for the same thing that happens on a busy machine: one has been woken and
  * has not run yet when the slice of another ends.  So books_check bears a few; a wake-up that is
- * lost by a rule and not by chance goes beyond.  books_check_wakes bears none: for cases in which
- * one thread sleeps for each thing.  books_check_blocks does not look: for cases that kill.
+ * lost by a rule and not by chance goes beyond.  books_check_wakes is for cases in which one thread
+ * sleeps for each thing.  There it takes a waker that is kept from its processor for 20 ms, just when
+ * a slice ends: the case is run again then, and one in which it happens each time has lost a wake-up.
+ * books_check_blocks does not look: for cases that kill.
  */
 #ifndef BOOKS_H
 #define BOOKS_H

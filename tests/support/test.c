@@ -27,7 +27,11 @@
 #include "process/server.h"
 #include "test_state.h"
 
+#define TRIES_MOST     3
+#define TRIES_VARIABLE "KIN_TEST_TRIES" /* how often the case has been run before */
+
 struct test_state test_state;
+static bool is_run_again;
 static struct test_case *first_case;
 static struct test_case **last_link = &first_case;
 
@@ -143,6 +147,28 @@ void test_kill(pid_t child)
     test_collect(child);
 }
 
+static int tries(void)
+{
+    const char *text = getenv(TRIES_VARIABLE);
+    return text ? atoi(text) : 0;
+}
+
+bool test_again(void)
+{
+    if (getpid() != test_state.process || tries() + 1 >= TRIES_MOST) return false;
+    is_run_again = true;
+    return true;
+}
+
+static void run_again(const struct test_case *test)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", tries() + 1);
+    setenv(TRIES_VARIABLE, text, 1);
+    execl("/proc/self/exe", program_invocation_name, test->name, (char *)NULL);
+    FAIL("cannot run the case again: %s", strerror(errno));
+}
+
 static double deadline_of(const struct test_case *test)
 {
     return (test->deadline > 0 ? test->deadline : 60) * test_time_scale();
@@ -196,6 +222,7 @@ static int run_case(const struct test_case *test)
     kin__server_end();
     check_litter(&before);
     if (test_state_failed()) return OUTCOME_FAILED;
+    if (is_run_again) run_again(test);
     return OUTCOME_PASSED;
 }
 

@@ -266,7 +266,7 @@ TEST(is_set_in_a_signal_handler)
     struct itimerval often = {{0, 300}, {0, 300}}, never = {{0, 0}, {0, 0}};
     CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
     CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
-    while (handled >= 0 && handled < 500) {
+    while (handled >= 0 && (handled < 500 || shared->woken == 0)) {
         CHECK_OK(kin_event_set(shared->event));
         int rc = kin_event_wait(shared->event, kin_in_ms(1));
         CHECK(rc == 0 || rc == -ETIMEDOUT);
@@ -275,7 +275,6 @@ TEST(is_set_in_a_signal_handler)
     }
     CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
     CHECK_GE(handled, 500);
-    CHECK_GT(shared->woken, 0);
     test_kill(child);
     close_shared(shared);
     books_check_blocks(&books);

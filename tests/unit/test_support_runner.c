@@ -256,6 +256,17 @@ TEST(cases_can_be_repeated)
     expect_last_line("40 passed, 0 failed, 20 skipped");
 }
 
+TEST(a_case_may_ask_to_be_run_again)
+{
+    int tries = open("tries", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    CHECK_EQ(write(tries, "x", 1), 1);
+    long count = lseek(tries, 0, SEEK_END);
+    close(tries);
+    if (test_again()) return;
+    CHECK_EQ(unlink("tries"), 0);
+    CHECK_EQ(count, 3);
+}
+
 TEST(a_filter_may_be_a_pattern)
 {
     find_programs();
