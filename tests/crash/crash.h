@@ -44,10 +44,16 @@ static inline void books_check(const struct books *books)
     CHECK_EQ(self[0].held, books->held);
 }
 
-/* No wake-up was replaced by the end of a slice. */
+/* No wake-up was replaced by the end of a slice; on a busy machine one may have been by chance (support/books.h). */
+static inline void check_rescues(uint64_t before)
+{
+    uint64_t rescues = atomic_load(&kin__family.header->rescues);
+    if (rescues != before && !test_again()) CHECK_EQ(rescues, before);
+}
+
 static inline void books_no_rescue(const struct books *books)
 {
-    CHECK_EQ(atomic_load(&kin__family.header->rescues), books->rescues);
+    check_rescues(books->rescues);
 }
 
 static inline void nobody_waits(const struct kin__wait_point *point)
@@ -90,7 +96,7 @@ static inline void collect_sleeper(pid_t sleeper, bool sweep)
     if (sweep) CHECK_OK(kin_sweep());
     uint64_t rescues = atomic_load(&kin__family.header->rescues);
     CHECK_EQ(test_collect(sleeper), 0);
-    if (sweep) CHECK_EQ(atomic_load(&kin__family.header->rescues), rescues);
+    if (sweep) check_rescues(rescues);
 }
 
 /* After a death in kin_queue_close: the reaper goes on with the closing, or it had not begun. */

@@ -156,6 +156,7 @@ static int tries(void)
 bool test_again(void)
 {
     if (getpid() != test_state.process || tries() + 1 >= TRIES_MOST) return false;
+    if (!is_run_again) NOTE("the case is run again");
     is_run_again = true;
     return true;
 }
