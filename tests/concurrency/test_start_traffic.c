@@ -57,14 +57,16 @@ static long descriptors_of(pid_t pid)
 
 static long kilobytes_of(pid_t pid)
 {
-    char path[64];
-    long pages = 0;
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    char path[64], line[128];
+    long kilobytes = -1;
+    /* Counted when it is read; statm adds up what each processor has last told. */
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
     FILE *file = fopen(path, "re");
     CHECK(file != NULL);
-    CHECK_EQ(fscanf(file, "%*d %ld", &pages), 1);
+    while (kilobytes < 0 && fgets(line, sizeof line, file) != NULL) sscanf(line, "Rss: %ld kB", &kilobytes);
     fclose(file);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+    CHECK_GE(kilobytes, 0);
+    return kilobytes;
 }
 
 static int wanted_starts(void)

@@ -219,7 +219,7 @@ TEST(the_end_of_the_first_thread_is_not_that_of_the_parent)
 {
     share();
     pid_t parent = test_child(end_first_thread, NULL);
-    test_until(shared->stranger && first_thread_has_ended(parent));
+    test_until(shared->child > 0 && shared->stranger && first_thread_has_ended(parent));
     CHECK_EQ(kill(shared->child, 0), 0);
     atomic_store(&shared->release, 1);
     CHECK_EQ(WEXITSTATUS(test_collect(parent)), 9);

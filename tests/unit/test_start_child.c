@@ -25,13 +25,16 @@ static int kill_myself(void *signal)
 START_TEST(how_a_child_ended_is_told)
 {
     kin_exit_status status;
-    kin_process *process = start(method, kill_myself, (void *)SIGUSR1);
-    CHECK_OK(kin_process_join(process, KIN_FOREVER));
-    CHECK_OK(kin_process_exit_status(process, &status));
-    CHECK_EQ(status.kind, KIN_SIGNALED);
-    CHECK_EQ(status.signal, SIGUSR1);
+    /* A server that has no processor for a while is not waited for, and it alone knows what was used. */
+    do {
+        kin_process *process = start(method, kill_myself, (void *)SIGUSR1);
+        CHECK_OK(kin_process_join(process, KIN_FOREVER));
+        CHECK_OK(kin_process_exit_status(process, &status));
+        CHECK_EQ(status.kind, KIN_SIGNALED);
+        CHECK_EQ(status.signal, SIGUSR1);
+        CHECK_EQ(finish(process), -SIGUSR1);
+    } while (method == KIN_FORKSERVER && status.max_rss == 0);
     CHECK_GT(status.max_rss, 0);
-    CHECK_EQ(finish(process), -SIGUSR1);
 }
 
 START_TEST(a_running_child_is_seen_to_run)
