@@ -219,7 +219,7 @@ static inline int kin_pool_submit(kin_pool *pool, kin_result **result, const kin
 /* kin_pool_apply submits a task, waits for it until `deadline` and copies what it returned to
  * `out`; returns its size.  Errors: those of kin_pool_submit and kin_result_get; after
  * KIN_EFAILED `*failure`, if not NULL, tells how it failed.  After -ETIMEDOUT the task goes
- * on and its outcome is dropped. */
+ * on and its outcome is dropped; after -EDEADLK it is cancelled. */
 struct kin_failure;
 KIN_API long kin_pool_apply(kin_pool *pool, const kin_function *function, const void *argument,
                             size_t argument_size, void *out, size_t out_capacity, kin_deadline deadline,

@@ -224,6 +224,8 @@ long kin_pool_apply(kin_pool *pool, const kin_function *function, const void *ar
     if (rc < 0) return rc;
     rc = kin_result_get(result, out, out_capacity, deadline);
     if (rc == KIN_EFAILED && failure != NULL) kin_result_failure(result, failure);
+    /* Or a task that calls itself so would go on without end, one refused after the other. */
+    if (rc == -EDEADLK) kin_result_cancel(result);
     kin_result_close(result);
     return rc;
 }
