@@ -3,6 +3,11 @@
 #define _GNU_SOURCE
 #include "pool_board.h"
 
+#include <kin/thread.h>
+
+#include "pool/pool.h"
+#include "pool/worker.h"
+
 /* ---- repetition --------------------------------------------------------------------------------------------- */
 
 static int fail_at_first(const struct order *order, int *out)
@@ -204,6 +209,93 @@ POOL_TEST(a_fork_bomb_of_tasks_is_stopped)
     CHECK_GE(board->count, 1);
     CHECK_OK(kin_pool_free(pool));
     CHECK_OK(kin_free(board));
+}
+
+static int applied_without_end(const struct order *order, int *out)
+{
+    extern const kin_function *const applied_function;
+    long rc = kin_pool_apply(kin_worker_pool(), applied_function, order, sizeof *order, out, sizeof *out,
+                             KIN_FOREVER, NULL);
+    if (rc == -EDEADLK) order->board->count++;
+    return 0;
+}
+KIN_MAP(applied_without_end, struct order, int)
+extern const kin_function *const applied_function;
+const kin_function *const applied_function = KIN_FN(applied_without_end);
+
+/* Who is refused to wait for what it has handed in leaves nothing that goes on so. */
+POOL_TEST(a_bomb_of_applied_tasks_comes_to_an_end)
+{
+    kin_pool *pool = open_pool(1);
+    struct board *board = make_board();
+    kin_result *first = submit(pool, KIN_FN(applied_without_end), board, 0, NULL);
+    CHECK_OK(kin_result_wait(first, kin_in_s(60)));
+    CHECK_OK(kin_pool_drain(pool, kin_in_s(60)));
+    CHECK_GE(board->count, 1);
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_free(board));
+}
+
+/* What plays the part of one more worker that comes to wait. */
+struct comer {
+    kin_pool *pool;
+    unsigned index;
+    _Atomic int *met;
+    _Atomic int rc;
+    const struct comer *other;
+};
+
+/* Both go on at the same moment, as far as they have a processor each. */
+static void meet(_Atomic int *met, int *meetings)
+{
+    atomic_fetch_add(met, 1);
+    *meetings += 2;
+    for (unsigned turns = 1; atomic_load(met) < *meetings; turns++)
+        if (turns % 10000 == 0) sched_yield();
+}
+
+static int come_to_wait(void *argument)
+{
+    struct comer *comer = argument;
+    int meetings = 0, let_in = 0, rounds = test_sanitized() ? 500 : 20000;
+    kin__own_set(comer->pool, comer->index);
+    for (int round = 0; round < rounds; round++) {
+        meet(comer->met, &meetings);
+        /* Who met last is ahead by as long as the other needs to see it. */
+        for (volatile int lag = round % 150; lag > 0; lag--)
+            if (comer->index % 2 == 0) break;
+        atomic_store(&comer->rc, kin__own_wait_begin(comer->pool));
+        meet(comer->met, &meetings);
+        CHECK(atomic_load(&comer->rc) != 0 || atomic_load(&comer->other->rc) == -EDEADLK);
+        meet(comer->met, &meetings);
+        if (atomic_load(&comer->rc) == 0) kin__own_wait_end(comer->pool), let_in++;
+    }
+    kin__own_leave();
+    return let_in;
+}
+
+/* There is one place left to wait in; with both, nobody would be left to run what they wait for.  (The slots
+ * that are played have no workers, so that the supervisor leaves them alone.) */
+TEST(two_that_come_to_the_last_place_are_not_both_let_in)
+{
+    pool_kind = KIN_POOL_THREADS;
+    kin_pool *pool = open_pool(1);
+    const unsigned limit = kin__own_limit(pool);
+    while (kin__pool_slots(pool) <= limit) CHECK_OK(kin__pool_add_slot(pool));
+    for (unsigned i = 1; i < limit - 1; i++) atomic_store(&kin__pool_worker(pool, i)->blocked, 1);
+    _Atomic int met = 0;
+    struct comer comers[2] = {{pool, limit - 1, &met, 0, &comers[1]}, {pool, limit, &met, 0, &comers[0]}};
+    kin_thread *thread[2];
+    int let_in[2];
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_thread_start(&thread[i], come_to_wait, &comers[i], NULL));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(kin_thread_join(thread[i], kin_in_s(60)));
+        CHECK_OK(kin_thread_result(thread[i], &let_in[i]));
+        CHECK_OK(kin_thread_close(thread[i]));
+    }
+    NOTE("%d and %d were let in", let_in[0], let_in[1]);
+    for (unsigned i = 0; i < limit; i++) atomic_store(&kin__pool_worker(pool, i)->blocked, 0);
+    end_pool(pool);
 }
 
 /* ---- workers ---------------------------------------------------------------------------------------------------- */
