@@ -203,14 +203,8 @@ int kin_result_cancel(kin_result *result)
 /* The failure of a task that was cancelled before it died of it. */
 static kin_failure cancelled(const kin_result *result, uint64_t word)
 {
-    kin_failure failure = {
-        .cause = KIN_CAUSE_CANCELLED,
-        .task = result->number,
-        .worker = KIN__TASK_WORKER(word),
-        .attempt = KIN__TASK_ATTEMPT(word),
-        .attempts = result->attempts,
-    };
-    memcpy(failure.function, result->function, sizeof result->function);
+    kin_failure failure = {.cause = KIN_CAUSE_CANCELLED, .worker = KIN__TASK_WORKER(word)};
+    kin__record_complete(result, word, &failure);
     return failure;
 }
 
@@ -220,7 +214,8 @@ int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t si
     if (failure == NULL) return -EINVAL;
     int rc = outcome(result, &word);
     if (rc < 0 && rc != KIN_EBROKEN) return rc;
-    kin_failure told = {.cause = KIN_CAUSE_SUPERVISOR, .task = result->number};
+    kin_failure told = {.cause = KIN_CAUSE_SUPERVISOR};
+    kin__record_complete(result, word, &told);
     if (rc == 0) {
         if (KIN__TASK_STATE(word) != KIN__TASK_FAILED) return -EINVAL;
         told = kin__is_async(result) ? kin__map_failure(result, word) : result->failure;

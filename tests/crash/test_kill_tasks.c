@@ -567,6 +567,11 @@ TEST(a_dead_supervisor_ends_every_wait)
     CHECK_RC(kin_results_wait(result, 3, KIN_ALL_COMPLETED, kin_in_s(20)), KIN_EBROKEN);
     CHECK_RC(kin_pool_drain(pool, kin_in_s(20)), KIN_EBROKEN);
     CHECK_RC(kin_result_cancel(result[1]), KIN_EBROKEN);
+    kin_failure failure;
+    char text[100];
+    CHECK_OK(kin_result_failure(result[1], &failure));
+    CHECK_GT(kin_failure_text(&failure, text, sizeof text), 0);
+    CHECK_STR(text, "task 1 (twice): the pool's supervisor died");
     CHECK_RC(kin_pool_pause(pool), KIN_EBROKEN);
     CHECK_OK(kin_pool_free(pool));
 }
