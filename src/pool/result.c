@@ -264,7 +264,7 @@ int kin_failure_text(const kin_failure *failure, char *text, size_t size)
         snprintf(worker, sizeof worker, " on worker %u (at %s)", failure->worker, failure->host);
     else if (failure->worker_pid != 0)
         snprintf(worker, sizeof worker, " on worker %u (pid %d)", failure->worker, failure->worker_pid);
-    if (failure->attempts > 1 || failure->attempt > 1)
+    if (failure->attempt > 1 || (failure->attempt > 0 && failure->attempts > 1))
         snprintf(attempt, sizeof attempt, ", attempt %u of %u", failure->attempt, failure->attempts);
     if (failure->max_rss > 0)
         snprintf(usage, sizeof usage, ", %lld MB", (long long)((failure->max_rss + 500000) / 1000000));

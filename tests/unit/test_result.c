@@ -274,6 +274,17 @@ POOL_TEST(a_closed_result_says_so)
     }
 }
 
+TEST(a_task_that_was_never_begun_had_no_attempt)
+{
+    kin_failure failure = {.cause = KIN_CAUSE_CANCELLED, .task = 3, .attempts = 4, .function = "obey"};
+    char text[100];
+    CHECK_GT(kin_failure_text(&failure, text, sizeof text), 0);
+    CHECK_STR(text, "task 3 (obey): cancelled");
+    failure.attempt = 1;
+    CHECK_GT(kin_failure_text(&failure, text, sizeof text), 0);
+    CHECK_STR(text, "task 3 (obey): cancelled, attempt 1 of 4");
+}
+
 /* A record keeps what was told of the task that it was about before. */
 TEST(a_failure_is_that_of_its_own_task)
 {
