@@ -105,7 +105,6 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     atomic_store(&pool->state, KIN__POOL_OPENING);
     atomic_store(&pool->timed, 0);
     atomic_store(&pool->closer, NULL);
-    atomic_store(&pool->collecting, 0);
     kin__event_init(&pool->changed);
     kin__event_init(&pool->completed);
     kin__event_init(&pool->room);
@@ -231,7 +230,8 @@ static bool await_supervisor(kin_pool *pool, kin_deadline deadline)
 {
     if (pool->threads) return kin_thread_join(atomic_load(&pool->supervisor_thread), deadline) == 0;
     struct kin__poll item = {.descriptor = atomic_load(&pool->supervisor_descriptor)};
-    return kin__os_poll(&item, 1, deadline) == 1;
+    /* Another thread has just collected it. */
+    return item.descriptor < 0 || kin__os_poll(&item, 1, deadline) == 1;
 }
 
 bool kin__pool_all_ready(kin_pool *pool)
@@ -345,11 +345,16 @@ static bool has_ended(kin_pool *pool)
     return atomic_load(&pool->state) >= KIN__POOL_ENDED;
 }
 
-/* Others than the opener: the end is told to them. */
-static int wait_for_end(kin_pool *pool, kin_deadline deadline)
+/* Is the pool that was here then freed, and another here? */
+static bool is_another(kin_pool *pool, uint32_t opening)
 {
-    uint32_t opening = atomic_load(&pool->openings);
-    while (!has_ended(pool) && atomic_load(&pool->openings) == opening) {
+    return atomic_load(&pool->openings) != opening;
+}
+
+/* Others than the opener: the end is told to them. */
+static int wait_for_end(kin_pool *pool, uint32_t opening, kin_deadline deadline)
+{
+    while (!has_ended(pool) && !is_another(pool, opening)) {
         uint32_t seen = kin__event_prepare(&pool->changed);
         int rc = has_ended(pool) ? 0 : kin__event_sleep(&pool->changed, seen, deadline);
         kin__event_done(&pool->changed);
@@ -359,10 +364,12 @@ static int wait_for_end(kin_pool *pool, kin_deadline deadline)
 }
 
 /* The supervisor's end is this thread's to collect; false: it is another's. */
-static bool take_process(kin_pool *pool, int descriptor)
+static bool take_process(kin_pool *pool, uint32_t opening, int descriptor)
 {
+    /* Before the look which pool it is, both seq_cst: from then on it is not freed, or it is another. */
     atomic_fetch_add(&pool->collecting, 1);
-    bool ours = atomic_compare_exchange_strong(&pool->supervisor_descriptor, &descriptor, -1);
+    bool ours = !is_another(pool, opening) &&
+                atomic_compare_exchange_strong(&pool->supervisor_descriptor, &descriptor, -1);
     if (ours) {
         kin__shield(1);
         kin__callbacks_finish(pool);
@@ -372,19 +379,19 @@ static bool take_process(kin_pool *pool, int descriptor)
     return ours;
 }
 
-static int join_process(kin_pool *pool, kin_deadline deadline)
+static int join_process(kin_pool *pool, uint32_t opening, kin_deadline deadline)
 {
     int descriptor, rc;
     do {
         descriptor = atomic_load(&pool->supervisor_descriptor);
         /* Also when another thread has just collected it. */
-        if (descriptor < 0) return wait_for_end(pool, deadline);
+        if (descriptor < 0 || is_another(pool, opening)) return wait_for_end(pool, opening, deadline);
         /* With the supervisor all is over; to be told that it will end at once would be to wake twice. */
         struct kin__poll item = {.descriptor = descriptor};
         rc = kin__os_poll(&item, 1, deadline);
         if (rc == -ECANCELED || (rc != 1 && kin__os_clock() >= deadline))
             return rc == -ECANCELED ? rc : -ETIMEDOUT;
-    } while (rc != 1 || !take_process(pool, descriptor));
+    } while (rc != 1 || !take_process(pool, opening, descriptor));
     kin_exit_status status;
     kin__os_process_collect(descriptor, &status);
     kin__os_close(descriptor);
@@ -392,10 +399,11 @@ static int join_process(kin_pool *pool, kin_deadline deadline)
 }
 
 /* The supervisor has ended, or is about to. */
-static void collect_thread(kin_pool *pool)
+static void collect_thread(kin_pool *pool, uint32_t opening)
 {
+    /* As in take_process. */
     atomic_fetch_add(&pool->collecting, 1);
-    kin_thread *thread = atomic_exchange(&pool->supervisor_thread, NULL);
+    kin_thread *thread = is_another(pool, opening) ? NULL : atomic_exchange(&pool->supervisor_thread, NULL);
     if (thread != NULL) {
         /* The pool may be freed after it, so a coroutine that is cancelled waits for them all the same. */
         kin__shield(1);
@@ -409,17 +417,18 @@ static void collect_thread(kin_pool *pool)
     atomic_fetch_sub(&pool->collecting, 1);
 }
 
-static int join_thread(kin_pool *pool, kin_deadline deadline)
+static int join_thread(kin_pool *pool, uint32_t opening, kin_deadline deadline)
 {
-    int rc = wait_for_end(pool, deadline);
-    if (rc == 0) collect_thread(pool);
+    int rc = wait_for_end(pool, opening, deadline);
+    if (rc == 0) collect_thread(pool, opening);
     return rc;
 }
 
 static int join(kin_pool *pool, kin_deadline deadline)
 {
-    if (!is_owner(pool)) return wait_for_end(pool, deadline);
-    int rc = pool->threads ? join_thread(pool, deadline) : join_process(pool, deadline);
+    uint32_t opening = atomic_load(&pool->openings);
+    if (!is_owner(pool)) return wait_for_end(pool, opening, deadline);
+    int rc = pool->threads ? join_thread(pool, opening, deadline) : join_process(pool, opening, deadline);
     if (rc < 0) return rc;
     kin__reap();
     return 0;
@@ -481,7 +490,7 @@ static void end_supervisor(kin_pool *pool)
     kin__pool_raise(pool, KIN__POOL_TERMINATED);
     kin__supervisor_wake(pool);
     if (pool->threads) {
-        collect_thread(pool);
+        collect_thread(pool, atomic_load(&pool->openings));
     } else {
         while (!await_supervisor(pool, KIN_FOREVER))
             ;
@@ -561,6 +570,8 @@ static bool settle(void *object, _Atomic(void *) *entry, uint64_t identity)
         if (!gone(atomic_load(&worker->pid), atomic_load(&worker->since))) return false;
     }
     free_parts(pool);
+    /* Its threads are gone, wherever they were. */
+    atomic_store(&pool->collecting, 0);
     kin__free(pool, entry);
     return true;
 }

@@ -128,7 +128,7 @@ struct kin__schedule {
  *   slots        so many slots of workers exist; only grows, by the opener and the supervisor.
  *   closer       who frees the pool.
  *   collecting   how many threads of the owner are about to collect the supervisor: none may free the pool
- *                meanwhile.
+ *                meanwhile.  Goes on from pool to pool, like openings: who comes late may be in the next one.
  *   changed      event: state, a worker became ready, or (while there are `drainers`) a task is over.
  *   completed    event: a task with WATCHED is over.
  *   room         event: a task left the lists.
