@@ -11,6 +11,8 @@ void kin__ends_init(struct kin__ends *ends, uint64_t max_items, uint64_t max_byt
         atomic_store(&both[i]->bytes[0], 0);
         atomic_store(&both[i]->bytes[1], 0);
         atomic_store(&both[i]->halves, 0);
+        atomic_store(&both[i]->own_position, 0);
+        atomic_store(&both[i]->own_bytes, 0);
         both[i]->other_position = both[i]->other_bytes = 0;
     }
 }

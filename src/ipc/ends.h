@@ -24,23 +24,31 @@
 #define KIN__ITEM          ((uint64_t)1 << KIN__POSITION_BITS)
 #define KIN__ITEMS_MOST    (((uint64_t)1 << (64 - KIN__POSITION_BITS)) - 2)
 
-/* SHARED.  One end.
+/* Some processors fetch the lines of memory in pairs. */
+#define KIN__END_LINE 128
+
+/* SHARED.  One end.  Who works at the other one looks at the second line alone, and whoever works here only
+ * writes there: its line is at the other end, and to read it before it is written would be to fetch it twice.
  *   latch      of those who work at this end.
- *   position   the commit word: a release store under the latch; acquire loads by everybody.
- *   bytes      running total of bytes that passed, by the parity of the messages counted in
- *              position; stored before it, under the latch.
  *   halves     how often that count has come to half of its range or to the end of it: odd when its
  *              highest bit is set.  Stored before position, under the latch; for kin__end_total.
- *   other_position, other_bytes   what was last seen of the other end: under the latch. */
+ *   own_position, own_bytes   copies of position and the cell that belongs to it: under the latch.  Atomic, so
+ *              that a compiler does not read both at once, which has to wait for what was just stored.
+ *   other_position, other_bytes   what was last seen of the other end: under the latch.
+ *   position   the commit word: a release store under the latch; acquire loads by everybody.
+ *   bytes      running total of bytes that passed, by the parity of the messages counted in
+ *              position; stored before it, under the latch. */
 struct kin__end {
     struct kin__latch latch;
-    _Atomic uint64_t position;
-    _Atomic uint64_t bytes[2];
+    _Atomic uint32_t halves;
+    _Atomic uint64_t own_position;
+    _Atomic uint64_t own_bytes;
     uint64_t other_position;
     uint64_t other_bytes;
-    _Atomic uint32_t halves;
-} __attribute__((aligned(64)));
-_Static_assert(sizeof(struct kin__end) == 64, "one cache line");
+    _Atomic uint64_t position __attribute__((aligned(KIN__END_LINE)));
+    _Atomic uint64_t bytes[2];
+} __attribute__((aligned(KIN__END_LINE)));
+_Static_assert(sizeof(struct kin__end) == 2 * KIN__END_LINE, "two of them");
 
 /* SHARED.  The limits are constant once the queue is open; atomic, because somebody may still look at them who
  * waited on the queue that was here before. */
@@ -84,10 +92,16 @@ static inline uint64_t kin__end_read(struct kin__end *end, uint64_t *bytes)
     }
 }
 
-static inline struct kin__cursor kin__cursor_at(struct kin__end *end)
+/* Under the end's latch: its commit word, without a look at the other line. */
+static inline uint64_t kin__end_word(const struct kin__end *end)
 {
-    uint64_t word = atomic_load_explicit(&end->position, memory_order_relaxed);
-    uint64_t bytes = atomic_load_explicit(&end->bytes[kin__items_of(word) & 1], memory_order_relaxed);
+    return atomic_load_explicit(&end->own_position, memory_order_relaxed);
+}
+
+static inline struct kin__cursor kin__cursor_at(const struct kin__end *end)
+{
+    uint64_t word = kin__end_word(end);
+    uint64_t bytes = atomic_load_explicit(&end->own_bytes, memory_order_relaxed);
     return (struct kin__cursor){word, bytes, word, bytes};
 }
 
@@ -110,22 +124,33 @@ static inline uint64_t kin__end_total(uint64_t word, uint32_t halves)
 
 static inline void kin__end_store(struct kin__end *end, uint64_t word, uint64_t bytes)
 {
-    uint32_t halves = atomic_load_explicit(&end->halves, memory_order_relaxed);
-    /* CRASH: after it and before the commit, whoever passes the same message finds it done. */
-    if (__builtin_expect(((halves ^ (uint32_t)(word >> 63)) & 1) != 0, 0))
-        atomic_store_explicit(&end->halves, halves + 1, memory_order_relaxed);
+    if (__builtin_expect(((kin__end_word(end) ^ word) >> 63) != 0, 0)) {
+        uint32_t halves = atomic_load_explicit(&end->halves, memory_order_relaxed);
+        /* CRASH: after it and before the commit, whoever passes the same message finds it done. */
+        halves += (halves ^ (uint32_t)(word >> 63)) & 1;
+        atomic_store_explicit(&end->halves, halves, memory_order_relaxed);
+    }
     /* Release: pairs with the acquire in kin__end_read. */
     atomic_store_explicit(&end->bytes[kin__items_of(word) & 1], bytes, memory_order_release);
-    /* CRASH: before this store nothing has happened, after it everything has.  Release: pairs
-     * with the acquire loads of the other end. */
+    /* CRASH: before this store nothing has happened, after it everything has: kin__end_recover.  Release:
+     * pairs with the acquire loads of the other end. */
     atomic_store_explicit(&end->position, word, memory_order_release);
+    atomic_store_explicit(&end->own_position, word, memory_order_relaxed);
+    atomic_store_explicit(&end->own_bytes, bytes, memory_order_relaxed);
+}
+
+/* Under the end's latch, after the death of who had it. */
+static inline void kin__end_recover(struct kin__end *end)
+{
+    uint64_t bytes;
+    end->own_position = kin__end_read(end, &bytes);
+    end->own_bytes = bytes;
 }
 
 /* Commits what the cursor has passed.  CRASH: of an even number, all but the last may have passed. */
 static inline void kin__cursor_commit(struct kin__end *end, const struct kin__cursor *cursor)
 {
-    uint64_t before = atomic_load_explicit(&end->position, memory_order_relaxed);
-    uint64_t passed = kin__items_between(before, cursor->word);
+    uint64_t passed = kin__items_between(kin__end_word(end), cursor->word);
     if (passed == 0) return;
     if ((passed & 1) == 0) kin__end_store(end, cursor->last_word, cursor->last_bytes);
     kin__end_store(end, cursor->word, cursor->bytes);

@@ -117,11 +117,13 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
 
 void kin__queue_repair_head(kin_queue *queue)
 {
-    if (queue->by_rank)
+    if (queue->by_rank) {
         kin__shelf_repair(&queue->shelf);
-    else
-        /* Nothing to undo: what was seen of the tail is at worst old. */
-        kin__latch_clean(&queue->ends.head.latch);
+        return;
+    }
+    /* Nothing to undo: what was seen of the tail is at worst old. */
+    kin__end_recover(&queue->ends.head);
+    kin__latch_clean(&queue->ends.head.latch);
 }
 
 void kin__queue_repair_tail(kin_queue *queue)

@@ -124,8 +124,12 @@ static inline bool kin__queue_peek(kin_queue *queue, struct kin__record *record)
         if (slot != NULL) *record = kin__shelf_record(slot);
         return slot != NULL;
     }
-    uint64_t word = atomic_load_explicit(&queue->ends.head.position, memory_order_relaxed);
-    return kin__stream_peek(&queue->stream, word, record);
+    return kin__stream_peek(&queue->stream, kin__end_word(&queue->ends.head), record);
+}
+/* Under the head's latch, when there is none: where it will probably be. */
+static inline const void *kin__queue_place(kin_queue *queue)
+{
+    return queue->by_rank ? NULL : kin__stream_place(&queue->stream);
 }
 static inline void kin__queue_consume(kin_queue *queue, const struct kin__record *record)
 {

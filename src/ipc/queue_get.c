@@ -20,6 +20,7 @@ struct waiting {
     kin_queue *queue;
     uint32_t life;
     const _Atomic uint32_t *interrupt; /* NULL: none */
+    const void *place;                 /* where the message will be; only a hint */
     bool has_taken;                    /* this process keeps tasks of the queue */
 };
 
@@ -31,6 +32,8 @@ static bool is_interrupted(const struct waiting *waiting)
 static bool may_get(void *context)
 {
     const struct waiting *waiting = context;
+    /* Both lines at once: the one behind the other would come later by the way between two processors. */
+    __builtin_prefetch(waiting->place);
     return kin__queue_may_get(waiting->queue, waiting->life, waiting->has_taken) || is_interrupted(waiting);
 }
 
@@ -64,7 +67,8 @@ struct taker {
     bool in_place;                        /* or hand over the block: */
     struct kin__message *message;         /* in: one that an inline message fits in; out: what was taken */
     const struct kin__queue_claim *claim; /* NULL: none */
-    bool has_taken;                       /* out, when there is none: this process keeps tasks of the queue */
+    const void *place;                    /* out, when there is none: where it will be */
+    bool has_taken;                       /* likewise: this process keeps tasks of the queue */
     uint32_t life;                        /* of the queue that it came to */
 };
 
@@ -147,6 +151,8 @@ static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_de
         rc = KIN_ECLOSED;
     } else if (!kin__queue_peek(queue, &record)) {
         rc = why_none(queue, taker->life);
+        /* It is open, and whoever closes it needs this latch before he frees what is looked at. */
+        if (rc == KIN_EMPTY) taker->place = kin__queue_place(queue);
         taker->has_taken = queue->tasks == KIN__TASKS_KEPT && kin__shelf_own(&queue->shelf) != NULL;
     } else {
         *size = record.size;
@@ -173,7 +179,8 @@ static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
         if (rc == TAKEN) return (long)size;
         if (rc == KIN_EMPTY) {
             const _Atomic uint32_t *interrupt = taker->claim != NULL ? taker->claim->interrupt : NULL;
-            rc = wait_for_item((struct waiting){queue, taker->life, interrupt, taker->has_taken}, deadline);
+            rc = wait_for_item(
+                (struct waiting){queue, taker->life, interrupt, taker->place, taker->has_taken}, deadline);
         } else if (rc == WANTS_BLOCK) {
             if (taker->message != NULL) kin__message_free(taker->message);
             taker->message = NULL;
@@ -316,7 +323,7 @@ static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline de
     while (rc >= 0 && basket->count < basket->limit) {
         rc = queue->by_rank ? RUN_ENDS : try_take_run(queue, basket, deadline);
         if (rc == KIN_EMPTY && basket->count == 0)
-            rc = wait_for_item((struct waiting){queue, basket->life, NULL, false}, deadline);
+            rc = wait_for_item((struct waiting){queue, basket->life, NULL, NULL, false}, deadline);
         else if (rc == RUN_ENDS)
             rc = take_single(queue, basket, basket->count > 0 ? KIN_NOW : deadline);
     }

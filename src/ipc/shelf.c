@@ -241,6 +241,8 @@ static void settle_moving(struct kin__shelf *shelf)
 /* Settles the move that a death interrupted, and makes the caches anew from the states. */
 void kin__shelf_repair(struct kin__shelf *shelf)
 {
+    kin__end_recover(&shelf->ends.head);
+    kin__end_recover(&shelf->ends.tail);
     if (segments_of(shelf) != NULL && !shelf->closing) {
         uint32_t count = 0;
         while (count < shelf->segments && atomic_load(&segments_of(shelf)[count]) != NULL) count++;

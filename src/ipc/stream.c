@@ -77,6 +77,7 @@ static void look_at_head(struct kin__stream *stream)
 void kin__stream_repair_tail(struct kin__stream *stream)
 {
     struct kin__directory *directory = directory_of(stream);
+    kin__end_recover(&stream->ends.tail);
     if (directory == NULL || stream->closing) {
         kin__latch_clean(&stream->ends.tail.latch);
         return;
@@ -219,6 +220,13 @@ bool kin__stream_peek(struct kin__stream *stream, uint64_t word, struct kin__rec
     record->bytes = at + 1;
     record->message = record->kind == KIN__RECORD_MESSAGE ? (struct kin__message *)(uintptr_t)at[1] : NULL;
     return true;
+}
+
+const void *kin__stream_place(struct kin__stream *stream)
+{
+    uint64_t word = kin__end_word(&stream->ends.head);
+    /* Only a stretch that something has been put into has its segment for certain. */
+    return (word & (SEGMENT_UNITS - 1)) != 0 ? record_at(stream, word) : NULL;
 }
 
 static inline void pass(struct kin__stream *stream, struct kin__cursor *cursor,

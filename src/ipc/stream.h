@@ -71,6 +71,9 @@ bool kin__stream_install(struct kin__stream *stream);
 /* Under the head's latch: the record at `word`, which is the head's word or that of a cursor that has passed
  * some; false if there is none. */
 bool kin__stream_peek(struct kin__stream *stream, uint64_t word, struct kin__record *record);
+/* Under the head's latch: where the next record will probably be, for a prefetch; or
+ * NULL. */
+const void *kin__stream_place(struct kin__stream *stream);
 /* Under the head's latch: commits that the first record is gone; or only passes the one just peeked. */
 void kin__stream_consume(struct kin__stream *stream, const struct kin__record *record);
 void kin__stream_pass(struct kin__stream *stream, struct kin__cursor *cursor,

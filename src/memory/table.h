@@ -129,6 +129,7 @@ struct kin__self {
     unsigned yields;
     unsigned linger; /* how long falling behind has paid; see wait.c */
     unsigned linger_skipped;
+    unsigned linger_probe;
     struct kin__event *telling; /* whom to wake, and how many, when it gives that mutex back; see mutex.h */
     struct kin__mutex *telling_with;
     uint32_t telling_count;

@@ -419,15 +419,18 @@ int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *co
     return kin__watch_for(ready, context) ? 0 : kin__event_sleep_for(event, ready, context, deadline);
 }
 
-#define LINGER_TRY   64
-#define LINGER_MOST  512
-#define LINGER_PROBE 32
-#define LINGER_PAYS  8
+#define LINGER_TRY        64
+#define LINGER_MOST       512
+#define LINGER_PROBE      32
+#define LINGER_PROBE_MOST 2048
 
 unsigned kin__linger(void)
 {
     unsigned lag = kin__self.linger;
-    if (lag == 0 && ++kin__self.linger_skipped % LINGER_PROBE == 0) lag = LINGER_TRY;
+    if (lag == 0 && ++kin__self.linger_skipped > kin__self.linger_probe) {
+        kin__self.linger_skipped = 0;
+        lag = LINGER_TRY;
+    }
     for (unsigned i = 0; i < lag; i++) kin__relax_once();
     return lag;
 }
@@ -437,6 +440,12 @@ void kin__linger_learn(unsigned lag, uint64_t available)
     /* A message for every few steps: a stream, of which nobody waits for the single message. */
     bool pays = available >= lag / 8;
     unsigned less = lag / 2 < LINGER_TRY ? 0 : lag / 2;
+    unsigned probe = kin__self.linger_probe;
+    /* Where it never pays, as between two that answer each other, the tries are not to be felt. */
+    if (pays || probe < LINGER_PROBE)
+        kin__self.linger_probe = LINGER_PROBE;
+    else if (kin__self.linger == 0 && probe < LINGER_PROBE_MOST)
+        kin__self.linger_probe = probe * 2;
     kin__self.linger = !pays ? less : lag < LINGER_MOST ? lag * 2 : lag;
 }
 

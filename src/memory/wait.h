@@ -196,7 +196,7 @@ static inline void kin__relax_once(void)
  * steps it took.  KIN__RELAX_MOST: where the writers are many, who work meanwhile.  KIN__WATCH_MOST: where
  * the answer of one is waited for; a step more is a step later. */
 #define KIN__RELAX_MOST 32
-#define KIN__WATCH_MOST 8
+#define KIN__WATCH_MOST 2
 static inline unsigned kin__relax(unsigned *steps, unsigned most)
 {
     unsigned count = *steps;
