@@ -181,7 +181,8 @@ TEST(what_cannot_be_served_is_said)
     refused(
         (const char *const[]){"serve", "-k", path, "--certificate", "nowhere.pem", "tls://127.0.0.1:0", NULL},
         "nowhere.pem");
-    refused((const char *const[]){"serve", "--grace", "never", NULL}, "not a number: never");
+    refused((const char *const[]){"serve", "--grace", "never", NULL}, "not a time: never");
+    refused((const char *const[]){"serve", "--interval", "0s", NULL}, "not a time: 0s");
     refused((const char *const[]){"serve", "--max-clients", "many", NULL}, "not a number of clients: many");
     refused((const char *const[]){"serve", "--nonsense", NULL}, "unknown option: --nonsense");
     unlink(path);

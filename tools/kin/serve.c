@@ -20,6 +20,7 @@
 #include <kin/manager.h>
 
 #include "key.h"
+#include "option_values.h"
 #include "permissions.h"
 #include "say.h"
 
@@ -42,16 +43,17 @@ static const char help[] =
     "      --client-objects N, --client-requests N, --client-bytes N\n"
     "                         what a connection may have at a time, and ask for in a second (no limit)\n"
     "      --snapshot FILE    keep the objects there: read at the start, written at the end\n"
-    "      --interval SECONDS and so often in between\n"
-    "      --silence SECONDS  give a client up that is silent for so long, when it must not be (60)\n"
-    "      --grace SECONDS    a C client whose connection broke may come back, and finds what it held\n"
-    "      --lease SECONDS    who holds something must ask for something so often, or loses it\n"
+    "      --interval TIME    and so often in between: 500ms, 10s, 5m\n"
+    "      --silence TIME     give a client up that is silent for so long, when it must not be (60s)\n"
+    "      --grace TIME       a C client whose connection broke may come back, and finds what it held\n"
+    "      --lease TIME       who holds something must ask for something so often, or loses it\n"
     "      --certificate FILE, --private-key FILE, --authorities FILE\n"
     "                         PEM files for tls://: ours, its key, and who signs those of clients\n"
     "  -q, --quiet            say nothing of clients that are refused\n"
     "  -h, --help             print this\n";
 
-#define DAY 86400
+#define SECOND_NS INT64_C(1000000000)
+#define DAY_NS    (86400 * SECOND_NS)
 
 struct given {
     kin_manager_options options;
@@ -59,10 +61,7 @@ struct given {
     const char *permission_file;
     bool quiet;
     bool unheard; /* the address could not be written */
-    size_t silence;
-    size_t interval;
-    size_t grace;
-    size_t lease;
+    int64_t silence_ns;
     struct key key;
     struct permissions permissions;
 };
@@ -95,12 +94,28 @@ static size_t *counted(struct given *given, int option, const char **what)
     case 'O': return &given->options.client_objects;
     case 'r': return &given->options.client_requests;
     case 'b': return &given->options.client_bytes;
-    case 's': return &given->silence;
-    case 'i': return &given->interval;
-    case 'g': return &given->grace;
-    case 'l': return &given->lease;
     default: return NULL;
     }
+}
+
+/* … and the time. */
+static int64_t *timed(struct given *given, int option)
+{
+    switch (option) {
+    case 's': return &given->silence_ns;
+    case 'i': return &given->options.snapshot_ns;
+    case 'g': return &given->options.grace_ns;
+    case 'l': return &given->options.lease_ns;
+    default: return NULL;
+    }
+}
+
+/* More than a day is one. */
+static bool read_time(const char *word, int64_t *time_ns)
+{
+    if (!parse_duration(word, time_ns) || *time_ns <= 0) return false;
+    if (*time_ns > DAY_NS) *time_ns = DAY_NS;
+    return true;
 }
 
 /* -1: go on; otherwise the exit code. */
@@ -129,6 +144,7 @@ static int read_options(int count, char **words, struct given *given)
     };
     const char *what;
     size_t *number;
+    int64_t *time_ns;
     optind = 0;
     opterr = 0;
     for (int option; (option = getopt_long(count, words, ":k:p:qh", names, NULL)) >= 0;) {
@@ -143,8 +159,10 @@ static int read_options(int count, char **words, struct given *given)
         case 'h': return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? EXIT_OTHER : 0;
         default:
             number = counted(given, option, &what);
+            time_ns = timed(given, option);
             if (number != NULL && !read_count(optarg, number)) return refuse(what, optarg);
-            if (number != NULL) break;
+            if (time_ns != NULL && !read_time(optarg, time_ns)) return refuse("not a time", optarg);
+            if (number != NULL || time_ns != NULL) break;
             return refuse(option == ':' ? "an option lacks its argument" : "unknown option",
                           words[optind - 1]);
         }
@@ -186,12 +204,6 @@ static void log_line(enum kin_log_level level, const char *line, void *unused)
     say("%s", line);
 }
 
-/* More than a day is one. */
-static int64_t nanoseconds(size_t seconds)
-{
-    return (int64_t)(seconds > DAY ? DAY : seconds) * 1000000000;
-}
-
 /* Is there a directory that the file can be written into? */
 static bool can_be_written(const char *path)
 {
@@ -229,10 +241,8 @@ static int serve(struct given *given, int count, char **words)
         return EXIT_OTHER;
     given->options.credentials = given->permissions.credentials;
     given->options.credential_count = given->permissions.count;
-    given->options.silence_s = (unsigned)(given->silence > DAY ? DAY : given->silence);
-    given->options.snapshot_ns = nanoseconds(given->interval);
-    given->options.grace_ns = nanoseconds(given->grace);
-    given->options.lease_ns = nanoseconds(given->lease);
+    /* A part of a second is a whole one. */
+    given->options.silence_s = (unsigned)((given->silence_ns + SECOND_NS - 1) / SECOND_NS);
     given->options.key = given->key.bytes;
     given->options.key_size = given->key.size;
     kin_log_set(log_line, given->quiet ? KIN_LOG_ERROR : KIN_LOG_WARNING, NULL);
