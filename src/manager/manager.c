@@ -54,16 +54,16 @@ static void leave(struct kin__line *line, kin_deadline deadline)
     kin__client_close(&line->client);
 }
 
-/* false: the process ends, and has told the end of the line too. */
+/* Of the line's own thread.  false: the process ends, and is just telling the end of the line. */
 static bool begin_call(struct kin__line *line)
 {
-    return !atomic_exchange_explicit(&line->calls, true, memory_order_acquire);
+    return atomic_exchange_explicit(&line->state, KIN__LINE_CALLS, memory_order_acquire) != KIN__LINE_LEAVES;
 }
 
-/* Release: pairs with begin_call of the thread in which the process ends. */
+/* Release: pairs with the acquire of tell_ends and begin_call. */
 static void end_call(struct kin__line *line)
 {
-    atomic_store_explicit(&line->calls, false, memory_order_release);
+    atomic_store_explicit(&line->state, KIN__LINE_RESTS, memory_order_release);
 }
 
 /* A thread or a coroutine ends: what it has acquired is given back by the server. */
@@ -373,7 +373,7 @@ static void take_handles_turn(void)
 }
 
 /* The process ends: what its threads hold is given back now, not after the time of grace.  A line over which another
- * thread calls is that thread's; over the others nobody calls any more. */
+ * thread calls is that thread's.  Who calls once more, in a function that runs later at exit, is another client. */
 static void tell_ends(void)
 {
     kin_deadline deadline = kin_in_ms(LEAVE_MS);
@@ -381,10 +381,16 @@ static void tell_ends(void)
     for (kin_manager *manager = handles; manager != NULL; manager = manager->next) {
         struct kin__line *line = atomic_load_explicit(&manager->lines, memory_order_acquire);
         for (; line != NULL; line = line->next) {
-            if (begin_call(line)) tell_end(line, deadline);
+            int state = KIN__LINE_RESTS;
+            if (!atomic_compare_exchange_strong_explicit(&line->state, &state, KIN__LINE_LEAVES,
+                                                         memory_order_acquire, memory_order_relaxed))
+                continue;
+            if (line->client.grace_ns > 0) leave(line, deadline);
+            end_call(line);
         }
         if (kin__turn_take(&manager->control_turn, KIN_NOW) < 0) continue;
-        tell_end(&manager->control, deadline);
+        if (manager->control.client.grace_ns > 0) leave(&manager->control, deadline);
+        kin__turn_end(&manager->control_turn);
     }
     kin__turn_end(&handles_turn);
 }

@@ -13,11 +13,17 @@
 #include "manager/wire.h"
 #include "os/network.h"
 
+enum {
+    KIN__LINE_RESTS,
+    KIN__LINE_CALLS, /* its thread calls an object */
+    KIN__LINE_LEAVES /* the process ends in another thread, which tells its end */
+};
+
 struct kin__line {
     struct kin__client client;
     int pid; /* whose it is */
     _Atomic bool used;
-    _Atomic bool calls; /* a call of an object is under way */
+    _Atomic int state; /* what is done over it: one of the following */
     struct kin__line *next;
 };
 
