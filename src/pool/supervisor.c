@@ -155,7 +155,7 @@ static int start_missing(struct supervisor *s)
     unsigned wanted = kin__pool_size(s->pool) + crew.blocked;
     if (wanted > most) wanted = most;
     /* The limit is lower than it was, for a smaller pool: somebody has to run what they wait for. */
-    if (wanted <= crew.blocked) wanted = crew.blocked + 1;
+    if (crew.blocked > 0 && wanted <= crew.blocked) wanted = crew.blocked + 1;
     for (unsigned alive = crew.alive; alive < wanted && rc == 0; alive++) {
         rc = free_slot(s, &index);
         if (rc == 0) rc = start_worker(s, index, NULL);
