@@ -298,6 +298,69 @@ TEST(two_that_come_to_the_last_place_are_not_both_let_in)
     end_pool(pool);
 }
 
+/* As many tasks as its number wait for the next; the last one for a task that comes when the gate is open. */
+static int descend(const struct order *order, int *out)
+{
+    extern const kin_function *const descend_function;
+    struct order next = {order->board, order->number - 1};
+    if (order->number < 0) return 0;
+    if (order->number == 0) {
+        order->board->inside = 1;
+        test_until(order->board->open != 0);
+    }
+    *out = 0;
+    long rc = kin_pool_apply(kin_worker_pool(), descend_function, &next, sizeof next, out, sizeof *out,
+                             KIN_FOREVER, NULL);
+    return rc < 0 ? (int)rc : 0;
+}
+KIN_MAP(descend, struct order, int)
+extern const kin_function *const descend_function;
+const kin_function *const descend_function = KIN_FN(descend);
+
+static unsigned count_blocked(kin_pool *pool)
+{
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(pool, &status));
+    return status.blocked;
+}
+
+/* The worker that is not blocked, in *slot; 0: there is none yet. */
+static int idle_worker(kin_pool *pool, unsigned *slot)
+{
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
+        struct kin__worker *worker = kin__pool_worker(pool, i);
+        *slot = i;
+        if (atomic_load(&worker->state) == KIN__WORKER_READY && atomic_load(&worker->blocked) == 0)
+            return atomic_load(&worker->pid);
+    }
+    return 0;
+}
+
+/* More of its workers wait than a pool of that size may have. */
+TEST(a_pool_that_was_made_smaller_runs_what_its_workers_wait_for)
+{
+    enum { DEPTH = 66 };
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    unsigned slot;
+    kin_result *result = submit(pool, KIN_FN(descend), board, DEPTH, NULL);
+    test_until(board->inside == 1 && count_blocked(pool) == DEPTH);
+    CHECK_OK(kin_pool_pause(pool));
+    board->open = 1;
+    test_until(count_blocked(pool) == DEPTH + 1 && idle_worker(pool, &slot) != 0);
+    CHECK_OK(kin_pool_resize(pool, 1));
+    CHECK_LT(kin__own_limit(pool), DEPTH + 1);
+    int pid = idle_worker(pool, &slot);
+    if (pid != 0) CHECK_EQ(kill(pid, SIGKILL), 0);
+    test_until(atomic_load(&kin__pool_worker(pool, slot)->pid) != pid || pid == 0);
+    CHECK_OK(kin_pool_resume(pool));
+    CHECK_OK(kin_result_wait(result, kin_in_s(50)));
+    CHECK_EQ(kin_result_successful(result), 1);
+    CHECK_OK(kin_result_close(result));
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+}
+
 /* ---- workers ---------------------------------------------------------------------------------------------------- */
 
 static int set_up(void *context)
