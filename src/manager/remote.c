@@ -203,12 +203,13 @@ static int join(const struct kin__remote *remote)
 {
     struct peer *peer = NULL;
     kin_proxy *proxy = NULL;
+    kin_deadline deadline = soon();
     int rc = use_peer(&peer, remote->address, remote->key, remote->key_size);
     if (rc < 0) return rc;
     kin_value token = kin_value_token(remote->type, kin_value_none(), remote->ident);
     rc = kin_value_error_code(&token);
-    if (rc == 0) rc = kin__manager_connect(peer->manager, soon());
-    if (rc == 0) rc = kin_manager_proxy(peer->manager, &proxy, &token, soon());
+    if (rc == 0) rc = kin__manager_connect(peer->manager, deadline);
+    if (rc == 0) rc = kin_manager_proxy(peer->manager, &proxy, &token, deadline);
     kin_value_clear(&token);
     if (rc == 0) rc = add_entry(remote, peer, proxy);
     if (rc == 0) return 0;
@@ -260,11 +261,12 @@ int kin__remote_open(void **object, const char *address, const void *key, size_t
     struct peer *peer = NULL;
     kin_proxy *proxy = NULL;
     struct kin__remote *remote = NULL;
+    kin_deadline deadline = soon();
     if (key == NULL && key_size > 0) return -EINVAL;
     int rc = use_peer(&peer, address, key, key_size);
     if (rc < 0) return rc;
-    rc = kin__manager_connect(peer->manager, soon());
-    if (rc == 0) rc = kin_manager_create(peer->manager, &proxy, name, kin_value_none(), soon());
+    rc = kin__manager_connect(peer->manager, deadline);
+    if (rc == 0) rc = kin_manager_create(peer->manager, &proxy, name, kin_value_none(), deadline);
     if (rc == 0) rc = make_note(&remote, peer, proxy);
     if (rc == 0) rc = add_entry(remote, peer, proxy);
     if (rc < 0) {
