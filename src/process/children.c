@@ -125,9 +125,16 @@ static int take_reports(void)
 
 enum { REPORT_COMING = 2 };
 
-/* A child that has ended, and of which nothing else tells: as far as the system knows.  `patient`: who has
- * collected it already is its server, which is about to tell. */
-static int ask_system(kin_process *child, bool patient)
+/* Has its server collected the child, and not told yet?  For some seconds it is about to. */
+static bool is_about_to_be_told(kin_process *child)
+{
+    if (child->report_due == 0) child->report_due = kin_in_ms(REPORT_LAST_MS);
+    return kin__server_reports(child->generation) >= 0 && kin_clock() < child->report_due;
+}
+
+/* A child that has ended, and of which nothing else tells: as far as the system knows.  REPORT_COMING: it alone
+ * does not know. */
+static int ask_system(kin_process *child)
 {
     kin_exit_status status;
     kin__os_process_end(child->pid, &status);
@@ -136,7 +143,7 @@ static int ask_system(kin_process *child, bool patient)
                kin__os_process_signal(child->descriptor, 0) == 0;
     int rc = own ? 0 : kin__os_process_collect(child->descriptor, &status);
     if (rc == -EAGAIN) return 0;
-    if (rc == -ECHILD && patient) return REPORT_COMING;
+    if (rc == -ECHILD && is_about_to_be_told(child)) return REPORT_COMING;
     if (rc == -ECHILD) status = (kin_exit_status){.kind = KIN_UNKNOWN};
     if (rc < 0 && rc != -ECHILD) return rc;
     set_ended(child, &status);
@@ -151,7 +158,7 @@ static int collect_one(kin_process *child)
     if (child->ended) return 0;
     if (child->served) {
         if (!kin__os_process_ended(child->descriptor)) return 0;
-        return kin__server_reports(child->generation) >= 0 ? REPORT_COMING : ask_system(child, false);
+        return kin__server_reports(child->generation) >= 0 ? REPORT_COMING : ask_system(child);
     }
     int rc = kin__os_process_collect(child->descriptor, &status);
     if (rc == -EAGAIN) return 0;
@@ -173,17 +180,20 @@ int kin__process_collect(kin_process *child)
     return rc != 0 ? rc : news;
 }
 
-/* Waits for a report that may come to another thread; not for ever, the server may be stopped. */
+/* Waits for a report that may come to another thread, but for a moment: the server may be stopped.  What nobody
+ * but the server knows is no news yet then, and the caller looks again if it has the time. */
 static int collect_when_reported(kin_process *child)
 {
-    kin_deadline deadline = kin_in_ms(REPORT_MS), last = kin_in_ms(REPORT_LAST_MS);
+    kin_deadline deadline = kin_in_ms(REPORT_MS);
     for (;;) {
         kin__child_lock();
         int news = kin__process_collect(child);
         int reports = kin__server_reports(child->generation);
-        if (news == REPORT_COMING && kin_clock() >= deadline) news = ask_system(child, kin_clock() < last);
+        bool late = kin_clock() >= deadline;
+        if (news == REPORT_COMING && late) news = ask_system(child);
         kin__child_unlock();
         if (news != REPORT_COMING) return news;
+        if (late) return 0;
         kin__os_process_await(reports, kin_in_ms(REPORT_SLICE_MS));
     }
 }
@@ -229,7 +239,7 @@ int kin__process_await(kin_process *child, kin_deadline deadline)
         if (rc <= 0) return rc < 0 ? rc : -ETIMEDOUT;
         int ended = kin__process_has_ended(child);
         if (ended != 0) return ended < 0 ? ended : 0;
-        /* It is over, but a debugger has to let go of it before its parent can collect it. */
+        /* It is over, but a debugger has to let go of it before its parent can collect it, or its server is slow. */
         if (kin_clock() >= deadline) return -ETIMEDOUT;
         kin_deadline slice = kin_in_ms(TRACED_MS);
         if ((rc = kin__os_poll(NULL, 0, slice < deadline ? slice : deadline)) == -ECANCELED) return rc;

@@ -27,6 +27,7 @@ struct kin_process {
     unsigned pins;
     uint64_t sequence;       /* …and reports its end by this number */
     uint64_t generation;     /* of the servers that this process has had */
+    kin_deadline report_due; /* 0, or when it is no longer waited for what the server has collected */
     kin_exit_status status;  /* once it has ended */
     struct kin__group group; /* constant until the close */
     struct kin__vigil vigil; /* `killed` under the lock, the rest constant */
@@ -61,7 +62,8 @@ int kin__process_has_ended(kin_process *child);
 /* Waits for a child that the caller has pinned, under the lock.  -ETIMEDOUT, -ECANCELED. */
 int kin__process_await(kin_process *child, kin_deadline deadline);
 void kin__process_unpin(kin_process *child);
-/* With the lock held: looks whether the child has ended; 1 if anything is news. */
+/* With the lock held: looks whether the child has ended; 1 if anything is news, other positive numbers and errors
+ * if not. */
 int kin__process_collect(kin_process *child);
 /* Without it: says so to the family, if it is. */
 void kin__process_tell(int news);

@@ -247,6 +247,8 @@ static bool take_place(void)
     struct kin__log_place *log = place();
     int before = atomic_load(&log->pid);
     int64_t since = atomic_load(&log->since);
+    /* Another has taken it between the two. */
+    if (atomic_load(&log->pid) != before) return false;
     if (before != 0 && kin__os_process_gone(before, since != 0 ? since : INT64_MAX) != 1) return false;
     /* Before the pid changes: nobody is to judge the next one by the time of the one before. */
     if (since != 0 && !atomic_compare_exchange_strong(&log->since, &since, 0)) return false;
