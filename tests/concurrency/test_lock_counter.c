@@ -188,17 +188,20 @@ TEST(a_process_stopped_anywhere_costs_deadlines_only, .alone = true)
         if (rc == 0) CHECK_RC(kin_lock_release(work->lock[0]), 0);
         if (rc != 0) CHECK_RC(rc, -ETIMEDOUT);
         CHECK_EQ(kill(child, SIGCONT), 0);
-        /* One that this machine was too busy for is none; those that are always late reach no end. */
+        /* One that this machine was too busy for is none. */
         if (took < 0.02 + 0.3 * test_time_scale())
             i++;
         else
             late++;
+        if (late > times / 20) break;
     }
     test_kill(child);
     CHECK_OK(kin_lock_acquire(work->lock[0], KIN_FOREVER));
     CHECK_RC(kin_lock_release(work->lock[0]), 0);
     close_work(work);
     books_check_blocks(&books);
+    if (late > times / 20 && !test_again())
+        FAIL("a stopped process cost more than the deadline %d times", late);
     NOTE("stopped with it %d of %d times; worst wait %.1f ms, %d too late", held_up, times + late,
          worst * 1e3, late);
 }

@@ -32,6 +32,7 @@
 
 struct test_state test_state;
 static bool is_run_again;
+static double started; /* when this try began */
 static struct test_case *first_case;
 static struct test_case **last_link = &first_case;
 
@@ -153,9 +154,17 @@ static int tries(void)
     return text ? atoi(text) : 0;
 }
 
+/* The runner has one deadline for all tries: this one's is what the others have left. */
+static double end_of_tries(double own)
+{
+    const char *text = getenv(TRIES_VARIABLE), *end = text ? strchr(text, ' ') : NULL;
+    return end ? strtod(end, NULL) : own;
+}
+
 bool test_again(void)
 {
     if (getpid() != test_state.process || tries() + 1 >= TRIES_MOST) return false;
+    if (test_seconds_left() < test_seconds() - started) return false;
     if (!is_run_again) NOTE("the case is run again");
     is_run_again = true;
     return true;
@@ -163,8 +172,8 @@ bool test_again(void)
 
 static void run_again(const struct test_case *test)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", tries() + 1);
+    char text[48];
+    snprintf(text, sizeof text, "%d %.6f", tries() + 1, test_state.end);
     setenv(TRIES_VARIABLE, text, 1);
     execl("/proc/self/exe", program_invocation_name, test->name, (char *)NULL);
     FAIL("cannot run the case again: %s", strerror(errno));
@@ -214,7 +223,8 @@ static void open_family(void)
 static int run_case(const struct test_case *test)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    test_state_open(test->file, test_seconds() + deadline_of(test));
+    started = test_seconds();
+    test_state_open(test->file, end_of_tries(started + deadline_of(test)));
     if (!test->cold) open_family();
     start_sanitizer_thread();
     struct litter before;

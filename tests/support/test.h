@@ -82,8 +82,8 @@ void test_register(struct test_case *test);
     }
 
 /* For a sample that something on the machine may have spoilt: true when the case will begin once more, in a fresh
- * process, after it has come to its end.  False when it has done so often enough to know better, and in other
- * processes than the case's own. */
+ * process, after it has come to its end.  False when it has done so often enough to know better, when the deadline
+ * leaves no time for it, and in other processes than the case's own. */
 bool test_again(void);
 /* How often a thread that is woken for what it waits for may have looked, after so many seconds: some times, and
  * after each slice of 100 ms.  Who looks every 10 ms has looked more often after half a second. */

@@ -25,6 +25,7 @@ static int kill_myself(void *signal)
 START_TEST(how_a_child_ended_is_told)
 {
     kin_exit_status status;
+    int tries = 0;
     /* A server that has no processor for a while is not waited for, and it alone knows what was used. */
     do {
         kin_process *process = start(method, kill_myself, (void *)SIGUSR1);
@@ -33,7 +34,7 @@ START_TEST(how_a_child_ended_is_told)
         CHECK_EQ(status.kind, KIN_SIGNALED);
         CHECK_EQ(status.signal, SIGUSR1);
         CHECK_EQ(finish(process), -SIGUSR1);
-    } while (method == KIN_FORKSERVER && status.max_rss == 0);
+    } while (method == KIN_FORKSERVER && status.max_rss == 0 && ++tries < 5);
     CHECK_GT(status.max_rss, 0);
 }
 
