@@ -33,8 +33,8 @@ KIN_BEGIN
 typedef struct kin_listener kin_listener;
 
 typedef struct kin_listener_options {
-    const void *key; /* copied; NULL: everybody is let in */
-    size_t key_size;
+    const void *key;      /* copied; NULL: everybody is let in */
+    size_t key_size;      /* not 0 with a key */
     unsigned max_pending; /* connections that have not authenticated yet, at most; 0: 64 */
     int64_t handshake_ms; /* how long one may take over it; 0: 10,000 */
     int backlog;          /* connections that wait in the kernel, at most; 0: 128 */
@@ -91,7 +91,7 @@ KIN_API int kin_listener_close(kin_listener *listener);
 
 typedef struct kin_client_options {
     const void *key; /* NULL: no authentication */
-    size_t key_size;
+    size_t key_size; /* not 0 with a key */
     bool refuse_md5; /* connect to no listener that knows HMAC-MD5 alone */
     /* Of a network: the connection ends with KIN_ESILENT when the other machine has not answered for so many
      * seconds, up to 32,767, or when the other program takes nothing for so long while there is something for it.

@@ -105,7 +105,7 @@ typedef struct kin_manager_options {
     const char *address; /* "tcp://127.0.0.1:5000" (port 0: any), "tcp://[::1]:0", "tls://0.0.0.0:5000",
                             "unix:/run/my.sock", "unix:@name" (abstract); NULL: an abstract name of its own */
     const void *key;     /* what clients have to know; NULL: random */
-    size_t key_size;
+    size_t key_size;     /* not 0 with a key: that one everybody would know */
     const kin_manager_type *types; /* of the program's own */
     size_t type_count;
     size_t max_clients; /* connections at a time; 0: 10,000 */
@@ -148,7 +148,7 @@ typedef struct kin_manager_options {
 
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients
  * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
- * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
+ * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none; options, of which kin_process_error has the words), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
  * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), KIN_ESNAPSHOT (the file is not whole), -EBUSY (another
  * manager has it), others of the file system, KIN_ETLS and KIN_ECERTIFICATE (kin_tls_text tells why), those of
  * kin_process_start and, with tasks, of kin_pool_open. */

@@ -46,7 +46,7 @@ typedef struct kin_queue_options {
     const char *address;
     const void *key; /* what the manager wants its clients to know */
     size_t key_size;
-    const char *name; /* what the manager calls the queue; NULL: "Queue", a new one */
+    const char *name; /* what the manager calls the queue; NULL: "Queue", a new one.  Only with an address */
 } kin_queue_options;
 
 /* kin_queue_open makes an empty queue and stores it in `*queue`; `options` may be NULL.  Any
@@ -54,10 +54,10 @@ typedef struct kin_queue_options {
  * With an address it is a queue of a manager, and used by the same calls, except kin_wait: its messages
  * are what Python programs see as bytes.  One of another kind fails with KIN_EKIND, and is got next, by
  * kin_queue_get_value.  Closing it leaves the manager's queue as it is.
- * Errors: -EINVAL (NULL, an unknown order, redelivery of what is not joinable, or a max_bytes beyond the
- * region), -ENOMEM, KIN_EHELD, and those of
+ * Errors: -EINVAL (NULL, an unknown order, redelivery of what is not joinable, a max_bytes beyond the
+ * region, a key or name without an address, a key without its size), -ENOMEM, KIN_EHELD, and those of
  * kin_family_open.  With an address: those of kin_manager_connect, KIN_EREMOTE (the manager has no such
- * type or name); and in every call those of kin_proxy_call. */
+ * type or name), KIN_EKIND (it is no queue); and in every call those of kin_proxy_call. */
 KIN_API int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size);
 static inline int kin_queue_open(kin_queue **queue, const kin_queue_options *options)
 {

@@ -46,10 +46,18 @@ struct kin__challenge_key {
     size_t size;
 };
 
+/* What is wrong with a key of somebody's options, as a sentence, or NULL: a size that was left out must not be
+ * the key of no byte, which everybody knows. */
+static inline const char *kin__key_fault(const void *key, size_t size)
+{
+    if (key != NULL && size == 0) return "key is given, and key_size is 0";
+    return key == NULL && size > 0 ? "key_size is given, and key is NULL" : NULL;
+}
+
 /* The first part is the caller's to fill in; the rest is all zero to begin with. */
 struct kin__challenge {
     enum kin__challenge_role role;
-    const void *key; /* not copied; NULL if key_size is 0 */
+    const void *key; /* not copied; may be NULL if key_size is 0 */
     size_t key_size;
     bool refuse_md5;                       /* no peer of Python 3.11 or before */
     uint8_t nonce[KIN__CHALLENGE_NONCE];   /* random, for this connection alone */

@@ -96,32 +96,39 @@ static bool wants_tls(const kin_client_options *options)
            options->server_name != NULL;
 }
 
-int kin_client_open_sized(kin_connection **connection, const char *address, const kin_client_options *options,
-                          size_t size, kin_deadline deadline)
+int kin__client_open(kin_connection **connection, const char *address, const kin_client_options *options,
+                     kin_deadline deadline)
 {
-    kin_client_options given = {0};
     kin_connection *made = NULL;
     struct kin__secure *secure = NULL;
     bool tls = false;
-    if (connection == NULL || address == NULL) return -EINVAL;
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    if (is_absurd(&given)) return -EINVAL;
-    if (strncmp(address, "tls:", 4) != 0 && wants_tls(&given)) return -EINVAL;
+    if (is_absurd(options)) return -EINVAL;
+    if (strncmp(address, "tls:", 4) != 0 && wants_tls(options)) return -EINVAL;
     int descriptor = connect_to(address, &tls, deadline), proved = 0;
     if (descriptor < 0) return descriptor;
-    kin__watch_silence(descriptor, given.silence_s);
-    if (tls) proved = secure_with(&secure, descriptor, address, &given, deadline);
+    kin__watch_silence(descriptor, options->silence_s);
+    if (tls) proved = secure_with(&secure, descriptor, address, options, deadline);
     int rc = proved < 0 ? proved : kin__connection_take(&made, descriptor, secure);
     if (rc < 0) {
         kin__secure_free(secure);
         kin__os_close(descriptor);
         return rc;
     }
-    if (given.key != NULL && proved == 0) rc = authenticate(made, &given, deadline);
+    if (options->key != NULL && proved == 0) rc = authenticate(made, options, deadline);
     if (rc < 0) {
         kin_connection_close(made);
         return rc;
     }
     *connection = made;
     return 0;
+}
+
+int kin_client_open_sized(kin_connection **connection, const char *address, const kin_client_options *options,
+                          size_t size, kin_deadline deadline)
+{
+    kin_client_options given = {0};
+    if (connection == NULL || address == NULL) return -EINVAL;
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    if (kin__key_fault(given.key, given.key_size) != NULL) return -EINVAL;
+    return kin__client_open(connection, address, &given, deadline);
 }

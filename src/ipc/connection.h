@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include <kin/connection.h>
+#include <kin/listener.h>
 
 #include "ipc/frame.h"
 #include "ipc/handle.h"
@@ -74,6 +75,10 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
  * process gives its own up, without a word to the other side, by kin__connection_forget. */
 void kin__connection_hand_over(kin_connection *connection);
 void kin__connection_forget(kin_connection *connection);
+
+/* As kin_client_open, also with a key of no byte, which a manager of Python's may have. */
+int kin__client_open(kin_connection **connection, const char *address, const kin_client_options *options,
+                     kin_deadline deadline);
 
 /* What an option `silence_s` says of a socket, which may be of no network. */
 #define KIN__SILENCE_MOST 32767

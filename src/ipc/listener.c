@@ -167,7 +167,7 @@ static void fill(kin_listener *listener, const kin_listener_options *options)
 
 static bool is_absurd(const kin_listener_options *options)
 {
-    return (options->key == NULL && options->key_size > 0) || options->key_size > INT32_MAX ||
+    return kin__key_fault(options->key, options->key_size) != NULL || options->key_size > INT32_MAX ||
            options->max_pending > PENDING_MOST ||
            (options->private_key != NULL && options->certificate == NULL) || options->handshake_ms < 0 ||
            options->handshake_ms > INT64_MAX / 1000000 || options->backlog < 0 ||

@@ -88,9 +88,13 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     int rc = kin__enter();
     if (rc < 0) return rc;
-    if (given.address != NULL)
-        return kin__remote_open((void **)queue, given.address, given.key, given.key_size,
-                                given.name != NULL ? given.name : "Queue");
+    const struct kin__place place = {.address = given.address,
+                                     .key = given.key,
+                                     .key_size = given.key_size,
+                                     .name = given.name != NULL ? given.name : "Queue",
+                                     .method = "put"};
+    if (given.address != NULL) return kin__remote_open((void **)queue, &place);
+    if (given.key != NULL || given.key_size != 0 || given.name != NULL) return -EINVAL;
     if (given.max_bytes > kin__family.size || (unsigned)given.order > KIN_PRIORITY ||
         (given.redeliver != 0 && !given.joinable))
         return -EINVAL;

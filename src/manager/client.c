@@ -40,7 +40,7 @@ void kin__client_close(struct kin__client *client)
 
 static int open_connection(struct kin__client *client, kin_deadline deadline)
 {
-    int rc = kin_client_open(&client->connection, client->address, client->options, deadline);
+    int rc = kin__client_open(&client->connection, client->address, client->options, deadline);
     /* Whoever lets us connect and says nothing more has no use for us. */
     return rc == KIN_ECLOSED ? -ECONNRESET : rc;
 }
@@ -153,10 +153,14 @@ static int exchange(struct kin__client *client, const kin_buffer *request, kin_d
 static int read_answer(struct kin__client *client, kin_value *result)
 {
     kin_value answer = kin_value_none();
+    kin_pickle_fault fault = {0};
     int rc = kin_pickle_loads(&answer, client->bytes.data, client->bytes.size,
-                              &(kin_pickle_options){.keep_unknown = true});
+                              &(kin_pickle_options){.keep_unknown = true, .fault = &fault});
     if (client->bytes.capacity > 4 * KEPT) kin_buffer_free(&client->bytes);
-    if (rc == 0) rc = take_answer(client, &answer, result);
+    if (rc == 0)
+        rc = take_answer(client, &answer, result);
+    else if (rc == KIN_EREFUSED || rc == KIN_EPICKLE)
+        client->error = kin_value_errorf("_pickle.UnpicklingError", "%s", fault.text);
     kin_value_clear(&answer);
     return rc;
 }

@@ -24,6 +24,7 @@
 #include <kin/container.h>
 #include <kin/error.h>
 
+#include "ipc/challenge.h"
 #include "os/os.h"
 #include "os/suspend.h"
 
@@ -508,7 +509,8 @@ int kin_manager_connect_with_sized(kin_manager **manager, const char *address,
     kin_client_options given = {0};
     kin_manager *made;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    if (manager == NULL || address == NULL || (given.key == NULL && given.key_size > 0)) return -EINVAL;
+    if (manager == NULL || address == NULL || kin__key_fault(given.key, given.key_size) != NULL)
+        return -EINVAL;
     int rc = kin__manager_make(&made, address, &given);
     if (rc < 0) return rc;
     rc = kin__manager_connect(made, deadline);

@@ -75,6 +75,9 @@ static inline bool kin__manager_is_kin(const kin_manager *manager)
     return atomic_load_explicit(&manager->kin, memory_order_relaxed);
 }
 
+/* Does the object have that method, by what the server said of it? */
+bool kin__proxy_has(const kin_proxy *proxy, const char *method);
+
 /* As kin_queue_join. */
 int kin__proxy_join(kin_proxy *queue, kin_deadline deadline);
 

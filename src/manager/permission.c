@@ -33,7 +33,6 @@ static int add_key(struct kin__server *server, const void *key, size_t size)
 
 static int check(const kin_manager_credential *credential)
 {
-    if (credential->key == NULL || credential->key_size == 0) return -EINVAL;
     if (credential->permission_count > 0 && credential->permissions == NULL) return -EINVAL;
     for (size_t i = 0; i < credential->permission_count; i++) {
         if (credential->permissions[i].name == NULL) return -EINVAL;
@@ -45,7 +44,6 @@ int kin__keys_open(struct kin__server *server, const kin_manager_options *option
 {
     size_t count = options->credential_count;
     if (options->key == NULL && count == 0) return -EINVAL;
-    if (count > 0 && options->credentials == NULL) return -EINVAL;
     server->keys = kin__os_calloc(count + 1, sizeof *server->keys);
     if (server->keys == NULL) return -ENOMEM;
     server->credentials = options->credentials;

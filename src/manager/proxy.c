@@ -165,6 +165,15 @@ kin_value kin_proxy_value(kin_proxy *proxy)
     return kin_value_proxy(class, token, automatic ? kin_value_ref(&proxy->exposed) : kin_value_none());
 }
 
+bool kin__proxy_has(const kin_proxy *proxy, const char *method)
+{
+    for (long i = 0; i < kin_value_len(&proxy->exposed); i++) {
+        const char *name = kin_value_get_str(kin_value_at(&proxy->exposed, i), NULL);
+        if (name != NULL && strcmp(name, method) == 0) return true;
+    }
+    return false;
+}
+
 /* ---- calls ------------------------------------------------------------------------------------------ */
 
 int kin_proxy_call(kin_proxy *proxy, const char *method, kin_value arguments, kin_value *result,

@@ -20,6 +20,7 @@
 #include <kin/object.h>
 
 #include "base/error.h"
+#include "ipc/challenge.h"
 #include "ipc/message.h"
 #include "manager/manager.h"
 #include "os/suspend.h"
@@ -86,7 +87,7 @@ static struct peer *find_peer(const char *address, const void *key, size_t key_s
     for (struct peer *peer = peers; peer != NULL; peer = peer->next) {
         const kin_manager *manager = peer->manager;
         if (strcmp(manager->address, address) == 0 && manager->key_size == key_size &&
-            memcmp(manager->key, key, key_size) == 0)
+            (key_size == 0 || memcmp(manager->key, key, key_size) == 0))
             return peer;
     }
     return NULL;
@@ -256,17 +257,18 @@ static int make_note(struct kin__remote **made, struct peer *peer, kin_proxy *pr
     return rc;
 }
 
-int kin__remote_open(void **object, const char *address, const void *key, size_t key_size, const char *name)
+int kin__remote_open(void **object, const struct kin__place *place)
 {
     struct peer *peer = NULL;
     kin_proxy *proxy = NULL;
     struct kin__remote *remote = NULL;
     kin_deadline deadline = soon();
-    if (key == NULL && key_size > 0) return -EINVAL;
-    int rc = use_peer(&peer, address, key, key_size);
+    if (kin__key_fault(place->key, place->key_size) != NULL) return -EINVAL;
+    int rc = use_peer(&peer, place->address, place->key, place->key_size);
     if (rc < 0) return rc;
     rc = kin__manager_connect(peer->manager, deadline);
-    if (rc == 0) rc = kin_manager_create(peer->manager, &proxy, name, kin_value_none(), deadline);
+    if (rc == 0) rc = kin_manager_create(peer->manager, &proxy, place->name, kin_value_none(), deadline);
+    if (rc == 0 && !kin__proxy_has(proxy, place->method)) rc = KIN_EKIND;
     if (rc == 0) rc = make_note(&remote, peer, proxy);
     if (rc == 0) rc = add_entry(remote, peer, proxy);
     if (rc < 0) {

@@ -306,7 +306,9 @@ static int encrypt(struct kin__server *server, const kin_manager_options *option
                                      .private_key = options->private_key,
                                      .authorities = options->authorities};
     if (options->certificate == NULL) {
-        if (!server->has_own_key || options->authorities != NULL) return -EINVAL;
+        /* Of several keys TLS could not tell which one is proved. */
+        if (!server->has_own_key || options->credential_count > 0 || options->authorities != NULL)
+            return -EINVAL;
         given.key = server->keys[0].key;
         given.key_size = server->keys[0].size;
     }

@@ -4,10 +4,12 @@
 
 #include <kin/process.h>
 
+#include "ipc/challenge.h"
 #include "manager/manager.h"
 #include "manager/server.h"
 #include "os/os.h"
 #include "os/suspend.h"
+#include "process/words.h"
 
 #define KEY_SIZE 32
 
@@ -73,6 +75,39 @@ static kin_client_options as_client(const kin_manager_options *options)
                                 .server_name = options->server_name};
 }
 
+/* A text begins with this scheme. */
+static bool is_tls(const char *address)
+{
+    return address != NULL && strncmp(address, "tls:", strlen("tls:")) == 0;
+}
+
+static int check_credentials(const kin_manager_options *options)
+{
+    if (options->credential_count > 0 && options->credentials == NULL)
+        return kin__start_say(-EINVAL, "credential_count is given, and credentials is NULL");
+    for (size_t i = 0; i < options->credential_count; i++) {
+        const kin_manager_credential *credential = &options->credentials[i];
+        const char *fault = kin__key_fault(credential->key, credential->key_size);
+        if (fault == NULL && credential->key == NULL) fault = "key is NULL";
+        if (fault != NULL) return kin__start_say(-EINVAL, "credentials[%zu]: %s", i, fault);
+    }
+    if (options->credential_count > 0 && is_tls(options->address) && options->certificate == NULL)
+        return kin__start_say(-EINVAL, "credentials need a certificate at %.100s", options->address);
+    return 0;
+}
+
+/* kin_process_error has the words. */
+static int check_options(const kin_manager_options *options)
+{
+    const char *fault = kin__key_fault(options->key, options->key_size);
+    kin__start_say_nothing();
+    if (fault != NULL) return kin__start_say(-EINVAL, "%s", fault);
+    if (options->grace_ns < 0) return kin__start_say(-EINVAL, "grace_ns is negative");
+    if (options->lease_ns < 0) return kin__start_say(-EINVAL, "lease_ns is negative");
+    if (options->snapshot_ns < 0) return kin__start_say(-EINVAL, "snapshot_ns is negative");
+    return check_credentials(options);
+}
+
 /* What a client is told of certificates means something only where the server has one. */
 static bool misleads(const kin_manager_options *options)
 {
@@ -88,8 +123,11 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
     kin_manager *made;
     uint8_t key[KEY_SIZE];
     complete(&given, options, size);
-    int rc = manager != NULL && !misleads(&given) ? 0 : -EINVAL;
-    if (rc == 0 && given.key == NULL && given.key_size == 0) {
+    int rc = check_options(&given);
+    if (rc == 0 && manager == NULL) rc = kin__start_say(-EINVAL, "manager is NULL");
+    if (rc == 0 && misleads(&given))
+        rc = kin__start_say(-EINVAL, "what the client is told of certificates needs a certificate");
+    if (rc == 0 && given.key == NULL) {
         rc = kin__os_random(key, sizeof key);
         given.key = key;
         given.key_size = sizeof key;
@@ -119,7 +157,8 @@ int kin_manager_serve_sized(const kin_manager_options *options, size_t size)
     kin_manager_options given;
     struct kin__server *server;
     complete(&given, options, size);
-    int rc = kin__server_open(&server, &given);
+    int rc = check_options(&given);
+    if (rc == 0) rc = kin__server_open(&server, &given);
     if (rc < 0) return rc;
     rc = kin__server_run(server);
     kin__server_close(server, true);

@@ -29,9 +29,21 @@ static inline bool kin__is_remote(const void *object)
 
 /* ---- what the layer of the manager provides ---------------------------------------------------- */
 
-/* Connects to the manager at `address` and stores in `*object` a note of the object `name`.  Waits some
- * seconds at most.  Errors: those of kin_manager_connect and kin_manager_create, -ENOMEM. */
-int kin__remote_open(void **object, const char *address, const void *key, size_t key_size, const char *name);
+/* PRIVATE.  Where such an object is.
+ *   address    where the manager listens.
+ *   name       what the manager calls it.
+ *   method     what it has to be able to do, or it is one of another type. */
+struct kin__place {
+    const char *address;
+    const void *key;
+    size_t key_size;
+    const char *name;
+    const char *method;
+};
+
+/* Connects to the manager of that place and stores in `*object` a note of the object.  Waits some seconds
+ * at most.  Errors: those of kin_manager_connect and kin_manager_create, KIN_EKIND (another type), -ENOMEM. */
+int kin__remote_open(void **object, const struct kin__place *place);
 int kin__remote_close(void *object);
 
 /* As the public functions of the same names. */

@@ -4,6 +4,7 @@
 
 #include <kin/error.h>
 
+#include "ipc/challenge.h"
 #include "memory/region.h"
 #include "os/program.h"
 #include "pool/pool.h"
@@ -36,6 +37,13 @@ static const char *of_processes(const kin_pool_options *options)
     return options->stderr_tail ? "stderr_tail" : NULL;
 }
 
+/* Whom the pool lets in. */
+static int check_listener(const kin_listener_options *listener)
+{
+    const char *fault = listener != NULL ? kin__key_fault(listener->key, listener->key_size) : NULL;
+    return fault != NULL ? kin__start_say(-EINVAL, "listener: %s", fault) : 0;
+}
+
 int kin__pool_options_check(const kin_pool_options *options)
 {
     int rc = check_numbers(options);
@@ -45,6 +53,8 @@ int kin__pool_options_check(const kin_pool_options *options)
     const char *process_only = options->kind == KIN_POOL_THREADS ? of_processes(options) : NULL;
     if (process_only != NULL)
         return kin__start_say(-EINVAL, "%s is for processes, not for KIN_POOL_THREADS", process_only);
+    rc = check_listener(options->listener);
+    if (rc < 0) return rc;
     size_t room = sizeof((kin_pool *)0)->name;
     if (options->name != NULL && strlen(options->name) >= room)
         return kin__start_say(-EINVAL, "name has more than %zu bytes", room - 1);

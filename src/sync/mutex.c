@@ -82,10 +82,16 @@ int kin__mutex_open(void **handle, bool recursive, const kin_lock_options *optio
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     int rc = kin__enter();
     if (rc < 0) return rc;
-    if (given.address == NULL)
-        return make(handle, (struct kin__mutex_plan){.recursive = recursive, .strict = given.strict});
-    const char *name = given.name != NULL ? given.name : recursive ? "RLock" : "Lock";
-    return kin__remote_open(handle, given.address, given.key, given.key_size, name);
+    const struct kin__place place = {.address = given.address,
+                                     .key = given.key,
+                                     .key_size = given.key_size,
+                                     .name = given.name != NULL ? given.name
+                                             : recursive        ? "RLock"
+                                                                : "Lock",
+                                     .method = "acquire"};
+    if (given.address != NULL) return kin__remote_open(handle, &place);
+    if (given.key != NULL || given.key_size != 0 || given.name != NULL) return -EINVAL;
+    return make(handle, (struct kin__mutex_plan){.recursive = recursive, .strict = given.strict});
 }
 
 /* By who is its closer: frees it, if nobody uses it. */

@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include <kin/error.h>
+#include <kin/listener.h>
 #include <kin/lock.h>
 #include <kin/log.h>
 #include <kin/memory.h>
 #include <kin/pool.h>
+#include <kin/process.h>
 #include <kin/queue.h>
 #include <kin/time.h>
 
@@ -186,6 +188,15 @@ static int die_at_once(void *context)
 {
     (void)context;
     return raise(SIGKILL);
+}
+
+TEST(a_pool_with_half_a_key)
+{
+    kin_pool *pool = NULL;
+    const kin_listener_options half = {.key = "a long secret"};
+    CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.address = "unix:@kin-test-half", .listener = &half}),
+             -EINVAL);
+    CHECK_STR(kin_process_error(), "listener: key is given, and key_size is 0");
 }
 
 TEST(a_pool_whose_workers_cannot_begin)

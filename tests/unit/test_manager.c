@@ -15,6 +15,7 @@
 #include <kin/error.h>
 #include <kin/manager.h>
 #include <kin/object.h>
+#include <kin/process.h>
 
 #define SOON kin_in_s(20)
 
@@ -429,6 +430,41 @@ TEST(what_cannot_be_done_is_said)
     CHECK_OK(kin_manager_close(NULL));
     CHECK_OK(kin_proxy_close(NULL));
     finish(queue);
+}
+
+static void check_options_refused(const kin_manager_options *options, const char *words)
+{
+    kin_manager *none = NULL;
+    CHECK_RC(kin_manager_start(&none, options), -EINVAL);
+    CHECK_STR(kin_process_error(), words);
+    CHECK_RC(kin_manager_serve(options), -EINVAL);
+    CHECK_STR(kin_process_error(), words);
+}
+
+/* A size that was forgotten is not the key of no byte, which everybody knows. */
+TEST(options_that_are_wrong_are_said)
+{
+    static const kin_manager_credential half[] = {{.key = "a", .key_size = 1}, {.key = "a long secret"}};
+    kin_manager *none = NULL;
+    check_options_refused(&(kin_manager_options){.key = "a long secret"}, "key is given, and key_size is 0");
+    check_options_refused(&(kin_manager_options){.key_size = 8}, "key_size is given, and key is NULL");
+    check_options_refused(
+        &(kin_manager_options){.key = "k", .key_size = 1, .credentials = half, .credential_count = 2},
+        "credentials[1]: key is given, and key_size is 0");
+    check_options_refused(&(kin_manager_options){.key = "k", .key_size = 1, .lease_ns = -1},
+                          "lease_ns is negative");
+    check_options_refused(&(kin_manager_options){.key = "k", .key_size = 1, .grace_ns = -1},
+                          "grace_ns is negative");
+    check_options_refused(&(kin_manager_options){.key = "k", .key_size = 1, .snapshot_ns = -1},
+                          "snapshot_ns is negative");
+    check_options_refused(&(kin_manager_options){.address = "tls://127.0.0.1:0",
+                                                 .key = "k",
+                                                 .key_size = 1,
+                                                 .credentials = half,
+                                                 .credential_count = 1},
+                          "credentials need a certificate at tls://127.0.0.1:0");
+    CHECK_RC(kin_manager_connect(&none, "unix:@kin-nobody-is-here", "key", 0, SOON), -EINVAL);
+    CHECK_RC(kin_manager_connect(&none, "unix:@kin-nobody-is-here", NULL, 3, SOON), -EINVAL);
 }
 
 /* In the words that Python has for it. */

@@ -1,5 +1,6 @@
 /* test_manager_gone.c: clients that end in the middle of a call of another one's: what they held goes on to
- * others before that call is over; and clients that ask for what would break a server.
+ * others before that call is over; clients that ask for what would break a server; and a server that answers what
+ * kin does not read.
  */
 #include "support/managers.h"
 #include "support/test.h"
@@ -208,4 +209,65 @@ TEST(names_that_are_none_are_refused)
     CHECK_STR(kin_value_get_str(&text, NULL), "Namespace()");
     kin_value_clear(&text);
     finish(names);
+}
+
+/* ---- answers that cannot be read ------------------------------------------------------------------ */
+
+/* By the protocol of Python's, one connection after the other: 0 after the answer that nobody can read, with which a
+ * connection ends, and until the next one has. */
+static bool answer_once(kin_connection *connection, bool *unreadable)
+{
+    static const char refused[] = "(S'#RETURN'\nPan object elsewhere\nt.";
+    char bytes[512];
+    const char *method = NULL;
+    const kin_value *ident, *arguments, *keywords;
+    kin_value request;
+    kin_buffer answer = {0};
+    long size = kin_connection_recv(connection, bytes, sizeof bytes, SOON);
+    if (size < 0) return false;
+    CHECK_OK(kin_pickle_loads(&request, bytes, (size_t)size, NULL));
+    CHECK_OK(kin_value_parse(&request, "(vsvv)", &ident, &method, &arguments, &keywords));
+    *unreadable = strcmp(method, "strange") == 0;
+    kin_value value = strcmp(method, "create") == 0 ? kin_value_build("(s(s[s]))", "#RETURN", "id", "strange")
+                                                    : kin_value_build("(sv)", "#RETURN", kin_value_none());
+    if (*unreadable)
+        CHECK_OK(kin_buffer_append(&answer, refused, sizeof refused - 1));
+    else
+        CHECK_OK(kin_pickle_dumps(&value, &answer));
+    CHECK_OK(kin_connection_send(connection, answer.data, answer.size, SOON));
+    kin_value_clear(&value);
+    kin_value_clear(&request);
+    kin_buffer_free(&answer);
+    return !*unreadable;
+}
+
+static void answer_strangely(void *of_listener)
+{
+    kin_connection *connection = NULL;
+    bool unreadable = false;
+    while (!unreadable) {
+        CHECK_OK(kin_listener_accept(of_listener, &connection, SOON));
+        while (answer_once(connection, &unreadable)) continue;
+        CHECK_OK(kin_connection_close(connection));
+    }
+}
+
+TEST(an_answer_that_cannot_be_read_says_what_it_holds)
+{
+    kin_listener *listener = NULL;
+    kin_proxy *proxy = NULL;
+    char text[200];
+    CHECK_OK(kin_listener_open(&listener, test_abstract_address(),
+                               &(kin_listener_options){.key = "k", .key_size = 1}));
+    server = test_child(answer_strangely, listener);
+    CHECK_OK(kin_manager_connect(&manager, kin_listener_address(listener), "k", 1, SOON));
+    CHECK_OK(kin_manager_create(manager, &proxy, "Any", kin_value_none(), SOON));
+    CHECK_RC(kin_proxy_call(proxy, "strange", kin_value_none(), NULL, SOON), KIN_EREFUSED);
+    CHECK(kin_manager_error(manager) != NULL);
+    CHECK_LT(kin_value_repr(kin_manager_error(manager), text, sizeof text), (int)sizeof text);
+    CHECK_STR(text, "UnpicklingError('byte 12: opcode 0x50, which kin does not read')");
+    CHECK_EQ(test_collect(server), 0);
+    CHECK_OK(kin_listener_close(listener));
+    CHECK_OK(kin_proxy_close(proxy));
+    CHECK_OK(kin_manager_close(manager));
 }

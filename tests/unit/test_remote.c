@@ -276,6 +276,48 @@ TEST(an_rlock_of_a_manager)
     CHECK_OK(kin_manager_close(manager));
 }
 
+/* Nobody finds only with the first put that it is a lock. */
+TEST(what_has_another_type_is_not_opened)
+{
+    kin_queue *queue = NULL;
+    kin_lock *lock = NULL;
+    kin_queue_options for_queue = {.name = "door"};
+    kin_lock_options for_lock = {.name = "jobs"};
+    start();
+    for_queue.address = for_lock.address = kin_manager_address(manager);
+    for_queue.key = for_lock.key = kin_manager_key(manager, &for_queue.key_size);
+    for_lock.key_size = for_queue.key_size;
+    CHECK_RC(kin_queue_open(&queue, &for_queue), KIN_EKIND);
+    CHECK_RC(kin_lock_open_with(&lock, &for_lock), KIN_EKIND);
+    for_queue.name = "list";
+    CHECK_RC(kin_queue_open(&queue, &for_queue), KIN_EKIND);
+    for_queue.name = "dict";
+    CHECK_RC(kin_queue_open(&queue, &for_queue), KIN_EKIND);
+    for_lock.name = "gate";
+    CHECK_OK(kin_lock_open_with(&lock, &for_lock));
+    CHECK_OK(kin_lock_close(lock));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* Whoever forgets the address must not get a queue that nobody else has, nor a key that everybody knows. */
+TEST(half_of_what_names_an_object_is_refused)
+{
+    kin_queue *queue = NULL;
+    kin_lock *lock = NULL;
+    kin_rlock *rlock = NULL;
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.name = "jobs"}), -EINVAL);
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.key = "x"}), -EINVAL);
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.key_size = 1}), -EINVAL);
+    CHECK_RC(kin_lock_open_with(&lock, &(kin_lock_options){.name = "door"}), -EINVAL);
+    CHECK_RC(kin_rlock_open(&rlock, &(kin_lock_options){.key = "x", .key_size = 1}), -EINVAL);
+    start();
+    const char *address = kin_manager_address(manager);
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.address = address, .key = "x"}), -EINVAL);
+    CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.address = address, .key_size = 1}), -EINVAL);
+    CHECK_RC(kin_lock_open_with(&lock, &(kin_lock_options){.address = address, .key = "x"}), -EINVAL);
+    CHECK_OK(kin_manager_close(manager));
+}
+
 TEST(what_cannot_be_opened_is_said)
 {
     kin_queue *queue = NULL;
