@@ -160,6 +160,47 @@ TEST(permissions_that_are_none_are_said)
     unlink(main_key);
 }
 
+/* By the key alone TLS cannot tell several apart: nobody with a further one would get in. */
+TEST(permissions_over_tls_need_a_certificate)
+{
+    char text[512], main_key[256];
+    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
+    const char *key = write_file("reader.key", "abc\n", 0600);
+    snprintf(text, sizeof text, "key reader %s\nreader board read\n", key);
+    const char *rules = write_file("permissions", text, 0600);
+    refused(
+        (const char *const[]){"serve", "-k", main_key, "-p", rules, "tls://127.0.0.1:0", "board=list", NULL},
+        "--permissions at tls:// needs a certificate: --certificate; see kin serve --help");
+    unlink(main_key);
+    unlink(key);
+    unlink(rules);
+}
+
+/* The snapshot is there long before a second is over, and the lease too. */
+TEST(times_may_be_parts_of_a_second)
+{
+    char snapshot[256], address[128], main_key[256];
+    kin_manager *manager = NULL;
+    kin_proxy *list = NULL;
+    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
+    snprintf(snapshot, sizeof snapshot, "%s/snapshot", test_directory());
+    const char *const words[] = {
+        "serve", "-k",      main_key, "--snapshot", snapshot, "--interval",        "50ms",       "--grace",
+        "0.5",   "--lease", "1h",     "--silence",  "0.5",    "tcp://127.0.0.1:0", "board=list", NULL};
+    struct running running = start(words);
+    read_address(&running, address, sizeof address);
+    CHECK_OK(kin_manager_connect(&manager, address, "secret", 6, SOON));
+    CHECK_OK(kin_manager_create(manager, &list, "board", kin_value_none(), SOON));
+    CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(i)", 1), NULL, SOON));
+    test_until(access(snapshot, F_OK) == 0);
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_shutdown(manager, SOON));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(tool_wait(running).code, 0);
+    unlink(snapshot);
+    unlink(main_key);
+}
+
 TEST(what_cannot_be_served_is_said)
 {
     const char *path = key_file("secret");

@@ -37,6 +37,7 @@ static const char help[] =
     "  -p, --permissions FILE further keys and what they may do, in lines of the forms\n"
     "                           key NAME KEY-FILE\n"
     "                           NAME PATTERN nothing|read|write\n"
+    "                         (with tls:// only besides --certificate)\n"
     "      --max-clients N    connections at a time (10000)\n"
     "      --max-message N    bytes of a request (268435456)\n"
     "      --max-objects N    objects at a time (no limit)\n"
@@ -266,6 +267,10 @@ int serve_main(int count, char **words)
     if (code >= 0) return code;
     if (optind == count) return refuse("an argument is missing", "ADDRESS");
     if (given.key_file == NULL) return refuse("an option is missing", "--key-file");
+    /* By the key alone TLS cannot tell several apart. */
+    if (given.permission_file != NULL && given.options.certificate == NULL &&
+        strncmp(words[optind], "tls:", strlen("tls:")) == 0)
+        return refuse("--permissions at tls:// needs a certificate", "--certificate");
     code = serve(&given, count - optind, words + optind);
     permissions_free(&given.permissions);
     return code;
