@@ -63,6 +63,26 @@ void kin__supervisor_wake(kin_pool *pool)
         kin__os_event_set(wake_here.descriptor);
 }
 
+/* In the place of its descriptor, of a thread 0; with the opening in one word, so that who comes late cannot
+ * take the supervisor of the next pool at its place.  COLLECTED: or not there yet; COLLECTING: by one of the
+ * owner's threads, and none frees the pool. */
+enum { COLLECTED = -1, COLLECTING = -2 };
+
+static uint64_t supervision(uint32_t opening, int descriptor)
+{
+    return (uint64_t)opening << 32 | (uint32_t)descriptor;
+}
+
+static void set_supervision(kin_pool *pool, int descriptor)
+{
+    atomic_store(&pool->supervision, supervision(atomic_load(&pool->openings), descriptor));
+}
+
+static int supervisor_descriptor(const kin_pool *pool)
+{
+    return (int)(uint32_t)atomic_load(&pool->supervision);
+}
+
 /* ---- opening -------------------------------------------------------------------------------------- */
 
 static void fill(kin_pool *pool, const kin_pool_options *options)
@@ -100,8 +120,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     /* Atomic, for who still has a result of the pool that was here before (kin__record_life). */
     __atomic_store_n(&pool->opened, kin__os_clock(), __ATOMIC_RELAXED);
     pool->wake_descriptor = -1;
-    atomic_store(&pool->supervisor_descriptor, -1);
-    atomic_store(&pool->supervisor_thread, NULL);
+    set_supervision(pool, COLLECTED);
     atomic_store(&pool->state, KIN__POOL_OPENING);
     atomic_store(&pool->timed, 0);
     atomic_store(&pool->closer, NULL);
@@ -198,10 +217,9 @@ static int run_supervisor(void *argument)
 
 static int start_thread(kin_pool *pool)
 {
-    kin_thread *thread = NULL;
-    int rc = kin_thread_start(&thread, run_supervisor, pool,
+    int rc = kin_thread_start(&pool->supervisor_thread, run_supervisor, pool,
                               &(kin_thread_options){.name = pool->name, .daemon = true});
-    if (rc == 0) atomic_store(&pool->supervisor_thread, thread);
+    if (rc == 0) set_supervision(pool, 0);
     return rc;
 }
 
@@ -212,7 +230,7 @@ static int start(kin_pool *pool, const kin_pool_options *options)
     int pid = options->method == KIN_FORK ? start_by_fork(pool, options, &descriptor)
                                           : start_anew(pool, options->method, &descriptor);
     if (pid < 0) return pid;
-    atomic_store(&pool->supervisor_descriptor, descriptor);
+    set_supervision(pool, descriptor);
     atomic_store_explicit(&pool->supervisor_since, kin__os_boot_clock(), memory_order_relaxed);
     atomic_store(&pool->supervisor_pid, pid);
     return 0;
@@ -221,15 +239,15 @@ static int start(kin_pool *pool, const kin_pool_options *options)
 /* Has there been a supervisor, not collected yet?  In the owner. */
 static bool has_supervisor(const kin_pool *pool)
 {
-    return atomic_load(&pool->supervisor_thread) != NULL || atomic_load(&pool->supervisor_descriptor) >= 0;
+    return supervisor_descriptor(pool) >= 0;
 }
 
 /* Waits until the supervisor has ended; false: it has not by then.  Of threads only while nobody else can
  * collect it. */
 static bool await_supervisor(kin_pool *pool, kin_deadline deadline)
 {
-    if (pool->threads) return kin_thread_join(atomic_load(&pool->supervisor_thread), deadline) == 0;
-    struct kin__poll item = {.descriptor = atomic_load(&pool->supervisor_descriptor)};
+    if (pool->threads) return kin_thread_join(pool->supervisor_thread, deadline) == 0;
+    struct kin__poll item = {.descriptor = supervisor_descriptor(pool)};
     /* Another thread has just collected it. */
     return item.descriptor < 0 || kin__os_poll(&item, 1, deadline) == 1;
 }
@@ -363,32 +381,35 @@ static int wait_for_end(kin_pool *pool, uint32_t opening, kin_deadline deadline)
     return 0;
 }
 
-/* The supervisor's end is this thread's to collect; false: it is another's. */
+/* Its end is this thread's to collect, which then says COLLECTED; false: it is another's. */
+static bool take_supervisor(kin_pool *pool, uint32_t opening, int descriptor)
+{
+    uint64_t there = supervision(opening, descriptor);
+    return atomic_compare_exchange_strong(&pool->supervision, &there, supervision(opening, COLLECTING));
+}
+
 static bool take_process(kin_pool *pool, uint32_t opening, int descriptor)
 {
-    /* Before the look which pool it is, both seq_cst: from then on it is not freed, or it is another. */
-    atomic_fetch_add(&pool->collecting, 1);
-    bool ours = !is_another(pool, opening) &&
-                atomic_compare_exchange_strong(&pool->supervisor_descriptor, &descriptor, -1);
-    if (ours) {
-        kin__shield(1);
-        kin__callbacks_finish(pool);
-        kin__shield(-1);
-    }
-    atomic_fetch_sub(&pool->collecting, 1);
-    return ours;
+    if (!take_supervisor(pool, opening, descriptor)) return false;
+    kin__shield(1);
+    kin__callbacks_finish(pool);
+    kin__shield(-1);
+    set_supervision(pool, COLLECTED);
+    return true;
 }
 
 static int join_process(kin_pool *pool, uint32_t opening, kin_deadline deadline)
 {
     int descriptor, rc;
     do {
-        descriptor = atomic_load(&pool->supervisor_descriptor);
+        descriptor = supervisor_descriptor(pool);
         /* Also when another thread has just collected it. */
         if (descriptor < 0 || is_another(pool, opening)) return wait_for_end(pool, opening, deadline);
         /* With the supervisor all is over; to be told that it will end at once would be to wake twice. */
         struct kin__poll item = {.descriptor = descriptor};
-        rc = kin__os_poll(&item, 1, deadline);
+        /* Another may have closed the descriptor, and its number be a stranger's. */
+        kin_deadline slice = kin__os_clock() + KIN__SLICE_NS;
+        rc = kin__os_poll(&item, 1, slice < deadline ? slice : deadline);
         if (rc == -ECANCELED || (rc != 1 && kin__os_clock() >= deadline))
             return rc == -ECANCELED ? rc : -ETIMEDOUT;
     } while (rc != 1 || !take_process(pool, opening, descriptor));
@@ -401,20 +422,16 @@ static int join_process(kin_pool *pool, uint32_t opening, kin_deadline deadline)
 /* The supervisor has ended, or is about to. */
 static void collect_thread(kin_pool *pool, uint32_t opening)
 {
-    /* As in take_process. */
-    atomic_fetch_add(&pool->collecting, 1);
-    kin_thread *thread = is_another(pool, opening) ? NULL : atomic_exchange(&pool->supervisor_thread, NULL);
-    if (thread != NULL) {
-        /* The pool may be freed after it, so a coroutine that is cancelled waits for them all the same. */
-        kin__shield(1);
-        kin_thread_join(thread, KIN_FOREVER);
-        /* One that found no memory has not said so. */
-        kin__pool_raise(pool, KIN__POOL_ENDED);
-        kin__callbacks_finish(pool);
-        kin__shield(-1);
-        kin_thread_close(thread);
-    }
-    atomic_fetch_sub(&pool->collecting, 1);
+    if (!take_supervisor(pool, opening, 0)) return;
+    /* The pool may be freed after it, so a coroutine that is cancelled waits for them all the same. */
+    kin__shield(1);
+    kin_thread_join(pool->supervisor_thread, KIN_FOREVER);
+    /* One that found no memory has not said so. */
+    kin__pool_raise(pool, KIN__POOL_ENDED);
+    kin__callbacks_finish(pool);
+    kin__shield(-1);
+    kin_thread_close(pool->supervisor_thread);
+    set_supervision(pool, COLLECTED);
 }
 
 static int join_thread(kin_pool *pool, uint32_t opening, kin_deadline deadline)
@@ -505,7 +522,7 @@ static void release(kin_pool *pool)
     kin__shield(1);
     end_supervisor(pool);
     /* Another thread that has just joined it may still be at that. */
-    while (atomic_load(&pool->collecting) != 0) kin__os_pause_until(kin__os_clock() + 1000000);
+    while (supervisor_descriptor(pool) == COLLECTING) kin__os_pause_until(kin__os_clock() + 1000000);
     if (!pool->threads) wait_for_orphans(pool);
     kin__shield(-1);
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
@@ -570,8 +587,6 @@ static bool settle(void *object, _Atomic(void *) *entry, uint64_t identity)
         if (!gone(atomic_load(&worker->pid), atomic_load(&worker->since))) return false;
     }
     free_parts(pool);
-    /* Its threads are gone, wherever they were. */
-    atomic_store(&pool->collecting, 0);
     kin__free(pool, entry);
     return true;
 }

@@ -127,8 +127,9 @@ struct kin__schedule {
  *   workers      how many there are to be; by kin_pool_resize.
  *   slots        so many slots of workers exist; only grows, by the opener and the supervisor.
  *   closer       who frees the pool.
- *   collecting   how many threads of the owner are about to collect the supervisor: none may free the pool
- *                meanwhile.  Goes on from pool to pool, like openings: who comes late may be in the next one.
+ *   supervision  which opening it is (32 … 63) and, in the owner, the descriptor of the supervisor (0 … 31), or
+ *                that it is being collected; see pool.c.  By the opener, and by the thread that collects it,
+ *                which takes it by CAS.
  *   changed      event: state, a worker became ready, or (while there are `drainers`) a task is over.
  *   completed    event: a task with WATCHED is over.
  *   room         event: a task left the lists.
@@ -169,11 +170,11 @@ struct kin_pool {
     struct kin__image
         image; /* the workers': where they have functions; by a supervisor that was begun anew */
     int owner_pid;
-    uint32_t held;                           /* the owner's entry for it */
-    int64_t opened;                          /* monotonic */
-    _Atomic int64_t supervisor_since;        /* boot clock after its start; before supervisor_pid */
-    _Atomic int supervisor_descriptor;       /* in the owner; -1 once it is collected, or a thread */
-    _Atomic(kin_thread *) supervisor_thread; /* in the owner; NULL: it is none, or is being collected */
+    uint32_t held;                    /* the owner's entry for it */
+    int64_t opened;                   /* monotonic */
+    _Atomic int64_t supervisor_since; /* boot clock after its start; before supervisor_pid */
+    kin_thread *supervisor_thread;    /* in the owner; before supervision, and read by who has taken that */
+    _Atomic uint64_t supervision;
     int wake_descriptor; /* an eventfd, in the owner; supervisor and workers have it too */
     _Atomic(void *) worker_blocks[KIN__WORKER_BLOCKS];
     _Atomic(void *) segments_block;
@@ -186,7 +187,6 @@ struct kin_pool {
     _Atomic uint32_t drainers;
     _Atomic uint32_t untidy;
     _Atomic uint32_t listed;
-    _Atomic uint32_t collecting;
     _Atomic(struct kin__member *) closer;
     struct kin__event changed;
     struct kin__event completed;
