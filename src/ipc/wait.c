@@ -472,21 +472,26 @@ static long wait_with_bells(const struct once *once, kin_deadline deadline)
     return rc;
 }
 
-long kin_wait(kin_waitable *items, size_t count, kin_deadline deadline)
+long kin__wait_for(kin_waitable *items, const uint32_t *lives, size_t count, kin_deadline deadline)
 {
     struct kin__poll polled[FEW];
-    uint32_t lives[FEW];
-    struct once once = {items, count, lives, polled};
+    uint32_t few[FEW];
+    struct once once = {items, count, few, polled};
     if (items == NULL && count > 0) return -EINVAL;
     if (count > FEW) {
-        once.polled = kin__os_calloc(count, sizeof *polled + sizeof *lives);
+        once.polled = kin__os_calloc(count, sizeof *polled + sizeof *few);
         if (once.polled == NULL) return -ENOMEM;
         once.lives = (uint32_t *)(once.polled + count);
     }
-    for (size_t i = 0; i < count; i++) once.lives[i] = life_of(&items[i]);
+    for (size_t i = 0; i < count; i++) once.lives[i] = lives != NULL ? lives[i] : life_of(&items[i]);
     bool bells = has_bells(items, count);
     long rc = look_at_all(&once, bells ? KIN_NOW : deadline);
     if (rc == 0 && bells && deadline > 0) rc = wait_with_bells(&once, deadline);
     if (count > FEW) kin__os_free(once.polled);
     return rc;
+}
+
+long kin_wait(kin_waitable *items, size_t count, kin_deadline deadline)
+{
+    return kin__wait_for(items, NULL, count, deadline);
 }

@@ -28,4 +28,7 @@ struct kin__waitable_class {
 
 extern const struct kin__waitable_class *kin__waitable_classes[KIN_WAITABLE_KINDS];
 
+/* kin_wait for the objects that had those lives when the caller saw them last; NULL: that have them now. */
+long kin__wait_for(kin_waitable *items, const uint32_t *lives, size_t count, kin_deadline deadline);
+
 #endif

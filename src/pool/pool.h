@@ -329,9 +329,9 @@ bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
 
 /* ---- result.c ----------------------------------------------------------------------------------------- */
 
-/* Is the record, whose life was that when its handle was given to us, another's by now, or nobody's?  A thread
- * that waits for a result may see that: another closed it. */
-bool kin__result_is_gone(const kin_result *result, uint64_t life);
+/* 1: the task that had that life is over; 0: it is waited for; or why it will not be: KIN_ECLOSED when the
+ * record is another's by now, or nobody's, as a thread that waits may see when another closes it. */
+int kin__result_look(const kin_result *result, uint64_t life);
 /* kin_result_wait for the task of that life. */
 int kin__result_await(kin_result *result, uint64_t life, kin_deadline deadline);
 

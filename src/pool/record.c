@@ -53,6 +53,7 @@ static void add_segment(kin_pool *pool, struct kin__record_segment *segment)
         record->index = first + i - 1;
         record->magic = KIN__MAGIC_CLOSED;
         record->done.point.kind = KIN__POINT_EVENT;
+        record->failure.cause = KIN_CAUSE_NONE; /* it may tell of a task of another pool */
         atomic_store(&record->state, KIN__TASK_FREE);
         push_free(pool, record, first + i - 1);
     }

@@ -26,7 +26,7 @@ static bool over(const kin_result *result)
     return kin__task_over(atomic_load_explicit(&result->state, memory_order_acquire));
 }
 
-bool kin__result_is_gone(const kin_result *result, uint64_t life)
+static bool is_gone(const kin_result *result, uint64_t life)
 {
     /* Acquire: pairs with the release of who hands in the next task, after its number. */
     uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
@@ -34,56 +34,47 @@ bool kin__result_is_gone(const kin_result *result, uint64_t life)
            kin__record_life(result) != life;
 }
 
-/* PRIVATE.  Who waits, and for which of the tasks that the record is about one after the other. */
-struct waiting {
-    kin_result *result;
-    uint64_t life;
-};
-
-/* 0: there is nothing to wait for any more, or an error; 1: there is. */
-static int look_again(const struct waiting *waiting)
+int kin__result_look(const kin_result *result, uint64_t life)
 {
-    const kin_result *result = waiting->result;
     bool ended = over(result);
     /* In this order: what was over is still it, or it is gone. */
-    if (kin__result_is_gone(result, waiting->life)) return KIN_ECLOSED;
-    if (ended) return 0;
-    return atomic_load(&result->pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : 1;
+    if (is_gone(result, life)) return KIN_ECLOSED;
+    if (ended) return 1;
+    return atomic_load(&result->pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : 0;
 }
 
-/* One sleep, at most a slice: as look_again after it, or the error that ended it. */
-static int sleep_on(const struct waiting *waiting, kin_deadline deadline)
+/* One sleep, at most a slice: as kin__result_look after it, or the error that ended it. */
+static int sleep_on(kin_result *result, uint64_t life, kin_deadline deadline)
 {
-    kin_result *result = waiting->result;
     uint32_t seen = kin__event_prepare(&result->done);
-    int rc = look_again(waiting), slept = 0;
-    if (rc == 1) {
+    int rc = kin__result_look(result, life), slept = 0;
+    if (rc == 0) {
         slept = kin__event_sleep(&result->done, seen, deadline);
-        rc = look_again(waiting);
+        rc = kin__result_look(result, life);
     }
-    if (slept == 1 && rc == 0 && atomic_load(&result->pool->state) != KIN__POOL_BROKEN)
+    if (slept == 1 && rc == 1 && atomic_load(&result->pool->state) != KIN__POOL_BROKEN)
         kin__rescued(&result->done.point, seen);
     kin__event_done(&result->done);
-    return slept < 0 && rc == 1 ? slept : rc;
+    return slept < 0 && rc == 0 ? slept : rc;
 }
 
 int kin__result_await(kin_result *result, uint64_t life, kin_deadline deadline)
 {
-    struct waiting waiting = {.result = result, .life = life};
+    kin_pool *pool = result->pool; /* afterwards the record may be another pool's */
+    int rc = 0;
     struct kin__watch watch = kin__watch_begin();
     do {
-        if (over(result)) {
-            kin__watch_end(&watch, true);
-            return look_again(&waiting);
-        }
-    } while (kin__watch_more(&watch));
-    kin__watch_end(&watch, false);
-    int rc = kin__own_wait_begin(result->pool);
-    if (rc < 0) return rc;
-    do rc = sleep_on(&waiting, deadline);
-    while (rc == 1);
-    kin__own_wait_end(result->pool);
-    return rc;
+        if (over(result)) rc = kin__result_look(result, life);
+    } while (rc == 0 && kin__watch_more(&watch));
+    kin__watch_end(&watch, rc != 0);
+    if (rc == 0) {
+        rc = kin__own_wait_begin(pool);
+        if (rc < 0) return rc;
+        do rc = sleep_on(result, life, deadline);
+        while (rc == 0);
+        kin__own_wait_end(pool);
+    }
+    return rc < 0 ? rc : 0;
 }
 
 int kin_result_wait(kin_result *result, kin_deadline deadline)

@@ -6,8 +6,8 @@
 #include <errno.h>
 
 #include <kin/error.h>
-#include <kin/wait.h>
 
+#include "memory/waitable.h"
 #include "os/os.h"
 #include "pool/pool.h"
 
@@ -24,25 +24,14 @@ struct waiting {
     uint64_t few[FEW];
 };
 
-static bool is_over(const kin_result *result)
-{
-    return kin__task_over(atomic_load_explicit(&result->state, memory_order_acquire));
-}
-
 static bool has_failed(const kin_result *result)
 {
     return KIN__TASK_STATE(atomic_load_explicit(&result->state, memory_order_acquire)) == KIN__TASK_FAILED;
 }
 
-/* 1: it is over; 0: it is waited for; or why it will not be. */
 static int look(const struct waiting *waiting, size_t i)
 {
-    const kin_result *result = waiting->results[i];
-    bool over = is_over(result);
-    /* In this order: what was over is still it, or it is gone. */
-    if (kin__result_is_gone(result, waiting->life[i])) return KIN_ECLOSED;
-    if (over) return 1;
-    return atomic_load(&result->pool->state) == KIN__POOL_BROKEN ? KIN_EBROKEN : 0;
+    return kin__result_look(waiting->results[i], waiting->life[i]);
 }
 
 static bool is_ready(void *context)
@@ -102,15 +91,19 @@ static int wait_in_one(kin_pool *pool, struct waiting *waiting, kin_deadline dea
 /* Of different pools: one round of kin_wait for each that gets over. */
 static int wait_in_several(struct waiting *waiting, kin_deadline deadline)
 {
-    kin_waitable *items = kin__os_calloc(waiting->count, sizeof *items);
+    kin_waitable *items = kin__os_calloc(waiting->count, sizeof *items + sizeof(uint32_t));
     if (items == NULL) return -ENOMEM;
+    uint32_t *lives = (uint32_t *)(items + waiting->count);
     long rc = 1;
     while (rc > 0 && !is_ready(waiting)) {
         size_t open = 0;
-        for (size_t i = 0; i < waiting->count; i++)
-            if (waiting->results[i] != NULL && look(waiting, i) == 0)
-                items[open++] = kin_on_result(waiting->results[i]);
-        rc = kin_wait(items, open, deadline);
+        for (size_t i = 0; i < waiting->count; i++) {
+            if (waiting->results[i] == NULL || look(waiting, i) != 0) continue;
+            items[open] = kin_on_result(waiting->results[i]);
+            lives[open++] = (uint32_t)waiting->life[i];
+        }
+        if (open == 0) continue; /* the last has just got over, or was closed */
+        rc = kin__wait_for(items, lives, open, deadline);
         if (rc == 0) rc = -ETIMEDOUT;
     }
     kin__os_free(items);

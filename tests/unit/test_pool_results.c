@@ -47,6 +47,38 @@ POOL_TEST(waiting_for_the_first)
     books_check(&books);
 }
 
+/* Works for so many microseconds. */
+static int work(const struct order *order, int *out)
+{
+    double end = test_seconds() + 1e-6 * order->number;
+    *out = 0;
+    while (test_seconds() < end)
+        ;
+    return 0;
+}
+KIN_MAP(work, struct order, int)
+
+/* Those that are over take long to look at; meanwhile the last of all gets over, at some round between the look
+ * whether all are, and the look which are not. */
+TEST(the_last_of_several_pools_may_end_at_any_moment)
+{
+    enum { RESULTS = 2000 };
+    static kin_result *results[RESULTS];
+    kin_pool *pool = open_pool(1), *other = open_pool(1);
+    struct board *board = make_board();
+    for (int i = 1; i < RESULTS; i++) results[i] = submit(other, KIN_FN(work), board, 0, NULL);
+    int rounds = test_sanitized() ? 100 : 1000;
+    for (int round = 0; round < rounds; round++) {
+        results[0] = submit(pool, KIN_FN(work), board, round % 100 * 4, NULL);
+        CHECK_RC(kin_results_wait(results, RESULTS, KIN_FIRST_FAILED, kin_in_s(20)), RESULTS);
+        CHECK_OK(kin_result_close(results[0]));
+    }
+    for (int i = 1; i < RESULTS; i++) CHECK_OK(kin_result_close(results[i]));
+    end_pool(pool);
+    end_pool(other);
+    CHECK_OK(kin_free(board));
+}
+
 POOL_TEST(results_as_they_complete)
 {
     enum { TASKS = 200 };

@@ -285,31 +285,39 @@ TEST(a_task_that_was_never_begun_had_no_attempt)
     CHECK_STR(text, "task 3 (obey): cancelled, attempt 1 of 4");
 }
 
-/* A record keeps what was told of the task that it was about before. */
+/* Of a task that is cancelled when it has begun, or before; *result, closed, is the record that it had. */
+static kin_failure cancel_one(kin_pool *pool, bool begun, kin_result **result)
+{
+    struct gate *gate = kin_alloc(sizeof *gate);
+    kin_failure failure = {0};
+    if (!begun) CHECK_OK(kin_pool_pause(pool));
+    *result = submit(pool, KIN_FN(wait_at_gate), &gate, sizeof gate);
+    if (begun) test_until(gate->inside == 1);
+    CHECK_OK(kin_result_cancel(*result));
+    CHECK_OK(kin_result_wait(*result, kin_in_s(30)));
+    CHECK_OK(kin_result_failure(*result, &failure));
+    CHECK_EQ(failure.cause, KIN_CAUSE_CANCELLED);
+    CHECK_EQ(failure.attempt, begun);
+    CHECK_OK(kin_result_close(*result));
+    CHECK_OK(kin_pool_resume(pool));
+    CHECK_OK(kin_free(gate));
+    return failure;
+}
+
+/* A record keeps what was told of the task that it was about before; that may have been another pool's, of
+ * the same number. */
 TEST(a_failure_is_that_of_its_own_task)
 {
+    kin_result *first, *second, *other;
     kin_pool *pool = open_pool(1);
-    struct gate *gate = kin_alloc(sizeof *gate);
-    kin_failure running, waiting;
-    kin_result *result = submit(pool, KIN_FN(wait_at_gate), &gate, sizeof gate);
-    test_until(gate->inside == 1);
-    CHECK_OK(kin_result_cancel(result));
-    CHECK_OK(kin_result_wait(result, kin_in_s(30)));
-    CHECK_OK(kin_result_failure(result, &running));
-    CHECK_EQ(running.cause, KIN_CAUSE_CANCELLED);
-    CHECK_EQ(running.attempt, 1);
-    CHECK_OK(kin_result_close(result));
-    CHECK_OK(kin_pool_pause(pool));
-    kin_result *next = submit(pool, KIN_FN(wait_at_gate), &gate, sizeof gate);
-    CHECK_EQ(next, result);
-    CHECK_OK(kin_result_cancel(next));
-    CHECK_OK(kin_result_failure(next, &waiting));
-    CHECK_EQ(waiting.cause, KIN_CAUSE_CANCELLED);
-    CHECK_EQ(waiting.attempt, 0);
-    CHECK_EQ(waiting.task, running.task + 1);
-    CHECK_OK(kin_result_close(next));
+    kin_failure failure = cancel_one(pool, true, &first);
+    CHECK_EQ(cancel_one(pool, false, &second).task, failure.task + 1);
+    CHECK_EQ(second, first);
     end_pool(pool);
-    CHECK_OK(kin_free(gate));
+    pool = open_pool(1);
+    CHECK_EQ(cancel_one(pool, false, &other).task, failure.task);
+    CHECK_EQ(other, first);
+    end_pool(pool);
 }
 
 enum { CLOSERS_ROUNDS = 3000 };
