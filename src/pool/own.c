@@ -72,7 +72,7 @@ int kin__own_wait_begin(kin_pool *pool)
     struct kin__worker *slot = kin__worker_here(pool);
     if (slot == NULL) return 0;
     /* Before the count, both seq_cst: of those who come to the last place at once none overlooks the other. */
-    bool first = atomic_fetch_add(&slot->blocked, 1) == 0;
+    atomic_fetch_add(&slot->blocked, 1);
     unsigned blocked = 0;
     for (unsigned i = 0; i < kin__pool_slots(pool); i++)
         blocked += atomic_load(&kin__pool_worker(pool, i)->blocked) != 0;
@@ -80,7 +80,8 @@ int kin__own_wait_begin(kin_pool *pool)
         atomic_fetch_sub(&slot->blocked, 1);
         return -EDEADLK;
     }
-    if (first) kin__supervisor_wake(pool);
+    /* Even if another of its threads waits: that one may be about to be refused, and wakes nobody. */
+    kin__supervisor_wake(pool);
     return 0;
 }
 

@@ -35,7 +35,9 @@ enum kin__task_state {
 };
 
 /* A record's state word: state in the low 8 bits, then flags, the attempt (16 … 31) and the
- * worker (32 … 47).  A flag that is set stays; all are set by CAS.
+ * worker (32 … 47).  A flag that is set stays until the record is free, but for POISON, which who takes the
+ * task takes away.  They are set and taken away by CAS, fetch_or or fetch_and, and outlast every step of the
+ * state; POISON is set by the store that makes a copy FAILED, which nobody else knows yet.
  *   DROPPED   nobody wants the outcome: the worker that finishes the task frees the record, the
  *             supervisor if somebody else does, or if it is over already.
  *   CLOSING   it is over and being freed, by its owner, or, when it was dropped, by that worker;

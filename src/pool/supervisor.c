@@ -336,12 +336,17 @@ static bool end_all(struct supervisor *s)
     return true;
 }
 
+/* Did the worker end because its initializer returned an error? */
+static bool has_refused(const kin_failure *failure)
+{
+    return failure->cause == KIN_CAUSE_EXITED && failure->code == KIN__WORKER_INITIALIZER;
+}
+
 /* The pool cannot have workers: their initializer fails, or they die before they are ready. */
 static bool hopeless(struct supervisor *s)
 {
     bool opening = state_of(s->pool) == KIN__POOL_OPENING;
-    bool initializer = s->last.cause == KIN_CAUSE_EXITED && s->last.code == KIN__WORKER_INITIALIZER;
-    return s->early_deaths >= (opening ? 1 : EARLY_DEATHS_MOST) || (opening && initializer);
+    return s->early_deaths >= (opening ? 1 : EARLY_DEATHS_MOST) || (opening && has_refused(&s->last));
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------ */
@@ -475,12 +480,6 @@ static void note_start(struct supervisor *s, int rc)
     if (rc == -EAGAIN || rc == -ENOMEM || living(s) > 0 || ++s->early_deaths < EARLY_DEATHS_MOST) return;
     s->broken = true;
     s->why = (kin_failure){.cause = KIN_CAUSE_EXITED, .code = rc};
-}
-
-/* Did the worker end because its initializer returned an error? */
-static bool has_refused(const kin_failure *failure)
-{
-    return failure->cause == KIN_CAUSE_EXITED && failure->code == KIN__WORKER_INITIALIZER;
 }
 
 /* A worker died before it was ready. */
