@@ -146,6 +146,7 @@ POOL_TEST(times_are_counted)
 
 /* ---- tasks of the pool that use it ------------------------------------------------------------------------- */
 
+extern const kin_function *const fibonacci_function;
 static int fibonacci(const struct order *order, int *out)
 {
     *out = order->number;
@@ -153,7 +154,6 @@ static int fibonacci(const struct order *order, int *out)
     kin_result *part[2];
     for (int i = 0; i < 2; i++) {
         struct order smaller = {order->board, order->number - 1 - i};
-        extern const kin_function *const fibonacci_function;
         int rc = kin_pool_submit(kin_worker_pool(), &part[i], fibonacci_function, &smaller, sizeof smaller,
                                  kin_in_s(30), NULL);
         if (rc < 0) return rc;
@@ -169,7 +169,6 @@ static int fibonacci(const struct order *order, int *out)
     return 0;
 }
 KIN_MAP(fibonacci, struct order, int)
-extern const kin_function *const fibonacci_function;
 const kin_function *const fibonacci_function = KIN_FN(fibonacci);
 
 POOL_TEST(tasks_may_wait_for_tasks_of_their_pool)
@@ -186,9 +185,9 @@ POOL_TEST(tasks_may_wait_for_tasks_of_their_pool)
     books_check(&books);
 }
 
+extern const kin_function *const without_end_function;
 static int without_end(const struct order *order, int *out)
 {
-    extern const kin_function *const without_end_function;
     kin_result *next = NULL;
     int rc = kin_pool_submit(kin_worker_pool(), &next, without_end_function, order, sizeof *order,
                              KIN_FOREVER, NULL);
@@ -198,7 +197,6 @@ static int without_end(const struct order *order, int *out)
     return 0;
 }
 KIN_MAP(without_end, struct order, int)
-extern const kin_function *const without_end_function;
 const kin_function *const without_end_function = KIN_FN(without_end);
 
 POOL_TEST(a_fork_bomb_of_tasks_is_stopped)
@@ -211,16 +209,15 @@ POOL_TEST(a_fork_bomb_of_tasks_is_stopped)
     CHECK_OK(kin_free(board));
 }
 
+extern const kin_function *const applied_function;
 static int applied_without_end(const struct order *order, int *out)
 {
-    extern const kin_function *const applied_function;
     long rc = kin_pool_apply(kin_worker_pool(), applied_function, order, sizeof *order, out, sizeof *out,
                              KIN_FOREVER, NULL);
     if (rc == -EDEADLK) order->board->count++;
     return 0;
 }
 KIN_MAP(applied_without_end, struct order, int)
-extern const kin_function *const applied_function;
 const kin_function *const applied_function = KIN_FN(applied_without_end);
 
 /* Who is refused to wait for what it has handed in leaves nothing that goes on so. */
@@ -236,38 +233,49 @@ POOL_TEST(a_bomb_of_applied_tasks_comes_to_an_end)
     CHECK_OK(kin_free(board));
 }
 
+/* Where two threads meet; `over` is by the one that leads, between two meetings. */
+struct meeting {
+    _Atomic int met;
+    bool over;
+};
+
 /* What plays the part of one more worker that comes to wait. */
 struct comer {
     kin_pool *pool;
     unsigned index;
-    _Atomic int *met;
+    bool leads;
+    struct meeting *meeting;
     _Atomic int rc;
     const struct comer *other;
 };
 
 /* Both go on at the same moment, as far as they have a processor each. */
-static void meet(_Atomic int *met, int *meetings)
+static void meet(struct meeting *meeting, int *meetings)
 {
-    atomic_fetch_add(met, 1);
+    atomic_fetch_add(&meeting->met, 1);
     *meetings += 2;
-    for (unsigned turns = 1; atomic_load(met) < *meetings; turns++)
+    for (unsigned turns = 1; atomic_load(&meeting->met) < *meetings; turns++)
         if (turns % 10000 == 0) sched_yield();
 }
 
 static int come_to_wait(void *argument)
 {
     struct comer *comer = argument;
+    struct meeting *meeting = comer->meeting;
     int meetings = 0, let_in = 0, rounds = test_sanitized() ? 500 : 20000;
+    double end = test_seconds() + 2;
     kin__own_set(comer->pool, comer->index);
-    for (int round = 0; round < rounds; round++) {
-        meet(comer->met, &meetings);
+    for (int round = 0; !meeting->over; round++) {
+        meet(meeting, &meetings);
         /* Who met last is ahead by as long as the other needs to see it. */
         for (volatile int lag = round % 150; lag > 0; lag--)
-            if (comer->index % 2 == 0) break;
+            if (comer->leads) break;
         atomic_store(&comer->rc, kin__own_wait_begin(comer->pool));
-        meet(comer->met, &meetings);
+        meet(meeting, &meetings);
         CHECK(atomic_load(&comer->rc) != 0 || atomic_load(&comer->other->rc) == -EDEADLK);
-        meet(comer->met, &meetings);
+        /* On a busy machine each meeting takes a slice. */
+        if (comer->leads) meeting->over = round + 1 == rounds || test_seconds() > end;
+        meet(meeting, &meetings);
         if (atomic_load(&comer->rc) == 0) kin__own_wait_end(comer->pool), let_in++;
     }
     kin__own_leave();
@@ -283,8 +291,9 @@ TEST(two_that_come_to_the_last_place_are_not_both_let_in)
     const unsigned limit = kin__own_limit(pool);
     while (kin__pool_slots(pool) <= limit) CHECK_OK(kin__pool_add_slot(pool));
     for (unsigned i = 1; i < limit - 1; i++) atomic_store(&kin__pool_worker(pool, i)->blocked, 1);
-    _Atomic int met = 0;
-    struct comer comers[2] = {{pool, limit - 1, &met, 0, &comers[1]}, {pool, limit, &met, 0, &comers[0]}};
+    struct meeting meeting = {0};
+    struct comer comers[2] = {{pool, limit - 1, true, &meeting, 0, &comers[1]},
+                              {pool, limit, false, &meeting, 0, &comers[0]}};
     kin_thread *thread[2];
     int let_in[2];
     for (int i = 0; i < 2; i++) CHECK_OK(kin_thread_start(&thread[i], come_to_wait, &comers[i], NULL));
@@ -299,9 +308,9 @@ TEST(two_that_come_to_the_last_place_are_not_both_let_in)
 }
 
 /* As many tasks as its number wait for the next; the last one for a task that comes when the gate is open. */
+extern const kin_function *const descend_function;
 static int descend(const struct order *order, int *out)
 {
-    extern const kin_function *const descend_function;
     struct order next = {order->board, order->number - 1};
     if (order->number < 0) return 0;
     if (order->number == 0) {
@@ -314,7 +323,6 @@ static int descend(const struct order *order, int *out)
     return rc < 0 ? (int)rc : 0;
 }
 KIN_MAP(descend, struct order, int)
-extern const kin_function *const descend_function;
 const kin_function *const descend_function = KIN_FN(descend);
 
 static unsigned count_blocked(kin_pool *pool)
