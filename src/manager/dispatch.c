@@ -431,6 +431,8 @@ static void answer_created(struct kin__call *call)
 static void conclude(struct kin__call *call, enum kin__outcome outcome)
 {
     struct kin__session *session = call->session;
+    if (outcome == KIN__RETURN && call->result.kind_ == KIN_VALUE_FAILED)
+        outcome = kin__raise_code(call, kin_value_error_code(&call->result));
     switch (outcome) {
     case KIN__RETURN:
         if (call->leaves)

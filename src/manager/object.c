@@ -12,6 +12,7 @@
 
 #include "manager/wire.h"
 #include "os/os.h"
+#include "value/value.h"
 
 #define FIRST_BUCKETS 64
 
@@ -319,7 +320,7 @@ kin_value kin__exposed(const struct kin__type *type)
 {
     kin_value names = kin_value_list(NULL, 0);
     for (const struct kin__method *method = type->methods; method->name != NULL; method++) {
-        kin_value_list_append(&names, kin_value_str(method->name));
+        kin__collect(&names, kin_value_str(method->name));
     }
     return names;
 }

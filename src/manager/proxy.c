@@ -12,6 +12,7 @@
 #include "manager/manager.h"
 #include "manager/wire.h"
 #include "os/os.h"
+#include "value/value.h"
 
 #define NAME_SIZE 96
 
@@ -89,7 +90,7 @@ static struct kin__arguments with_type(const char *type, kin_value given)
     struct kin__arguments arguments = arguments_of(given);
     kin_value all = kin_value_build("[s]", type);
     for (long i = 0; i < kin_value_len(&arguments.positional); i++)
-        kin_value_list_append(&all, kin_value_ref(kin_value_at(&arguments.positional, i)));
+        kin__collect(&all, kin_value_ref(kin_value_at(&arguments.positional, i)));
     kin_value_clear(&arguments.positional);
     arguments.positional = all;
     return arguments;

@@ -85,7 +85,7 @@ static enum kin__outcome get_slice(struct kin__call *call, const kin_value *sequ
         return kin__return(call, array_slice(sequence, start, step, count));
     kin_value part = kin_value_list(NULL, 0);
     for (long i = 0; i < count; i++)
-        kin_value_list_append(&part, kin_value_ref(kin_value_at(sequence, start + i * step)));
+        kin__collect(&part, kin_value_ref(kin_value_at(sequence, start + i * step)));
     return kin__return(call, part);
 }
 
@@ -273,6 +273,8 @@ static struct iterator *iterator_of(struct kin__managed *object)
 
 enum kin__outcome kin__iterate(struct kin__call *call, const kin_value *container, bool live)
 {
+    int rc = kin_value_error_code(container);
+    if (rc < 0) return kin__raise_code(call, rc);
     struct kin__managed *made = kin__managed_make(call->server, &kin__type_iterator);
     if (made == NULL) return kin__raise_code(call, -ENOMEM);
     struct iterator *iterator = iterator_of(made);

@@ -30,6 +30,7 @@
 #include "os/file.h"
 #include "os/openssl.h"
 #include "os/os.h"
+#include "value/value.h"
 
 #define DIGEST_SIZE 32
 
@@ -74,13 +75,16 @@ static kin_value describe(struct kin__managed *object)
 static kin_value names_of_shared(struct kin__server *server)
 {
     kin_value names = kin_value_dict();
-    for (size_t i = 0; i < server->type_count; i++) {
+    int rc = 0;
+    for (size_t i = 0; i < server->type_count && rc == 0; i++) {
         char ident[KIN__IDENT_SIZE];
         if (server->shared[i] == NULL || server->shared[i]->type->save == NULL) continue;
         kin__managed_ident(server->shared[i], ident);
-        kin_value_dict_set_str(&names, server->types[i].user->name, kin_value_str(ident));
+        rc = kin_value_dict_set_str(&names, server->types[i].user->name, kin_value_str(ident));
     }
-    return names;
+    if (rc == 0) return names;
+    kin_value_clear(&names);
+    return kin_value_failed(rc);
 }
 
 static int put_together(struct kin__server *server, kin_buffer *bytes)
@@ -91,7 +95,7 @@ static int put_together(struct kin__server *server, kin_buffer *bytes)
     struct trailer trailer = {.magic = MAGIC};
     uint8_t digest[KIN__HMAC_MOST];
     while ((object = kin__registry_next(&server->registry, &bucket, object)) != NULL) {
-        if (object->type->save != NULL) kin_value_list_append(&objects, describe(object));
+        if (object->type->save != NULL) kin__collect(&objects, describe(object));
     }
     kin_value all = kin_value_build("(vv)", names_of_shared(server), objects);
     bytes->size = 0;

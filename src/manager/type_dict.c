@@ -9,6 +9,7 @@
 #include "manager/object.h"
 #include "manager/sequence.h"
 #include "manager/types.h"
+#include "value/value.h"
 
 struct dict {
     struct kin__managed object;
@@ -115,11 +116,14 @@ static enum kin__outcome merge(struct kin__call *call, bool reflected)
                            reflected ? "dict" : kin_value_kind_name(other));
     kin_value merged = kin_value_dict();
     const kin_value *parts[2] = {reflected ? other : mine, reflected ? mine : other};
+    int rc = 0;
     for (int i = 0; i < 2; i++) {
-        for (size_t at = 0; kin_value_next(parts[i], &at, &key, &item);)
-            kin_value_dict_set(&merged, kin_value_ref(key), kin_value_ref(item));
+        for (size_t at = 0; rc == 0 && kin_value_next(parts[i], &at, &key, &item);)
+            rc = kin_value_dict_set(&merged, kin_value_ref(key), kin_value_ref(item));
     }
-    return kin__return(call, merged);
+    if (rc == 0) return kin__return(call, merged);
+    kin_value_clear(&merged);
+    return kin__raise_code(call, rc);
 }
 
 static enum kin__outcome dict_or(struct kin__call *call)
@@ -265,10 +269,10 @@ static enum kin__outcome list_of(struct kin__call *call, enum part part)
     kin_value list = kin_value_list(NULL, 0);
     const kin_value *key, *item;
     for (size_t at = 0; kin_value_next(entries_of(call), &at, &key, &item);)
-        kin_value_list_append(&list, part == KEYS ? kin_value_ref(key)
-                                     : part == VALUES
-                                         ? kin_value_ref(item)
-                                         : kin_value_build("(vv)", kin_value_ref(key), kin_value_ref(item)));
+        kin__collect(&list, part == KEYS ? kin_value_ref(key)
+                            : part == VALUES
+                                ? kin_value_ref(item)
+                                : kin_value_build("(vv)", kin_value_ref(key), kin_value_ref(item)));
     return kin__return(call, list);
 }
 

@@ -7,6 +7,7 @@
 #include "manager/sequence.h"
 #include "manager/types.h"
 #include "os/os.h"
+#include "value/value.h"
 
 /* What the server may be made to hold by one small request. */
 #define REPEATED_MOST (INT64_C(1) << 24)
@@ -232,7 +233,7 @@ static enum kin__outcome list_reversed(struct kin__call *call)
 {
     kin_value reversed = kin_value_list(NULL, 0);
     for (long i = kin_value_len(items_of(call)) - 1; i >= 0; i--)
-        kin_value_list_append(&reversed, kin_value_ref(kin_value_at(items_of(call), i)));
+        kin__collect(&reversed, kin_value_ref(kin_value_at(items_of(call), i)));
     enum kin__outcome outcome = kin__iterate(call, &reversed, false);
     kin_value_clear(&reversed);
     return outcome;
@@ -249,7 +250,7 @@ static enum kin__outcome list_add(struct kin__call *call)
     const kin_value *parts[2] = {items_of(call), call->argument[0]}, *item;
     for (int i = 0; i < 2; i++) {
         for (size_t at = 0; kin_value_next(parts[i], &at, &item, NULL);)
-            kin_value_list_append(&sum, kin_value_ref(item));
+            kin__collect(&sum, kin_value_ref(item));
     }
     return kin__return(call, sum);
 }

@@ -20,6 +20,7 @@
 #include "manager/type_result.h"
 #include "manager/types.h"
 #include "os/os.h"
+#include "value/value.h"
 
 struct pool {
     struct kin__managed object;
@@ -134,7 +135,7 @@ static kin_value part_of(const kin_value *items, size_t first, size_t count)
     kin_value part = kin_value_list(NULL, 0);
     const kin_value *item;
     for (size_t i = first; i < first + count && (item = kin_value_at(items, (long)i)) != NULL; i++)
-        kin_value_list_append(&part, kin_value_ref(item));
+        kin__collect(&part, kin_value_ref(item));
     return part;
 }
 
@@ -157,8 +158,11 @@ static enum kin__outcome begin(struct kin__call *call, enum kin__job_kind kind, 
     size_t count = ((size_t)kin_value_len(items) + chunk_size - 1) / chunk_size;
     struct kin__job *job = kin__job_make(call->server, call->object, kind, count);
     int rc = job != NULL ? 0 : -ENOMEM;
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = add_work(job, like, i, part_of(items, i * chunk_size, chunk_size));
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        kin_value part = part_of(items, i * chunk_size, chunk_size);
+        rc = kin_value_error_code(&part);
+        if (rc == 0) rc = add_work(job, like, i, part);
+    }
     if (rc < 0) {
         if (job != NULL) take_back(call->server, job);
         return kin__raise_code(call, rc);

@@ -16,6 +16,7 @@
 #include "manager/session.h"
 #include "manager/types.h"
 #include "os/os.h"
+#include "value/value.h"
 
 struct queue {
     struct kin__managed object;
@@ -357,11 +358,10 @@ static void save(struct kin__managed *object, kin_value *arguments, kin_value *s
     kin_value items = kin_value_list(NULL, 0);
     for (struct kin__links *link = queue->taken.next; link != &queue->taken; link = link->next) {
         struct kin__holding *holding = kin__links_entry(link, struct kin__holding, in_object);
-        kin_value_list_append(&items, kin_value_ref(&((struct taken *)(void *)holding)->item));
+        kin__collect(&items, kin_value_ref(&((struct taken *)(void *)holding)->item));
     }
     for (size_t i = 0; i < queue->count; i++)
-        kin_value_list_append(&items,
-                              kin_value_ref(&queue->ring[(queue->first + i) & (queue->capacity - 1)]));
+        kin__collect(&items, kin_value_ref(&queue->ring[(queue->first + i) & (queue->capacity - 1)]));
     *arguments = kin_value_build("(v)", kin_value_int(queue->most));
     *state =
         kin_value_build("(vvv)", kin_value_uint(queue->unfinished), kin_value_bool(queue->shut_down), items);

@@ -13,6 +13,7 @@
 #include "manager/session.h"
 #include "manager/types.h"
 #include "os/os.h"
+#include "value/value.h"
 
 static bool is_done(const struct kin__job *job)
 {
@@ -38,7 +39,7 @@ static kin_value value_of(const struct kin__job *job)
     kin_value all = kin_value_list(NULL, 0);
     for (size_t i = 0; i < job->chunk_count; i++) {
         for (size_t at = 0; kin_value_next(&job->chunks[i].values, &at, &item, NULL);)
-            kin_value_list_append(&all, kin_value_ref(item));
+            kin__collect(&all, kin_value_ref(item));
     }
     return all;
 }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "manager/dispatch.h"
 #include "os/os.h"
+#include "value/value.h"
 
 static const struct kin__type *const types[] = {
     &kin__type_queue,
@@ -96,7 +97,7 @@ static kin_value own_arguments(const struct kin__call *call)
 {
     kin_value arguments = kin_value_list(NULL, 0);
     for (long i = (long)call->skip; i < kin_value_len(call->arguments); i++)
-        kin_value_list_append(&arguments, kin_value_ref(kin_value_at(call->arguments, i)));
+        kin__collect(&arguments, kin_value_ref(kin_value_at(call->arguments, i)));
     return arguments;
 }
 
@@ -106,7 +107,8 @@ static enum kin__outcome make_user(struct kin__call *call)
     kin_value exception = kin_value_none();
     if (user->make == NULL) return KIN__RETURN;
     kin_value arguments = own_arguments(call);
-    int rc = user->make(of_user(call), &arguments, call->keywords, &exception);
+    int rc = kin_value_error_code(&arguments);
+    if (rc == 0) rc = user->make(of_user(call), &arguments, call->keywords, &exception);
     kin_value_clear(&arguments);
     return conclude(call, rc, exception);
 }
