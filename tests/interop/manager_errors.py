@@ -1,7 +1,8 @@
 """Makes calls that go wrong of a manager of somebody else's, and of one of Python's own, and compares what
 they raise, answer and leave behind.
 
-    python3 manager_errors.py HOST PORT     the manager of somebody else's, with the key "abc"
+    python3 manager_errors.py HOST PORT SECONDS     the manager of somebody else's, with the key "abc"; a call
+                                                    that takes so long hangs
 
 It prints each call that differs, and "all is well" when none does.  What Python raises is compared by
 its class, and by its words too where this version of Python has those that kin has.
@@ -111,7 +112,7 @@ def hung(*_):
 
 
 def outcome(function, words):
-    signal.alarm(5)
+    signal.alarm(limit)
     try:
         result = function()
     except RemoteError as error:
@@ -150,6 +151,7 @@ Manager.register('set', set, MakeProxyType('PlainSetProxy', SET_METHODS))
 if __name__ == '__main__':
     multiprocessing.current_process().authkey = b'abc'
     signal.signal(signal.SIGALRM, hung)
+    limit = int(sys.argv[3])
     words = (3, 11) <= sys.version_info[:2] <= (3, 12)
     other = Manager(address=(sys.argv[1], int(sys.argv[2])), authkey=b'abc')
     other.connect()

@@ -90,7 +90,6 @@ static pid_t start_python(const char *python, const char *script, const char *ad
     _exit(99);
 }
 
-/* Unlike that of any other case, which may run at the same time. */
 /* What both sides do then: we send, it echoes; sizes up to megabytes. */
 #define ECHO \
     "while True:\n" \

@@ -100,15 +100,16 @@ TEST(pythons_own_manager_passes_the_same_checks)
 TEST(what_goes_wrong_is_raised_as_python_raises_it)
 {
     const char *pythons[PYTHONS];
-    char port[8];
+    char port[8], limit[16];
     size_t count = program_pythons(pythons, PYTHONS);
     if (count == 0) SKIP("there is no python3");
     kin_manager *manager = start("tcp://127.0.0.1:0");
     CHECK_EQ(sscanf(kin_manager_address(manager), "tcp://127.0.0.1:%7s", port), 1);
+    snprintf(limit, sizeof limit, "%.0f", 5 * test_time_scale());
     for (size_t i = 0; i < count; i++) {
         test_context("with %s", pythons[i]);
         struct program program =
-            program_run(pythons[i], test_source("tests/interop/manager_errors.py"), "127.0.0.1", port);
+            program_run(pythons[i], test_source("tests/interop/manager_errors.py"), "127.0.0.1", port, limit);
         expect_well(&program);
     }
     CHECK_OK(kin_manager_close(manager));

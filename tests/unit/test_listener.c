@@ -41,7 +41,6 @@ static int connect_to(kin_connection **connection, const char *address, const ch
                            &(kin_client_options){.key = key, .key_size = key ? strlen(key) : 0}, deadline);
 }
 
-/* Unlike that of any other case, which may run at the same time. */
 /* ---- a client in a thread of its own ----------------------------------------------------------------- */
 
 struct client {
