@@ -38,6 +38,17 @@ void kin__client_close(struct kin__client *client)
     *client = (struct kin__client){.resumed = client->resumed, .patient = client->patient};
 }
 
+struct kin__client kin__client_take(struct kin__client *client)
+{
+    struct kin__client taken = *client;
+    taken.error = kin_value_none();
+    client->connection = NULL;
+    client->request = client->bytes = (kin_buffer){0};
+    client->grace_ns = 0;
+    client->owed = client->forsaken = false;
+    return taken;
+}
+
 static int open_connection(struct kin__client *client, kin_deadline deadline)
 {
     int rc = kin__client_open(&client->connection, client->address, client->options, deadline);
@@ -103,6 +114,7 @@ static int take_answer(struct kin__client *client, const kin_value *answer, kin_
         return kin_value_error_code(result);
     }
     bool raised = strcmp(kind, KIN__ANSWER_ERROR) == 0;
+    kin_value_clear(&client->error);
     client->error = raised ? kin_value_ref(value) : remote_error(value);
     return raised ? code_of(&client->error) : KIN_EREMOTE;
 }

@@ -39,41 +39,39 @@
 
 /* ---- lines ------------------------------------------------------------------------------------------ */
 
-/* Tells the server that this process's own line ends. */
-static void tell_end(struct kin__line *line, kin_deadline deadline)
+/* Tells the server that a client of this process's own ends, and closes it. */
+static void leave(struct kin__client *client, kin_deadline deadline)
 {
-    if (line->pid != kin__os_pid()) return;
     kin__shield(1);
-    kin__client_leave(&line->client, deadline);
+    kin__client_leave(client, deadline);
     kin__shield(-1);
+    kin__client_close(client);
 }
 
 /* Closes a connection that is this process's own, or a copy of another's. */
-static void leave(struct kin__line *line, kin_deadline deadline)
+static void leave_line(struct kin__line *line, kin_deadline deadline)
 {
-    tell_end(line, deadline);
-    kin__client_close(&line->client);
+    if (line->pid == kin__os_pid())
+        leave(&line->client, deadline);
+    else
+        kin__client_close(&line->client);
 }
 
-/* Of the line's own thread.  false: the process ends, and is just telling the end of the line. */
-static bool begin_call(struct kin__line *line)
+/* One that others have for short. */
+static void take_turn(struct kin__turn *turn)
 {
-    return atomic_exchange_explicit(&line->state, KIN__LINE_CALLS, memory_order_acquire) != KIN__LINE_LEAVES;
-}
-
-/* Release: pairs with the acquire of tell_ends and begin_call. */
-static void end_call(struct kin__line *line)
-{
-    atomic_store_explicit(&line->state, KIN__LINE_RESTS, memory_order_release);
+    kin__shield(1);
+    kin__turn_take(turn, KIN_FOREVER);
+    kin__shield(-1);
 }
 
 /* A thread or a coroutine ends: what it has acquired is given back by the server. */
 static void on_end(void *own)
 {
     struct kin__line *line = own;
-    if (!begin_call(line)) return;
-    leave(line, kin_in_ms(LEAVE_MS));
-    end_call(line);
+    take_turn(&line->turn);
+    leave_line(line, kin_in_ms(LEAVE_MS));
+    kin__turn_end(&line->turn);
     atomic_store_explicit(&line->used, false, memory_order_release);
 }
 
@@ -98,13 +96,12 @@ static struct kin__line *unused_line(kin_manager *manager)
     return line;
 }
 
-/* In a process that was forked, a line is a copy of its parent's: nothing may go over it. */
+/* In a process that was forked, a line is a copy of its parent's: nothing may go over it.  By whoever has its turn. */
 static void own(struct kin__line *line)
 {
     int self = kin__os_pid();
     if (line->pid == self) return;
     kin__client_close(&line->client);
-    end_call(line);
     line->pid = self;
 }
 
@@ -120,7 +117,11 @@ static struct kin__line *own_line(kin_manager *manager)
             return NULL;
         }
     }
-    own(line);
+    if (line->pid != kin__os_pid()) {
+        take_turn(&line->turn);
+        own(line);
+        kin__turn_end(&line->turn);
+    }
     return line;
 }
 
@@ -221,28 +222,36 @@ static int settle(kin_manager *manager, struct kin__client *client, kin_deadline
     return client->connection == NULL ? answered : 0;
 }
 
-int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
-                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
+/* Whoever is `patient` loses nothing by a call that is given up. */
+static int call_over(kin_manager *manager, struct kin__line *line, bool patient, const char *ident,
+                     const char *method, struct kin__arguments arguments, kin_value *result,
+                     kin_deadline deadline)
 {
-    struct kin__line *line = own_line(manager);
-    *result = kin_value_none();
-    int rc = line == NULL ? -ENOMEM : begin_call(line) ? 0 : -ECONNRESET;
-    if (rc < 0) {
-        kin__arguments_clear(&arguments);
-        return rc;
-    }
-    rc = settle(manager, &line->client, deadline);
+    take_turn(&line->turn);
+    line->client.patient = patient;
+    int rc = settle(manager, &line->client, deadline);
     if (rc == 0) rc = connect_line(manager, line, deadline);
     if (rc == 0)
         rc = kin__client_call(&line->client, ident, method, arguments, result, deadline);
     else
         kin__arguments_clear(&arguments);
+    bool resumed = line->client.resumed;
+    line->client.resumed = line->client.patient = false;
+    kin__turn_end(&line->turn);
     /* The control line is perhaps broken too, and has the references. */
-    if (line->client.resumed) atomic_store_explicit(&manager->doubtful, true, memory_order_relaxed);
-    line->client.resumed = false;
-    end_call(line);
+    if (resumed) atomic_store_explicit(&manager->doubtful, true, memory_order_relaxed);
     if (atomic_load_explicit(&manager->doubtful, memory_order_relaxed)) poke_control(manager, deadline);
     return rc;
+}
+
+int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
+                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
+{
+    struct kin__line *line = own_line(manager);
+    *result = kin_value_none();
+    if (line != NULL) return call_over(manager, line, false, ident, method, arguments, result, deadline);
+    kin__arguments_clear(&arguments);
+    return -ENOMEM;
 }
 
 /* One call on a connection that is made for it, as Python's servers want it. */
@@ -299,6 +308,15 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
     return rc;
 }
 
+/* Under the turn, for where the process ends everything of the client is copied. */
+static void set_error(struct kin__line *line, kin_value error)
+{
+    take_turn(&line->turn);
+    kin_value_clear(&line->client.error);
+    line->client.error = error;
+    kin__turn_end(&line->turn);
+}
+
 int kin__manager_server_call(kin_manager *manager, const char *method, struct kin__arguments arguments,
                              kin_value *result, kin_deadline deadline)
 {
@@ -310,12 +328,12 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
         kin__arguments_clear(&arguments);
         return rc;
     }
-    kin_value_clear(&line->client.error);
+    set_error(line, kin_value_none());
     if (atomic_load_explicit(&manager->kin, memory_order_relaxed))
         rc = call_control(manager, method, arguments, result, &error, deadline);
     else
         rc = call_alone(manager, method, arguments, result, &error, deadline);
-    line->client.error = error;
+    set_error(line, error);
     return rc;
 }
 
@@ -338,17 +356,16 @@ static void poke_control(kin_manager *manager, kin_deadline deadline)
 int kin_manager_ping(kin_manager *manager, kin_deadline deadline)
 {
     struct kin__line *line = manager != NULL ? own_line(manager) : NULL;
-    kin_value result;
+    kin_value result = kin_value_none();
     if (line == NULL) return manager != NULL ? -ENOMEM : -EINVAL;
+    take_turn(&line->turn);
     int rc = connect_line(manager, line, deadline);
+    bool kin = line->client.kin;
+    kin__turn_end(&line->turn);
     if (rc < 0) return rc;
-    /* What is not answered in time costs nothing that the thread has.  A server of Python's takes such a call over
-     * a connection of its own. */
-    line->client.patient = true;
-    rc = line->client.kin
-             ? kin__manager_call(manager, NULL, "dummy", (struct kin__arguments){0}, &result, deadline)
+    /* A server of Python's takes such a call over a connection of its own. */
+    rc = kin ? call_over(manager, line, true, NULL, "dummy", (struct kin__arguments){0}, &result, deadline)
              : kin__manager_server_call(manager, "dummy", (struct kin__arguments){0}, &result, deadline);
-    line->client.patient = false;
     kin_value_clear(&result);
     return rc;
 }
@@ -366,31 +383,25 @@ const kin_value *kin_manager_error(kin_manager *manager)
 static struct kin__turn handles_turn;
 static kin_manager *handles;
 
-static void take_handles_turn(void)
-{
-    kin__shield(1);
-    kin__turn_take(&handles_turn, KIN_FOREVER);
-    kin__shield(-1);
-}
-
 /* The process ends: what its threads hold is given back now, not after the time of grace.  A line over which another
- * thread calls is that thread's.  Who calls once more, in a function that runs later at exit, is another client. */
+ * thread calls is that thread's.  Who calls once more, in another thread or a function that runs later at exit, is
+ * another client. */
 static void tell_ends(void)
 {
     kin_deadline deadline = kin_in_ms(LEAVE_MS);
+    int self = kin__os_pid();
     if (kin__turn_take(&handles_turn, deadline) < 0) return;
     for (kin_manager *manager = handles; manager != NULL; manager = manager->next) {
         struct kin__line *line = atomic_load_explicit(&manager->lines, memory_order_acquire);
         for (; line != NULL; line = line->next) {
-            int state = KIN__LINE_RESTS;
-            if (!atomic_compare_exchange_strong_explicit(&line->state, &state, KIN__LINE_LEAVES,
-                                                         memory_order_acquire, memory_order_relaxed))
-                continue;
-            if (line->client.grace_ns > 0) leave(line, deadline);
-            end_call(line);
+            struct kin__client client = {0};
+            if (kin__turn_take(&line->turn, KIN_NOW) < 0) continue;
+            if (line->pid == self && line->client.grace_ns > 0) client = kin__client_take(&line->client);
+            kin__turn_end(&line->turn);
+            leave(&client, deadline);
         }
         if (kin__turn_take(&manager->control_turn, KIN_NOW) < 0) continue;
-        if (manager->control.client.grace_ns > 0) leave(&manager->control, deadline);
+        if (manager->control.client.grace_ns > 0) leave_line(&manager->control, deadline);
         kin__turn_end(&manager->control_turn);
     }
     kin__turn_end(&handles_turn);
@@ -406,7 +417,7 @@ static void enlist(kin_manager *manager)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, tell_ends_at_exit);
-    take_handles_turn();
+    take_turn(&handles_turn);
     if (!manager->listed) {
         manager->next = handles;
         handles = manager;
@@ -418,7 +429,7 @@ static void enlist(kin_manager *manager)
 static void delist(kin_manager *manager)
 {
     kin_manager **at = &handles;
-    take_handles_turn();
+    take_turn(&handles_turn);
     while (*at != NULL && *at != manager) at = &(*at)->next;
     if (*at != NULL) *at = manager->next;
     kin__turn_end(&handles_turn);
@@ -431,10 +442,10 @@ void kin__manager_free(kin_manager *manager)
     delist(manager);
     for (struct kin__line *line = atomic_load(&manager->lines); line != NULL; line = next) {
         next = line->next;
-        leave(line, deadline);
+        leave_line(line, deadline);
         kin__os_free(line);
     }
-    leave(&manager->control, deadline);
+    leave_line(&manager->control, deadline);
     struct kin__dropped *dropped = atomic_load(&manager->dropped);
     for (struct kin__dropped *after; dropped != NULL; dropped = after) {
         after = dropped->next;

@@ -13,17 +13,11 @@
 #include "manager/wire.h"
 #include "os/network.h"
 
-enum {
-    KIN__LINE_RESTS,
-    KIN__LINE_CALLS, /* its thread calls an object */
-    KIN__LINE_LEAVES /* the process ends in another thread, which tells its end */
-};
-
 struct kin__line {
-    struct kin__client client;
-    int pid; /* whose it is */
+    struct kin__client client; /* changed under the turn; its thread may read without it */
+    struct kin__turn turn;     /* its thread's for a call; where the process ends, for a moment that one's */
+    int pid;                   /* whose it is; as `client` */
     _Atomic bool used;
-    _Atomic int state; /* what is done over it: one of the following */
     struct kin__line *next;
 };
 
@@ -50,9 +44,9 @@ struct kin_manager {
     struct kin__line control;
     struct kin__turn control_turn; /* for one short call at a time */
     _Atomic(struct kin__dropped *) dropped;
-    _Atomic unsigned era;  /* which control line it is: with each end all references */
+    _Atomic unsigned era; /* which control line it is: with each end all references */
     _Atomic bool doubtful; /* the control line may have broken, and has to be made again */
-    kin_manager *next;     /* of those that have been connected; under that list's turn, as `listed` */
+    kin_manager *next; /* of those that have been connected; under that list's turn, as `listed` */
     bool listed;
 };
 
