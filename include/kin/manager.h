@@ -201,7 +201,9 @@ KIN_API const void *kin_manager_key(const kin_manager *manager, size_t *size);
 KIN_API int kin_manager_shutdown(kin_manager *manager, kin_deadline deadline);
 
 /* kin_manager_close gives the handle up, and shuts the server down if this process has started
- * it.  Close its proxies before.  NULL is allowed.  Waits at most a second for the server. */
+ * it.  Close its proxies before.  NULL is allowed.  Waits at most a second for the end of a server that this
+ * process has started, which it kills then, and where a server has a time of grace and a connection to it has
+ * broken, at most a second for another one, over which it tells that the client does not come back. */
 KIN_API int kin_manager_close(kin_manager *manager);
 
 /* kin_manager_create makes an object of a type and stores a proxy of it in `*proxy`.  `arguments`

@@ -31,8 +31,12 @@
 /* A manager whose system does not answer for so long is gone. */
 #define SILENCE_S 60
 
-/* A call whose connection was made again sees for so long to the control line too. */
-#define POKE_MS 10000
+/* A call whose connection was made again sees for so long to the control line too, but at most for this part of the
+ * time of grace; if that was not enough, calls do nothing for it for so many times as long.  So it costs them a
+ * quarter of their time at most, and is tried at least twice in each time of grace. */
+#define POKE_MS    10000
+#define POKE_PART  8
+#define POKE_TIMES 3
 
 /* Whoever leaves over a new connection, for the one it had is broken, tries for so long. */
 #define LEAVE_MS 1000
@@ -138,7 +142,7 @@ static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadli
 
 /* ---- calls -------------------------------------------------------------------------------------------- */
 
-static void poke_control(kin_manager *manager, kin_deadline deadline);
+static void poke_control(kin_manager *manager, int64_t grace_ns, kin_deadline deadline);
 
 /* What a reference was made of by the request whose answer was `result`; NULL: by none. */
 static const char *made_by(const char *method, const kin_value *arguments, const kin_value *result)
@@ -236,11 +240,13 @@ static int call_over(kin_manager *manager, struct kin__line *line, bool patient,
     else
         kin__arguments_clear(&arguments);
     bool resumed = line->client.resumed;
+    int64_t grace_ns = line->client.grace_ns;
     line->client.resumed = line->client.patient = false;
     kin__turn_end(&line->turn);
     /* The control line is perhaps broken too, and has the references. */
-    if (resumed) atomic_store_explicit(&manager->doubtful, true, memory_order_relaxed);
-    if (atomic_load_explicit(&manager->doubtful, memory_order_relaxed)) poke_control(manager, deadline);
+    if (resumed) atomic_compare_exchange_strong(&manager->doubtful, &(kin_deadline){0}, kin_clock());
+    if (grace_ns > 0 && atomic_load_explicit(&manager->doubtful, memory_order_relaxed) != 0)
+        poke_control(manager, grace_ns, deadline);
     return rc;
 }
 
@@ -338,17 +344,20 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
 }
 
 /* Even by one who is cancelled: the line has to be made again while the server knows whose it was.  Where the time
- * of the call does not suffice the next one goes on with it. */
-static void poke_control(kin_manager *manager, kin_deadline deadline)
+ * of the call does not suffice a later one tries it again. */
+static void poke_control(kin_manager *manager, int64_t grace_ns, kin_deadline deadline)
 {
     kin_value result, error = kin_value_none();
-    kin_deadline most = kin_in_ms(POKE_MS);
-    if (!atomic_exchange(&manager->doubtful, false)) return;
+    kin_deadline due = atomic_load(&manager->doubtful), began = kin_clock();
+    kin_deadline most = kin_in_ms(POKE_MS), part = began + grace_ns / POKE_PART;
+    if (due == 0 || began < due || !atomic_compare_exchange_strong(&manager->doubtful, &due, 0)) return;
+    if (part < most) most = part;
     kin__shield(1);
     int rc = call_control(manager, "dummy", (struct kin__arguments){0}, &result, &error,
                           deadline < most ? deadline : most);
     kin__shield(-1);
-    if (is_given_up(rc)) atomic_store(&manager->doubtful, true);
+    kin_deadline now = kin_clock();
+    if (is_given_up(rc)) atomic_store(&manager->doubtful, now + POKE_TIMES * (now - began));
     kin_value_clear(&result);
     kin_value_clear(&error);
 }

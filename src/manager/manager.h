@@ -45,7 +45,8 @@ struct kin_manager {
     struct kin__turn control_turn; /* for one short call at a time */
     _Atomic(struct kin__dropped *) dropped;
     _Atomic unsigned era; /* which control line it is: with each end all references */
-    _Atomic bool doubtful; /* the control line may have broken, and has to be made again */
+    /* The control line may have broken, and has to be made again: from then on.  0: it need not. */
+    _Atomic kin_deadline doubtful;
     kin_manager *next; /* of those that have been connected; under that list's turn, as `listed` */
     bool listed;
 };

@@ -336,7 +336,7 @@ TEST(who_gives_a_call_up_gives_back_at_once)
 }
 
 /* The thread's connection comes back, and that of the process's references does not: calls return in their own time,
- * and the references are there when it does. */
+ * most of them at once, and the references are there when it does. */
 TEST(a_call_does_not_wait_for_the_references)
 {
     kin_manager *here = start(INT64_C(3600000000000), 0);
@@ -346,7 +346,12 @@ TEST(a_call_does_not_wait_for_the_references)
     CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
     relay_admit(&relay, 1);
     CHECK_EQ(relay_cut(&relay), 2);
-    for (int i = 0; i < 20; i++) CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), kin_in_ms(200)), 0);
+    kin_deadline began = kin_clock(), each = (kin_deadline)(2e9 * test_time_scale());
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), kin_clock() + each), 0);
+    /* They do not all look for the references until their time is over. */
+    bool slow = kin_clock() - began >= 4 * each;
+    if (slow && !test_again()) CHECK(!slow);
     relay_admit(&relay, -1);
     CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
     CHECK_OK(kin_manager_create(there, &other, "list", kin_value_none(), SOON));
