@@ -152,6 +152,8 @@ int kin__os_fork(void);
 void kin__os_standard_input_empty(void);
 /* The system shows this process's first thread by the last part of that path. */
 void kin__os_label_set(const char *path);
+/* As far as libc knows, this process has no thread but the calling one. */
+bool kin__os_is_alone(void);
 void kin__os_exit_now(int code) __attribute__((noreturn)); /* no handlers, no flushing */
 /* Kills and collects a child for which no descriptor could be had. */
 void kin__os_process_abandon(int pid);

@@ -95,7 +95,8 @@ KIN__CHILD_CODE void kin__os_standard_input_empty(void)
     }
     /* The lowest free number is the one just freed; without a /dev/null there is none at all. */
     kin__os_close(STDIN_FILENO);
-    int descriptor = open("/dev/null", O_RDONLY);
+    char null[] = "/dev/null"; /* on the stack, whose page is there */
+    int descriptor = open(null, O_RDONLY);
     if (descriptor > STDIN_FILENO) kin__os_close(descriptor);
 }
 
@@ -127,11 +128,16 @@ static bool is_flushed(void)
            __fpending(stdout) == 0;
 }
 
+KIN__CHILD_CODE bool kin__os_is_alone(void)
+{
+    return __libc_single_threaded;
+}
+
 void kin__os_flush(void)
 {
     /* fflush(NULL) waits for the lock of every stream, and another thread may hold one for as
      * long as it is blocked in a read from it. */
-    if (__libc_single_threaded) {
+    if (kin__os_is_alone()) {
         if (!is_flushed()) fflush(NULL);
     } else {
         fflush(stdout);
@@ -143,7 +149,7 @@ KIN__CHILD_CODE void kin__os_flush_last(void)
 {
     /* fcloseall does as exit does: it waits for no stream's lock.  But it touches more pages,
      * each of which a forked child has to copy. */
-    if (!__libc_single_threaded)
+    if (!kin__os_is_alone())
         fcloseall();
     else if (!is_flushed())
         fflush(NULL);

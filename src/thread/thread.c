@@ -297,6 +297,8 @@ static kin_thread *pin_ordinary(void)
 
 KIN__CHILD_CODE void kin__threads_finish(void)
 {
+    /* Most children have no other thread: they need not even take the lock, whose page they would copy. */
+    if (kin__os_is_alone()) return;
     for (kin_thread *thread; (thread = pin_ordinary()) != NULL;) {
         while (atomic_load(&thread->state) == RUNNING)
             kin__os_futex_wait(&thread->state, RUNNING, KIN_FOREVER);
