@@ -201,7 +201,7 @@ static kin_failure cancelled(const kin_result *result, uint64_t word)
 
 int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t size)
 {
-    uint64_t word;
+    uint64_t word = 0;
     if (failure == NULL) return -EINVAL;
     int rc = outcome(result, &word);
     if (rc < 0 && rc != KIN_EBROKEN) return rc;
