@@ -176,7 +176,7 @@ KIN_API int kin_subprocess_getstatusoutput(int *exit_code, char **output, const 
  * waits until the program has begun: a program that cannot be run is an error of this call.
  * Does not block otherwise (a FIFO that is to be a stream is waited for).  What stands in stdio's
  * buffers of stdout and stderr is written out first.  Safe for threads; not for signal handlers.
- * Errors: -EINVAL (NULL, no command, options that contradict each other), -ENOENT, -EACCES,
+ * Errors: -EINVAL (NULL, no command, options that contradict each other or mean nothing), -ENOENT, -EACCES,
  * -ENOEXEC, -E2BIG (the program), whatever else execve says, or what setting it up met: a
  * directory, a file, a user, a limit, a right that is missing; -EAGAIN, -ENOMEM, -EMFILE,
  * -ENFILE.  kin_subprocess_error has the words. */
@@ -278,7 +278,7 @@ KIN_API int kin_subprocess_pid(kin_subprocess *subprocess);
 /* kin_subprocess_send_signal sends a signal to the command, or to each of a pipeline: exactly
  * these processes, no later ones with the same pids; one that has ended is no error.
  * kin_subprocess_terminate sends SIGTERM, kin_subprocess_kill SIGKILL.  Do not wait.
- * Errors: -EINVAL (no such signal), -EPERM. */
+ * Errors: -EINVAL (no such signal, also of one that has ended), -EPERM. */
 KIN_API int kin_subprocess_send_signal(kin_subprocess *subprocess, int signal);
 KIN_API int kin_subprocess_terminate(kin_subprocess *subprocess);
 KIN_API int kin_subprocess_kill(kin_subprocess *subprocess);

@@ -143,6 +143,8 @@ int kin_subprocess_sentinel(kin_subprocess *subprocess)
 
 int kin_subprocess_send_signal(kin_subprocess *subprocess, int signal)
 {
+    /* Said of one that has ended, too. */
+    if (signal < 0 || signal > SIGRTMAX) return -EINVAL;
     int rc = kin__subprocess_enter(subprocess);
     if (rc < 0) return rc;
     for (size_t i = 0; i < subprocess->count; i++) {

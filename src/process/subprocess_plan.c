@@ -39,6 +39,7 @@ static int check(const kin_subprocess_options *options)
         return kin__start_say(-EINVAL, "there is input, and stdin is no pipe");
     if (options->excess < KIN_EXCESS_FAIL || options->excess > KIN_EXCESS_TAIL)
         return kin__start_say(-EINVAL, "excess is %d, which means nothing", (int)options->excess);
+    if (options->grace_ms < 0) return kin__start_say(-EINVAL, "grace_ms is negative");
     if (options->pass_fds == NULL && options->pass_fd_count > 0)
         return kin__start_say(-EINVAL, "pass_fds is NULL and pass_fd_count is not 0");
     return 0;

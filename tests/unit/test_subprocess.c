@@ -77,8 +77,14 @@ TEST(signals_reach_the_command)
     CHECK_OK(kin_subprocess_kill(subprocess));
     CHECK_EQ(finish(subprocess), -SIGKILL);
     subprocess = start(KIN_COMMAND("cat"), &all_piped);
-    CHECK_RC(kin_subprocess_send_signal(subprocess, 1000), -EINVAL);
+    const int none[] = {1000, 99, SIGRTMAX + 1, -1};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CHECK_RC(kin_subprocess_send_signal(subprocess, none[i]), -EINVAL);
     CHECK_OK(kin_subprocess_send_signal(subprocess, SIGHUP));
+    CHECK_OK(kin_subprocess_wait(subprocess, KIN_FOREVER));
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CHECK_RC(kin_subprocess_send_signal(subprocess, none[i]), -EINVAL);
+    CHECK_OK(kin_subprocess_send_signal(subprocess, SIGRTMAX));
     CHECK_EQ(finish(subprocess), -SIGHUP);
 }
 
@@ -208,6 +214,7 @@ TEST(bad_input_is_refused)
           &(kin_subprocess_options){.stdout_to = KIN_PIPE, .stdout_file = "x"});
     fails(-EINVAL, "there is input, and stdin is no pipe", KIN_COMMAND("true"),
           &(kin_subprocess_options){.stdin_from = KIN_DEVNULL, .input = "x", .input_size = 1});
+    fails(-EINVAL, "grace_ms is negative", KIN_COMMAND("true"), &(kin_subprocess_options){.grace_ms = -4});
     fails(-EINVAL, "env_changes has \"=x\", which has no name", KIN_COMMAND("true"),
           &(kin_subprocess_options){.env_changes = (const char *const[]){"=x", NULL}});
     fails(-EBADF, "cannot set the streams of true: bad file descriptor", KIN_COMMAND("true"),
