@@ -2,7 +2,8 @@
  *
  * A function that can fail returns zero or more on success and a negative code on failure:
  * either -errno (such as -ENOMEM) or one of the codes below.  KIN_OWNER_DIED is positive
- * on purpose: it is a success that carries news. */
+ * on purpose: it is a success that carries news.  A function that returns a pointer has no code: what
+ * NULL means stands with it, and where it is said to set errno, kin_strerror(-errno) is the text. */
 #ifndef KIN_ERROR_H
 #define KIN_ERROR_H
 
