@@ -276,6 +276,8 @@ KIN__CHILD_CODE int kin__child_fork(int *descriptor)
     } else if (rc == -ENOENT) {
         kin__log(KIN_LOG_ERROR, "cannot start a process: /proc is not mounted");
     }
+    if (rc == -ENOSYS)
+        kin__log(KIN_LOG_ERROR, "cannot start a process: there is no pidfd_open, as under valgrind 3.19");
     kin__child_unlock();
     return rc;
 }
