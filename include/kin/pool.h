@@ -171,10 +171,12 @@ typedef struct kin_pool_options {
  * 4096 or family memory, and functions are those of the program itself.  They end when the calling process ends, however it ends.  Any process of the family may submit.
  * Waits until every worker has run its initializer.  Safe for threads.
  * Errors: -EINVAL (NULL, more than 1024 workers, an address or limits and another method than fork, an option
- * for threads that is of processes: kin_process_error says which), KIN_ENOTCODE (initializer), KIN_EINITIALIZER (it failed or its worker
- * died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM, -EMFILE, and those of kin_family_open; by another method
- * than fork KIN_EPOINTER (context), KIN_EFUNCTION (the initializer is a library's), KIN_ENOTMAIN and
- * KIN_ESERVER; with limits those of kin_process_start (kin_process_error has the words). */
+ * for threads that is of processes: kin_process_error says which), KIN_ENOTCODE (initializer),
+ * KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM, -EMFILE, -ENOSYS
+ * (there is no pidfd_open; pools of threads do without), and those of kin_family_open; by another method than
+ * fork KIN_EPOINTER (context), KIN_EFUNCTION (the initializer is a library's), KIN_ENOTMAIN and KIN_ESERVER;
+ * with an address those of kin_listener_open, and with limits those of kin_process_start (kin_process_error
+ * has the words of both). */
 KIN_API int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t size);
 static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options)
 {

@@ -83,14 +83,16 @@ typedef struct kin_process_options {
  * for the others.  Waits for the helper with KIN_FORKSERVER, and for the child to have done what the options
  * want, such as limits: what cannot be done is an error of the start, and kin_process_error has the words.
  * Safe for threads; with KIN_FORK only the calling thread exists in the child.
- * Errors: -EINVAL (NULL, two arguments, a name of more than 63 bytes, or too large a stderr_tail), KIN_ENOTCODE (target),
- * KIN_EFUNCTION (no function of that name, or in a library without a build id), KIN_ENOTMAIN (the program
- * does not call kin_main), KIN_EPOINTER (an argument that means nothing in the child), KIN_ENOTGIVEN (a
- * connection that this process was not given), KIN_EPRIVATE (one with TLS), KIN_ESERVER (the helper, or the child, ended before the
- * child began), -EBADF (a descriptor), -E2BIG (more than 200 descriptors and connections), -EAGAIN
- * (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE, -ENOENT (/proc is not mounted), and for a value
- * those of kin_pickle_dumps; by another method than fork those of kin_family_open; and whatever setting
- * the options comes to, such as -EPERM, -EACCES or -ENOENT. */
+ * Errors: -EINVAL (NULL, two arguments, two targets or none, a method that is none, a name of more than 63
+ * bytes, or too large a stderr_tail: kin_process_error says which), KIN_ENOTCODE (target), KIN_EFUNCTION
+ * (no function of that name, or in a library without a build id), KIN_ENOTMAIN (the program does not call
+ * kin_main), KIN_EPOINTER (an argument that means nothing in the child), KIN_ENOTGIVEN (a connection that
+ * this process was not given), KIN_EPRIVATE (one with TLS), KIN_ESERVER (the helper, or the child, ended
+ * before the child began), -EBADF (a descriptor is not open), -E2BIG (by another method than fork: more
+ * than 200 descriptors and connections), -EAGAIN (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE,
+ * -ENOENT (/proc is not mounted), -ENOSYS (there is no pidfd_open), and for a value those of
+ * kin_pickle_dumps; by another method than fork those of kin_family_open; and whatever setting the options
+ * comes to, such as -EPERM, -EACCES or -ENOENT. */
 KIN_API int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
                                     const kin_process_options *options, size_t size);
 static inline int kin_process_start(kin_process **process, kin_process_function *target, void *argument,
@@ -100,8 +102,9 @@ static inline int kin_process_start(kin_process **process, kin_process_function 
 }
 
 /* kin_process_error returns in words why the calling thread's last start of a process or a command, or its
- * last opening of a pool, failed, such as "cgroup v2 is not delegated: /sys/fs/cgroup: permission denied";
- * "" when it did not, or when the code says it all.  The string is the thread's until its next start. */
+ * last opening of a pool, failed, such as "descriptor 7 is not open" or "cgroup v2 is not delegated:
+ * /sys/fs/cgroup: permission denied"; "" when it did not, or when the code says it all.  The string is the
+ * thread's until its next start. */
 KIN_API const char *kin_process_error(void);
 
 /* kin_process_join waits until the child has ended, or until `deadline`.  It may be called

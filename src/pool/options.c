@@ -56,8 +56,8 @@ int kin__pool_options_check(const kin_pool_options *options)
     rc = check_listener(options->listener);
     if (rc < 0) return rc;
     size_t room = sizeof((kin_pool *)0)->name;
-    if (options->name != NULL && strlen(options->name) >= room)
-        return kin__start_say(-EINVAL, "name has more than %zu bytes", room - 1);
+    rc = kin__start_check_name(options->name, room - 1);
+    if (rc < 0) return rc;
     if (options->initializer != NULL && kin__os_is_code((const void *)options->initializer) != 1)
         return kin__start_say(KIN_ENOTCODE, "initializer is no function");
     return 0;
@@ -85,8 +85,8 @@ static int check_for_anew(const kin_pool_options *options)
 
 int kin__pool_options_method(kin_pool_options *options)
 {
-    if ((unsigned)options->method > KIN_FORKSERVER)
-        return kin__start_say(-EINVAL, "method is %d, which means nothing", (int)options->method);
+    int rc = kin__start_check_method(options->method);
+    if (rc < 0) return rc;
     bool forks = options->kind == KIN_POOL_THREADS || needs_fork(options) != NULL;
     if (options->method == KIN_START_DEFAULT) options->method = forks ? KIN_FORK : kin_get_start_method();
     return options->method == KIN_FORK ? 0 : check_for_anew(options);

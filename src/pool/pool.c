@@ -192,7 +192,7 @@ static int start_by_fork(kin_pool *pool, const kin_pool_options *options, int *d
         kin__processes_disown();
         kin__os_exit_now(kin__child_finish(kin__supervisor_main(pool, options, pool->wake_descriptor)));
     }
-    return pid;
+    return pid < 0 ? kin__start_fail(pid, "cannot start the supervisor of %s", pool->name) : pid;
 }
 
 static int supervise(void *pool)
@@ -302,9 +302,9 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
 {
     kin_pool_options given = {0};
     uint32_t held = 0;
-    if (pool == NULL) return -EINVAL;
-    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     kin__start_say_nothing();
+    if (pool == NULL) return kin__start_say(-EINVAL, "there is no place for the pool");
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     int rc = kin__pool_options_check(&given);
     if (rc == 0) rc = kin__enter();
     if (rc == 0) rc = kin__pool_options_method(&given);

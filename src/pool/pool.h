@@ -196,7 +196,7 @@ struct kin_pool {
     _Atomic uint32_t openings;
     _Atomic int supervisor_pid;
     kin_failure open_failure; /* by the supervisor, before the state says that the pool has ended */
-    char open_words[160];     /* why a worker could not be started, by the supervisor */
+    char open_words[160];     /* why it cannot listen or start a worker, by the supervisor */
     bool listens;
     _Atomic uint32_t listening;
     _Atomic uint32_t deputies;

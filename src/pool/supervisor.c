@@ -24,6 +24,7 @@
 #include "pool/crew.h"
 #include "pool/schedule.h"
 #include "pool/worker.h"
+#include "process/words.h"
 
 #define OOM_UNKNOWN INT64_MIN
 
@@ -522,7 +523,7 @@ static int listen(struct supervisor *s)
 {
     if (!s->pool->listens) return 0;
     int rc = kin_listener_open(&s->listener, s->options->address, s->options->listener);
-    if (rc < 0) return rc;
+    if (rc < 0) return kin__start_fail(rc, "cannot listen at %s", s->options->address);
     snprintf(s->pool->address, sizeof s->pool->address, "%s", kin_listener_address(s->listener));
     atomic_store(&s->pool->listening, 1);
     return 0;

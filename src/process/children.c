@@ -251,7 +251,6 @@ int kin__process_await(kin_process *child, kin_deadline deadline)
 int kin__process_make(kin_process **made, const kin_process_options *options)
 {
     const char *name = options->name;
-    if (name != NULL && strnlen(name, KIN__PROCESS_NAME_SIZE) == KIN__PROCESS_NAME_SIZE) return -EINVAL;
     /* Not calloc, which passes libc's cache by: after a fork each page that is written to is copied. */
     kin_process *child = kin__os_malloc(sizeof *child);
     if (child == NULL) return -ENOMEM;

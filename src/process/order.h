@@ -112,6 +112,11 @@ int kin__order_read(int descriptor, struct kin__order **order);
 int kin__process_begin(kin_process_function *target, void *argument, const kin_process_options *options,
                        int *descriptor);
 
+/* Of whatever is started: is that a method, and a name (NULL: none) of at most `most` bytes?  0, or -EINVAL
+ * with words. */
+int kin__start_check_method(enum kin_start_method method);
+int kin__start_check_name(const char *name, size_t most);
+
 /* In a child: the program's method is its parent's. */
 void kin__start_method_inherit(enum kin_start_method inherited);
 

@@ -39,8 +39,8 @@ struct kin_process {
     char name[KIN__PROCESS_NAME_SIZE];
 };
 
-/* Makes a handle for a child that is about to be started, with its name; collects others that have
- * ended and that nobody asks about.  -EINVAL (the name), -ENOMEM. */
+/* Makes a handle for a child that is about to be started, with its name, which fits; collects
+ * others that have ended and that nobody asks about.  -ENOMEM. */
 int kin__process_make(kin_process **made, const kin_process_options *options);
 /* Frees a handle that is in no list, with its descriptor, if it has one, and its control group. */
 void kin__process_free(kin_process *process);

@@ -16,6 +16,7 @@
 #include "memory/table.h"
 #include "os/handover.h"
 #include "os/os.h"
+#include "os/spawn.h"
 #include "process/child.h"
 #include "process/fork.h"
 #include "process/order.h"
@@ -78,7 +79,7 @@ void kin_target_register(kin_target *target)
 static int find_in_library(const char *name, const char *colon, const void **address)
 {
     char library[KIN__PROGRAM_PATH_SIZE];
-    const char *why = "its name is too long";
+    const char *why = "the library's name is too long";
     size_t length = (size_t)(colon - name);
     int rc = KIN_EFUNCTION;
     if (length < sizeof library) {
@@ -86,8 +87,7 @@ static int find_in_library(const char *name, const char *colon, const void **add
         library[length] = '\0';
         rc = kin__os_symbol_find(library, colon + 1, address, &why);
     }
-    if (rc < 0) kin__log(KIN_LOG_ERROR, "cannot find the function %s: %s", name, why);
-    return rc;
+    return rc < 0 ? kin__start_say(rc, "cannot find the function %s: %s", name, why) : 0;
 }
 
 static int find_target(const char *name, kin_process_function **target)
@@ -100,7 +100,8 @@ static int find_target(const char *name, kin_process_function **target)
         return 0;
     }
     const char *colon = strrchr(name, ':');
-    int rc = colon != NULL ? find_in_library(name, colon, &address) : KIN_EFUNCTION;
+    if (colon == NULL) return kin__start_say(KIN_EFUNCTION, "KIN_TARGET knows no function %s", name);
+    int rc = find_in_library(name, colon, &address);
     if (rc == 0) *target = (kin_process_function *)(uintptr_t)address;
     return rc;
 }
@@ -223,18 +224,69 @@ int kin__process_begin(kin_process_function *target, void *argument, const kin_p
     return child.pid;
 }
 
+/* ---- whether a child can be started as it is asked for ------------------------------------------------ */
+
+int kin__start_check_method(enum kin_start_method wanted)
+{
+    if ((unsigned)wanted <= KIN_FORKSERVER) return 0;
+    return kin__start_say(-EINVAL, "method is %d, which means nothing", (int)wanted);
+}
+
+int kin__start_check_name(const char *name, size_t most)
+{
+    size_t length = name != NULL ? strlen(name) : 0;
+    if (length <= most) return 0;
+    return kin__start_say(-EINVAL, "name has %zu bytes, and %zu is the most", length, most);
+}
+
+static int check_target(const struct kin__errand *errand)
+{
+    const char *name = errand->options.target;
+    if (errand->target != NULL && name != NULL)
+        return kin__start_say(-EINVAL, "there are two targets: a function, and %s by its name", name);
+    if (errand->target == NULL && name == NULL)
+        return kin__start_say(-EINVAL, "there is no target: neither a function nor the name of one");
+    return 0;
+}
+
+static int check_argument(const struct kin__errand *errand)
+{
+    const kin_process_options *options = &errand->options;
+    if (options->bytes == NULL && options->size > 0)
+        return kin__start_say(-EINVAL, "bytes is NULL and size is %zu", options->size);
+    if ((errand->argument != NULL) + (options->bytes != NULL) + (options->value != NULL) > 1)
+        return kin__start_say(-EINVAL, "there are two arguments of the pointer, bytes and value");
+    return 0;
+}
+
+/* A child that is forked would have the number all the same, and learn only there that it is none. */
+static int check_descriptors(const kin_process_options *options)
+{
+    if (options->descriptors == NULL && options->descriptor_count > 0)
+        return kin__start_say(-EINVAL, "descriptors is NULL and descriptor_count is not 0");
+    for (size_t i = 0; i < options->descriptor_count; i++) {
+        int rc = kin__os_is_open(options->descriptors[i]);
+        if (rc == -EBADF) return kin__start_say(rc, "descriptor %d is not open", options->descriptors[i]);
+    }
+    return 0;
+}
+
 static int check(struct kin__errand *errand)
 {
     const kin_process_options *options = &errand->options;
-    bool by_name = options->target != NULL;
-    unsigned arguments =
-        (errand->argument != NULL) + (options->bytes != NULL || options->size > 0) + (options->value != NULL);
-    if ((errand->target != NULL) == by_name || arguments > 1) return -EINVAL;
-    if (options->bytes == NULL && options->size > 0) return -EINVAL;
-    if (options->descriptors == NULL && options->descriptor_count > 0) return -EINVAL;
-    if ((unsigned)options->method > KIN_FORKSERVER || options->stderr_tail > TAIL_MOST) return -EINVAL;
-    if (by_name) return find_target(options->target, &errand->target);
-    return kin__os_is_code((const void *)(uintptr_t)errand->target) ? 0 : KIN_ENOTCODE;
+    int rc = check_target(errand);
+    if (rc == 0) rc = check_argument(errand);
+    if (rc == 0) rc = kin__start_check_name(options->name, KIN__PROCESS_NAME_SIZE - 1);
+    if (rc == 0) rc = kin__start_check_method(options->method);
+    if (rc == 0 && options->stderr_tail > TAIL_MOST)
+        rc = kin__start_say(-EINVAL, "stderr_tail is %zu, and %zu is the most", options->stderr_tail,
+                            TAIL_MOST);
+    if (rc == 0) rc = check_descriptors(options);
+    if (rc < 0) return rc;
+    if (options->target != NULL) return find_target(options->target, &errand->target);
+    return kin__os_is_code((const void *)(uintptr_t)errand->target)
+               ? 0
+               : kin__start_fail(KIN_ENOTCODE, "cannot start a process");
 }
 
 int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,
@@ -243,11 +295,12 @@ int kin_process_start_sized(kin_process **process, kin_process_function *target,
     struct kin__errand errand = {.target = target, .argument = argument};
     kin_process *child;
     kin__start_say_nothing();
-    if (process == NULL) return kin__start_say(-EINVAL, "there is nothing to start");
+    if (process == NULL) return kin__start_say(-EINVAL, "there is no place for the handle");
     if (options != NULL)
         memcpy(&errand.options, options, size < sizeof errand.options ? size : sizeof errand.options);
     int rc = check(&errand);
-    if (rc == 0) rc = kin__child_prepare();
+    if (rc < 0) return rc;
+    rc = kin__child_prepare();
     if (rc == 0) rc = kin__process_make(&child, &errand.options);
     if (rc < 0) return kin__start_fail(rc, "cannot start a process");
     use_method(&errand.options.method);

@@ -147,7 +147,7 @@ TEST(what_is_not_possible_is_told_in_words)
         {{.workers = 1, .kind = (enum kin_pool_kind)7}, "kind is 7"},
         {{.workers = 1, .method = (enum kin_start_method)9}, "method is 9"},
         {{.workers = 1, .name = "a name that is longer than a pool can have, which is 63 bytes, as it says"},
-         "name has more than 63 bytes"},
+         "name has 73 bytes, and 63 is the most"},
         {{.kind = KIN_POOL_THREADS, .limits = &limits}, "limits is for processes"},
         {{.kind = KIN_POOL_THREADS, .pin_workers = true}, "pin_workers is for processes"},
         {{.kind = KIN_POOL_THREADS, .stderr_tail = true}, "stderr_tail is for processes"},
@@ -160,6 +160,12 @@ TEST(what_is_not_possible_is_told_in_words)
         if (strncmp(kin_process_error(), wrong[i].words, strlen(wrong[i].words)) != 0)
             FAIL("case %zu: %s", i, kin_process_error());
     }
+    /* The supervisor's own failures. */
+    CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.workers = 1, .address = "foo"}), KIN_EADDRESS);
+    if (strncmp(kin_process_error(), "cannot listen at foo: no address: ", 34) != 0)
+        FAIL("%s", kin_process_error());
+    CHECK_RC(kin_pool_open(NULL, NULL), -EINVAL);
+    CHECK_STR(kin_process_error(), "there is no place for the pool");
     CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 1}));
     CHECK_STR(kin_process_error(), "");
     CHECK_OK(kin_pool_free(pool));

@@ -183,34 +183,74 @@ TEST(private_memory_is_refused_by_the_others)
     }
 }
 
+#define TWO_ARGUMENTS "there are two arguments of the pointer, bytes and value"
+
 START_TEST(wrong_options_are_refused)
 {
     kin_process *process = NULL;
-    int closed = 1000, open[300] = {0};
+    int closed[] = {1, 777}, open[300] = {0};
     kin_value value = kin_value_none();
-    const kin_process_options wrong[] = {
-        {.method = method, .bytes = "x", .size = 1, .value = &value},
-        {.method = method, .size = 1},
-        {.method = method, .descriptor_count = 1},
-        {.method = method, .target = "return_number"},
-        {.method = (enum kin_start_method)4},
+    const char *long_name = "a name that is longer than a process can have, which is 63 bytes, as it says";
+    const struct {
+        kin_process_function *target;
+        void *argument;
+        kin_process_options options;
+        int error;
+        const char *words;
+    } wrong[] = {
+        {return_number, NULL, {.bytes = "x", .size = 1, .value = &value}, -EINVAL, TWO_ARGUMENTS},
+        {return_number, (void *)1, {.bytes = "x", .size = 1}, -EINVAL, TWO_ARGUMENTS},
+        {return_number, (void *)1, {.value = &value}, -EINVAL, TWO_ARGUMENTS},
+        {return_number, NULL, {.size = 1}, -EINVAL, "bytes is NULL and size is 1"},
+        {return_number,
+         NULL,
+         {.descriptor_count = 1},
+         -EINVAL,
+         "descriptors is NULL and descriptor_count is not 0"},
+        {return_number,
+         NULL,
+         {.descriptors = closed, .descriptor_count = 2},
+         -EBADF,
+         "descriptor 777 is not open"},
+        {return_number,
+         NULL,
+         {.target = "registered"},
+         -EINVAL,
+         "there are two targets: a function, and registered by its name"},
+        {NULL, NULL, {0}, -EINVAL, "there is no target: neither a function nor the name of one"},
+        {NULL, NULL, {.target = "nobody"}, KIN_EFUNCTION, "KIN_TARGET knows no function nobody"},
+        {return_number, NULL, {.name = long_name}, -EINVAL, "name has 76 bytes, and 63 is the most"},
+        {return_number,
+         NULL,
+         {.stderr_tail = (1 << 20) + 1},
+         -EINVAL,
+         "stderr_tail is 1048577, and 1048576 is the most"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        kin_process_options options = wrong[i].options;
+        options.method = method;
         test_context("options %zu", i);
-        CHECK_RC(kin_process_start(&process, return_number, NULL, &wrong[i]), -EINVAL);
+        CHECK_RC(kin_process_start(&process, wrong[i].target, wrong[i].argument, &options), wrong[i].error);
+        CHECK_STR(kin_process_error(), wrong[i].words);
+        CHECK(process == NULL);
     }
     test_context(NULL);
-    CHECK_RC(kin_process_start(&process, return_number, (void *)1, &wrong[0]), -EINVAL);
-    CHECK_RC(kin_process_start(&process, NULL, NULL, &(kin_process_options){.method = method}), -EINVAL);
     if (method == KIN_FORK) return;
-    CHECK_RC(kin_process_start(
-                 &process, return_number, NULL,
-                 &(kin_process_options){.method = method, .descriptors = &closed, .descriptor_count = 1}),
-             -EBADF);
     CHECK_RC(kin_process_start(
                  &process, return_number, NULL,
                  &(kin_process_options){.method = method, .descriptors = open, .descriptor_count = 300}),
              -E2BIG);
+}
+
+TEST(a_method_that_is_none_is_refused)
+{
+    kin_process *process = NULL;
+    CHECK_RC(kin_process_start(&process, return_number, NULL,
+                               &(kin_process_options){.method = (enum kin_start_method)99}),
+             -EINVAL);
+    CHECK_STR(kin_process_error(), "method is 99, which means nothing");
+    CHECK_RC(kin_process_start(NULL, return_number, NULL, NULL), -EINVAL);
+    CHECK_STR(kin_process_error(), "there is no place for the handle");
 }
 
 /* ---- functions ----------------------------------------------------------------------------------- */
