@@ -307,6 +307,70 @@ TEST(two_that_come_to_the_last_place_are_not_both_let_in)
     end_pool(pool);
 }
 
+struct keeper {
+    kin_result *result;
+    bool leads;
+    struct meeting *meeting;
+};
+
+static void set_aside(kin_result *result)
+{
+    kin__poison_keep(result, &(kin_failure){.cause = KIN_CAUSE_SIGNALED, .task = kin__record_number(result)});
+}
+
+static void take_the_only_one(kin_pool *pool)
+{
+    kin_result *taken = NULL;
+    CHECK_EQ(kin__poison_count(pool), 1);
+    CHECK_RC(kin_pool_take_poisoned(pool, &taken), 1);
+    CHECK_RC(kin_pool_take_poisoned(pool, &taken), 0);
+    CHECK_OK(kin_result_close(taken));
+}
+
+static int keep_setting_aside(void *argument)
+{
+    struct keeper *keeper = argument;
+    struct meeting *meeting = keeper->meeting;
+    int meetings = 0, rounds = test_sanitized() ? 200 : 5000;
+    double end = test_seconds() + 2;
+    CHECK_RC(kin_result_ready(keeper->result), 0);
+    for (int round = 0; !meeting->over; round++) {
+        meet(meeting, &meetings);
+        set_aside(keeper->result);
+        meet(meeting, &meetings);
+        if (keeper->leads) take_the_only_one(keeper->result->pool);
+        if (keeper->leads) meeting->over = round + 1 == rounds || test_seconds() > end;
+        meet(meeting, &meetings);
+    }
+    return 0;
+}
+
+/* Two come at once, and there is room for one; and a deputy that dies when it has set one aside leaves it to be
+ * set aside again. */
+TEST(no_more_is_set_aside_than_is_kept)
+{
+    kin_pool *pool = NULL;
+    struct board *board = make_board();
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 1, .keep_poisoned = 2}));
+    CHECK_OK(kin_pool_pause(pool));
+    kin_result *results[2];
+    for (int i = 0; i < 2; i++) results[i] = submit(pool, KIN_FN(note), board, i, NULL);
+    for (int i = 0; i < 2; i++) set_aside(results[0]);
+    take_the_only_one(pool);
+    pool->poisoned_most = 1;
+    struct meeting meeting = {0};
+    struct keeper keepers[2] = {{results[0], true, &meeting}, {results[1], false, &meeting}};
+    kin_thread *thread[2];
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_thread_start(&thread[i], keep_setting_aside, &keepers[i], NULL));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(kin_thread_join(thread[i], kin_in_s(60)));
+        CHECK_OK(kin_thread_close(thread[i]));
+        CHECK_OK(kin_result_close(results[i]));
+    }
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+}
+
 /* As many tasks as its number wait for the next; the last one for a task that comes when the gate is open. */
 extern const kin_function *const descend_function;
 static int descend(const struct order *order, int *out)

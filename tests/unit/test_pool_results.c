@@ -236,6 +236,48 @@ POOL_TEST(nobody_waits_for_the_next_task_of_a_record)
     books_check(&books);
 }
 
+struct foreign {
+    struct board *board;
+    kin_result *result;
+};
+
+static int wait_for_a_foreign_one(const struct foreign *foreign, int *out)
+{
+    foreign->board->count = getpid();
+    *out = kin_result_wait(foreign->result, KIN_FOREVER);
+    return 0;
+}
+KIN_MAP(wait_for_a_foreign_one, struct foreign, int)
+
+/* A worker waits for a result of another pool, and goes on when the record is one of its own pool: of that it
+ * has never waited for any. */
+TEST(a_wait_ends_on_the_pool_on_which_it_began)
+{
+    enum { TASKS = KIN__SEGMENT_RECORDS + 1 };
+    kin_pool *pool = open_pool(1), *other = open_pool(1);
+    struct board *board = make_board();
+    struct foreign foreign = {board, submit(other, KIN_FN(wait_at_gate), board, 1, NULL)};
+    kin_result *waiting = NULL, *results[TASKS];
+    CHECK_OK(kin_pool_submit(pool, &waiting, KIN_FN(wait_for_a_foreign_one), &foreign, sizeof foreign,
+                             KIN_FOREVER, NULL));
+    test_until(somebody_sleeps(&foreign.result->done));
+    CHECK_EQ(kill(board->count, SIGSTOP), 0);
+    CHECK_OK(kin_result_close(foreign.result));
+    board->open = 1;
+    end_pool(other);
+    for (int i = 0; i < TASKS; i++) results[i] = submit(pool, KIN_FN(work), board, 0, NULL);
+    CHECK_EQ(foreign.result->pool, pool);
+    CHECK_EQ(kill(board->count, SIGCONT), 0);
+    CHECK_EQ(value(waiting), KIN_ECLOSED);
+    CHECK_RC(kin_results_wait(results, TASKS, KIN_ALL_COMPLETED, kin_in_s(30)), TASKS);
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(pool, &status));
+    CHECK_EQ(status.blocked, 0);
+    for (int i = 0; i < TASKS; i++) CHECK_OK(kin_result_close(results[i]));
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+}
+
 /* ---- callbacks -------------------------------------------------------------------------------------- */
 
 static struct {
