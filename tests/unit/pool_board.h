@@ -26,7 +26,7 @@ struct board {
     _Atomic int inside;
     _Atomic int most;
     _Atomic int count;
-    int order[256];
+    _Atomic int order[256];
     kin_pool *pool;
 };
 
