@@ -24,6 +24,7 @@
 #define QUEUED_DEFAULT 4096
 #define NO_LIFE        UINT32_MAX /* a queue's has its two lowest bits clear */
 #define SILENCE_NS     (15 * 1000000000LL)
+#define STOPPED_NS     (500 * 1000000LL) /* a supervisor that takes longer to end may be stopped */
 
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
 {
@@ -40,27 +41,6 @@ bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
 static bool is_owner(const kin_pool *pool)
 {
     return pool->owner == kin__self.process_identity;
-}
-
-/* PRIVATE to a supervisor, and inherited by its workers. */
-static struct {
-    kin_pool *pool;
-    int descriptor;
-} wake_here;
-
-void kin__supervisor_wake_by(kin_pool *pool, int wake)
-{
-    wake_here.pool = pool;
-    wake_here.descriptor = wake;
-}
-
-void kin__supervisor_wake(kin_pool *pool)
-{
-    /* Others wait for the supervisor's next look. */
-    if (kin__os_pid() == pool->owner_pid)
-        kin__os_event_set(pool->wake_descriptor);
-    else if (wake_here.pool == pool && kin__os_parent_pid() == atomic_load(&pool->supervisor_pid))
-        kin__os_event_set(wake_here.descriptor);
 }
 
 /* In the place of its descriptor, of a thread 0; with the opening in one word, so that who comes late cannot
@@ -355,6 +335,7 @@ int kin_pool_terminate(kin_pool *pool)
     kin_queue_shutdown(pool->tasks, 0);
     kin__waiters_wake_all(&pool->room.point);
     kin__supervisor_wake(pool);
+    kin__supervisor_continue(pool);
     return 0;
 }
 
@@ -378,7 +359,8 @@ static int wait_for_end(kin_pool *pool, uint32_t opening, kin_deadline deadline)
         kin__event_done(&pool->changed);
         if (rc < 0 && !has_ended(pool)) return rc;
     }
-    return 0;
+    bool broken = atomic_load(&pool->state) == KIN__POOL_BROKEN && !is_another(pool, opening);
+    return broken ? KIN_EBROKEN : 0;
 }
 
 /* Its end is this thread's to collect, which then says COLLECTED; false: it is another's. */
@@ -388,9 +370,11 @@ static bool take_supervisor(kin_pool *pool, uint32_t opening, int descriptor)
     return atomic_compare_exchange_strong(&pool->supervision, &there, supervision(opening, COLLECTING));
 }
 
-static bool take_process(kin_pool *pool, uint32_t opening, int descriptor)
+/* *rc: has it ended the pool, or died before? */
+static bool take_process(kin_pool *pool, uint32_t opening, int descriptor, int *rc)
 {
     if (!take_supervisor(pool, opening, descriptor)) return false;
+    *rc = atomic_load(&pool->state) == KIN__POOL_ENDED ? 0 : KIN_EBROKEN;
     kin__shield(1);
     kin__callbacks_finish(pool);
     kin__shield(-1);
@@ -412,11 +396,11 @@ static int join_process(kin_pool *pool, uint32_t opening, kin_deadline deadline)
         rc = kin__os_poll(&item, 1, slice < deadline ? slice : deadline);
         if (rc == -ECANCELED || (rc != 1 && kin__os_clock() >= deadline))
             return rc == -ECANCELED ? rc : -ETIMEDOUT;
-    } while (rc != 1 || !take_process(pool, opening, descriptor));
+    } while (rc != 1 || !take_process(pool, opening, descriptor, &rc));
     kin_exit_status status;
     kin__os_process_collect(descriptor, &status);
     kin__os_close(descriptor);
-    return 0;
+    return rc;
 }
 
 /* The supervisor has ended, or is about to. */
@@ -437,7 +421,7 @@ static void collect_thread(kin_pool *pool, uint32_t opening)
 static int join_thread(kin_pool *pool, uint32_t opening, kin_deadline deadline)
 {
     int rc = wait_for_end(pool, opening, deadline);
-    if (rc == 0) collect_thread(pool, opening);
+    if (rc == 0 || rc == KIN_EBROKEN) collect_thread(pool, opening);
     return rc;
 }
 
@@ -446,9 +430,8 @@ static int join(kin_pool *pool, kin_deadline deadline)
     uint32_t opening = atomic_load(&pool->openings);
     if (!is_owner(pool)) return wait_for_end(pool, opening, deadline);
     int rc = pool->threads ? join_thread(pool, opening, deadline) : join_process(pool, opening, deadline);
-    if (rc < 0) return rc;
-    kin__reap();
-    return 0;
+    if (rc == 0 || rc == KIN_EBROKEN) kin__reap();
+    return rc;
 }
 
 int kin_pool_join(kin_pool *pool, kin_deadline deadline)
@@ -509,8 +492,7 @@ static void end_supervisor(kin_pool *pool)
     if (pool->threads) {
         collect_thread(pool, atomic_load(&pool->openings));
     } else {
-        while (!await_supervisor(pool, KIN_FOREVER))
-            ;
+        while (!await_supervisor(pool, kin_in_ns(STOPPED_NS))) kin__supervisor_continue(pool);
         kin__pool_raise(pool, KIN__POOL_ENDED);
     }
     join(pool, KIN_FOREVER);

@@ -43,6 +43,8 @@ enum kin__worker_state { KIN__WORKER_NONE = 0, KIN__WORKER_STARTING = 1, KIN__WO
  *               no worker, to give the next one a task to begin with.  Seq_cst: who reserves room
  *               for a heavy task (schedule.c) sees it, or this worker sees `attention`.
  *   started     when the worker began what it is on (monotonic, ns); by the worker.
+ *   seen, seen_at  which task the supervisor saw it on last (kin__task_mark), and when it saw that first: so it
+ *               costs the task nothing.  By the supervisor, seen_at before seen; for who looks from outside.
  *   tasks       how many it has done; by the worker, zeroed by the supervisor.
  *   condemned   the record for which the supervisor is about to kill it.  Seq_cst, as the record's
  *               state: the supervisor sees that it is over, or the worker begins nothing after it.
@@ -75,6 +77,8 @@ struct kin__worker {
     _Atomic uint64_t counted;
     _Atomic uint64_t queue_time[KIN_TIME_BUCKETS];
     _Atomic uint64_t run_time[KIN_TIME_BUCKETS];
+    _Atomic uint64_t seen;
+    _Atomic int64_t seen_at;
     _Atomic bool deputy;
     char host[64];
 } __attribute__((aligned(64)));
@@ -293,12 +297,17 @@ unsigned kin__own_limit(kin_pool *pool);
 int kin__worker_main(kin_pool *pool, unsigned index, struct kin_connection *connection);
 /* `wake` is this process's descriptor for that; a supervisor that was begun anew finds its functions. */
 int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options, int wake);
-void kin__supervisor_wake(kin_pool *pool);
-/* In the supervisor: by what its workers wake it. */
-void kin__supervisor_wake_by(kin_pool *pool, int wake);
 /* Decides about the record a dead worker was on: true when its successor is to begin with it,
  * as `current` says. */
 bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure);
+
+/* ---- wake.c --------------------------------------------------------------------------------------------- */
+
+void kin__supervisor_wake(kin_pool *pool);
+/* In the supervisor: by what its workers wake it. */
+void kin__supervisor_wake_by(kin_pool *pool, int wake);
+/* For who has told the pool to end: lets a supervisor go on that was stopped, but by a debugger. */
+void kin__supervisor_continue(kin_pool *pool);
 
 /* ---- options.c ------------------------------------------------------------------------------------------ */
 
@@ -306,6 +315,11 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure);
  * error, with words for it. */
 int kin__pool_options_check(const kin_pool_options *options);
 int kin__pool_options_method(kin_pool_options *options);
+
+/* ---- control.c ------------------------------------------------------------------------------------------ */
+
+/* For the supervisor: notes since when workers are on what they are on, to a tenth of a second. */
+void kin__pool_note_tasks(kin_pool *pool);
 
 /* ---- submit.c ------------------------------------------------------------------------------------------ */
 

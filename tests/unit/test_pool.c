@@ -591,8 +591,9 @@ TEST(a_pool_without_its_supervisor_is_broken)
     int number = 1,
         rc = kin_pool_submit(pool, &result, KIN_FN(square), &number, sizeof number, KIN_FOREVER, NULL);
     CHECK_RC(rc, KIN_EBROKEN);
+    CHECK_RC(kin_pool_join(pool, KIN_FOREVER), KIN_EBROKEN);
     CHECK_RC(kin_pool_terminate(pool), 0);
-    CHECK_RC(kin_pool_join(pool, KIN_FOREVER), 0);
+    CHECK_RC(kin_pool_join(pool, KIN_FOREVER), KIN_EBROKEN);
     CHECK_RC(kin_pool_free(pool), 0);
     CHECK_OK(kin_free(gate));
     books_check_blocks(&books);
