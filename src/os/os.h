@@ -45,6 +45,12 @@ kin_deadline kin__os_clock(void);                /* monotonic, ns; no system cal
 int64_t kin__os_boot_clock(void);                /* since boot, suspended time included, ns */
 int64_t kin__os_time_of_day(void);               /* since 1970, ns */
 void kin__os_sleep_until(kin_deadline deadline); /* may return early after a signal */
+/* That long after `from`; KIN_FOREVER when that is too late to be represented. */
+static inline kin_deadline kin__later(kin_deadline from, int64_t nanoseconds)
+{
+    kin_deadline later;
+    return __builtin_add_overflow(from, nanoseconds, &later) ? KIN_FOREVER : later;
+}
 
 /* ---- memory -------------------------------------------------------------------------- */
 

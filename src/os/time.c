@@ -45,9 +45,7 @@ kin_deadline kin_clock(void)
 
 kin_deadline kin_in_ns(int64_t nanoseconds)
 {
-    kin_deadline deadline;
-    if (nanoseconds < 0) return KIN_NOW;
-    return __builtin_add_overflow(kin__os_clock(), nanoseconds, &deadline) ? KIN_FOREVER : deadline;
+    return nanoseconds < 0 ? KIN_NOW : kin__later(kin__os_clock(), nanoseconds);
 }
 
 kin_deadline kin_in_ms(int64_t milliseconds)

@@ -33,6 +33,14 @@ bool kin__deputy_here(void)
     return here.talk.connection != NULL;
 }
 
+/* As a WELCOME can say it. */
+static uint64_t silence_ms(int64_t silence_ns)
+{
+    uint64_t milliseconds = (uint64_t)silence_ns / 1000000;
+    if (milliseconds == 0) return 1;
+    return milliseconds < INT32_MAX ? milliseconds : INT32_MAX;
+}
+
 int kin__deputy_greet(kin_pool *pool, unsigned index, kin_connection *connection)
 {
     struct kin__talk_message hello;
@@ -48,7 +56,7 @@ int kin__deputy_greet(kin_pool *pool, unsigned index, kin_connection *connection
     return kin__talk_send(&here.talk, &(struct kin__talk_message){
                                           .kind = KIN__TALK_WELCOME,
                                           .number = KIN__TALK_VERSION,
-                                          .count = (uint64_t)pool->silence_ns / 1000000,
+                                          .count = silence_ms(pool->silence_ns),
                                       });
 }
 

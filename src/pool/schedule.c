@@ -218,7 +218,10 @@ int64_t kin__retry_time(const kin_result *record, unsigned failures)
 {
     unsigned doublings = failures > 0 ? failures - 1 : 0;
     if (doublings > BACKOFF_DOUBLINGS) doublings = BACKOFF_DOUBLINGS;
-    return record->backoff_ns == 0 ? 0 : kin__os_clock() + (record->backoff_ns << doublings);
+    int64_t pause;
+    if (record->backoff_ns == 0) return 0;
+    bool endless = __builtin_mul_overflow(record->backoff_ns, (int64_t)1 << doublings, &pause);
+    return endless ? KIN_FOREVER : kin_in_ns(pause);
 }
 
 bool kin__schedule_again(kin_result *record, uint64_t word)
@@ -360,7 +363,7 @@ static void count_start(struct kin__schedule *schedule, int64_t now)
 {
     if (schedule->interval_ns == 0) return;
     int64_t from = schedule->next_start > now ? schedule->next_start : now;
-    schedule->next_start = from + schedule->interval_ns;
+    schedule->next_start = kin__later(from, schedule->interval_ns);
 }
 
 enum kin__pick kin__schedule_pick(kin_pool *pool, unsigned worker, kin_result **record, kin_deadline *until,
@@ -392,7 +395,7 @@ void kin__schedule_took(kin_pool *pool, unsigned worker, bool task, kin_deadline
     atomic_store(&kin__pool_worker(pool, worker)->intent, 0);
     if ((atomic_load(&pool->attention) & KIN__ATTENTION_RATE) == 0 || kin__schedule_lock(pool) < 0) return;
     struct kin__schedule *schedule = &pool->schedule;
-    int64_t after = kin__os_clock() + schedule->interval_ns;
+    int64_t after = kin_in_ns(schedule->interval_ns);
     if (!task && schedule->next_start == next)
         schedule->next_start -= schedule->interval_ns; /* nothing was there to begin */
     else if (task && schedule->next_start < after)

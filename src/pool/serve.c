@@ -298,7 +298,7 @@ static int serve_slot(void *argument)
     struct session session = {.service = argument};
     struct service *service = argument;
     int64_t pause = PAUSE_FIRST_NS;
-    kin_deadline until = kin__os_clock() + service->options.patience_ns;
+    kin_deadline until = kin_in_ns(service->options.patience_ns);
     while (!leaving(service)) {
         kin_connection *connection = NULL;
         int rc = kin_client_open(&connection, service->address, service->options.client, until);
@@ -309,7 +309,7 @@ static int serve_slot(void *argument)
             if (rc == 0) break;
             kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
                      kin_strerror(rc));
-            if (rc != KIN_EPROTOCOL) until = kin__os_clock() + service->options.patience_ns;
+            if (rc != KIN_EPROTOCOL) until = kin_in_ns(service->options.patience_ns);
         }
         if (is_final(rc) || kin__os_clock() + pause >= until) {
             finish(service, rc);

@@ -134,7 +134,7 @@ static int send(struct kin__talk *talk, const struct kin__talk_message *message)
     encode_head(message, bytes);
     if (message->name_size > 0) memcpy(bytes + KIN__TALK_HEAD, message->name, message->name_size);
     if (message->size > 0) memcpy(bytes + KIN__TALK_HEAD + message->name_size, message->data, message->size);
-    return kin_connection_send(talk->connection, bytes, size, talk->spoken + talk->silence_ns);
+    return kin_connection_send(talk->connection, bytes, size, kin__later(talk->spoken, talk->silence_ns));
 }
 
 int kin__talk_send(struct kin__talk *talk, const struct kin__talk_message *message)
@@ -148,7 +148,7 @@ int kin__talk_send(struct kin__talk *talk, const struct kin__talk_message *messa
 static int receive(struct kin__talk *talk, struct kin__talk_message *message)
 {
     struct kin__talk_buffer *in = &talk->in;
-    kin_deadline until = kin__os_clock() + talk->silence_ns;
+    kin_deadline until = kin_in_ns(talk->silence_ns);
     int rc = kin__talk_buffer_reserve(in, 1);
     if (rc < 0) return rc;
     long got = kin_connection_recv(talk->connection, in->bytes, in->capacity, until);

@@ -57,6 +57,52 @@ static int always_fail(const struct order *order, int *out)
 }
 KIN_MAP(always_fail, struct order, int)
 
+/* A pause that ends after all time is not over at once. */
+POOL_TEST(an_endless_pause_does_not_end)
+{
+    const int64_t pauses[] = {INT64_MAX, INT64_MAX / 2, (int64_t)1 << 50};
+    struct books books = books_open();
+    struct board *board = make_board();
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
+        kin_pool *pool = open_pool(1);
+        kin_task_options options = {.retries_error = UINT16_MAX, .backoff_ns = pauses[i]};
+        kin_pool_status status;
+        test_context("a pause of %lld", (long long)pauses[i]);
+        board->count = 0;
+        kin_result *result = submit(pool, KIN_FN(always_fail), board, 1, &options);
+        test_until(kin_pool_stats(pool, &status) == 0 && status.retried >= 1);
+        CHECK_RC(kin_result_wait(result, kin_in_ms(20)), -ETIMEDOUT);
+        CHECK_GT(value(submit(pool, KIN_FN(note), board, 1, NULL)), 0);
+        CHECK_EQ(board->count, 2);
+        CHECK_OK(kin_result_cancel(result));
+        CHECK_OK(kin_result_close(result));
+        end_pool(pool);
+    }
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+POOL_TEST(the_slowest_rate_begins_one_task)
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    kin_pool *pool = NULL;
+    CHECK_OK(
+        kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 2, .interval_ns = INT64_MAX}));
+    for (int i = 0; i < 2; i++) {
+        CHECK_GT(value(submit(pool, KIN_FN(note), board, 1, NULL)), 0);
+        kin_result *second = submit(pool, KIN_FN(note), board, 2, NULL);
+        CHECK_RC(kin_result_wait(second, kin_in_ms(20)), -ETIMEDOUT);
+        CHECK_OK(kin_pool_limit_rate(pool, 0));
+        CHECK_GT(value(second), 0);
+        CHECK_OK(kin_pool_limit_rate(pool, INT64_MAX));
+    }
+    CHECK_OK(kin_pool_limit_rate(pool, 0));
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
 /* "For ever" is more often than an attempt's number can say; it is the most that can be asked for. */
 TEST(the_most_repetitions_come_to_an_end)
 {
