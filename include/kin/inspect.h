@@ -134,7 +134,7 @@ typedef struct kin_inspected_worker {
     uint64_t task;      /* its number */
     unsigned attempt;   /* from 1 */
     uint64_t item;      /* of a map: the index of the item it is on */
-    int64_t running_ns; /* how long it has been on it; -1: not known: it has no timeout */
+    int64_t running_ns; /* how long it has been on it, of a map on its part; -1: not known yet */
     uint64_t done;      /* by all workers that had this number */
     uint64_t failed;
     uint64_t retried;

@@ -14,7 +14,6 @@ static void see_task(const struct kin__view *view, kin_inspected_worker *worker,
 {
     kin_result record;
     uint64_t current = (uintptr_t)copy->current;
-    int64_t started = copy->started, now = kin__os_clock();
     uint64_t word;
     worker->running = current != 0;
     worker->running_ns = -1;
@@ -29,7 +28,10 @@ static void see_task(const struct kin__view *view, kin_inspected_worker *worker,
     worker->task = record.number;
     worker->attempt = KIN__TASK_ATTEMPT(word);
     if (record.map != NULL || record.items > 1) worker->item = record.progress[0];
-    if (started > 0 && started <= now) worker->running_ns = now - started;
+    /* A worker asks the clock only for what has a timeout, of a map for each item. */
+    int64_t now = kin__os_clock(), since = copy->started;
+    if (since == 0 && copy->seen == kin__task_mark(record.number, word)) since = copy->seen_at;
+    if (since > 0 && since <= now) worker->running_ns = now - since;
 }
 
 static int see_worker(const struct kin__view *view, struct kin__seen *seen, kin_inspected_pool *pool,

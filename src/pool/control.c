@@ -190,6 +190,20 @@ int kin_pool_progress_sized(kin_pool *pool, kin_progress *progress, size_t size)
     return 0;
 }
 
+void kin__pool_note_tasks(kin_pool *pool)
+{
+    int64_t now = kin__os_clock();
+    for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
+        struct kin__worker *worker = kin__pool_worker(pool, i);
+        kin_result *record = atomic_load(&worker->current);
+        if (record == NULL) continue;
+        uint64_t mark = kin__task_mark(kin__record_number(record), atomic_load(&record->state));
+        if (atomic_load_explicit(&worker->seen, memory_order_relaxed) == mark) continue;
+        atomic_store_explicit(&worker->seen_at, now, memory_order_relaxed);
+        atomic_store_explicit(&worker->seen, mark, memory_order_release);
+    }
+}
+
 const char *kin_pool_address(kin_pool *pool)
 {
     return kin__pool_check(pool) == 0 && pool->listens ? pool->address : NULL;

@@ -156,6 +156,12 @@ struct kin__record_segment {
 
 /* ---- words, and what anybody may read --------------------------------------------------------------- */
 
+/* An attempt of a task among those of its pool; of one that is claimed it is not 0. */
+static inline uint64_t kin__task_mark(uint64_t number, uint64_t word)
+{
+    return number << 16 | KIN__TASK_ATTEMPT(word);
+}
+
 static inline bool kin__task_over(uint64_t word)
 {
     return KIN__TASK_STATE(word) >= KIN__TASK_DONE;

@@ -508,6 +508,7 @@ static bool supervise(struct supervisor *s)
     }
     if (state_of(pool) == KIN__POOL_TERMINATED || s->broken) return !end_all(s);
     enforce(s);
+    kin__pool_note_tasks(pool);
     retire_spare(s);
     bool closed = state_of(pool) == KIN__POOL_CLOSED;
     if (closed) finish_closing(pool);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "inspecting.h"
 #include "support/faults.h"
+#include "support/pools.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -265,6 +266,40 @@ static bool is_running(void)
     bool running = running_worker(seen) != NULL;
     kin_inspection_close(seen);
     return running;
+}
+
+static bool time_is_known(void)
+{
+    kin_inspection *seen = look_at(getpid());
+    const kin_inspected_worker *worker = running_worker(seen);
+    bool known = worker != NULL && worker->running_ns >= 0;
+    kin_inspection_close(seen);
+    return known;
+}
+
+/* Not by the task, which has no timeout and asks no clock, but by the supervisor. */
+POOL_TEST(how_long_a_task_runs_is_known)
+{
+    kin_pool *pool;
+    kin_result *result;
+    int in = 5;
+    CHECK_OK(kin_event_open(&go, NULL));
+    int64_t begin = kin_clock();
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 1}));
+    for (int round = 0; round < 2; round++) {
+        CHECK_OK(kin_event_clear(go));
+        CHECK_OK(kin_pool_submit(pool, &result, KIN_FN(wait_for_go), &in, sizeof in, KIN_FOREVER, NULL));
+        test_until(time_is_known());
+        kin_inspection *seen = look_at(getpid());
+        CHECK_LE(running_worker(seen)->running_ns, kin_clock() - begin);
+        kin_inspection_close(seen);
+        CHECK_OK(kin_event_set(go));
+        CHECK_OK(kin_result_wait(result, kin_in_s(30)));
+        CHECK_OK(kin_result_close(result));
+        begin = kin_clock(); /* the next one has not the time of this one */
+    }
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_event_close(go));
 }
 
 TEST(a_pool_shows_what_its_workers_do)
