@@ -102,7 +102,7 @@ TEST(once)
     CHECK_STR(ran.err, "");
     has(ran.out, "family of process ");
     has(ran.out, "%8d ", getpid());
-    has(ran.out, "waits for lock \"the \"door\"\"");
+    has(ran.out, "waits for lock \"the \\\"door\\\"\"");
     has(ran.out, "pool \"demo\\x1b[31m\" running: 2 of 2 workers, 1 running, 0 queued, 0 done");
     has(ran.out, "worker 1 of demo");
     has(ran.out, "supervisor of demo");

@@ -77,11 +77,22 @@ static const char *rate_text(double rate)
     return text;
 }
 
+/* In quotation marks; those in it, and what escapes them, are escaped. */
+static void add_quoted(struct buffer *text, const char *name)
+{
+    buffer_add_character(text, '"');
+    for (; *name != '\0'; name++) {
+        if (*name == '"' || *name == '\\') buffer_add_character(text, '\\');
+        buffer_add_text(text, printable(name, 1));
+    }
+    buffer_add_character(text, '"');
+}
+
 /* A name in quotation marks, or the address. */
 static void add_object(struct buffer *text, const char *name, const void *address)
 {
     if (name[0] != '\0')
-        buffer_format(text, "\"%s\"", printable(name, strlen(name)));
+        add_quoted(text, name);
     else
         buffer_format(text, "%p", address);
 }
@@ -257,7 +268,8 @@ static void add_pools(const struct page *page)
     for (size_t i = 0; kin_inspection_pool(page->looks->now, page->family, i, &pool) == 0; i++) {
         const kin_pool_status *status = &pool.status;
         begin(page, BOLD);
-        buffer_format(page->text, "  pool \"%s\"", printable(pool.name, strlen(pool.name)));
+        buffer_add_text(page->text, "  pool ");
+        add_quoted(page->text, pool.name);
         if (page->style->colours) buffer_add_text(page->text, NORMAL);
         buffer_format(page->text, " %s%s: %u of %u workers, %u running, %zu queued, %" PRIu64 " done",
                       state_text(pool.state), status->paused ? ", paused" : "", status->alive,
@@ -371,7 +383,7 @@ static void add_family(const struct page *page, const kin_inspected_family *fami
     begin(page, BOLD);
     buffer_add_text(page->text, "family ");
     if (family->name[0] != '\0')
-        buffer_format(page->text, "\"%s\"", printable(family->name, strlen(family->name)));
+        add_quoted(page->text, family->name);
     else
         buffer_format(page->text, "of process %d", family->pid);
     if (page->style->colours) buffer_add_text(page->text, NORMAL);
