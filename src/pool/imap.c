@@ -20,6 +20,7 @@
 
 #define WINDOW_DEFAULT 1000
 #define BYTES_DEFAULT  ((size_t)64 << 20)
+#define CHUNKS_FIRST   64
 /* A chunk is to take about so long: much more than its task costs, little enough to share. */
 #define CHUNK_NS (500 * 1000LL)
 
@@ -39,8 +40,8 @@ struct kin_imap {
     kin_imap_options options;
     kin_task_options task;
 
-    struct chunk *chunk; /* `window` of them */
-    size_t chunks;
+    struct chunk *chunk; /* with room for `room` of them; never more than the window's */
+    size_t chunks, room;
     size_t items, bytes; /* on the way, not handed out */
     uint64_t pulled;
     long end; /* what the inputs ended with; 0: they have not */
@@ -72,10 +73,12 @@ int kin_imap_open_sized(kin_imap **imap, kin_pool *pool, const kin_function *fun
     if (imap == NULL || function == NULL || next == NULL ||
         (function->range == NULL) == (function->bytes == NULL))
         return -EINVAL;
+    kin_imap_options given = {0};
+    if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    if (given.timeout_ns < 0 || given.retries < -1) return -EINVAL;
     kin_imap *made = kin__os_calloc(1, sizeof *made);
     if (made == NULL) return -ENOMEM;
-    if (options != NULL)
-        memcpy(&made->options, options, size < sizeof made->options ? size : sizeof made->options);
+    made->options = given;
     if (made->options.window == 0) made->options.window = WINDOW_DEFAULT;
     if (made->options.max_bytes == 0) made->options.max_bytes = BYTES_DEFAULT;
     if (made->options.timeout_ns != 0 || function->bytes != NULL) made->options.chunk = 1;
@@ -85,13 +88,6 @@ int kin_imap_open_sized(kin_imap **imap, kin_pool *pool, const kin_function *fun
     made->next = next;
     made->context = context;
     made->task = (kin_task_options){.timeout_ns = made->options.timeout_ns, .retries = made->options.retries};
-    made->chunk = kin__os_calloc(made->options.window, sizeof *made->chunk);
-    if (made->chunk == NULL || made->options.timeout_ns < 0) {
-        rc = made->chunk == NULL ? -ENOMEM : -EINVAL;
-        kin__os_free(made->chunk);
-        kin__os_free(made);
-        return rc;
-    }
     *imap = made;
     return 0;
 }
@@ -126,15 +122,29 @@ static bool pull(kin_imap *imap)
     return true;
 }
 
+/* Room for one more chunk. */
+static int make_room(kin_imap *imap)
+{
+    if (imap->chunks < imap->room) return 0;
+    size_t room = imap->room == 0 ? CHUNKS_FIRST : imap->room * 2;
+    struct chunk *grown = kin__os_realloc(imap->chunk, room * sizeof *grown);
+    if (grown == NULL) return -ENOMEM;
+    imap->chunk = grown;
+    imap->room = room;
+    return 0;
+}
+
 /* Hands what was gathered to the pool. */
 static int send(kin_imap *imap, kin_deadline deadline)
 {
     struct chunk chunk = {.first = imap->pulled - imap->gathered_items,
                           .items = imap->gathered_items,
                           .bytes = imap->gathered_bytes};
-    int rc =
-        kin__submit_items(imap->pool, &chunk.result, &imap->function, imap->gathered, imap->gathered_bytes,
-                          imap->function.range != NULL ? imap->gathered_items : 1, deadline, &imap->task);
+    int rc = make_room(imap);
+    if (rc == 0)
+        rc = kin__submit_items(imap->pool, &chunk.result, &imap->function, imap->gathered,
+                               imap->gathered_bytes, imap->function.range != NULL ? imap->gathered_items : 1,
+                               deadline, &imap->task);
     if (rc < 0) return rc;
     if (imap->options.unordered) kin__result_watch(chunk.result);
     imap->chunk[imap->chunks++] = chunk;

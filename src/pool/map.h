@@ -10,6 +10,9 @@
 #define KIN__UNITS_MOST (((uint64_t)1 << KIN__UNIT_BITS) - 1)
 #define KIN__BUSY_MOST  (((uint64_t)1 << KIN__BUSY_BITS) - 1)
 
+/* Of a map that is ended the items that run get so long to finish; then their workers are killed. */
+#define KIN__MAP_GRACE_NS (50 * 1000000LL)
+
 struct kin__span {
     uint64_t first, busy, parity, end;
 };
@@ -34,6 +37,7 @@ static inline uint64_t kin__span_pack(struct kin__span span)
  * failures and, where the caller's arrays are not family memory, copies of them.
  *   range … part   constant once the parts are queued.
  *   cancel     0 → 1 by the caller, a worker that saw a failure, or the supervisor.
+ *   unwanted   since when nobody waits for it, and the grace; 0: somebody does.  By the supervisor.
  *   latch          of thief, victim, middle, end (the note of a theft) and of the failures. */
 struct kin__map {
     kin_result *job;
@@ -50,6 +54,7 @@ struct kin__map {
     uint32_t parts, parts_most;
     kin_result **part;
     _Atomic uint32_t cancel;
+    kin_deadline unwanted;
     struct kin__latch latch;
     kin_result *thief, *victim;
     uint64_t middle, end;

@@ -91,7 +91,7 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
     map->out_size = plan->function->out_size;
     map->count = plan->count;
     map->unit = plan->count / KIN__UNITS_MOST + 1;
-    map->chunk = plan->options.chunk == 0 ? 0 : (plan->options.chunk + map->unit - 1) / map->unit;
+    map->chunk = plan->options.chunk / map->unit + (plan->options.chunk % map->unit != 0);
     map->chunk = plan->options.timeout_ns != 0 ? 1 : map->chunk;
     map->keep_going = plan->options.keep_going;
     int retries = plan->options.retries;
@@ -156,7 +156,7 @@ static int wait_for_parts(kin_pool *pool, struct kin__map *map, kin_deadline dea
 static int end_parts(kin_pool *pool, struct kin__map *map)
 {
     atomic_store(&map->cancel, 1);
-    int rc = wait_for_parts(pool, map, kin_in_ms(50));
+    int rc = wait_for_parts(pool, map, kin_in_ns(KIN__MAP_GRACE_NS));
     if (rc != -ETIMEDOUT) return rc;
     for (uint32_t i = 0; i < map->parts; i++) atomic_store(&map->part[i]->killed, 1);
     kin__supervisor_wake(pool);
@@ -179,7 +179,8 @@ static int wait_and_tell(kin_pool *pool, struct kin__map *map, kin_deadline dead
 {
     int64_t begin = kin__os_clock(), slice = options->progress_ns > 0 ? options->progress_ns : PROGRESS_NS;
     for (;;) {
-        kin_deadline now = kin__os_clock(), next = now < deadline - slice ? now + slice : deadline;
+        kin_deadline now = kin__os_clock(), next = deadline;
+        if (now < deadline && deadline - now > slice) next = now + slice;
         int rc = wait_for_parts(pool, map, next);
         kin_progress progress =
             kin__progress(map->count, kin__map_done(map), atomic_load(&map->failed), kin__os_clock() - begin);
@@ -233,7 +234,8 @@ static int check_plan(const kin_pool *pool, struct plan *plan, const kin_map_opt
         memcpy(&plan->options, options, size < sizeof plan->options ? size : sizeof plan->options);
     if (function == NULL || (function->range == NULL) == (function->zip == NULL) || plan->in == NULL)
         return -EINVAL;
-    if (plan->options.timeout_ns < 0 || plan->options.progress_ns < 0) return -EINVAL;
+    if (plan->options.timeout_ns < 0 || plan->options.progress_ns < 0 || plan->options.retries < -1)
+        return -EINVAL;
     plan->inputs = function->zip != NULL ? function->inputs : 1;
     if (plan->inputs > KIN_INPUTS_MOST) return -EINVAL;
     size_t item = function->out_size + 1;

@@ -102,10 +102,12 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
     int rc = kin_queue_put(pool->tasks, &record, sizeof record, own ? KIN_NOW : deadline);
     if (rc == KIN_FULL && own) rc = queue_from_worker(pool, record, deadline);
     if (rc == 0) return 0;
-    /* A worker may have found it all the same, by an old message of an earlier task in this
-     * record; or the supervisor of an ending pool has failed it.  Then it is submitted. */
-    if (!atomic_compare_exchange_strong(&record->state, &word, KIN__TASK_NEW)) return 0;
-    atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
+    if (atomic_compare_exchange_strong(&record->state, &word, KIN__TASK_NEW))
+        atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
+    else if (rc != KIN_ECLOSED || KIN__TASK_ATTEMPT(word) != 0)
+        return 0; /* a worker found it all the same, by an old message of an earlier task in this record */
+    /* Otherwise it is not in, or the supervisor of an ending pool fails it just now. */
+    if (rc == KIN_ECLOSED && atomic_load(&pool->state) == KIN__POOL_BROKEN) rc = KIN_EBROKEN;
     return rc == KIN_FULL ? -ETIMEDOUT : rc;
 }
 
@@ -116,7 +118,8 @@ static int check_function(const kin_function *function, const void *argument, si
     if (function == NULL || (function->range == NULL) == (function->bytes == NULL)) return -EINVAL;
     if ((argument == NULL && size > 0) || (function->range != NULL && size != items * function->in_size))
         return -EINVAL;
-    return function->in_size > UINT32_MAX || function->out_size > UINT32_MAX ? -EMSGSIZE : 0;
+    return function->in_size > UINT32_MAX || function->out_size > UINT32_MAX || items > UINT32_MAX ? -EMSGSIZE
+                                                                                                   : 0;
 }
 
 static unsigned times(int asked, unsigned usual)
@@ -173,9 +176,22 @@ static int fill_special(kin_result *record, const kin_task_options *options)
 static int check_options(const kin_task_options *options)
 {
     if (options->timeout_ns < 0 || options->backoff_ns < 0) return -EINVAL;
+    if (options->retries < -1 || options->retries_error < -1) return -EINVAL;
     if (options->priority < -KIN__PRIORITY_MOST || options->priority >= KIN__PRIORITY_MOST) return -EINVAL;
     if (options->needs_count > 0 && options->needs == NULL) return -EINVAL;
     return options->needs_count > UINT16_MAX ? -EMSGSIZE : 0;
+}
+
+/* A record that was not taken in.  One that the supervisor has failed is closed like any other; one that was freed
+ * with its pool meanwhile is nobody's, or another's. */
+static void withdraw(kin_result *record, uint64_t life)
+{
+    bool there = __atomic_load_n(&record->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_RESULT;
+    if (!there || kin__record_life(record) != life) return;
+    if (KIN__TASK_STATE(atomic_load(&record->state)) == KIN__TASK_NEW)
+        kin__record_free(record);
+    else
+        kin_result_close(record);
 }
 
 int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
@@ -189,6 +205,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     if (rc == 0 && options != NULL) rc = check_options(options);
     if (rc == 0) rc = kin__record_make(pool, &record);
     if (rc < 0) return rc;
+    const uint64_t life = kin__record_life(record);
     record->items = (uint32_t)items;
     fill_options(pool, record, options);
     rc = fill(record, function, argument, argument_size);
@@ -201,7 +218,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     if (rc == 0)
         *result = record;
     else
-        kin__record_free(record);
+        withdraw(record, life);
     return rc;
 }
 

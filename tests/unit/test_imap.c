@@ -227,5 +227,15 @@ POOL_TEST(an_array_is_a_stream)
     CHECK_EQ(sum, 299 * 300);
     CHECK_OK(kin_imap_close(imap));
     CHECK_RC(kin_imap_open(NULL, pool, KIN_FN(twice), kin_input_items, &items, NULL), -EINVAL);
+    const kin_imap_options refused[] = {{.timeout_ns = -1}, {.retries = -2}};
+    for (int i = 0; i < 2; i++)
+        CHECK_RC(kin_imap_open(&imap, pool, KIN_FN(twice), kin_input_items, &items, &refused[i]), -EINVAL);
+    /* What is on the way takes memory, not what may be. */
+    items.next = 0;
+    CHECK_OK(kin_imap_open(&imap, pool, KIN_FN(twice), kin_input_items, &items,
+                           &(kin_imap_options){.window = SIZE_MAX, .max_bytes = SIZE_MAX, .chunk = 1}));
+    for (sum = 0; kin_imap_next(imap, &out, kin_in_s(30)) >= 0;) sum += *(const long *)out;
+    CHECK_EQ(sum, 299 * 300);
+    CHECK_OK(kin_imap_close(imap));
     end_pool(pool);
 }

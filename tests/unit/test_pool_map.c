@@ -498,6 +498,9 @@ POOL_TEST(bad_maps_are_refused)
              -EMSGSIZE);
     if (pool_kind == KIN_POOL_PROCESSES) /* threads do not copy them */
         CHECK_RC(kin_pool_map(pool, KIN_FN(square), in, out, SIZE_MAX / 64, KIN_FOREVER), -ENOMEM);
+    const kin_map_options refused[] = {{.timeout_ns = -1}, {.progress_ns = -1}, {.retries = -2}};
+    for (int i = 0; i < 3; i++)
+        CHECK_RC(kin_pool_map_with(pool, KIN_FN(square), in, out, 2, KIN_FOREVER, &refused[i]), -EINVAL);
     CHECK_EQ(out[0], -1);
     /* No more than both can fail. */
     CHECK_RC(kin_pool_map_with(pool, KIN_FN(square), in, out, 2, KIN_FOREVER, &options), 0);

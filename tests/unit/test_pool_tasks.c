@@ -388,6 +388,15 @@ TEST(a_need_that_is_cancelled_or_dies_fails_the_task)
     CHECK_RC(kin_pool_submit(pool, &none, KIN_FN(sum_of_needs), NULL, 0, KIN_NOW,
                              &(kin_task_options){.needs = (kin_result *[]){NULL}, .needs_count = 1}),
              -EINVAL);
+    /* Below "not at all" there is nothing. */
+    const kin_task_options refused[] = {
+        {.timeout_ns = -1}, {.retries = -2}, {.retries_error = -2}, {.backoff_ns = -1},
+        {.priority = -9},   {.priority = 8}, {.needs_count = 1},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        test_context("options %zu", i);
+        CHECK_RC(kin_pool_submit(pool, &none, KIN_FN(sum_of_needs), NULL, 0, KIN_NOW, &refused[i]), -EINVAL);
+    }
     end_pool(pool);
     CHECK_OK(kin_free(board));
 }
