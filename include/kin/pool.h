@@ -203,7 +203,7 @@ typedef struct kin_task_options {
  * tells why.  What is needed may be closed; it is kept until those that need it are closed.
  * Safe for threads and from tasks of the pool itself: a worker that waits on its own pool is
  * replaced meanwhile.
- * Errors: -ETIMEDOUT (queue full), KIN_ECLOSED (closed or terminated), KIN_EBROKEN,
+ * Errors: -ETIMEDOUT (queue full), KIN_ECLOSED (closed or terminated, also meanwhile), KIN_EBROKEN,
  * KIN_ENOTCODE, -EINVAL (NULL, size does not fit the function, an option out of its range, a need of
  * another pool), -EMSGSIZE, -ENOMEM, KIN_EFOREIGN, -EDEADLK (a task of the pool would have to wait,
  * and too many do). */
@@ -290,7 +290,8 @@ static inline int kin_pool_starmap(kin_pool *pool, const kin_function *function,
  * there when all is done.  `in` holds the addresses of the arrays (one, for a KIN_MAP function); those
  * that are not family memory are copied.  The outcomes are in the result, one after the other: see
  * kin_result_view.  It fails when an item fails, and tells of the first; cancelling or closing it ends
- * the map.  Waits until `deadline` while max_queued tasks are waiting.
+ * the map: nothing more is begun, and workers on it are killed, at once or when they have had 50 ms to finish.
+ * A map ends in the same way when the process that waits for it dies.  Waits until `deadline` while max_queued tasks are waiting.
  * Errors: those of kin_pool_submit; -EINVAL (options that tell something to the caller). */
 KIN_API int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_function *function,
                                      const void *const *in, size_t count, kin_deadline deadline,
@@ -304,14 +305,16 @@ static inline int kin_pool_map_async(kin_pool *pool, kin_result **result, const 
 }
 
 /* kin_pool_close lets no more tasks in; those that are in are run.  kin_pool_terminate kills
- * the workers and fails every task that is not done.  Neither waits.  Both may be repeated,
+ * the workers, which flush nothing, and fails every task that is not done; a supervisor that was stopped goes on for
+ * that, but not one that a debugger has stopped.  Neither waits.  Both may be repeated,
  * and terminate may follow close.  Errors: -EINVAL (NULL), KIN_EFOREIGN. */
 KIN_API int kin_pool_close(kin_pool *pool);
 KIN_API int kin_pool_terminate(kin_pool *pool);
 
 /* kin_pool_join waits until a closed or terminated pool has ended: all tasks done, workers
  * and supervisor gone.  Results can still be read.
- * Errors: KIN_ESTATE (neither closed nor terminated), -ETIMEDOUT, -EDEADLK (called by a task of the pool),
+ * Errors: KIN_EBROKEN (the supervisor died: it has ended, with tasks that may not be done), KIN_ESTATE
+ * (neither closed nor terminated), -ETIMEDOUT, -EDEADLK (called by a task of the pool),
  * -EINVAL (NULL), KIN_EFOREIGN. */
 KIN_API int kin_pool_join(kin_pool *pool, kin_deadline deadline);
 
@@ -367,7 +370,7 @@ typedef struct kin_pool_status {
     size_t queued;    /* tasks that wait for a worker */
     unsigned running; /* workers that are on a task */
     unsigned blocked; /* of them, those that wait on the pool itself */
-    uint64_t retried; /* repetitions after an error */
+    uint64_t retried; /* repetitions after an error, not those after a death */
     bool paused;
     unsigned poisoned;              /* tasks that were set aside and not taken yet */
     uint64_t deaths_by[KIN_CAUSES]; /* deaths, by enum kin_cause */

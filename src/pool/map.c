@@ -483,9 +483,21 @@ static bool is_looked_at(kin_pool *pool, const kin_result *job)
     return false;
 }
 
+/* Nobody wants it any more, and nobody says so twice: the supervisor comes again until it is over. */
+static void end_unwanted(struct kin__map *map)
+{
+    kin_deadline now = kin__os_clock();
+    atomic_store(&map->cancel, 1);
+    if (map->unwanted == 0) map->unwanted = now + KIN__MAP_GRACE_NS;
+    for (uint32_t i = 0; i < map->parts && now >= map->unwanted; i++) {
+        kin_result *part = part_of(map, i);
+        if (part != NULL) atomic_store(&part->killed, 1);
+    }
+}
+
 bool kin__map_tidy(kin_result *job)
 {
-    atomic_store(&job->map->cancel, 1);
+    end_unwanted(job->map);
     kin__map_settle(job);
     if (!kin__task_over(atomic_load(&job->state)) || is_looked_at(job->pool, job)) return false;
     kin__map_free(job->map);
@@ -497,7 +509,7 @@ bool kin__map_orphan(kin_result *record)
     struct kin__map *map = record->map;
     if (record->job != record) return true; /* a part: it goes with its job */
     if (kin__is_async(record)) return kin__map_tidy(record);
-    atomic_store(&map->cancel, 1);
+    end_unwanted(map);
     if (!kin__map_all_over(map)) return false;
     kin__map_free(map);
     return true;

@@ -160,7 +160,9 @@ int kin_result_close(kin_result *result)
             kin__record_gone(result, word);
             return 0;
         }
-        if (over || kept) atomic_store(&result->pool->untidy, 1); /* the supervisor frees it */
+        if (over || kept)
+            atomic_store(&result->pool->untidy, 1); /* the supervisor frees it, or ends the map */
+        if (!over && kept) kin__supervisor_wake(result->pool);
         tell_closed(result, word);
         return 0;
     }

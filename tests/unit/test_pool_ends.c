@@ -1,0 +1,199 @@
+/* test_pool_ends.c: what ends when nobody wants it any more, or when the pool is ended: maps that are closed or
+ * whose caller died, supervisors that were stopped or killed, submitters that wait for room meanwhile. */
+#define _GNU_SOURCE
+#include "pool_board.h"
+
+#include "ipc/queue.h"
+#include "os/processes.h"
+#include "pool/pool.h"
+
+/* ---- maps that nobody wants ------------------------------------------------------------------------------- */
+
+enum { ITEMS = 50 };
+
+/* Never ends, and does not ask whether it is to; only a thread has to. */
+static int stay(const struct order *order, int *out)
+{
+    order->board->inside++;
+    test_until(pool_kind == KIN_POOL_THREADS && kin_task_cancelled() == 1);
+    *out = order->number;
+    return -ECANCELED;
+}
+KIN_MAP(stay, struct order, int)
+
+struct map {
+    kin_pool *pool;
+    struct board *board;
+    struct order in[ITEMS];
+    int out[ITEMS];
+};
+
+static struct map *make_map(void)
+{
+    struct map *map = kin_alloc(sizeof *map);
+    CHECK(map != NULL);
+    memset(map, 0, sizeof *map);
+    map->pool = open_pool(1);
+    map->board = make_board();
+    for (int i = 0; i < ITEMS; i++) map->in[i] = (struct order){map->board, i};
+    return map;
+}
+
+/* Its only worker does something else: so the map has ended. */
+static void check_ended(struct map *map)
+{
+    CHECK_GT(value(submit(map->pool, KIN_FN(note), map->board, 77, NULL)), 0);
+    CHECK_EQ(map->board->order[0], 77);
+    end_pool(map->pool);
+    CHECK_OK(kin_free(map->board));
+    CHECK_OK(kin_free(map));
+}
+
+POOL_TEST(closing_an_unfinished_map_ends_it)
+{
+    struct books books = books_open();
+    struct map *map = make_map();
+    kin_result *result = NULL;
+    const void *in = map->in;
+    CHECK_OK(kin_pool_map_async(map->pool, &result, KIN_FN(stay), &in, ITEMS, KIN_FOREVER, NULL));
+    test_until(map->board->inside == 1);
+    CHECK_OK(kin_result_close(result));
+    check_ended(map);
+    books_check(&books);
+}
+
+static void map_for_ever(void *context)
+{
+    struct map *map = context;
+    kin_pool_map(map->pool, KIN_FN(stay), map->in, map->out, ITEMS, KIN_FOREVER);
+}
+
+POOL_TEST(a_map_whose_caller_died_ends)
+{
+    struct books books = books_open();
+    struct map *map = make_map();
+    pid_t caller = test_child(map_for_ever, map);
+    test_until(map->board->inside == 1);
+    test_kill(caller);
+    check_ended(map);
+    books_check(&books);
+}
+
+/* ---- supervisors ---------------------------------------------------------------------------------------------- */
+
+static void stop(pid_t pid)
+{
+    struct kin__process_note note;
+    CHECK_EQ(kill(pid, SIGSTOP), 0);
+    test_until(kin__os_process_note(pid, &note) == 0 && note.state == 'T');
+}
+
+static pid_t supervisor_of(kin_pool *pool)
+{
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(pool, &status));
+    return status.supervisor_pid;
+}
+
+TEST(terminating_wakes_a_supervisor_that_was_stopped)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_result *running = submit(pool, KIN_FN(wait_at_gate), board, 1, NULL);
+    test_until(board->inside == 1);
+    stop(supervisor_of(pool));
+    CHECK_OK(kin_pool_terminate(pool));
+    CHECK_EQ(failure_of(running).cause, KIN_CAUSE_TERMINATED);
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+TEST(freeing_does_not_wait_for_a_stopped_supervisor, .deadline = 30)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    int workers[2];
+    CHECK_EQ(kin_pool_workers(pool, workers, 2), 2);
+    stop(supervisor_of(pool));
+    for (int i = 0; i < 2; i++) stop(workers[i]);
+    CHECK_OK(kin_pool_free(pool));
+    books_check(&books);
+}
+
+TEST(joining_tells_that_the_supervisor_died)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_result *running = submit(pool, KIN_FN(wait_at_gate), board, 1, NULL);
+    test_until(board->inside == 1);
+    CHECK_RC(kin_pool_join(pool, kin_in_s(30)), KIN_ESTATE);
+    CHECK_OK(kin_pool_close(pool));
+    CHECK_EQ(kill(supervisor_of(pool), SIGKILL), 0);
+    /* Its tasks are not done, and cannot be. */
+    CHECK_RC(kin_pool_join(pool, kin_in_s(30)), KIN_EBROKEN);
+    CHECK_RC(kin_pool_join(pool, kin_in_s(30)), KIN_EBROKEN);
+    CHECK_RC(kin_result_wait(running, kin_in_s(30)), KIN_EBROKEN);
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_free(board));
+    books_check_blocks(&books);
+}
+
+/* ---- who waits for room meanwhile ------------------------------------------------------------------------------ */
+
+static kin_pool *full; /* as a child has it, too */
+
+static bool one_waits_for_room(void)
+{
+    return kin__waiters_count(atomic_load(&full->tasks->space.point.waiters)) != 0;
+}
+
+static void expect_closed(void *board)
+{
+    kin_result *result = NULL;
+    struct order order = {board, 9};
+    int rc = kin_pool_submit(full, &result, KIN_FN(note), &order, sizeof order, kin_in_s(60), NULL);
+    CHECK_RC(rc, KIN_ECLOSED);
+    CHECK(result == NULL);
+}
+
+/* The submitter is stopped while the pool ends, so that it finds its task failed. */
+static void end_while_one_waits(int (*end)(kin_pool *pool))
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    CHECK_OK(kin_pool_open(&full, &(kin_pool_options){.kind = pool_kind, .workers = 1, .max_queued = 1}));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(kin_result_close(submit(full, KIN_FN(wait_at_gate), board, i, NULL)));
+        test_until(board->inside == 1);
+    }
+    pid_t submitter = test_child(expect_closed, board);
+    test_until(one_waits_for_room());
+    stop(submitter);
+    CHECK_OK(end(full));
+    CHECK_EQ(kill(submitter, SIGCONT), 0);
+    CHECK_EQ(test_collect(submitter), 0);
+    if (end != kin_pool_free) CHECK_OK(kin_pool_free(full));
+    CHECK_EQ(board->count, 0);
+    CHECK_OK(kin_free(board));
+    books_check_blocks(&books);
+}
+
+static int terminate_and_join(kin_pool *pool)
+{
+    int rc = kin_pool_terminate(pool);
+    return rc < 0 ? rc : kin_pool_join(pool, kin_in_s(30));
+}
+
+POOL_TEST(who_waits_for_room_in_a_terminated_pool_is_told)
+{
+    end_while_one_waits(terminate_and_join);
+}
+
+POOL_TEST(who_waits_for_room_in_a_freed_pool_is_told)
+{
+    end_while_one_waits(kin_pool_free);
+}
