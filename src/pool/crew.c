@@ -14,6 +14,9 @@
 #include "process/fork.h"
 #include "process/settle.h"
 
+/* A deputy has so long to tell the other side that the pool is terminated. */
+#define FAREWELL_NS (500 * 1000000LL)
+
 /* ---- where it runs ------------------------------------------------------------------------------- */
 
 /* The limits of this worker; *own and *cpu are for what differs from one to the next. */
@@ -184,6 +187,7 @@ int kin__hand_start(struct kin__hand *hand, kin_connection *connection, const ki
     kin_limits own = {0};
     unsigned cpu = 0;
     hand->ended_for = KIN_CAUSE_NONE;
+    hand->dismissed = 0;
     int rc = hand->pool->threads
                  ? start_thread(hand)
                  : start_process(hand, connection, limits_of(hand->index, options, &own, &cpu));
@@ -199,6 +203,18 @@ void kin__hand_end(struct kin__hand *hand, enum kin_cause cause)
         atomic_store(&kin__pool_worker(hand->pool, hand->index)->retire, 1);
     else
         kin__os_process_signal(hand->descriptor, SIGKILL);
+}
+
+void kin__hand_dismiss(struct kin__hand *hand, enum kin_cause cause)
+{
+    kin_deadline now = kin__os_clock();
+    bool deputy = atomic_load(&kin__pool_worker(hand->pool, hand->index)->deputy);
+    if (hand->there && deputy && atomic_load(&hand->pool->state) == KIN__POOL_TERMINATED) {
+        if (hand->dismissed == 0) hand->dismissed = now;
+        hand->ended_for = cause;
+        if (now - hand->dismissed < FAREWELL_NS) return;
+    }
+    kin__hand_end(hand, cause);
 }
 
 void kin__hand_collect(struct kin__hand *hand, kin_exit_status *status)

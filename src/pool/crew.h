@@ -27,6 +27,7 @@ struct kin__hand {
     bool there;
     int descriptor;
     enum kin_cause ended_for;
+    kin_deadline dismissed; /* a deputy, since then; 0: it is not */
     int64_t oom_kills;
     struct kin__group group;
     struct kin__vigil vigil;
@@ -46,6 +47,9 @@ static inline bool kin__hand_ended(const struct kin__hand *hand)
 }
 /* Ends it: a process at once, a thread after what it is on. */
 void kin__hand_end(struct kin__hand *hand, enum kin_cause cause);
+/* The same, of a pool that is terminated: a deputy gets a moment to tell the other side, and ends by itself.  To be
+ * called again until it has. */
+void kin__hand_dismiss(struct kin__hand *hand, enum kin_cause cause);
 /* Waits for the end that was heard of, and says what it was. */
 void kin__hand_collect(struct kin__hand *hand, kin_exit_status *status);
 

@@ -3,6 +3,8 @@
  * Invariants:
  *  - A deputy has one task at a time on its connection, and claims the next after the answer.
  *  - A connection that has failed once is not used again: the deputy ends.
+ *  - When the pool is terminated it says so to the other side and ends, also in the middle of a task; the supervisor
+ *    knows what it was on.
  *  - What comes from the other side has been checked by talk.c; sizes are compared with what was
  *    asked for before a byte of it is copied.
  */
@@ -16,6 +18,7 @@
 #include "base/log.h"
 #include "os/os.h"
 #include "pool/talk.h"
+#include "pool/worker.h"
 
 /* Items of a map go in messages of about so many bytes, there and back. */
 #define MESSAGE_BYTES ((size_t)1 << 20)
@@ -25,6 +28,7 @@ static struct {
     struct kin__talk talk;
     struct kin__talk_buffer gathered;
     struct kin__worker *worker;
+    kin_pool *pool;
     unsigned index;
 } here;
 
@@ -46,6 +50,7 @@ int kin__deputy_greet(kin_pool *pool, unsigned index, kin_connection *connection
     struct kin__talk_message hello;
     struct kin__worker *worker = kin__pool_worker(pool, index);
     here.worker = worker;
+    here.pool = pool;
     here.index = index;
     kin__talk_begin(&here.talk, connection, pool->silence_ns);
     int rc = kin__talk_receive(&here.talk, &hello);
@@ -76,12 +81,28 @@ void kin__deputy_farewell(void)
 
 /* ---- a task ---------------------------------------------------------------------------------------- */
 
+static void leave_when_terminated(void)
+{
+    if (atomic_load(&here.pool->state) != KIN__POOL_TERMINATED) return;
+    kin__deputy_farewell();
+    /* CRASH: as if the supervisor had killed us, which it would have. */
+    kin__os_exit_now(KIN__WORKER_RECYCLE);
+}
+
+/* When to look after the connection, and after the pool. */
+static kin_deadline next_look(void)
+{
+    kin_deadline beat = kin__talk_beat(&here.talk), slice = kin__os_clock() + KIN__SLICE_NS;
+    return beat < slice ? beat : slice;
+}
+
 /* Waits for the answer; *begun says whether the task was begun. */
 static int wait_for_answer(struct kin__talk_message *answer, bool *begun)
 {
     struct kin__talk *talk = &here.talk;
     for (;;) {
-        int rc = kin_connection_poll(talk->connection, kin__talk_beat(talk));
+        leave_when_terminated();
+        int rc = kin_connection_poll(talk->connection, next_look());
         if (rc < 0) {
             talk->failed = true;
             return rc;

@@ -29,7 +29,7 @@ int kin__deputy_greet(kin_pool *pool, unsigned index, kin_connection *connection
 bool kin__deputy_here(void);
 /* Hears and says that the other side is there; false when it is not any more. */
 bool kin__deputy_alive(void);
-/* The pool is closed: says so. */
+/* The pool is closed or terminated: says so. */
 void kin__deputy_farewell(void);
 
 /* Runs a task of bytes that is CLAIMED.  *code: what its function returned; the reply is in the record. */

@@ -7,6 +7,7 @@
  *
  * Invariants:
  *  - Whatever is not answered when a connection ends is cancelled before the next one is opened.
+ *  - When the pool says farewell, what is not answered is of no use any more, and no other connection is opened.
  *  - The bytes of a task and of what it returns lie in family memory, and stay until its result is
  *    over: its worker may be writing.
  */
@@ -97,10 +98,12 @@ struct service {
     _Atomic int error;
 };
 
-/* PRIVATE to a thread. */
+/* PRIVATE to a thread.
+ *   dismissed   the pool has said farewell over this connection. */
 struct session {
     struct service *service;
     struct kin__talk talk;
+    bool dismissed;
 };
 
 static int greet(struct session *session)
@@ -190,6 +193,15 @@ static int reply(struct session *session, struct job *job, const struct kin__tal
     return rc == -EMSGSIZE || rc == -ENOMEM ? refuse_with(session, rc) : rc;
 }
 
+/* Hears what the pool says: an error of the connection, of which KIN_ECLOSED is its farewell. */
+static int hear(struct session *session, struct kin__talk_message *message)
+{
+    int rc = kin__talk_receive(&session->talk, message);
+    if (rc < 0 || message->kind != KIN__TALK_BYE) return rc;
+    session->dismissed = true;
+    return KIN_ECLOSED;
+}
+
 /* Waits until the task is over, or the connection: 0, or what the connection ended with. */
 static int watch(struct session *session, struct job *job)
 {
@@ -199,7 +211,7 @@ static int watch(struct session *session, struct job *job)
         long ready = kin_wait(items, 2, kin__talk_beat(&session->talk));
         if (ready < 0) return (int)ready;
         if (items[0].ready) return 0;
-        int rc = items[1].ready ? kin__talk_receive(&session->talk, &message) : 0;
+        int rc = items[1].ready ? hear(session, &message) : 0;
         if (rc == 0) rc = kin__talk_keep_up(&session->talk);
         if (rc < 0) return rc;
     }
@@ -268,16 +280,14 @@ static int serve_connection(struct session *session)
         if (ready < 0) return (int)ready;
         if (leaving(service)) return 0;
         if (items[0].ready) {
-            rc = kin__talk_receive(&session->talk, &message);
-            if (rc == 0 && message.kind == KIN__TALK_BYE) {
-                finish(service, 0);
-                return 0;
-            }
+            rc = hear(session, &message);
             if (rc == 0 && message.kind == KIN__TALK_TASK) rc = run_task(session, &message);
         }
         if (rc == 0) rc = kin__talk_keep_up(&session->talk);
     }
-    return rc;
+    if (!session->dismissed) return rc;
+    finish(service, 0);
+    return 0;
 }
 
 /* Is it an error that trying again does not mend? */

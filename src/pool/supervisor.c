@@ -289,7 +289,8 @@ static unsigned living(const struct supervisor *s)
 
 static void end_workers(struct supervisor *s, enum kin_cause cause)
 {
-    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) kin__hand_end(&s->hand[i], cause);
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++)
+        if (s->hand[i].there) kin__hand_dismiss(&s->hand[i], cause);
     /* So that threads look whether they are to end. */
     if (s->pool->threads) kin__schedule_refresh(s->pool);
 }

@@ -11,7 +11,7 @@
  *     pool     TASK (function, arguments)
  *     worker   BEGUN, then REPLY (what the function returned) or FAILURE (how its process died)
  *     either   ALIVE, at any time: a link that is cut says nothing, and its silence is the only sign
- *     pool     BYE: it is closed, nothing more will come
+ *     pool     BYE: it is closed or terminated, nothing more will come
  */
 #ifndef KIN_POOL_TALK_H
 #define KIN_POOL_TALK_H

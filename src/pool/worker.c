@@ -439,6 +439,7 @@ static int work(struct claimant *claimant, kin_reply *reply)
         first = false;
         run(record, worker, reply);
     }
+    if (claimant->deputy && atomic_load(&pool->state) == KIN__POOL_TERMINATED) kin__deputy_farewell();
     return KIN__WORKER_RECYCLE;
 }
 

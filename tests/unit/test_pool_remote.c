@@ -350,6 +350,61 @@ TEST(a_deputy_that_is_killed_is_a_lost_worker)
     CHECK_EQ(test_collect(worker), 0);
 }
 
+/* Whoever serves it learns that it has ended, by whichever call, idle or in the middle of a task. */
+static void end_pool(bool busy, int (*end)(kin_pool *pool))
+{
+    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
+    kin_result *results[2] = {NULL, NULL};
+    atomic_store(&notes->hold, 1);
+    pid_t worker = start_worker(pool, 2);
+    test_until(remote_workers(pool) == 2);
+    for (int i = 0; busy && i < 2; i++) {
+        atomic_store(&notes->tries, 0);
+        results[i] = submit(pool, KIN_FN(linger), "", 0, NULL);
+        test_until(atomic_load(&notes->tries) == 1);
+    }
+    if (end != NULL) {
+        CHECK_OK(end(pool));
+        CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+        for (int i = 0; busy && i < 2; i++) CHECK_EQ(failure_of(results[i]).cause, KIN_CAUSE_TERMINATED);
+    }
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_EQ(test_collect(worker), 0);
+    CHECK_EQ(munmap(notes, sizeof *notes), 0);
+}
+
+TEST(workers_are_told_of_the_end_by_close)
+{
+    end_pool(false, kin_pool_close);
+}
+
+TEST(workers_are_told_of_the_end_by_terminate)
+{
+    end_pool(false, kin_pool_terminate);
+    end_pool(true, kin_pool_terminate);
+}
+
+TEST(workers_are_told_of_the_end_by_free)
+{
+    end_pool(false, NULL);
+    end_pool(true, NULL);
+}
+
+/* A worker that hears nothing holds nobody up. */
+TEST(a_worker_that_is_stopped_does_not_hold_up_the_end)
+{
+    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
+    pid_t worker = start_worker(pool, 1);
+    test_until(remote_workers(pool) == 1);
+    CHECK_OK(kill(worker, SIGSTOP));
+    CHECK_OK(kin_pool_terminate(pool));
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kill(worker, SIGCONT));
+    CHECK_EQ(test_collect(worker), 0);
+    CHECK_EQ(munmap(notes, sizeof *notes), 0);
+}
+
 /* ---- who is let in ------------------------------------------------------------------------------------- */
 
 TEST(another_key_is_refused)
