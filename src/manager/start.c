@@ -1,5 +1,6 @@
 /* start.c: servers that a program starts: in a child, or in itself; and their ends. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include <kin/process.h>
@@ -9,6 +10,7 @@
 #include "manager/server.h"
 #include "os/os.h"
 #include "os/suspend.h"
+#include "process/fork.h"
 #include "process/words.h"
 
 #define KEY_SIZE 32
@@ -19,9 +21,31 @@
 
 /* ---- starting ------------------------------------------------------------------------------------------ */
 
+/* PRIVATE to the process of a server that has a socket file. */
+static struct kin__server *served;
+static int serving;
+
+/* The starter is gone, and whatever the server is at, it ends here; only the file of its socket must not stay. */
+static void on_starter_gone(int signal)
+{
+    (void)signal;
+    if (kin__os_pid() == serving) kin__os_socket_file_remove(&served->socket_address, served->socket_file);
+    kin__os_exit_now(255);
+}
+
+/* CRASH: a starter that is killed before leaves the file.  A server that is stopped then goes when it is continued. */
+static void watch_starter(struct kin__server *server)
+{
+    served = server;
+    serving = kin__os_pid();
+    kin__os_signal_handle(SIGIO, on_starter_gone);
+    if (kin__child_signal(SIGIO) == -EPIPE) on_starter_gone(SIGIO);
+}
+
 static int serve(void *of_server)
 {
     struct kin__server *server = of_server;
+    if (server->socket_file != 0) watch_starter(server);
     /* Ctrl-C at the terminal is for the program that started it. */
     kin__os_interrupt_ignore();
     int rc = kin__server_run(server);

@@ -48,11 +48,9 @@ int kin__os_lifeline_open(int line, int signal)
     return rc;
 }
 
-KIN__CHILD_CODE int kin__os_lifeline_hold(int own)
+KIN__CHILD_CODE static int look(int own)
 {
-    long rc = kin__direct(SYS_fcntl, own, F_SETOWN, getpid(), 0);
-    if (rc < 0) return (int)rc;
-    /* A parent that went before this process was the receiver. */
+    long rc;
     struct pollfd item = {.fd = own};
     do {
         struct timespec none = {0};
@@ -60,4 +58,16 @@ KIN__CHILD_CODE int kin__os_lifeline_hold(int own)
     } while (rc == -EINTR);
     if (rc < 0) return (int)rc;
     return (item.revents & POLLHUP) != 0 ? -EPIPE : 0;
+}
+
+KIN__CHILD_CODE int kin__os_lifeline_hold(int own)
+{
+    long rc = kin__direct(SYS_fcntl, own, F_SETOWN, getpid(), 0);
+    /* A parent that went before this process was the receiver. */
+    return rc < 0 ? (int)rc : look(own);
+}
+
+int kin__os_lifeline_signal(int own, int signal)
+{
+    return fcntl(own, F_SETSIG, signal) < 0 ? -errno : look(own);
 }

@@ -192,6 +192,8 @@ int64_t kin__os_oom_kills(void);
 /* Ctrl-C at the terminal is not for this process: its parent decides. */
 void kin__os_interrupt_ignore(void);
 /* "SIGKILL" for 9; static or the calling thread's until its next call. */
+/* Installs a handler, which may be one for the whole process, and lets the signal through in the calling thread. */
+void kin__os_signal_handle(int signal, void (*handler)(int signal));
 const char *kin__os_signal_name(int signal);
 
 /* ---- lifelines: a child is killed by the kernel when its parent is gone --------------------- */
@@ -206,6 +208,8 @@ int kin__os_lifeline_open(int line, int signal);
  * calling process is the one that gets the signal, as long as `own` stays open.  Takes no
  * thread and no handler.  -EPIPE when the parent is gone already. */
 int kin__os_lifeline_hold(int own);
+/* From now on it is another signal.  -EPIPE when the parent is gone already. */
+int kin__os_lifeline_signal(int own, int signal);
 
 /* ---- descriptors ------------------------------------------------------------------------------- */
 

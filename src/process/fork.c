@@ -213,6 +213,14 @@ KIN__CHILD_CODE int kin__child_adopt(int lifeline)
     return kin__os_lifeline_hold(lifeline);
 }
 
+int kin__child_signal(int signal)
+{
+    kin__child_lock();
+    int rc = is_open(&life.held) ? kin__os_lifeline_signal(life.held.descriptor, signal) : -ESRCH;
+    kin__child_unlock();
+    return rc;
+}
+
 /* ---- after it ------------------------------------------------------------------------------------- */
 
 /* Tickets are passed in order, so a later one lets an earlier child through as well. */

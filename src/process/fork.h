@@ -27,6 +27,10 @@ int kin__child_line(void);
  * parent is gone. */
 int kin__child_adopt(int lifeline);
 
+/* In a child: the kernel sends it this signal, not SIGKILL, when its parent is gone; the handler ends the process.
+ * -EPIPE: the parent is gone; -ESRCH: there is no line to it. */
+int kin__child_signal(int signal);
+
 /* Around the start of a program.  Between these no other process of this program is forked, so that none
  * inherits a pipe that is meant for that one alone and is closed here before `done`.  When it is not
  * forked itself, several threads may be between them at once; none may take the lock below, or fork,

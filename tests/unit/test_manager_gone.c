@@ -211,6 +211,37 @@ TEST(names_that_are_none_are_refused)
     finish(names);
 }
 
+/* ---- the one who has started a server ----------------------------------------------------------------- */
+
+#define SOCKET "gone.sock"
+
+static void start_and_wait(void *unused)
+{
+    (void)unused;
+    CHECK_OK(kin_manager_start(&manager,
+                               &(kin_manager_options){.address = "unix:" SOCKET, .key = "k", .key_size = 1}));
+    CHECK_EQ(access(SOCKET, F_OK), 0);
+    for (;;) pause();
+}
+
+/* Whichever signal ends the one who has started it, also while a client is connected. */
+TEST(a_socket_file_does_not_outlive_who_has_started_the_server)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGKILL, SIGABRT};
+#ifdef __SANITIZE_THREAD__
+    SKIP("ThreadSanitizer puts the handler of a signal off while threads sleep in the kernel");
+#endif
+    for (int i = 0; i < 4; i++) {
+        pid_t starter = test_child(start_and_wait, NULL);
+        test_until(kin_manager_connect(&manager, "unix:" SOCKET, "k", 1, SOON) == 0);
+        CHECK_OK(kill(starter, signals[i]));
+        CHECK_NE(test_collect(starter), 0);
+        test_until(access(SOCKET, F_OK) != 0);
+        CHECK_LT(kin_manager_ping(manager, SOON), 0);
+        CHECK_OK(kin_manager_close(manager));
+    }
+}
+
 /* ---- answers that cannot be read ------------------------------------------------------------------ */
 
 /* By the protocol of Python's, one connection after the other: 0 after the answer that nobody can read, with which a
