@@ -421,7 +421,7 @@ static void tell_ends_at_exit(void)
     atexit(tell_ends);
 }
 
-/* By whoever has connected: what connections need ends at exit after what is registered now. */
+/* By whoever has connected, so that what connections need, where it ends at exit, ends after what is registered now. */
 static void enlist(kin_manager *manager)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

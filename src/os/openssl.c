@@ -15,6 +15,10 @@
 #include "base/log.h"
 #include "os/fault.h"
 
+/* As OpenSSL defines it. */
+#define OPENSSL_INIT_NO_ATEXIT 0x00080000u
+
+typedef int init(uint64_t options, const void *settings);
 typedef const void *digest_by_name(const char *name);
 typedef unsigned char *hmac(const void *digest, const void *key, int key_size, const unsigned char *data,
                             size_t size, unsigned char *mac, unsigned *mac_size);
@@ -26,11 +30,19 @@ static struct {
     hmac *hmac;
 } crypto = {.once = PTHREAD_ONCE_INIT, .result = KIN_ELIBRARY};
 
+void kin__openssl_keep(void *library)
+{
+    init *function;
+    *(void **)&function = dlsym(library, "OPENSSL_init_crypto");
+    if (function != NULL) function(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
 static void load_crypto(void)
 {
     void *library = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) library = dlopen("libcrypto.so.1.1", RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) return;
+    kin__openssl_keep(library);
     *(void **)&crypto.digest_by_name = dlsym(library, "EVP_get_digestbyname");
     *(void **)&crypto.hmac = dlsym(library, "HMAC");
     if (crypto.digest_by_name != NULL && crypto.hmac != NULL) crypto.result = 0;

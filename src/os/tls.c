@@ -169,6 +169,7 @@ static void load(void)
     void *loaded = dlopen("libssl.so.3", RTLD_NOW | RTLD_LOCAL);
     if (loaded == NULL) loaded = dlopen("libssl.so.1.1", RTLD_NOW | RTLD_LOCAL);
     if (loaded == NULL) return;
+    kin__openssl_keep(loaded);
 #define FUNCTION_LOAD(result, name, parameters) \
     if ((*(void **)&library.name = dlsym(loaded, #name)) == NULL) return;
     FUNCTIONS(FUNCTION_LOAD)

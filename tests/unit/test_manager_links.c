@@ -236,6 +236,7 @@ static kin_manager *left; /* by a process that ends */
 static void use_it_once_more(void)
 {
     kin_proxy *gate = NULL;
+    if (left == NULL) return;
     if (kin_manager_create(left, &gate, "gate", kin_value_none(), SOON) < 0 ||
         kin_proxy_acquire(gate, SOON) < 0 || kin_proxy_release(gate) < 0 || kin_proxy_close(gate) < 0 ||
         kin_manager_close(left) < 0)
@@ -244,8 +245,6 @@ static void use_it_once_more(void)
 
 static void hold_and_end(void *of_server)
 {
-    /* It runs after what tells the end. */
-    CHECK_OK(atexit(use_it_once_more));
     left = connect_at(of_server);
     CHECK_OK(kin_proxy_acquire(manager_object(left, "door", SOON), SOON));
     exit(0);
@@ -254,6 +253,8 @@ static void hold_and_end(void *of_server)
 /* A process that ends in order need not close anything for that. */
 TEST(a_process_that_ends_gives_back_at_once)
 {
+    /* In a child it runs after what tells the end, for which the first connection of its parent registers. */
+    CHECK_OK(atexit(use_it_once_more));
     kin_manager *here = start(INT64_C(3600000000000), 0);
     kin_proxy *door = manager_object(here, "door", SOON);
     CHECK_EQ(test_collect(test_child(hold_and_end, (void *)(uintptr_t)kin_manager_address(here))), 0);
@@ -287,6 +288,7 @@ static void *call_on(void *started)
 
 static void end_callers(void)
 {
+    if (left == NULL) return;
     __atomic_store_n(&callers_end, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < CALLERS; i++) pthread_join(callers[i], NULL);
     if (kin_manager_close(left) < 0) _exit(1);
@@ -295,8 +297,6 @@ static void end_callers(void)
 static void end_among_callers(void *of_server)
 {
     int started = 0;
-    /* It runs after what tells the end. */
-    CHECK_OK(atexit(end_callers));
     left = connect_at(of_server);
     CHECK_OK(kin_proxy_acquire(manager_object(left, "door", SOON), SOON));
     for (int i = 0; i < CALLERS; i++) CHECK_EQ(pthread_create(&callers[i], NULL, call_on, &started), 0);
@@ -307,6 +307,8 @@ static void end_among_callers(void *of_server)
 /* … nor need its other threads have come to an end: they go on as other clients. */
 TEST(a_process_ends_while_its_threads_call)
 {
+    /* As above. */
+    CHECK_OK(atexit(end_callers));
     kin_manager *here = start(INT64_C(3600000000000), 0);
     kin_proxy *door = manager_object(here, "door", SOON);
     for (int i = 0; i < 20; i++) {
