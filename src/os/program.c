@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <link.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -228,13 +229,14 @@ const void *kin__os_translate(const void *address, const struct kin__image *imag
 
 /* ---- libraries by name ---------------------------------------------------------------------------- */
 
-int kin__os_symbol_find(const char *library, const char *symbol, const void **address, const char **why)
+int kin__os_symbol_find(const char *library, const char *symbol, const void **address, char *why, size_t size)
 {
     void *handle = dlopen(library, RTLD_NOW);
     void *found = handle != NULL ? dlsym(handle, symbol) : NULL;
     if (found == NULL) {
-        *why = dlerror();
-        if (*why == NULL) *why = "the symbol is NULL";
+        const char *words = dlerror();
+        /* Copied: the closing ends them. */
+        snprintf(why, size, "%s", words != NULL ? words : "the symbol is NULL");
         if (handle != NULL) dlclose(handle);
         return KIN_EFUNCTION;
     }

@@ -7,6 +7,7 @@
 #define KIN_OS_PROGRAM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define KIN__PROGRAM_PATH_SIZE 512
@@ -47,7 +48,8 @@ int kin__os_is_own_code(const void *address);
 const void *kin__os_translate(const void *address, const struct kin__image *image);
 
 /* Loads a library, for good, and finds a function in it.  KIN_EFUNCTION: either is not there, and
- * `*why` says so in words that live until the thread's next call. */
-int kin__os_symbol_find(const char *library, const char *symbol, const void **address, const char **why);
+ * `why`, of `size` bytes, says so in words. */
+int kin__os_symbol_find(const char *library, const char *symbol, const void **address, char *why,
+                        size_t size);
 
 #endif

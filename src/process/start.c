@@ -79,13 +79,13 @@ void kin_target_register(kin_target *target)
 static int find_in_library(const char *name, const char *colon, const void **address)
 {
     char library[KIN__PROGRAM_PATH_SIZE];
-    const char *why = "the library's name is too long";
+    char why[160] = "the library's name is too long";
     size_t length = (size_t)(colon - name);
     int rc = KIN_EFUNCTION;
     if (length < sizeof library) {
         memcpy(library, name, length);
         library[length] = '\0';
-        rc = kin__os_symbol_find(library, colon + 1, address, &why);
+        rc = kin__os_symbol_find(library, colon + 1, address, why, sizeof why);
     }
     return rc < 0 ? kin__start_say(rc, "cannot find the function %s: %s", name, why) : 0;
 }

@@ -279,6 +279,9 @@ START_TEST(a_function_is_found_in_a_library)
     CHECK_RC(kin_process_start(&process, NULL, NULL,
                                &(kin_process_options){.target = "libc.so.6:no_such_thing", .method = method}),
              KIN_EFUNCTION);
+    const char *words = "cannot find the function libc.so.6:no_such_thing: ";
+    CHECK_EQ(strncmp(kin_process_error(), words, strlen(words)), 0);
+    CHECK(strstr(kin_process_error() + strlen(words), "undefined symbol") != NULL);
     CHECK_RC(kin_process_start(&process, NULL, NULL,
                                &(kin_process_options){.target = "no_such_library.so:abs", .method = method}),
              KIN_EFUNCTION);
