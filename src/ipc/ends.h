@@ -24,7 +24,8 @@
 #define KIN__ITEM          ((uint64_t)1 << KIN__POSITION_BITS)
 #define KIN__ITEMS_MOST    (((uint64_t)1 << (64 - KIN__POSITION_BITS)) - 2)
 
-/* Some processors fetch the lines of memory in pairs. */
+/* Some processors fetch the lines of memory in pairs: so far apart are the two that are not to be fetched
+ * together.  Not an alignment: objects have that of a line. */
 #define KIN__END_LINE 128
 
 /* SHARED.  One end.  Who works at the other one looks at the second line alone, and whoever works here only
@@ -45,9 +46,12 @@ struct kin__end {
     _Atomic uint64_t own_bytes;
     uint64_t other_position;
     uint64_t other_bytes;
-    _Atomic uint64_t position __attribute__((aligned(KIN__END_LINE)));
+    char apart[KIN__END_LINE - 56];
+    _Atomic uint64_t position;
     _Atomic uint64_t bytes[2];
-} __attribute__((aligned(KIN__END_LINE)));
+    char after[KIN__END_LINE - 24];
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct kin__end, position) == KIN__END_LINE, "in the second");
 _Static_assert(sizeof(struct kin__end) == 2 * KIN__END_LINE, "two of them");
 
 /* SHARED.  The limits are constant once the queue is open; atomic, because somebody may still look at them who
