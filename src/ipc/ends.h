@@ -30,28 +30,30 @@
 
 /* SHARED.  One end.  Who works at the other one looks at the second line alone, and whoever works here only
  * writes there: its line is at the other end, and to read it before it is written would be to fetch it twice.
- *   latch      of those who work at this end.
- *   halves     how often that count has come to half of its range or to the end of it: odd when its
- *              highest bit is set.  Stored before position, under the latch; for kin__end_total.
+ *   latch      of those who work at this end (on a shelf, the head's is the latch of both).
  *   own_position, own_bytes   copies of position and the cell that belongs to it: under the latch.  Atomic, so
  *              that a compiler does not read both at once, which has to wait for what was just stored.
  *   other_position, other_bytes   what was last seen of the other end: under the latch.
  *   position   the commit word: a release store under the latch; acquire loads by everybody.
  *   bytes      running total of bytes that passed, by the parity of the messages counted in
- *              position; stored before it, under the latch. */
+ *              position; stored before it, under the latch.
+ *   halves     how often that count has come to half of its range or to the end of it: odd when its
+ *              highest bit is set.  Stored before position, under the latch, and read after it (kin__end_total):
+ *              so it lies behind it for who copies the whole. */
 struct kin__end {
     struct kin__latch latch;
-    _Atomic uint32_t halves;
     _Atomic uint64_t own_position;
     _Atomic uint64_t own_bytes;
     uint64_t other_position;
     uint64_t other_bytes;
-    char apart[KIN__END_LINE - 56];
+    char apart[KIN__END_LINE - 48];
     _Atomic uint64_t position;
     _Atomic uint64_t bytes[2];
-    char after[KIN__END_LINE - 24];
+    _Atomic uint32_t halves;
+    char after[KIN__END_LINE - 28];
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct kin__end, position) == KIN__END_LINE, "in the second");
+_Static_assert(offsetof(struct kin__end, halves) > offsetof(struct kin__end, position), "copied later");
 _Static_assert(sizeof(struct kin__end) == 2 * KIN__END_LINE, "two of them");
 
 /* SHARED.  The limits are constant once the queue is open; atomic, because somebody may still look at them who
@@ -85,7 +87,7 @@ static inline uint64_t kin__advance(uint64_t word, uint64_t distance)
     return (word & ~KIN__POSITION_MASK) | ((word + distance) & KIN__POSITION_MASK);
 }
 
-/* The other end's word and the bytes that belong to it. */
+/* The end's word and the bytes that belong to it, for who cannot rely on the copies. */
 static inline uint64_t kin__end_read(struct kin__end *end, uint64_t *bytes)
 {
     for (;;) {
@@ -143,7 +145,7 @@ static inline void kin__end_store(struct kin__end *end, uint64_t word, uint64_t 
     atomic_store_explicit(&end->own_bytes, bytes, memory_order_relaxed);
 }
 
-/* Under the end's latch, after the death of who had it. */
+/* Under the end's latch, after the death of who had it: the copies may be those of before the commit. */
 static inline void kin__end_recover(struct kin__end *end)
 {
     uint64_t bytes;

@@ -119,19 +119,35 @@ int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, si
     return 0;
 }
 
+/* A queue that is just being opened has nothing to repair yet, and who opens it holds no latch while it makes what
+ * there will be: who is late and has the latch keeps off.  Acquire: pairs with the directory's publication, which
+ * comes after the sort of the queue and its ends. */
+static bool is_made(kin_queue *queue)
+{
+    return atomic_load_explicit(&queue->stream.directory, memory_order_acquire) != NULL;
+}
+
 void kin__queue_repair_head(kin_queue *queue)
 {
+    if (!is_made(queue)) {
+        kin__latch_clean(&queue->ends.head.latch);
+        return;
+    }
     if (queue->by_rank) {
         kin__shelf_repair(&queue->shelf);
         return;
     }
-    /* Nothing to undo: what was seen of the tail is at worst old. */
+    /* Nothing else to undo: what was seen of the tail is at worst old. */
     kin__end_recover(&queue->ends.head);
     kin__latch_clean(&queue->ends.head.latch);
 }
 
 void kin__queue_repair_tail(kin_queue *queue)
 {
+    if (!is_made(queue)) {
+        kin__latch_clean(&queue->ends.tail.latch);
+        return;
+    }
     if (queue->by_rank)
         kin__latch_clean(&queue->ends.tail.latch);
     else

@@ -33,7 +33,7 @@ static bool may_get(void *context)
 {
     const struct waiting *waiting = context;
     /* Both lines at once: the one behind the other would come later by the way between two processors. */
-    __builtin_prefetch(waiting->place);
+    if (waiting->place != NULL) __builtin_prefetch(waiting->place);
     return kin__queue_may_get(waiting->queue, waiting->life, waiting->has_taken) || is_interrupted(waiting);
 }
 

@@ -54,7 +54,7 @@ int kin__stream_open(struct kin__stream *stream, uint64_t max_items, uint64_t ma
 void kin__stream_close(struct kin__stream *stream);
 
 /* Under the tail's latch, after the death of who had it: makes the caches anew; a segment is free if no
- * stretch between head and tail has it.  At the head there is nothing to repair. */
+ * stretch between head and tail has it.  At the head there are only the copies of the commit word. */
 void kin__stream_repair_tail(struct kin__stream *stream);
 
 /* Under the tail's latch: writes a record and commits it.  KIN__NO_SEGMENT: call again after
