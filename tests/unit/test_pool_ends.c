@@ -33,9 +33,9 @@ static struct map *make_map(void)
     struct map *map = kin_alloc(sizeof *map);
     CHECK(map != NULL);
     memset(map, 0, sizeof *map);
-    map->pool = open_pool(1);
     map->board = make_board();
     for (int i = 0; i < ITEMS; i++) map->in[i] = (struct order){map->board, i};
+    map->pool = open_pool(1);
     return map;
 }
 
