@@ -232,6 +232,7 @@ TEST(who_leaves_over_a_broken_link_gives_back_at_once)
 }
 
 static kin_manager *left; /* by a process that ends */
+static kin_proxy *held;   /* by it; nobody closes it */
 
 static void use_it_once_more(void)
 {
@@ -246,7 +247,8 @@ static void use_it_once_more(void)
 static void hold_and_end(void *of_server)
 {
     left = connect_at(of_server);
-    CHECK_OK(kin_proxy_acquire(manager_object(left, "door", SOON), SOON));
+    held = manager_object(left, "door", SOON);
+    CHECK_OK(kin_proxy_acquire(held, SOON));
     exit(0);
 }
 
@@ -298,7 +300,8 @@ static void end_among_callers(void *of_server)
 {
     int started = 0;
     left = connect_at(of_server);
-    CHECK_OK(kin_proxy_acquire(manager_object(left, "door", SOON), SOON));
+    held = manager_object(left, "door", SOON);
+    CHECK_OK(kin_proxy_acquire(held, SOON));
     for (int i = 0; i < CALLERS; i++) CHECK_EQ(pthread_create(&callers[i], NULL, call_on, &started), 0);
     test_until(__atomic_load_n(&started, __ATOMIC_SEQ_CST) == CALLERS);
     exit(0);
