@@ -2,8 +2,8 @@
  * TCP, one request in flight or many.
  *
  * All contenders are driven by the same loop over plain sockets with requests made beforehand, so that
- * the server is measured and not a client library.  The limit is a server that sends back what it
- * gets (epoll, one thread). */
+ * the server is measured and not a client library; the last cases measure that.  The limit is a server that sends
+ * back what it gets (epoll, one thread). */
 #include "server.h"
 
 #include <arpa/inet.h>
@@ -238,16 +238,27 @@ static const struct bench_contender hurried[] = {
     {0},
 };
 
+/* The same with a client that makes requests and reads answers. */
+static const struct bench_contender clients[] = {
+    {BENCH_LIMIT, "epoll echo", echo_run, NULL},
+    {BENCH_KIN, "kin_proxy_call_many", bench_kin_call_many, "built without libkin"},
+    {BENCH_KIN, "kin_proxy_call", bench_kin_call_each, "built without libkin"},
+    {0},
+};
+
 static const struct bench_target in_flight[] = {{"epoll echo", 0.9}, {"Redis", 1.0}, {0}};
 static const struct bench_target pipelined[] = {{"Redis", 1.0}, {"kin_manager, 1 in flight", 5.0}, {0}};
+static const struct bench_target called[] = {{"kin_proxy_call", 5.0}, {0}};
 
 #define SERVER_CASE(label, on_tcp, client_count, flight, wanted) \
+    CASE(label, on_tcp, client_count, flight, (flight) == 1 ? contenders : hurried, wanted, \
+         (client_count) == 1)
+#define CASE(label, on_tcp, client_count, flight, compared, wanted, together) \
     { \
         .name = label, .what = "requests that store a value", .unit = BENCH_PER_SECOND, \
-        .contenders = (flight) == 1 ? contenders : hurried, .targets = wanted, .first_count = 5000, \
-        .shape = &(struct server_shape) \
+        .contenders = compared, .targets = wanted, .first_count = 5000, .shape = &(struct server_shape) \
         { \
-            on_tcp, client_count, flight, (client_count) == 1 \
+            on_tcp, client_count, flight, together \
         } \
     }
 
@@ -260,6 +271,8 @@ static const struct bench_case cases[] = {
     SERVER_CASE("TCP, 64 clients", true, 64, 1, in_flight),
     SERVER_CASE("Unix socket, 64 clients, 64 in flight", false, 64, 64, pipelined),
     SERVER_CASE("TCP, 64 clients, 64 in flight", true, 64, 64, pipelined),
+    CASE("Unix socket, calls of a client pipelined", false, 1, SERVER_CALLS, clients, called, false),
+    CASE("TCP, calls of a client pipelined", true, 1, SERVER_CALLS, clients, called, false),
 };
 
 int main(int argc, char **argv)

@@ -14,6 +14,7 @@ struct server_shape {
 };
 
 #define SERVER_CLIENTS 64
+#define SERVER_CALLS   64
 
 /* What a server is sent again and again, and where. */
 struct server_load {
@@ -34,6 +35,9 @@ double server_drive(const struct bench_case *test, const struct server_load *loa
 bench_run bench_kin_server __attribute__((weak));
 /* The same clients with one request of each in flight, whatever the case says. */
 bench_run bench_kin_server_unhurried __attribute__((weak));
+/* A client of kin's, whose calls are made together, or one after the other. */
+bench_run bench_kin_call_many __attribute__((weak));
+bench_run bench_kin_call_each __attribute__((weak));
 bench_run bench_python_server __attribute__((weak));
 
 #endif

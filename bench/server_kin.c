@@ -58,24 +58,31 @@ static int open_socket(const char *address, kin_connection **connection)
     return rc < 0 ? rc : kin_connection_fileno(*connection);
 }
 
+/* Starts a server and makes a dict in it. */
+static int begin(const struct server_shape *shape, void (*serve)(void *address), char address[128],
+                 pid_t *server, kin_proxy **dict)
+{
+    kin_manager *manager = NULL;
+    close(server_listen(shape->tcp, address));
+    if (shape->one_core) bench_pin(bench_cpu(0));
+    *server = server_start(serve, address);
+    int rc = -1;
+    for (kin_deadline end = kin_in_s(5); rc < 0 && kin_clock() < end; usleep(10000))
+        rc = kin_manager_connect(&manager, address, "abc", 3, kin_in_s(5));
+    return rc < 0 ? rc : kin_manager_create(manager, dict, "dict", kin_value_none(), kin_in_s(5));
+}
+
 static double run(const struct bench_case *test, long count, void (*serve)(void *address))
 {
     const struct server_shape *shape = test->shape;
     struct server_load load = {0};
     kin_connection *connections[SERVER_CLIENTS];
-    kin_manager *manager = NULL;
     kin_proxy *dict = NULL;
     char address[128];
     const char *ident;
-    close(server_listen(shape->tcp, address));
-    if (shape->one_core) bench_pin(bench_cpu(0));
-    pid_t server = server_start(serve, address);
-    int rc = -1;
-    for (kin_deadline end = kin_in_s(5); rc < 0 && kin_clock() < end; usleep(10000))
-        rc = kin_manager_connect(&manager, address, "abc", 3, kin_in_s(5));
-    if (rc < 0) return bench_fail("connect: %s", kin_strerror(rc));
-    rc = kin_manager_create(manager, &dict, "dict", kin_value_none(), kin_in_s(5));
-    if (rc < 0) return bench_fail("create: %s", kin_strerror(rc));
+    pid_t server;
+    int rc = begin(shape, serve, address, &server, &dict);
+    if (rc < 0) return bench_fail("begin: %s", kin_strerror(rc));
     kin_value named = kin_proxy_value(dict);
     ident = kin_value_token_id(&named);
     for (int i = 0; i < shape->clients; i++) {
@@ -100,6 +107,49 @@ double bench_kin_server_unhurried(const struct bench_case *test, long count)
     shape.window = 1;
     unhurried.shape = &shape;
     return run(&unhurried, count, serve_kin);
+}
+
+/* One after the other. */
+static int call_each(kin_call *calls, size_t count, kin_deadline deadline)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = kin_proxy_call(calls[i].proxy, calls[i].method, calls[i].arguments, &calls[i].result, deadline);
+    return rc;
+}
+
+static double run_client(const struct bench_case *test, long count,
+                         int (*make)(kin_call *calls, size_t count, kin_deadline deadline))
+{
+    const struct server_shape *shape = test->shape;
+    size_t window = (size_t)shape->window;
+    kin_call calls[SERVER_CALLS];
+    kin_proxy *dict = NULL;
+    char address[128];
+    pid_t server;
+    int rc = begin(shape, serve_kin, address, &server, &dict);
+    long rounds = count / shape->window + 1;
+    double start = bench_now();
+    for (long round = 0; rc == 0 && round < rounds; round++) {
+        for (size_t i = 0; i < window; i++)
+            calls[i] = (kin_call){dict, "__setitem__", kin_value_build("(ss)", "key", "value"), {0}, 0};
+        rc = make(calls, window, KIN_FOREVER);
+        for (size_t i = 0; rc == 0 && i < window; i++) rc = calls[i].rc;
+    }
+    double seconds = bench_now() - start;
+    kill(server, SIGKILL);
+    if (rc < 0) return bench_fail("a call: %s", kin_strerror(rc));
+    return seconds * (double)count / ((double)rounds * shape->window);
+}
+
+double bench_kin_call_many(const struct bench_case *test, long count)
+{
+    return run_client(test, count, kin_proxy_call_many);
+}
+
+double bench_kin_call_each(const struct bench_case *test, long count)
+{
+    return run_client(test, count, call_each);
 }
 
 double bench_python_server(const struct bench_case *test, long count)

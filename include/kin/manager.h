@@ -237,6 +237,28 @@ KIN_API const kin_value *kin_manager_error(kin_manager *manager);
 KIN_API int kin_proxy_call(kin_proxy *proxy, const char *method, kin_value arguments, kin_value *result,
                            kin_deadline deadline);
 
+/* One call of several. */
+typedef struct kin_call {
+    kin_proxy *proxy;
+    const char *method;
+    kin_value arguments; /* a tuple, a dict of keywords, or None for none; used up, and None afterwards */
+    kin_value result;    /* what it returned or raised, else None; the caller's to clear */
+    int rc;              /* what kin_proxy_call would have returned */
+} kin_call;
+
+/* kin_proxy_call_many makes several calls, of objects of one manager, over the calling thread's connection, and does
+ * not wait for an answer before it sends the next request: many small calls take one round trip.  The manager does
+ * them in order; one that waits holds up those behind it, and one that fails does not.  Some 32 KiB of requests
+ * are on their way at a time, or one that is larger; answers are read as they come.  `result` and `rc` need not be
+ * initialised; kin_manager_error returns nothing of these calls.  When `deadline` passes nothing more is asked for; calls that are on their way then cost the connection,
+ * as with kin_proxy_call.  Where a connection may be made again (kin_manager_options.grace_ns) one call is made after
+ * the other, so that each is done once.
+ * Returns 0 when each call has an outcome of its own, even an exception or arguments that cannot be sent.
+ * Errors, which are also the `rc` of the calls that were not answered (those on their way may have been done all the
+ * same, in order from the first; it is not known how many): -ETIMEDOUT, -ECONNRESET, -EPIPE, others of
+ * kin_proxy_call; before the first call is made: -EINVAL (NULL, objects of two managers), -ENOMEM. */
+KIN_API int kin_proxy_call_many(kin_call *calls, size_t count, kin_deadline deadline);
+
 /* kin_proxy_put and kin_proxy_get put a value, which is used up, into a queue, and take one out,
  * waiting until `deadline`.  Errors: KIN_FULL, KIN_EMPTY, KIN_ECLOSED, as kin_proxy_call. */
 KIN_API int kin_proxy_put(kin_proxy *queue, kin_value item, kin_deadline deadline);

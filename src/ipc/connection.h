@@ -101,6 +101,14 @@ int kin__framed_send_descriptor(kin_connection *connection, int descriptor, kin_
 long kin__framed_receive(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline);
 int kin__framed_receive_descriptor(kin_connection *connection, kin_deadline deadline);
 
+/* For whoever makes, and reads, many frames at once.  Sends bytes that are whole frames, as one message.  Receives at
+ * least a byte, as they come; no message may have been received in part, and none is by kin__framed_receive before
+ * the caller has received the last one whole.  Errors: as above. */
+int kin__framed_send_frames(kin_connection *connection, const void *frames, size_t size,
+                            kin_deadline deadline);
+long kin__framed_receive_bytes(kin_connection *connection, void *buffer, size_t capacity,
+                               kin_deadline deadline);
+
 /* One attempt after another until the deadline: waits after -EAGAIN, starts again after -ECONNRESET
  * of a packet socket (which is said once, before what can still be read).  Bytes, or an error. */
 long kin__send_until(int socket, const struct kin__part *parts, size_t count, int descriptor,

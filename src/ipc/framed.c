@@ -76,6 +76,13 @@ int kin__framed_send(kin_connection *connection, const void *message, size_t siz
     return send_locked(connection, parts, 2, -1, deadline);
 }
 
+int kin__framed_send_frames(kin_connection *connection, const void *frames, size_t size,
+                            kin_deadline deadline)
+{
+    struct kin__part part = {(void *)(uintptr_t)frames, size};
+    return send_locked(connection, &part, 1, -1, deadline);
+}
+
 int kin__framed_send_descriptor(kin_connection *connection, int descriptor, kin_deadline deadline)
 {
     uint8_t count = ONE_DESCRIPTOR;
@@ -180,6 +187,29 @@ long kin__framed_receive(kin_connection *connection, void *buffer, size_t capaci
     note_left_over(connection);
     kin__private_unlock(&connection->receiving);
     return size;
+}
+
+static long receive_bytes(kin_connection *connection, void *buffer, size_t capacity, kin_deadline deadline)
+{
+    long got;
+    if (connection->ended) return KIN_ECLOSED;
+    if (connection->frame.got > 0) return KIN_EPROTOCOL;
+    /* See receive_header. */
+    do {
+        got = receive_some(connection, buffer, capacity, deadline);
+    } while (got == -ECONNRESET && connection->local);
+    return got == 0 ? end(connection, KIN_ECLOSED) : got;
+}
+
+long kin__framed_receive_bytes(kin_connection *connection, void *buffer, size_t capacity,
+                               kin_deadline deadline)
+{
+    int rc = kin__private_lock(&connection->receiving, deadline);
+    if (rc < 0) return rc;
+    long got = receive_bytes(connection, buffer, capacity, deadline);
+    note_left_over(connection);
+    kin__private_unlock(&connection->receiving);
+    return got;
 }
 
 static int receive_descriptor(kin_connection *connection, kin_deadline deadline)

@@ -18,8 +18,7 @@
 #include "os/os.h"
 #include "os/suspend.h"
 
-/* What a connection keeps for the next message, and reads into at first. */
-#define KEPT ((size_t)16 * 1024)
+#define KEPT KIN__CLIENT_KEPT
 
 /* Between two attempts to connect again. */
 #define PAUSE_NS      INT64_C(5000000)
@@ -125,8 +124,14 @@ void kin__arguments_clear(struct kin__arguments *arguments)
     kin_value_clear(&arguments->keywords);
 }
 
-/* (ident, method, arguments, keywords); uses the arguments up. */
-static kin_value request(const char *ident, const char *method, struct kin__arguments arguments)
+struct kin__arguments kin__arguments_of(kin_value given)
+{
+    bool keywords = kin_value_kind(&given) == KIN_VALUE_DICT;
+    return (struct kin__arguments){.positional = keywords ? kin_value_none() : given,
+                                   .keywords = keywords ? given : kin_value_none()};
+}
+
+kin_value kin__request(const char *ident, const char *method, struct kin__arguments arguments)
 {
     kin_value positional = arguments.positional, keywords = arguments.keywords;
     if (kin_value_kind(&positional) == KIN_VALUE_NONE) positional = kin_value_tuple(NULL, 0);
@@ -161,19 +166,25 @@ static int exchange(struct kin__client *client, const kin_buffer *request, kin_d
     return rc == 0 ? receive(client, deadline) : rc;
 }
 
-/* Reads the answer that was received. */
-static int read_answer(struct kin__client *client, kin_value *result)
+int kin__client_read(struct kin__client *client, const void *message, size_t size, kin_value *result)
 {
     kin_value answer = kin_value_none();
     kin_pickle_fault fault = {0};
-    int rc = kin_pickle_loads(&answer, client->bytes.data, client->bytes.size,
+    int rc = kin_pickle_loads(&answer, message, size,
                               &(kin_pickle_options){.keep_unknown = true, .fault = &fault});
-    if (client->bytes.capacity > 4 * KEPT) kin_buffer_free(&client->bytes);
     if (rc == 0)
         rc = take_answer(client, &answer, result);
     else if (rc == KIN_EREFUSED || rc == KIN_EPICKLE)
         client->error = kin_value_errorf("_pickle.UnpicklingError", "%s", fault.text);
     kin_value_clear(&answer);
+    return rc;
+}
+
+/* Reads the answer that was received. */
+static int read_answer(struct kin__client *client, kin_value *result)
+{
+    int rc = kin__client_read(client, client->bytes.data, client->bytes.size, result);
+    if (client->bytes.capacity > 4 * KEPT) kin_buffer_free(&client->bytes);
     return rc;
 }
 
@@ -196,7 +207,7 @@ static int tell(struct kin__client *client, uint64_t number, kin_deadline deadli
     kin_value result = kin_value_none();
     snprintf(text, sizeof text, KIN__WIRE_CLIENT " %s %" PRIu64, client->name, number);
     struct kin__arguments arguments = {.positional = kin_value_build("(s)", text)};
-    kin_value message = request(NULL, "accept_connection", arguments);
+    kin_value message = kin__request(NULL, "accept_connection", arguments);
     int rc = kin_value_error_code(&message);
     if (rc == 0) rc = kin_pickle_dumps(&message, &bytes);
     kin_value_clear(&message);
@@ -231,7 +242,7 @@ int kin__client_accept(struct kin__client *client, kin_deadline deadline)
 static int say_leave(struct kin__client *client, kin_deadline deadline)
 {
     kin_buffer bytes = {0};
-    kin_value message = request(NULL, "leave", (struct kin__arguments){0});
+    kin_value message = kin__request(NULL, "leave", (struct kin__arguments){0});
     int rc = kin_value_error_code(&message);
     if (rc == 0) rc = kin_pickle_dumps(&message, &bytes);
     if (rc == 0) rc = kin_connection_send(client->connection, bytes.data, bytes.size, deadline);
@@ -380,7 +391,7 @@ static int finish(struct kin__client *client, kin_value *result)
 int kin__client_call(struct kin__client *client, const char *ident, const char *method,
                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
 {
-    kin_value message = request(ident, method, arguments);
+    kin_value message = kin__request(ident, method, arguments);
     *result = kin_value_none();
     kin_value_clear(&client->error);
     int rc = kin_value_error_code(&message);

@@ -22,6 +22,9 @@ struct kin__arguments {
 
 #define KIN__CLIENT_NAME_SIZE 33
 
+/* What a connection keeps for the next message, and reads into at first. */
+#define KIN__CLIENT_KEPT ((size_t)16 * 1024)
+
 struct kin__client {
     kin_connection *connection; /* NULL: not connected */
     bool kin;                   /* the server is kin's: it takes server calls over this connection too */
@@ -42,6 +45,10 @@ struct kin__client {
 };
 
 void kin__arguments_clear(struct kin__arguments *arguments);
+/* Uses `given` up: a tuple, a dict of keywords, or None. */
+struct kin__arguments kin__arguments_of(kin_value given);
+/* (ident, method, arguments, keywords); uses the arguments up. */
+kin_value kin__request(const char *ident, const char *method, struct kin__arguments arguments);
 
 void kin__client_close(struct kin__client *client);
 /* What it was, to leave with.  What stays is not connected, and keeps only what the last call raised, which somebody
@@ -66,6 +73,8 @@ int kin__client_call(struct kin__client *client, const char *ident, const char *
                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
 /* Gets the answer that is owed: the same; 1: the server has not done it, and will not. */
 int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadline deadline);
+/* What an answer says: its result, or in client->error what was raised.  Errors: see kin_proxy_call. */
+int kin__client_read(struct kin__client *client, const void *message, size_t size, kin_value *result);
 /* What was called last, by which method and with what, borrowed from `*request`, which is to be cleared. */
 int kin__client_request(const struct kin__client *client, kin_value *request, const char **method,
                         const kin_value **arguments);

@@ -227,18 +227,16 @@ static int settle(kin_manager *manager, struct kin__client *client, kin_deadline
 }
 
 /* Whoever is `patient` loses nothing by a call that is given up. */
-static int call_over(kin_manager *manager, struct kin__line *line, bool patient, const char *ident,
-                     const char *method, struct kin__arguments arguments, kin_value *result,
-                     kin_deadline deadline)
+static int enter(kin_manager *manager, struct kin__line *line, bool patient, kin_deadline deadline)
 {
     take_turn(&line->turn);
     line->client.patient = patient;
     int rc = settle(manager, &line->client, deadline);
-    if (rc == 0) rc = connect_line(manager, line, deadline);
-    if (rc == 0)
-        rc = kin__client_call(&line->client, ident, method, arguments, result, deadline);
-    else
-        kin__arguments_clear(&arguments);
+    return rc == 0 ? connect_line(manager, line, deadline) : rc;
+}
+
+void kin__manager_exit(kin_manager *manager, struct kin__line *line, kin_deadline deadline)
+{
     bool resumed = line->client.resumed;
     int64_t grace_ns = line->client.grace_ns;
     line->client.resumed = line->client.patient = false;
@@ -247,6 +245,28 @@ static int call_over(kin_manager *manager, struct kin__line *line, bool patient,
     if (resumed) atomic_compare_exchange_strong(&manager->doubtful, &(kin_deadline){0}, kin_clock());
     if (grace_ns > 0 && atomic_load_explicit(&manager->doubtful, memory_order_relaxed) != 0)
         poke_control(manager, grace_ns, deadline);
+}
+
+int kin__manager_enter(kin_manager *manager, struct kin__line **entered, kin_deadline deadline)
+{
+    struct kin__line *line = own_line(manager);
+    if (line == NULL) return -ENOMEM;
+    int rc = enter(manager, line, false, deadline);
+    if (rc < 0) kin__manager_exit(manager, line, deadline);
+    *entered = line;
+    return rc;
+}
+
+static int call_over(kin_manager *manager, struct kin__line *line, bool patient, const char *ident,
+                     const char *method, struct kin__arguments arguments, kin_value *result,
+                     kin_deadline deadline)
+{
+    int rc = enter(manager, line, patient, deadline);
+    if (rc == 0)
+        rc = kin__client_call(&line->client, ident, method, arguments, result, deadline);
+    else
+        kin__arguments_clear(&arguments);
+    kin__manager_exit(manager, line, deadline);
     return rc;
 }
 

@@ -57,6 +57,14 @@ int kin__manager_make(kin_manager **made, const char *address, const kin_client_
 int kin__manager_connect(kin_manager *manager, kin_deadline deadline);
 void kin__manager_free(kin_manager *manager);
 
+/* The calling thread's connection stands and is used by nobody else, until it is left.  Errors, after which it is not
+ * entered: see kin_proxy_call. */
+int kin__manager_enter(kin_manager *manager, struct kin__line **entered, kin_deadline deadline);
+void kin__manager_exit(kin_manager *manager, struct kin__line *line, kin_deadline deadline);
+
+/* Calls of objects of the manager, over that connection; see kin_proxy_call_many. */
+int kin__manager_call_many(kin_manager *manager, kin_call *calls, size_t count, kin_deadline deadline);
+
 /* A call of an object, over the calling thread's connection; a call of the server.  `arguments` are
  * used up; `result` is None after an error.  Errors: see kin_proxy_call. */
 int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
@@ -72,6 +80,9 @@ static inline bool kin__manager_is_kin(const kin_manager *manager)
 
 /* Does the object have that method, by what the server said of it? */
 bool kin__proxy_has(const kin_proxy *proxy, const char *method);
+
+/* What the server calls the object. */
+const char *kin__proxy_ident(const kin_proxy *proxy);
 
 /* As kin_queue_join. */
 int kin__proxy_join(kin_proxy *queue, kin_deadline deadline);

@@ -76,18 +76,10 @@ static int count(kin_manager *manager, const char *method, const char *ident, ki
     return rc;
 }
 
-/* Uses `given` up: a tuple, a dict of keywords, or None. */
-static struct kin__arguments arguments_of(kin_value given)
-{
-    bool keywords = kin_value_kind(&given) == KIN_VALUE_DICT;
-    return (struct kin__arguments){.positional = keywords ? kin_value_none() : given,
-                                   .keywords = keywords ? given : kin_value_none()};
-}
-
 /* Puts the type before the other arguments; uses `given` up. */
 static struct kin__arguments with_type(const char *type, kin_value given)
 {
-    struct kin__arguments arguments = arguments_of(given);
+    struct kin__arguments arguments = kin__arguments_of(given);
     kin_value all = kin_value_build("[s]", type);
     for (long i = 0; i < kin_value_len(&arguments.positional); i++)
         kin__collect(&all, kin_value_ref(kin_value_at(&arguments.positional, i)));
@@ -186,11 +178,43 @@ int kin_proxy_call(kin_proxy *proxy, const char *method, kin_value arguments, ki
     int rc = proxy != NULL && method != NULL ? kin_value_error_code(&arguments) : -EINVAL;
     if (rc == 0) rc = own(proxy, deadline);
     if (rc == 0)
-        rc = kin__manager_call(proxy->manager, proxy->ident, method, arguments_of(arguments), to, deadline);
+        rc = kin__manager_call(proxy->manager, proxy->ident, method, kin__arguments_of(arguments), to,
+                               deadline);
     else
         kin_value_clear(&arguments);
     kin_value_clear(&ignored);
     return rc;
+}
+
+const char *kin__proxy_ident(const kin_proxy *proxy)
+{
+    return proxy->ident;
+}
+
+/* Can all be called over one connection? */
+static int check_calls(const kin_call *calls, size_t count, kin_deadline deadline)
+{
+    int rc = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (calls[i].proxy == NULL || calls[i].method == NULL ||
+            calls[i].proxy->manager != calls[0].proxy->manager)
+            return -EINVAL;
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++) rc = own(calls[i].proxy, deadline);
+    return rc;
+}
+
+int kin_proxy_call_many(kin_call *calls, size_t count, kin_deadline deadline)
+{
+    if (count == 0) return 0;
+    if (calls == NULL) return -EINVAL;
+    int rc = check_calls(calls, count, deadline);
+    for (size_t i = 0; i < count; i++) {
+        calls[i].result = kin_value_none();
+        calls[i].rc = rc;
+        if (rc < 0) kin_value_clear(&calls[i].arguments);
+    }
+    return rc < 0 ? rc : kin__manager_call_many(calls[0].proxy->manager, calls, count, deadline);
 }
 
 /* How long the server is to wait, in seconds; negative: without limit. */

@@ -27,17 +27,21 @@ kin_value kin__address_value(const char *address)
     return kin_value_bytes(host, 1 + strlen(host + 1));
 }
 
-int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value *value, size_t most)
+/* The header stands before the pickle and holds its size: room is left for a short one, and
+ * only a message of 2 GiB is moved to make room for a long one. */
+static int leave_room(struct kin__buffer *out)
 {
-    /* The header stands before the pickle and holds its size: room is left for a short one, and
-     * only a message of 2 GiB is moved to make room for a long one. */
     uint8_t header[KIN__FRAME_HEADER_MOST];
-    size_t least = kin__frame_header(header, 0), before = kin__buffer_size(out);
     int rc = kin__buffer_reserve(out, USUAL_SIZE);
-    if (rc < 0) return rc;
-    out->bytes.size += least;
-    rc = kin__pickle_dumps_pair(kind, value, most, &out->bytes);
-    size_t size = kin__buffer_size(out) - before - least;
+    if (rc == 0) out->bytes.size += kin__frame_header(header, 0);
+    return rc;
+}
+
+/* The pickle is there behind that room, which begins after `before` bytes; `rc`: or why not. */
+static int put_header(struct kin__buffer *out, size_t before, int rc)
+{
+    uint8_t header[KIN__FRAME_HEADER_MOST];
+    size_t least = kin__frame_header(header, 0), size = kin__buffer_size(out) - before - least;
     size_t length = kin__frame_header(header, size);
     if (rc == 0 && length > least) rc = kin__buffer_reserve(out, length - least);
     if (rc < 0) {
@@ -51,4 +55,18 @@ int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value 
     }
     memcpy(start, header, length);
     return 0;
+}
+
+int kin__wire_message(struct kin__buffer *out, const kin_value *value)
+{
+    size_t before = kin__buffer_size(out);
+    int rc = leave_room(out);
+    return rc < 0 ? rc : put_header(out, before, kin_pickle_dumps(value, &out->bytes));
+}
+
+int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value *value, size_t most)
+{
+    size_t before = kin__buffer_size(out);
+    int rc = leave_room(out);
+    return rc < 0 ? rc : put_header(out, before, kin__pickle_dumps_pair(kind, value, most, &out->bytes));
 }

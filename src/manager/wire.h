@@ -28,8 +28,9 @@
 /* A manager's address as Python has it: a tuple of host and port, a str, or bytes. */
 kin_value kin__address_value(const char *address);
 
-/* Appends the frame of an answer of about `most` bytes at most.  Errors, after which nothing has changed:
+/* Appends the frame of a value; of an answer of about `most` bytes at most.  Errors, after which nothing has changed:
  * -EMSGSIZE, those of kin_pickle_dumps. */
+int kin__wire_message(struct kin__buffer *out, const kin_value *value);
 int kin__wire_answer(struct kin__buffer *out, const char *kind, const kin_value *value, size_t most);
 
 #endif

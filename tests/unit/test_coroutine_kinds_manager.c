@@ -125,6 +125,15 @@ static int call(kin_deadline deadline)
 {
     return kin_proxy_call(at.proxy, "append", kin_value_build("(i)", 1), NULL, deadline);
 }
+static int call_many(kin_deadline deadline)
+{
+    kin_call calls[2];
+    for (int i = 0; i < 2; i++)
+        calls[i] = (kin_call){.proxy = at.proxy, .method = "append", .arguments = kin_value_build("(i)", i)};
+    int rc = kin_proxy_call_many(calls, 2, deadline);
+    for (int i = 0; i < 2; i++) CHECK_RC(calls[i].rc, rc);
+    return rc;
+}
 static int create(kin_deadline deadline)
 {
     int rc = kin_manager_create(at.manager, &at.other, "list", kin_value_none(), deadline);
@@ -154,6 +163,7 @@ const struct kind kinds[] = {
     {"manager, connect with", stopped_open, connect_with, let_go_on, stopped_close, -ETIMEDOUT},
     {"manager, ping", stopped_open, ping, let_go_on, stopped_close, -ETIMEDOUT},
     {"manager, call", stopped_open, call, let_go_on, stopped_close, -ETIMEDOUT},
+    {"manager, call many", stopped_open, call_many, let_go_on, stopped_close, -ETIMEDOUT},
     {"manager, create", stopped_open, create, let_go_on, stopped_close, -ETIMEDOUT},
     {"manager, proxy", stopped_open, proxy, let_go_on, stopped_close, -ETIMEDOUT},
     {"manager, shutdown", stopped_open, shut_down, let_go_on, stopped_close, -ETIMEDOUT},
