@@ -130,8 +130,8 @@ KIN_API int kin_array_write(kin_array *array, size_t first, size_t count, const 
  *   kin_array_get_as    stores the item in `*value`.
  *   kin_array_set_as    stores `*value` in the item.
  *   kin_array_add_as    adds `*value` to the item, as C does with unsigned numbers where both are
- *                       integers (any of them can be added, and it wraps around); stores what was there before in `*before`,
- *                       unless that is NULL.
+ *                       integers (any of them can be added, and it wraps around); stores what was there before
+ *                       in `*before`, unless that is NULL.
  *   kin_array_exchange_as          stores `*value` in the item, and in `*before` what was there.
  *   kin_array_compare_exchange_as  stores `*desired` in the item if that equals `*expected` (bit
  *                       for bit), and returns 1; if not, stores the item in `*expected` and returns 0.

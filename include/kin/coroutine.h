@@ -12,8 +12,9 @@
  *
  * A coroutine runs until it waits, and only then another one of its thread does: nothing between
  * two waits needs a lock.  Whatever waits in kin (a queue, an event, a process, a result …) lets the
- * others run when a coroutine calls it; locks belong to the thread, not to the coroutine.  It is run by the thread that started it, while that thread is inside
- * kin_loop_run (kin/loop.h) or waits by one of the calls of these headers. */
+ * others run when a coroutine calls it; locks belong to the thread, not to the coroutine.  It is run by the
+ * thread that started it, while that thread is inside kin_loop_run (kin/loop.h) or waits by one of the
+ * calls of these headers. */
 #ifndef KIN_COROUTINE_H
 #define KIN_COROUTINE_H
 

@@ -69,10 +69,10 @@ static inline int kin_listener_open(kin_listener **listener, const char *address
  * it.  A line in the log says so, ten in a second.  One for which no descriptor is left is turned away: it finds
  * its connection closed.  So is one from an address (of IPv6: a network of 64 bits) that has failed to
  * authenticate `max_failures` times, and once more each second: for up to a minute, or as long as it goes on.
- * Addresses 127.0.0.1 and ::1, and Unix sockets, are excepted: honest programs of this machine have the same.  Safe for
- * threads; not for signal handlers.
- * Errors: -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, KIN_ELIBRARY (a key, and no OpenSSL), KIN_ENOTGIVEN,
- * -EINVAL (NULL). */
+ * Addresses 127.0.0.1 and ::1, and Unix sockets, are excepted: honest programs of this machine have the same.
+ * Safe for threads; not for signal handlers.
+ * Errors: -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, KIN_ELIBRARY (a
+ * key, and no OpenSSL), KIN_ENOTGIVEN, -EINVAL (NULL). */
 KIN_API int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin_deadline deadline);
 
 /* kin_listener_address returns the address that it listens at, with the port that was taken.  The
@@ -112,9 +112,10 @@ typedef struct kin_client_options {
  * Errors: KIN_EADDRESS, KIN_EHOST, -ECONNREFUSED (nobody listens), -ENOENT (no socket file),
  * KIN_EAUTHENTICATION (another key), -ETIMEDOUT (also when the listener has no key), KIN_EPROTOCOL,
  * KIN_ECLOSED (the listener went away, or dropped us), -EOPNOTSUPP (this system forbids the digest),
- * KIN_ELIBRARY, -EMFILE, -ENFILE, -ENOMEM, others of the network, -EINVAL (NULL, absurd options), KIN_ECERTIFICATE and
- * KIN_ETLS (kin_tls_text tells why).  That a listener has refused the client's certificate is perhaps told only by
- * the first kin_connection_recv: TLS 1.3 lets a client talk before the listener has looked at it. */
+ * KIN_ELIBRARY, -EMFILE, -ENFILE, -ENOMEM, others of the network, -EINVAL (NULL, absurd options),
+ * KIN_ECERTIFICATE and KIN_ETLS (kin_tls_text tells why).  That a listener has refused the client's
+ * certificate is perhaps told only by the first kin_connection_recv: TLS 1.3 lets a client talk before the
+ * listener has looked at it. */
 KIN_API int kin_client_open_sized(kin_connection **connection, const char *address,
                                   const kin_client_options *options, size_t size, kin_deadline deadline);
 static inline int kin_client_open(kin_connection **connection, const char *address,

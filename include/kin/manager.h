@@ -148,10 +148,11 @@ typedef struct kin_manager_options {
 
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients
  * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
- * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none; options, of which kin_process_error has the words), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
- * KIN_ELIBRARY (OpenSSL's libcrypto is not installed), KIN_ESNAPSHOT (the file is not whole), -EBUSY (another
- * manager has it), others of the file system, KIN_ETLS and KIN_ECERTIFICATE (kin_tls_text tells why), those of
- * kin_process_start and, with tasks, of kin_pool_open. */
+ * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none; options, of which kin_process_error has the
+ * words), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, KIN_ELIBRARY (OpenSSL's libcrypto is not installed),
+ * KIN_ESNAPSHOT (the file is not whole), -EBUSY (another manager has it), others of the file system,
+ * KIN_ETLS and KIN_ECERTIFICATE (kin_tls_text tells why), those of kin_process_start and, with tasks, of
+ * kin_pool_open. */
 KIN_API int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size);
 static inline int kin_manager_start(kin_manager **manager, const kin_manager_options *options)
 {
@@ -248,15 +249,17 @@ typedef struct kin_call {
 
 /* kin_proxy_call_many makes several calls, of objects of one manager, over the calling thread's connection, and does
  * not wait for an answer before it sends the next request: many small calls take one round trip.  The manager does
- * them in order; one that waits holds up those behind it, and one that fails does not.  Some 32 KiB of requests
- * are on their way at a time, or one that is larger; answers are read as they come.  `result` and `rc` need not be
- * initialised; kin_manager_error returns nothing of these calls.  When `deadline` passes nothing more is asked for; calls that are on their way then cost the connection,
- * as with kin_proxy_call.  Where a connection may be made again (kin_manager_options.grace_ns) one call is made after
- * the other, so that each is done once.
+ * them in order; one that waits holds up those behind it, and one that fails does not.  Some 32 KiB of requests, and
+ * 256 of them at most, are on their way at a time, or one that is larger; answers are read as they come.  `result`
+ * and `rc` need not be initialised; kin_manager_error returns nothing of these calls.  When `deadline` passes nothing
+ * more is asked for; calls that are on their way then cost the connection, as with kin_proxy_call.  Where a
+ * connection may be made again (kin_manager_options.grace_ns) one call is made after the other, so that each is
+ * done once.
  * Returns 0 when each call has an outcome of its own, even an exception or arguments that cannot be sent.
- * Errors, which are also the `rc` of the calls that were not answered (those on their way may have been done all the
- * same, in order from the first; it is not known how many): -ETIMEDOUT, -ECONNRESET, -EPIPE, others of
- * kin_proxy_call; before the first call is made: -EINVAL (NULL, objects of two managers), -ENOMEM. */
+ * Errors, which are also the `rc` of the calls that were not answered, but of those whose arguments could not be
+ * sent (those on their way may have been done all the same, in order from the first; it is not known how many):
+ * -ETIMEDOUT, -ECONNRESET, -EPIPE, -ENOMEM, others of kin_proxy_call; -ECANCELED in a coroutine that was cancelled,
+ * whatever was answered; before the first call is made: -EINVAL (NULL, objects of two managers). */
 KIN_API int kin_proxy_call_many(kin_call *calls, size_t count, kin_deadline deadline);
 
 /* kin_proxy_put and kin_proxy_get put a value, which is used up, into a queue, and take one out,

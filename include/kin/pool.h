@@ -168,15 +168,16 @@ typedef struct kin_pool_options {
 /* kin_pool_open starts a supervisor and its workers, and stores the pool in `*pool`.  Workers
  * have the family's memory in common, and by KIN_FORK a copy of the caller's memory as it is now.  By the
  * other methods they have none of it, and cost the same whatever it is; `context` is then NULL, a number below
- * 4096 or family memory, and functions are those of the program itself.  They end when the calling process ends, however it ends.  Any process of the family may submit.
- * Waits until every worker has run its initializer.  Safe for threads.
- * Errors: -EINVAL (NULL, more than 1024 workers, an address or limits and another method than fork, an option
- * for threads that is of processes: kin_process_error says which), KIN_ENOTCODE (initializer),
- * KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD, -EAGAIN, -ENOMEM, -EMFILE, -ENOSYS
- * (there is no pidfd_open; pools of threads do without), and those of kin_family_open; by another method than
- * fork KIN_EPOINTER (context), KIN_EFUNCTION (the initializer is a library's), KIN_ENOTMAIN and KIN_ESERVER;
- * with an address those of kin_listener_open, and with limits those of kin_process_start (kin_process_error
- * has the words of both). */
+ * 4096 or family memory, and functions are those of the program itself.  They end when the calling process
+ * ends, however it ends.  Any process of the family may submit. Waits until every worker has run its
+ * initializer.  Safe for threads.
+ * Errors: -EINVAL (NULL, more than 1024 workers, an address or limits and
+ * another method than fork, an option for threads that is of processes: kin_process_error says which),
+ * KIN_ENOTCODE (initializer), KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD,
+ * -EAGAIN, -ENOMEM, -EMFILE, -ENOSYS (there is no pidfd_open; pools of threads do without), and those of
+ * kin_family_open; by another method than fork KIN_EPOINTER (context), KIN_EFUNCTION (the initializer is a
+ * library's), KIN_ENOTMAIN and KIN_ESERVER; with an address those of kin_listener_open, and with limits
+ * those of kin_process_start (kin_process_error has the words of both). */
 KIN_API int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t size);
 static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options)
 {
@@ -291,7 +292,8 @@ static inline int kin_pool_starmap(kin_pool *pool, const kin_function *function,
  * that are not family memory are copied.  The outcomes are in the result, one after the other: see
  * kin_result_view.  It fails when an item fails, and tells of the first; cancelling or closing it ends
  * the map: nothing more is begun, and workers on it are killed, at once or when they have had 50 ms to finish.
- * A map ends in the same way when the process that waits for it dies.  Waits until `deadline` while max_queued tasks are waiting.
+ * A map ends in the same way when the process that waits for it dies.  Waits until `deadline` while max_queued
+ * tasks are waiting.
  * Errors: those of kin_pool_submit; -EINVAL (options that tell something to the caller). */
 KIN_API int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_function *function,
                                      const void *const *in, size_t count, kin_deadline deadline,

@@ -37,7 +37,8 @@ KIN_API int kin_rlock_close(kin_rlock *rlock);
  * or KIN_OWNER_DIED: the caller holds it once, and the thread that held it before died with it,
  * however often it held it.  Safe like kin_lock_acquire.
  * Errors: -ETIMEDOUT, KIN_EHELD (it holds 1000 locks, or this one 4,294,967,296 times), -EDEADLK
- * (in a signal handler that interrupted kin), KIN_EUNREPAIRED (strict locks), KIN_ECLOSED, KIN_EFOREIGN, -EINVAL (NULL), KIN_ESLOTS. */
+ * (in a signal handler that interrupted kin), KIN_EUNREPAIRED (strict locks), KIN_ECLOSED, KIN_EFOREIGN,
+ * -EINVAL (NULL), KIN_ESLOTS. */
 KIN_API int kin_rlock_acquire(kin_rlock *rlock, kin_deadline deadline);
 
 /* kin_rlock_release undoes one acquire; with the last one it lets somebody else have the lock.

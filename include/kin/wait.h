@@ -51,9 +51,10 @@ typedef struct kin_waitable {
 } kin_waitable;
 
 /* kin_on_queue and the like name one thing to wait for.  Ready is: a queue that has a message or is
- * ended; a result that is there; an event that is set; a semaphore of which a permit is free; a receiver that has a signal; a process that has ended; a connection that
- * has something to be received, or is at its end; a listener that has something to do (kin_listener_fileno);
- * a descriptor that can be read, or is at its end.  Do not block. */
+ * ended; a result that is there; an event that is set; a semaphore of which a permit is free; a receiver that
+ * has a signal; a process that has ended; a connection that has something to be received, or is at its end;
+ * a listener that has something to do (kin_listener_fileno); a descriptor that can be read, or is at its
+ * end.  Do not block. */
 static inline kin_waitable kin_waitable_of(enum kin_waitable_kind kind, int descriptor, const void *object)
 {
     kin_waitable item;
@@ -120,8 +121,8 @@ KIN_API kin_waitable kin_on_condition(const kin_condition *condition);
 /* kin_wait waits until one of `count` items is ready, or until `deadline`; it sets `ready` in each of them
  * and returns how many are, 0 at the deadline.  Safe for threads; not for signal handlers.
  * Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ENOTCHILD, KIN_ENOTGIVEN (an item is not of this family or
- * process), -EBADF (a descriptor is not open), -ENOSPC (8,000 are being waited for in the family, or 1,000 wait for one thing),
- * -EMFILE, -ENFILE, -ENOMEM, those of kin_family_open. */
+ * process), -EBADF (a descriptor is not open), -ENOSPC (8,000 are being waited for in the family, or 1,000 wait
+ * for one thing), -EMFILE, -ENFILE, -ENOMEM, those of kin_family_open. */
 KIN_API long kin_wait(kin_waitable *items, size_t count, kin_deadline deadline);
 
 /* A set of things to wait for, in private memory.  One thread at a time uses it. */

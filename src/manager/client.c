@@ -174,8 +174,10 @@ int kin__client_read(struct kin__client *client, const void *message, size_t siz
                               &(kin_pickle_options){.keep_unknown = true, .fault = &fault});
     if (rc == 0)
         rc = take_answer(client, &answer, result);
-    else if (rc == KIN_EREFUSED || rc == KIN_EPICKLE)
+    else if (rc == KIN_EREFUSED || rc == KIN_EPICKLE) {
+        kin_value_clear(&client->error);
         client->error = kin_value_errorf("_pickle.UnpicklingError", "%s", fault.text);
+    }
     kin_value_clear(&answer);
     return rc;
 }

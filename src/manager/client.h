@@ -54,9 +54,9 @@ void kin__client_close(struct kin__client *client);
 /* What it was, to leave with.  What stays is not connected, and keeps only what the last call raised, which somebody
  * may be reading. */
 struct kin__client kin__client_take(struct kin__client *client);
-/* Tells the server that this client does not come back; then it is to be closed.  Over a connection that stands it does
- * not wait; where that has broken and the server waits for the client it makes one until `deadline`, unless that is
- * KIN_NOW. */
+/* Tells the server that this client does not come back; then it is to be closed.  Over a connection that stands
+ * it does not wait; where that has broken and the server waits for the client it makes one until
+ * `deadline`, unless that is KIN_NOW. */
 void kin__client_leave(struct kin__client *client, kin_deadline deadline);
 
 /* Connects and authenticates.  Errors: see kin_manager_connect_with. */

@@ -1,10 +1,10 @@
 /* manager.c: a client's handle of a manager, and its connections.
  *
  * Each thread of each process, and each coroutine, has a *line*: a connection over which it calls objects,
- * so that what it acquires is its own, as in Python, and a call that waits holds up no other.  One more, the control line, is shared by the threads of a
- * process, for what concerns the process: it makes and counts references, and a server of kin's
- * drops those that are left when it ends.  A server of Python's takes such calls one to a
- * connection.
+ * so that what it acquires is its own, as in Python, and a call that waits holds up no other.  One more, the
+ * control line, is shared by the threads of a process, for what concerns the process: it makes and counts
+ * references, and a server of kin's drops those that are left when it ends.  A server of Python's takes
+ * such calls one to a connection.
  *
  * With the control line would go all references of the process: a call on it that is given up, because its time
  * is over or its coroutine was cancelled, leaves it as it is.  Whoever calls next hears the answer first, and gives
@@ -100,7 +100,8 @@ static struct kin__line *unused_line(kin_manager *manager)
     return line;
 }
 
-/* In a process that was forked, a line is a copy of its parent's: nothing may go over it.  By whoever has its turn. */
+/* In a process that was forked, a line is a copy of its parent's: nothing may go over it.  By whoever has its
+ * turn. */
 static void own(struct kin__line *line)
 {
     int self = kin__os_pid();
@@ -441,7 +442,8 @@ static void tell_ends_at_exit(void)
     atexit(tell_ends);
 }
 
-/* By whoever has connected, so that what connections need, where it ends at exit, ends after what is registered now. */
+/* By whoever has connected, so that what connections need, where it ends at exit, ends after what is registered
+ * now. */
 static void enlist(kin_manager *manager)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -1,7 +1,7 @@
 /* pipeline.c: several calls of a thread, with their requests in flight at once.
  *
- * Requests are made and sent in batches; answers are received as they come, many at a time, and belong to the requests
- * in their order.
+ * Requests are made and sent in batches; answers are received as they come, many at a time, and belong to the
+ * requests in their order.
  *
  * Invariants:
  * - The requests in flight are of FLIGHT_BYTES at most, or a single one.  So many the kernel takes while the server,
@@ -41,6 +41,7 @@ struct pipeline {
     size_t sizes[FLIGHT_MOST]; /* of the requests, by their number; 0: there is none */
     struct kin__buffer out;    /* requests that are made and not sent */
     struct kin__buffer in;     /* answers that are received and not read */
+    bool broken;               /* the connection is not to be used again, whatever was answered */
 };
 
 static bool is_over(kin_deadline deadline)
@@ -90,6 +91,8 @@ static int send_requests(struct pipeline *pipeline, kin_deadline deadline)
     if (batch == 0) return 0;
     int rc = kin__framed_send_frames(pipeline->client->connection, kin__buffer_start(&pipeline->out), batch,
                                      deadline);
+    /* Part of a request may be on its way. */
+    pipeline->broken = rc < 0;
     kin__buffer_consume(&pipeline->out, batch, 4 * KIN__CLIENT_KEPT);
     return rc;
 }
@@ -149,11 +152,16 @@ static int run(struct pipeline *pipeline, kin_deadline deadline)
     int rc = 0;
     while (rc == 0 && pipeline->answered < pipeline->count) {
         rc = send_requests(pipeline, deadline);
-        if (rc == 0 && pipeline->in_flight > 0) rc = receive_some(pipeline, deadline);
+        if (rc == 0 && pipeline->in_flight > 0)
+            rc = is_over(deadline) ? -ETIMEDOUT : receive_some(pipeline, deadline);
         take_answers(pipeline);
+        /* What nobody has asked for would be taken for the next one's answer. */
+        if (rc == 0 && pipeline->answered == pipeline->sent && kin__buffer_size(&pipeline->in) > 0)
+            rc = KIN_EPROTOCOL;
     }
-    /* Whatever ended it, what was answered before is there to be read. */
-    while (pipeline->in_flight > 0 && receive_some(pipeline, KIN_NOW) == 0) take_answers(pipeline);
+    if (rc != -ETIMEDOUT && rc != -ECANCELED) pipeline->broken |= rc < 0;
+    /* Whatever ended it, what was answered before may be there to be read: once, as more may come all the time. */
+    if (pipeline->in_flight > 0 && receive_some(pipeline, KIN_NOW) == 0) take_answers(pipeline);
     return pipeline->answered == pipeline->count && rc != -ECANCELED ? 0 : rc;
 }
 
@@ -182,8 +190,7 @@ static int call_pipelined(struct kin__client *client, kin_call *calls, size_t co
     struct pipeline pipeline = {.calls = calls, .count = count};
     begin(&pipeline, client);
     int rc = run(&pipeline, deadline);
-    /* What nobody has asked for would be taken for an answer too. */
-    bool astray = pipeline.in_flight > 0 || kin__buffer_size(&pipeline.in) > 0;
+    bool astray = pipeline.broken || pipeline.in_flight > 0 || kin__buffer_size(&pipeline.in) > 0;
     give_back(&client->request, &pipeline.out.bytes);
     give_back(&client->bytes, &pipeline.in.bytes);
     if (astray) kin__client_close(client);

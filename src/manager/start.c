@@ -21,22 +21,26 @@
 
 /* ---- starting ------------------------------------------------------------------------------------------ */
 
-/* PRIVATE to the process of a server that has a socket file. */
-static struct kin__server *served;
+/* PRIVATE to the process of a server that has a socket file, and which file that is: the server itself may be freed
+ * already when its starter goes. */
 static int serving;
+static struct kin__address socket_address;
+static uint64_t socket_file;
 
 /* The starter is gone, and whatever the server is at, it ends here; only the file of its socket must not stay. */
 static void on_starter_gone(int signal)
 {
     (void)signal;
-    if (kin__os_pid() == serving) kin__os_socket_file_remove(&served->socket_address, served->socket_file);
+    if (kin__os_pid() == serving) kin__os_socket_file_remove(&socket_address, socket_file);
     kin__os_exit_now(255);
 }
 
-/* CRASH: a starter that is killed before leaves the file.  A server that is stopped then goes when it is continued. */
-static void watch_starter(struct kin__server *server)
+/* CRASH: a starter that is killed before leaves the file.  A server that is stopped then goes when it is
+ * continued. */
+static void watch_starter(const struct kin__server *server)
 {
-    served = server;
+    socket_address = server->socket_address;
+    socket_file = server->socket_file;
     serving = kin__os_pid();
     kin__os_signal_handle(SIGIO, on_starter_gone);
     if (kin__child_signal(SIGIO) == -EPIPE) on_starter_gone(SIGIO);

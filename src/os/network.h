@@ -1,4 +1,5 @@
-/* network.h: addresses, listening and connecting, a contract for each call.  See os.h and socket.h for what holds for all. */
+/* network.h: addresses, listening and connecting, a contract for each call.  See os.h and socket.h for what
+ * holds for all. */
 #ifndef KIN_OS_NETWORK_H
 #define KIN_OS_NETWORK_H
 
@@ -17,7 +18,8 @@ struct kin__address {
 /* Looks up a host (name or number; NULL: all of this machine, for a listener) and a port; stores at
  * most `limit` addresses and returns how many.  Waits for name servers: in a coroutine until `deadline`,
  * elsewhere for as long as they take.
- * Errors: KIN_EHOST (no such host, or no answer), -ENOMEM; in a coroutine -ETIMEDOUT, -ECANCELED, -EMFILE, -EAGAIN. */
+ * Errors: KIN_EHOST (no such host, or no answer), -ENOMEM; in a coroutine -ETIMEDOUT, -ECANCELED, -EMFILE,
+ * -EAGAIN. */
 int kin__os_address_lookup(const char *host, const char *port, bool listens, struct kin__address *addresses,
                            size_t limit, kin_deadline deadline);
 /* The address of a Unix socket: a path, or an abstract name.  -ENAMETOOLONG. */

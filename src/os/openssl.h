@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 /* Keeps OpenSSL from being taken down at exit, when functions that run later, and threads that go on, may still need
- * it.  `library` is libcrypto or libssl that has just been loaded; once the program itself has used it, it is too late. */
+ * it.  `library` is libcrypto or libssl that has just been loaded; once the program itself has used it, it is
+ * too late. */
 void kin__openssl_keep(void *library);
 
 enum kin__digest { KIN__MD5, KIN__SHA256, KIN__SHA384, KIN__SHA3_256, KIN__SHA3_384, KIN__DIGESTS };

@@ -82,8 +82,8 @@ void kin__mutex_adopt(struct kin__mutex *mutex);
  * Each begins with the checks that every public function begins with.  What is no object of this
  * family may be the handle of a manager's lock: they, acquire and release too, pass it on. */
 
-/* Makes and opens one as `options`, which may be NULL, say, here or in a manager, and stores it in `*handle`: 0, or an
- * error. */
+/* Makes and opens one as `options`, which may be NULL, say, here or in a manager, and stores it in `*handle`:
+ * 0, or an error. */
 int kin__mutex_open(void **handle, bool recursive, const kin_lock_options *options, size_t size);
 int kin__mutex_close(struct kin__mutex *mutex, uint64_t magic);
 int kin__mutex_locked(struct kin__mutex *mutex, uint64_t magic);

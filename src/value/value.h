@@ -313,7 +313,8 @@ void kin__class_names(const kin_value *value, const char **module, const char **
 /* What it is used for; KIN__CLASS_NAME for an unknown one. */
 enum kin__class_use kin__class_use(const kin_value *value);
 
-/* Appends to a list that is being made.  A failure takes the place of the list, so that whoever uses it hears of it. */
+/* Appends to a list that is being made.  A failure takes the place of the list, so that whoever uses it hears
+ * of it. */
 static inline void kin__collect(kin_value *list, kin_value item)
 {
     int rc = kin_value_list_append(list, item);

@@ -359,13 +359,36 @@ TEST(a_deadline_in_the_middle_leaves_what_was_done)
 {
     manager = start(NULL, 0);
     open_objects();
-    CHECK_RC(run_while(nothing, kin_in_s(1)), -ETIMEDOUT);
+    CHECK_RC(run_while(nothing, kin_in_ms((int64_t)(1000 * test_time_scale()))), -ETIMEDOUT);
     check_outcomes(-ETIMEDOUT);
     check_list(list, BEFORE, BEFORE);
     /* Nobody gets what was put in too late. */
     put();
     CHECK_EQ(proxy_number(queue, "qsize", kin_value_none(), SOON), 1);
     close_objects();
+}
+
+/* The manager refuses it at its beginning and hangs up, while the rest is still being sent. */
+TEST(a_request_that_is_refused_in_its_middle_costs_its_connection)
+{
+    static char much[8 << 20];
+    CHECK_OK(kin_manager_start(&manager,
+                               &(kin_manager_options){.key = "k", .key_size = 1, .max_message = 1 << 20}));
+    for (int behind = 0; behind < 2; behind++) {
+        kin_proxy *there = manager_object(manager, "list", SOON);
+        calls[0] = call(there, "append", kin_value_build("(y#)", much, sizeof much));
+        calls[1] = call(there, "__len__", kin_value_none());
+        int rc = kin_proxy_call_many(calls, 1 + (size_t)behind, SOON);
+        CHECK_LT(calls[0].rc, 0);
+        if (behind) CHECK_LT(rc, 0);
+        clear(1 + behind);
+        /* The next call has a connection that works; the object may have gone with the one before. */
+        kin_proxy *next = manager_object(manager, "list", SOON);
+        CHECK_EQ(proxy_number(next, "__len__", kin_value_none(), SOON), 0);
+        CHECK_OK(kin_proxy_close(next));
+        kin_proxy_close(there);
+    }
+    CHECK_OK(kin_manager_close(manager));
 }
 
 TEST(after_the_deadline_nothing_is_asked_for_or_lost)
