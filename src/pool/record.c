@@ -42,6 +42,17 @@ static int lock(kin_pool *pool)
     return rc < 0 ? rc : 0;
 }
 
+/* One that is simply the next of its pool. */
+static void make_ordinary(kin_result *record)
+{
+    record->priority = 0;
+    atomic_store_explicit(&record->weight, 0, memory_order_relaxed);
+    record->affinity = 0;
+    record->not_before = 0;
+    record->unmet = 0;
+    atomic_store_explicit(&record->place, KIN__PLACE_QUEUE, memory_order_relaxed);
+}
+
 /* Publishes the segment that the thread has begun to allocate. */
 static void add_segment(kin_pool *pool, struct kin__record_segment *segment)
 {
@@ -53,7 +64,11 @@ static void add_segment(kin_pool *pool, struct kin__record_segment *segment)
         record->index = first + i - 1;
         record->magic = KIN__MAGIC_CLOSED;
         record->done.point.kind = KIN__POINT_EVENT;
-        record->failure.cause = KIN_CAUSE_NONE; /* it may tell of a task of another pool */
+        /* It may have been a task of another pool, and gone with that. */
+        record->failure.cause = KIN_CAUSE_NONE;
+        record->dependents = NULL;
+        atomic_store_explicit(&record->needs, NULL, memory_order_relaxed);
+        make_ordinary(record);
         atomic_store(&record->state, KIN__TASK_FREE);
         push_free(pool, record, first + i - 1);
     }
@@ -130,12 +145,7 @@ static void forget_schedule(kin_result *record)
 {
     kin__needs_release(record);
     free_block(&record->needs);
-    record->priority = 0;
-    atomic_store_explicit(&record->weight, 0, memory_order_relaxed);
-    record->affinity = 0;
-    record->not_before = 0;
-    record->unmet = 0;
-    atomic_store_explicit(&record->place, KIN__PLACE_QUEUE, memory_order_relaxed);
+    make_ordinary(record);
 }
 
 void kin__record_free(kin_result *record)
