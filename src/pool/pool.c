@@ -350,6 +350,13 @@ static bool is_another(kin_pool *pool, uint32_t opening)
     return atomic_load(&pool->openings) != opening;
 }
 
+/* For who waits for the end: who terminated the pool may have looked after the supervisor just before it was stopped.
+ * After each slice. */
+static void keep_ending(kin_pool *pool)
+{
+    if (atomic_load(&pool->state) == KIN__POOL_TERMINATED) kin__supervisor_continue(pool);
+}
+
 /* Others than the opener: the end is told to them. */
 static int wait_for_end(kin_pool *pool, uint32_t opening, kin_deadline deadline)
 {
@@ -358,6 +365,7 @@ static int wait_for_end(kin_pool *pool, uint32_t opening, kin_deadline deadline)
         int rc = has_ended(pool) ? 0 : kin__event_sleep(&pool->changed, seen, deadline);
         kin__event_done(&pool->changed);
         if (rc < 0 && !has_ended(pool)) return rc;
+        if (!is_another(pool, opening)) keep_ending(pool);
     }
     bool broken = atomic_load(&pool->state) == KIN__POOL_BROKEN && !is_another(pool, opening);
     return broken ? KIN_EBROKEN : 0;
@@ -396,6 +404,7 @@ static int join_process(kin_pool *pool, uint32_t opening, kin_deadline deadline)
         rc = kin__os_poll(&item, 1, slice < deadline ? slice : deadline);
         if (rc == -ECANCELED || (rc != 1 && kin__os_clock() >= deadline))
             return rc == -ECANCELED ? rc : -ETIMEDOUT;
+        if (rc != 1) keep_ending(pool);
     } while (rc != 1 || !take_process(pool, opening, descriptor, &rc));
     kin_exit_status status;
     kin__os_process_collect(descriptor, &status);
