@@ -193,7 +193,8 @@ static int run_parts(kin_pool *pool, struct kin__map *map, kin_deadline deadline
                      const kin_map_options *options)
 {
     int rc = 0;
-    for (uint32_t i = 0; i < map->parts && rc == 0; i++) rc = kin__pool_queue(pool, map->part[i], deadline);
+    for (uint32_t i = 0; i < map->parts && rc == 0; i++)
+        rc = kin__pool_queue(pool, map->part[i], kin__record_life(map->part[i]), deadline);
     if (rc == 0) rc = kin__own_wait_begin(pool);
     if (rc == 0) {
         rc = options->progress == NULL ? wait_for_parts(pool, map, deadline)
@@ -322,7 +323,8 @@ int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_func
     atomic_store_explicit(&job->place, KIN__PLACE_JOB, memory_order_relaxed);
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
     atomic_store(&job->state, KIN__TASK_QUEUED);
-    for (uint32_t i = 0; i < map->parts && rc == 0; i++) rc = kin__pool_queue(pool, map->part[i], deadline);
+    for (uint32_t i = 0; i < map->parts && rc == 0; i++)
+        rc = kin__pool_queue(pool, map->part[i], kin__record_life(map->part[i]), deadline);
     if (rc == 0 && map->parts == 0) kin__map_settle(job);
     if (rc < 0) {
         kin__map_cancel(job);

@@ -326,8 +326,8 @@ void kin__pool_note_tasks(kin_pool *pool);
 int kin__pool_check(kin_pool *pool);
 /* 0, or why the pool takes no tasks. */
 int kin__pool_accepts(kin_pool *pool);
-/* Puts a NEW record into the task queue. */
-int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline);
+/* Puts a NEW record, which has that life, into the task queue. */
+int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline);
 /* As kin_pool_submit, of one task that runs its function over `items` items, one after the other.  `options`
  * NULL: none. */
 int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,

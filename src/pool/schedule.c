@@ -168,12 +168,27 @@ static void wake_for(kin_pool *pool, const kin_result *record)
     kin__queue_wake(pool->tasks, record->affinity != 0 ? INT32_MAX : 1);
 }
 
-/* 0: it is in; KIN_FULL. */
-static int try_add(kin_pool *pool, kin_result *record)
+/* Who comes in: into the pool of that opening, or the next one at its place gets a record that is not its. */
+struct entrance {
+    kin_pool *pool;
+    uint32_t opening;
+};
+
+static bool is_shut(const struct entrance *entrance)
 {
+    return atomic_load(&entrance->pool->openings) != entrance->opening ||
+           atomic_load(&entrance->pool->state) != KIN__POOL_RUNNING;
+}
+
+/* 0: it is in; KIN_FULL. */
+static int try_add(const struct entrance *entrance, kin_result *record)
+{
+    kin_pool *pool = entrance->pool;
+    /* Also before the latch: one that was freed has no queue any more to wake. */
+    if (is_shut(entrance)) return KIN_ECLOSED;
     int rc = kin__schedule_lock(pool);
     if (rc < 0) return rc;
-    if (pool->schedule.sealed || atomic_load(&pool->state) != KIN__POOL_RUNNING) {
+    if (pool->schedule.sealed || is_shut(entrance)) {
         rc = KIN_ECLOSED;
     } else if (atomic_load(&pool->listed) >= pool->listed_most) {
         rc = KIN_FULL;
@@ -190,18 +205,19 @@ static int try_add(kin_pool *pool, kin_result *record)
 
 static bool has_room(void *context)
 {
-    kin_pool *pool = context;
-    return atomic_load(&pool->listed) < pool->listed_most || kin__pool_accepts(pool) < 0;
+    const struct entrance *entrance = context;
+    return is_shut(entrance) || atomic_load(&entrance->pool->listed) < entrance->pool->listed_most;
 }
 
 int kin__schedule_add(kin_pool *pool, kin_result *record, kin_deadline deadline)
 {
+    struct entrance entrance = {pool, atomic_load(&pool->openings)};
     int rc;
     atomic_store_explicit(&record->place, KIN__PLACE_LIST, memory_order_relaxed);
-    while ((rc = try_add(pool, record)) == KIN_FULL) {
+    while ((rc = try_add(&entrance, record)) == KIN_FULL) {
         rc = kin__own_wait_begin(pool);
         if (rc < 0) return rc;
-        rc = kin__event_await(&pool->room, has_room, pool, deadline);
+        rc = kin__event_await(&pool->room, has_room, &entrance, deadline);
         kin__own_wait_end(pool);
         if (rc < 0) return rc;
     }

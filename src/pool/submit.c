@@ -93,7 +93,25 @@ static int queue_from_worker(kin_pool *pool, kin_result *record, kin_deadline de
     return rc;
 }
 
-int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
+/* Is the record still the one that had that life?  One that was freed with its pool meanwhile is nobody's, or
+ * another's: who has seen that one handed in, sees it here. */
+static bool is_still(const kin_result *record, uint64_t life)
+{
+    bool there = __atomic_load_n(&record->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_RESULT;
+    return there && kin__record_life(record) == life;
+}
+
+/* QUEUED → NEW, of one that is not in the queue; or *word: what it is.  One that became another's in the few steps
+ * between the look at its life and the exchange is taken for ours: its word does not tell them apart. */
+static bool take_back(kin_pool *pool, kin_result *record, uint64_t *word)
+{
+    if (*word != KIN__TASK_QUEUED || !atomic_compare_exchange_strong(&record->state, word, KIN__TASK_NEW))
+        return false;
+    atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
+    return true;
+}
+
+int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline)
 {
     uint64_t word = KIN__TASK_QUEUED;
     atomic_store(&record->state, word);
@@ -102,12 +120,13 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, kin_deadline deadline)
     int rc = kin_queue_put(pool->tasks, &record, sizeof record, own ? KIN_NOW : deadline);
     if (rc == KIN_FULL && own) rc = queue_from_worker(pool, record, deadline);
     if (rc == 0) return 0;
-    if (atomic_compare_exchange_strong(&record->state, &word, KIN__TASK_NEW))
-        atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
-    else if (rc != KIN_ECLOSED || KIN__TASK_ATTEMPT(word) != 0)
-        return 0; /* a worker found it all the same, by an old message of an earlier task in this record */
-    /* Otherwise it is not in, or the supervisor of an ending pool fails it just now. */
-    if (rc == KIN_ECLOSED && atomic_load(&pool->state) == KIN__POOL_BROKEN) rc = KIN_EBROKEN;
+    word = atomic_load(&record->state); /* before the look at its life */
+    if (is_still(record, life)) {
+        /* A worker has found it all the same, by an old message of an earlier task in this record; or it is not
+         * in, or the supervisor of an ending pool fails it just now. */
+        if (!take_back(pool, record, &word) && (rc != KIN_ECLOSED || KIN__TASK_ATTEMPT(word) != 0)) return 0;
+        if (rc == KIN_ECLOSED && atomic_load(&pool->state) == KIN__POOL_BROKEN) rc = KIN_EBROKEN;
+    }
     return rc == KIN_FULL ? -ETIMEDOUT : rc;
 }
 
@@ -182,12 +201,10 @@ static int check_options(const kin_task_options *options)
     return options->needs_count > UINT16_MAX ? -EMSGSIZE : 0;
 }
 
-/* A record that was not taken in.  One that the supervisor has failed is closed like any other; one that was freed
- * with its pool meanwhile is nobody's, or another's. */
+/* A record that was not taken in.  One that the supervisor has failed is closed like any other. */
 static void withdraw(kin_result *record, uint64_t life)
 {
-    bool there = __atomic_load_n(&record->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_RESULT;
-    if (!there || kin__record_life(record) != life) return;
+    if (!is_still(record, life)) return;
     if (KIN__TASK_STATE(atomic_load(&record->state)) == KIN__TASK_NEW)
         kin__record_free(record);
     else
@@ -213,7 +230,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
         rc = fill_special(record, options);
         if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
     } else if (rc == 0) {
-        rc = kin__pool_queue(pool, record, deadline);
+        rc = kin__pool_queue(pool, record, life, deadline);
     }
     if (rc == 0)
         *result = record;

@@ -111,6 +111,26 @@ TEST(terminating_wakes_a_supervisor_that_was_stopped)
     books_check(&books);
 }
 
+static void join_ended(void *pool)
+{
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+}
+
+/* It is stopped when who terminates the pool has just seen that it is not. */
+TEST(joining_wakes_a_supervisor_that_was_stopped)
+{
+    struct books books = books_open();
+    for (int by_another = 0; by_another < 2; by_another++) {
+        kin_pool *pool = open_pool(1);
+        stop(supervisor_of(pool));
+        CHECK(kin__pool_raise(pool, KIN__POOL_TERMINATED));
+        if (by_another) CHECK_EQ(test_collect(test_child(join_ended, pool)), 0);
+        join_ended(pool);
+        CHECK_OK(kin_pool_free(pool));
+    }
+    books_check_blocks(&books);
+}
+
 TEST(freeing_does_not_wait_for_a_stopped_supervisor, .deadline = 30)
 {
     struct books books = books_open();
@@ -144,35 +164,46 @@ TEST(joining_tells_that_the_supervisor_died)
 
 /* ---- who waits for room meanwhile ------------------------------------------------------------------------------ */
 
-static kin_pool *full; /* as a child has it, too */
+/* As a child has them, too. */
+static kin_pool *full;
+static kin_task_options how; /* a priority: in the lists */
 
 static bool one_waits_for_room(void)
 {
-    return kin__waiters_count(atomic_load(&full->tasks->space.point.waiters)) != 0;
+    struct kin__event *event = how.priority != 0 ? &full->room : &full->tasks->space;
+    return kin__waiters_count(atomic_load(&event->point.waiters)) != 0;
 }
 
 static void expect_closed(void *board)
 {
     kin_result *result = NULL;
     struct order order = {board, 9};
-    int rc = kin_pool_submit(full, &result, KIN_FN(note), &order, sizeof order, kin_in_s(60), NULL);
+    int rc = kin_pool_submit(full, &result, KIN_FN(note), &order, sizeof order, kin_in_s(60), &how);
     CHECK_RC(rc, KIN_ECLOSED);
     CHECK(result == NULL);
 }
 
-/* The submitter is stopped while the pool ends, so that it finds its task failed. */
-static void end_while_one_waits(int (*end)(kin_pool *pool))
+/* A submitter that is stopped while it waits for room. */
+static pid_t stopped_submitter(struct board *board, int priority)
 {
-    struct books books = books_open();
-    struct board *board = make_board();
+    how.priority = priority;
     CHECK_OK(kin_pool_open(&full, &(kin_pool_options){.kind = pool_kind, .workers = 1, .max_queued = 1}));
     for (int i = 0; i < 2; i++) {
-        CHECK_OK(kin_result_close(submit(full, KIN_FN(wait_at_gate), board, i, NULL)));
+        CHECK_OK(kin_result_close(submit(full, KIN_FN(wait_at_gate), board, i, &how)));
         test_until(board->inside == 1);
     }
     pid_t submitter = test_child(expect_closed, board);
     test_until(one_waits_for_room());
     stop(submitter);
+    return submitter;
+}
+
+/* Stopped while the pool ends, it finds its task failed, or nothing. */
+static void end_while_one_waits(int (*end)(kin_pool *pool), int priority)
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    pid_t submitter = stopped_submitter(board, priority);
     CHECK_OK(end(full));
     CHECK_EQ(kill(submitter, SIGCONT), 0);
     CHECK_EQ(test_collect(submitter), 0);
@@ -190,10 +221,69 @@ static int terminate_and_join(kin_pool *pool)
 
 POOL_TEST(who_waits_for_room_in_a_terminated_pool_is_told)
 {
-    end_while_one_waits(terminate_and_join);
+    end_while_one_waits(terminate_and_join, 0);
+    end_while_one_waits(terminate_and_join, 1);
 }
 
 POOL_TEST(who_waits_for_room_in_a_freed_pool_is_told)
 {
-    end_while_one_waits(kin_pool_free);
+    end_while_one_waits(kin_pool_free, 0);
+    end_while_one_waits(kin_pool_free, 1);
+}
+
+/* When it goes on there is another pool at that place, and its record is one of that pool's, not begun. */
+static void go_on_in_the_next_pool(int priority)
+{
+    enum { TASKS = KIN__SEGMENT_RECORDS };
+    struct books books = books_open();
+    struct board *board = make_board(), *next_board = make_board();
+    kin_result *results[TASKS];
+    pid_t submitter = stopped_submitter(board, priority);
+    const kin_result *records = kin__pool_record(full, 0);
+    CHECK_OK(kin_pool_free(full));
+    kin_pool *next = open_pool(1);
+    for (int i = 0; i < TASKS; i++) results[i] = submit(next, KIN_FN(wait_at_gate), next_board, i, NULL);
+    CHECK_EQ(next, full);
+    CHECK_EQ(kin__pool_record(next, 0), records);
+    test_until(next_board->inside == 1);
+    CHECK_EQ(kill(submitter, SIGCONT), 0);
+    CHECK_EQ(test_collect(submitter), 0);
+    kin_pool_status status;
+    CHECK_OK(kin_pool_stats(next, &status));
+    CHECK_EQ(status.submitted, TASKS);
+    next_board->open = 1;
+    for (int i = 0; i < TASKS; i++) CHECK_EQ(value(results[i]), i);
+    end_pool(next);
+    CHECK_OK(kin_free(board));
+    CHECK_OK(kin_free(next_board));
+    books_check_blocks(&books);
+}
+
+POOL_TEST(who_waits_for_room_in_a_freed_pool_leaves_the_next_alone)
+{
+    go_on_in_the_next_pool(0);
+    go_on_in_the_next_pool(1);
+}
+
+/* Results that were not closed are gone with their pool, and what was special about them. */
+POOL_TEST(records_of_a_freed_pool_are_ordinary_in_the_next)
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    kin_pool *pool = open_pool(1);
+    kin_result *needed = submit(pool, KIN_FN(wait_at_gate), board, 0, NULL);
+    kin_result *const needs[] = {needed};
+    submit(pool, KIN_FN(note), board, 1, &(kin_task_options){.priority = 3});
+    submit(pool, KIN_FN(note), board, 2, &(kin_task_options){.weight = 2, .affinity = 5});
+    submit(pool, KIN_FN(note), board, 3, &(kin_task_options){.needs = needs, .needs_count = 1});
+    CHECK_OK(kin_pool_free(pool));
+    board->open = 1;
+    pool = open_pool(1);
+    kin_result *results[4];
+    for (int i = 0; i < 4; i++) results[i] = submit(pool, KIN_FN(wait_at_gate), board, i, NULL);
+    CHECK_EQ(results[0], needed);
+    for (int i = 0; i < 4; i++) CHECK_EQ(value(results[i]), i);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check_blocks(&books);
 }
