@@ -217,6 +217,14 @@ void kin__hand_dismiss(struct kin__hand *hand, enum kin_cause cause)
     kin__hand_end(hand, cause);
 }
 
+/* A deputy sees by itself that the pool is terminated, and may have ended before it was dismissed (deputy.c). */
+static bool left_terminated(const struct kin__hand *hand, const kin_exit_status *status)
+{
+    return hand->ended_for == KIN_CAUSE_NONE && atomic_load(&hand->pool->state) >= KIN__POOL_TERMINATED &&
+           atomic_load(&kin__pool_worker(hand->pool, hand->index)->deputy) && status->kind == KIN_EXITED &&
+           status->code == KIN__WORKER_RECYCLE;
+}
+
 void kin__hand_collect(struct kin__hand *hand, kin_exit_status *status)
 {
     *status = (kin_exit_status){.kind = KIN_UNKNOWN};
@@ -225,4 +233,5 @@ void kin__hand_collect(struct kin__hand *hand, kin_exit_status *status)
     else
         collect_process(hand, status);
     hand->there = false;
+    if (left_terminated(hand, status)) hand->ended_for = KIN_CAUSE_TERMINATED;
 }

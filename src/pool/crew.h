@@ -15,7 +15,7 @@
 /* PRIVATE to the supervisor, but for what a thread writes.  They are in an array, by their index.
  *   there        it was started, and not collected yet.
  *   descriptor   of its process; -1: it is none.
- *   ended_for    why it was told to end; NONE: it was not.
+ *   ended_for    why it was told to end, or, of a deputy, saw by itself that it had to; NONE: neither.
  *   oom_kills    how many there had been when it was started, as far as was known; of a process without a
  *                control group of its own.
  *   group, vigil of a process with limits.

@@ -85,7 +85,7 @@ static void leave_when_terminated(void)
 {
     if (atomic_load(&here.pool->state) != KIN__POOL_TERMINATED) return;
     kin__deputy_farewell();
-    /* CRASH: as if the supervisor had killed us, which it would have. */
+    /* CRASH: the supervisor, which may not have come to dismissing us, knows by the code what we ended for. */
     kin__os_exit_now(KIN__WORKER_RECYCLE);
 }
 

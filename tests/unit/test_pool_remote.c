@@ -17,6 +17,9 @@
 #include <kin/pool.h>
 #include <kin/worker.h>
 
+#include "os/processes.h"
+#include "pool/pool.h"
+
 #define KEY "open sesame"
 
 /* What a test and the functions of its tasks share besides: anonymous memory, not the family's. */
@@ -389,6 +392,38 @@ TEST(workers_are_told_of_the_end_by_terminate)
 {
     end_pool(false, kin_pool_terminate);
     end_pool(true, kin_pool_terminate);
+}
+
+static char state_of(pid_t pid)
+{
+    struct kin__process_note note;
+    return kin__os_process_note(pid, &note) == 0 ? note.state : '?';
+}
+
+/* A deputy sees the end by itself, while the supervisor does not run: that is no death. */
+TEST(a_deputy_that_leaves_before_it_is_dismissed_was_terminated)
+{
+    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
+    kin_pool_status status;
+    int deputy = 0;
+    atomic_store(&notes->hold, 1);
+    pid_t worker = start_worker(pool, 1);
+    kin_result *result = submit(pool, KIN_FN(linger), "", 0, NULL);
+    test_until(atomic_load(&notes->tries) == 1);
+    CHECK_RC(kin_pool_workers(pool, &deputy, 1), 1);
+    CHECK_OK(kin_pool_stats(pool, &status));
+    CHECK_EQ(kill(status.supervisor_pid, SIGSTOP), 0);
+    test_until(state_of(status.supervisor_pid) == 'T');
+    CHECK(kin__pool_raise(pool, KIN__POOL_TERMINATED));
+    test_until(state_of(deputy) == 'Z');
+    CHECK_OK(kin_pool_terminate(pool));
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_EQ(failure_of(result).cause, KIN_CAUSE_TERMINATED);
+    CHECK_OK(kin_pool_stats(pool, &status));
+    CHECK_EQ(status.deaths, 0);
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_EQ(test_collect(worker), 0);
+    CHECK_EQ(munmap(notes, sizeof *notes), 0);
 }
 
 TEST(workers_are_told_of_the_end_by_free)
