@@ -400,11 +400,18 @@ static int64_t look_time(struct supervisor *s)
     return missing && state_of(s->pool) <= KIN__POOL_RUNNING ? FORK_PAUSE_NS : LOOK_NS;
 }
 
+/* Not while the pool is being ended: each that comes gets a moment for its farewell, and so the end would never
+ * come with peers that come again and again. */
+static bool lets_in(const struct supervisor *s)
+{
+    return s->listener != NULL && !s->broken && state_of(s->pool) < KIN__POOL_TERMINATED;
+}
+
 /* Starts a deputy for each worker in another program that has shown that it knows the key. */
 static void let_in(struct supervisor *s)
 {
     kin_connection *connection = NULL;
-    while (kin_listener_accept(s->listener, &connection, KIN_NOW) == 0) {
+    while (lets_in(s) && kin_listener_accept(s->listener, &connection, KIN_NOW) == 0) {
         unsigned index;
         int rc = free_slot(s, &index);
         kin__connection_hand_over(connection);
@@ -422,8 +429,7 @@ static void wait_for_news(struct supervisor *s)
     for (unsigned i = 0; i < count; i++)
         s->poll[i] = (struct kin__poll){.descriptor = s->hand[i].there ? s->hand[i].descriptor : -1};
     s->poll[count] = (struct kin__poll){.descriptor = s->wake};
-    s->poll[count + 1] =
-        (struct kin__poll){.descriptor = s->listener != NULL ? kin_listener_fileno(s->listener) : -1};
+    s->poll[count + 1] = (struct kin__poll){.descriptor = lets_in(s) ? kin_listener_fileno(s->listener) : -1};
     s->poll[count + 2] = (struct kin__poll){.descriptor = s->stderr_full ? 2 : -1, .write = true};
     unsigned tails = s->pool->stderr_tail ? count : 0;
     for (unsigned i = 0; i < tails; i++)
