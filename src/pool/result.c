@@ -153,7 +153,8 @@ int kin_result_close(kin_result *result)
         if (closed || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
         /* CRASH: of one that frees it, and is not its owner, nobody would know that it began to. */
         bool ours = atomic_load_explicit(&result->owner, memory_order_relaxed) == kin__self.process_identity;
-        bool over = kin__task_over(word), kept = (word & KIN__TASK_NEEDED) != 0 || kin__is_async(result);
+        bool async = kin__is_async(result); /* before the exchange: afterwards it may be another's */
+        bool over = kin__task_over(word), kept = (word & KIN__TASK_NEEDED) != 0 || async;
         uint64_t flag = over && ours && !kept ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
         if (!atomic_compare_exchange_strong(&result->state, &word, word | flag)) continue;
         if (flag == KIN__TASK_CLOSING) {
@@ -162,7 +163,7 @@ int kin_result_close(kin_result *result)
         }
         if (over || kept)
             atomic_store(&result->pool->untidy, 1); /* the supervisor frees it, or ends the map */
-        if (!over && kept) kin__supervisor_wake(result->pool);
+        if (!over && async) kin__supervisor_wake(result->pool);
         tell_closed(result, word);
         return 0;
     }
