@@ -62,7 +62,8 @@ static bool keep(kin_pool *pool, kin_result *copy)
     if (kin__schedule_lock(pool) < 0) return false;
     bool wanted = is_wanted(pool, copy->failure.task);
     if (wanted) {
-        /* CRASH: before it it is ours, and gone with us; after it the pool's. */
+        /* CRASH: before the first it is ours, and gone with us; after it the pool's: between the two by drop_orphan,
+         * and the task, which has not failed yet, is not kept again (is_wanted). */
         atomic_store(&copy->state, KIN__TASK_FAILED | KIN__TASK_POISON);
         atomic_store(&copy->owner, KIN__OWNER_POOL);
     }
