@@ -18,8 +18,6 @@
 #include "os/os.h"
 #include "os/suspend.h"
 
-#define KEPT KIN__CLIENT_KEPT
-
 /* Between two attempts to connect again. */
 #define PAUSE_NS      INT64_C(5000000)
 #define PAUSE_MOST_NS INT64_C(200000000)
@@ -144,7 +142,7 @@ static int receive(struct kin__client *client, kin_deadline deadline)
 {
     kin_buffer *bytes = &client->bytes;
     if (client->connection == NULL) return -ECONNRESET;
-    int rc = kin_buffer_reserve(bytes, KEPT);
+    int rc = kin_buffer_reserve(bytes, KIN__CLIENT_KEPT);
     while (rc == 0) {
         long size = kin_connection_recv(client->connection, bytes->data, bytes->capacity, deadline);
         if (size >= 0) {
@@ -186,7 +184,7 @@ int kin__client_read(struct kin__client *client, const void *message, size_t siz
 static int read_answer(struct kin__client *client, kin_value *result)
 {
     int rc = kin__client_read(client, client->bytes.data, client->bytes.size, result);
-    if (client->bytes.capacity > 4 * KEPT) kin_buffer_free(&client->bytes);
+    kin__client_trim(&client->bytes);
     return rc;
 }
 
@@ -283,15 +281,10 @@ static bool may_pass(const struct kin__client *client, int rc)
     return rc == -ECONNREFUSED && strncmp(client->address, "unix:", strlen("unix:")) != 0;
 }
 
-static kin_deadline later(kin_deadline deadline, int64_t ns)
-{
-    return deadline < KIN_FOREVER - ns ? deadline + ns : KIN_FOREVER;
-}
-
 /* Connects again, until the server knows us, the time of grace is over or the call's is: -ETIMEDOUT. */
 static int connect_again(struct kin__client *client, kin_deadline deadline)
 {
-    kin_deadline grace = later(kin_clock(), client->grace_ns), end = deadline < grace ? deadline : grace;
+    kin_deadline grace = kin__later(kin_clock(), client->grace_ns), end = deadline < grace ? deadline : grace;
     int64_t pause = PAUSE_NS;
     for (;;) {
         drop_connection(client);
@@ -300,7 +293,7 @@ static int connect_again(struct kin__client *client, kin_deadline deadline)
         if (rc == 0) break;
         drop_connection(client);
         if (!may_pass(client, rc)) return rc;
-        kin_deadline next = later(kin_clock(), pause);
+        kin_deadline next = kin__later(kin_clock(), pause);
         if (next >= grace) return rc;
         rc = kin__os_poll(NULL, 0, next < end ? next : end);
         if (rc == -ECANCELED) return rc;
@@ -386,7 +379,7 @@ static int persist(struct kin__client *client, int rc, kin_deadline deadline)
 /* The answer is there: what does it say? */
 static int finish(struct kin__client *client, kin_value *result)
 {
-    if (client->request.capacity > 4 * KEPT) kin_buffer_free(&client->request);
+    kin__client_trim(&client->request);
     return read_answer(client, result);
 }
 

@@ -22,8 +22,14 @@ struct kin__arguments {
 
 #define KIN__CLIENT_NAME_SIZE 33
 
-/* What a connection keeps for the next message, and reads into at first. */
-#define KIN__CLIENT_KEPT ((size_t)16 * 1024)
+/* What a connection reads into at first, and the most memory that it keeps for the next message. */
+#define KIN__CLIENT_KEPT      ((size_t)16 * 1024)
+#define KIN__CLIENT_KEPT_MOST (4 * KIN__CLIENT_KEPT)
+
+static inline void kin__client_trim(kin_buffer *bytes)
+{
+    if (bytes->capacity > KIN__CLIENT_KEPT_MOST) kin_buffer_free(bytes);
+}
 
 struct kin__client {
     kin_connection *connection; /* NULL: not connected */

@@ -93,7 +93,7 @@ static int send_requests(struct pipeline *pipeline, kin_deadline deadline)
                                      deadline);
     /* Part of a request may be on its way. */
     pipeline->broken = rc < 0;
-    kin__buffer_consume(&pipeline->out, batch, 4 * KIN__CLIENT_KEPT);
+    kin__buffer_consume(&pipeline->out, batch, KIN__CLIENT_KEPT_MOST);
     return rc;
 }
 
@@ -118,7 +118,7 @@ static void take_answers(struct pipeline *pipeline)
             call->rc = kin__client_read(pipeline->client, kin__buffer_start(&pipeline->in) + header,
                                         (size_t)size, &call->result);
             take_error(pipeline->client, call);
-            kin__buffer_consume(&pipeline->in, (size_t)header + (size_t)size, 4 * KIN__CLIENT_KEPT);
+            kin__buffer_consume(&pipeline->in, (size_t)header + (size_t)size, KIN__CLIENT_KEPT_MOST);
             pipeline->in_flight -= request;
         }
         pipeline->answered++;
@@ -178,10 +178,8 @@ static void begin(struct pipeline *pipeline, struct kin__client *client)
 static void give_back(kin_buffer *kept, kin_buffer *borrowed)
 {
     borrowed->size = 0;
-    if (borrowed->capacity > 4 * KIN__CLIENT_KEPT)
-        kin_buffer_free(borrowed);
-    else
-        *kept = *borrowed;
+    kin__client_trim(borrowed);
+    *kept = *borrowed;
 }
 
 static int call_pipelined(struct kin__client *client, kin_call *calls, size_t count, kin_deadline deadline,
