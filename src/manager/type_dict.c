@@ -139,9 +139,10 @@ static enum kin__outcome dict_ror(struct kin__call *call)
 static enum kin__outcome dict_fromkeys(struct kin__call *call)
 {
     const kin_value none = {0}, *item, *value = call->argument[1] != NULL ? call->argument[1] : &none;
-    kin_value keys, made = kin_value_dict();
+    kin_value keys;
     int rc = 0;
     if (kin__list_of(call, call->argument[0], &keys) == KIN__RAISE) return KIN__RAISE;
+    kin_value made = kin_value_dict();
     for (size_t at = 0; kin_value_next(&keys, &at, &item, NULL);) {
         rc = kin_value_dict_set(&made, kin_value_ref(item), kin_value_ref(value));
         if (rc < 0) break;
