@@ -1,11 +1,12 @@
 # Fuzz harnesses: one program for each file of fuzz/, in fuzz/ of the build directory, with
-# libFuzzer (clang).  The library is instrumented too, so this wants a build directory of its own:
+# libFuzzer (clang), or with AFL++ (its compiler, which knows the same options).  The library is
+# instrumented too, so this wants a build directory of its own:
 #
 #     CC=clang scripts/build build/fuzz -DKIN_FUZZ=ON -DKIN_SANITIZE=address
 #     build/fuzz/fuzz/challenge fuzz/corpus/challenge
 
 if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
-    message(FATAL_ERROR "KIN_FUZZ needs clang: CC=clang, in a build directory of its own")
+    message(FATAL_ERROR "KIN_FUZZ needs CC=clang, or CC=afl-clang-fast, in a build directory of its own")
 endif()
 
 target_compile_options(kin-objects PRIVATE -fsanitize=fuzzer-no-link)
