@@ -188,6 +188,7 @@ static const struct bench_contender map[] = {
     {BENCH_LIMIT, RING, pool_ring, NULL},
     {BENCH_PEER, "OpenMP dynamic, threads", peer_openmp_map, "gcc with libgomp"},
     {BENCH_KIN, "kin_pool_map", bench_kin_map, ABSENT},
+    {BENCH_KIN, "kin_pool_map, KIN_MAP_PURE", bench_kin_map_pure, ABSENT},
     {BENCH_KIN, "kin_pool_map, threads", bench_kin_map_threads, ABSENT},
     {BENCH_PEER, "oneTBB parallel_for, threads", peer_tbb_map, "libtbb-dev"},
     {BENCH_PEER, "Python Pool.map", python_map_run, "python3"},

@@ -47,6 +47,7 @@ static inline int pool_window_number(long index)
 
 bench_run pool_counter, pool_ring, pool_ring_window, pool_ring_stream, pool_ring_large, pool_fork;
 bench_run bench_kin_map __attribute__((weak));
+bench_run bench_kin_map_pure __attribute__((weak));
 bench_run bench_kin_submit __attribute__((weak));
 bench_run bench_kin_stream __attribute__((weak));
 bench_run bench_kin_large __attribute__((weak));

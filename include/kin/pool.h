@@ -49,6 +49,7 @@ typedef struct kin_function {
     kin_zip_function *zip; /* items of several arrays */
     unsigned inputs;       /* how many, for `zip` */
     size_t in_sizes[KIN_INPUTS_MOST];
+    kin_range_function *pure; /* `range`, leaving an index only when it fails; NULL: none */
 } kin_function;
 
 /* A warning would not do: a function that takes something else would read what is not there. */
@@ -64,21 +65,52 @@ typedef struct kin_function {
  * The range function runs items one after the other, leaves in *progress the index of the
  * item it is on, and stops at the first that fails. */
 #define KIN_MAP(function, in_type, out_type) \
+    KIN__RANGE(function, in_type, out_type) \
+    static const kin_function function##__kin = { \
+        #function, function##__kin_range, NULL, sizeof(in_type), sizeof(out_type), NULL, 0, {0}, NULL};
+
+/* KIN_MAP_PURE is KIN_MAP for a function that does nothing but compute *out from *in, which is not *out: it
+ * may be run again for an item without anybody noticing.  So a map does not note each item before it is
+ * begun, which takes longer than a trivial item does.  If a worker dies, the items of its portion are run
+ * again, one by one: the one that is charged is the one that kills. */
+#define KIN_MAP_PURE(function, in_type, out_type) \
+    KIN__RANGE(function, in_type, out_type) \
+    static int function##__kin_pure(const void *kin_in, void *kin_out, size_t kin_count, \
+                                    volatile size_t *kin_item) \
+    { \
+        for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
+            int kin_rc = function((in_type const *)kin_in + kin_i, (out_type *)kin_out + kin_i); \
+            if (kin_rc != 0) { \
+                __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
+                return kin_rc; \
+            } \
+        } \
+        return 0; \
+    } \
+    static const kin_function function##__kin = { \
+        #function, function##__kin_range, NULL, sizeof(in_type), sizeof(out_type), NULL, 0, \
+        {0},       function##__kin_pure};
+
+/* A store for each item between those of the results keeps a processor from gathering them, and from having
+ * fetched the lines of the next ones in time: it is told of them. */
+#define KIN__AHEAD 512
+#define KIN__RANGE(function, in_type, out_type) \
     static int function##__kin_range(const void *kin_in, void *kin_out, size_t kin_count, \
                                      volatile size_t *kin_item) \
     { \
         KIN__CHECK_SIGNATURE(function, int (*)(in_type const *, out_type *)) \
         for (size_t kin_i = 0; kin_i < kin_count; kin_i++) { \
             __atomic_store_n(kin_item, kin_i, __ATOMIC_RELAXED); \
+            __builtin_prefetch((const void *)((uintptr_t)kin_out + kin_i * sizeof(out_type) + KIN__AHEAD), \
+                               1); \
             int kin_rc = function((in_type const *)kin_in + kin_i, (out_type *)kin_out + kin_i); \
             if (kin_rc != 0) return kin_rc; \
         } \
         return 0; \
-    } \
-    static const kin_function function##__kin = { \
-        #function, function##__kin_range, NULL, sizeof(in_type), sizeof(out_type), NULL, 0, {0}};
+    }
+
 #define KIN_BYTES(function) \
-    static const kin_function function##__kin = {#function, NULL, function, 0, 0, NULL, 0, {0}};
+    static const kin_function function##__kin = {#function, NULL, function, 0, 0, NULL, 0, {0}, NULL};
 
 /* KIN_STARMAP2(function, a_type, b_type, out_type) makes `int function(const a_type *, const b_type *,
  * out_type *)` fit for kin_pool_starmap; KIN_STARMAP3 one of three inputs. */
@@ -102,7 +134,8 @@ typedef struct kin_function {
                                                  sizeof(out_type), \
                                                  function##__kin_zip, \
                                                  2, \
-                                                 {sizeof(a_type), sizeof(b_type)}};
+                                                 {sizeof(a_type), sizeof(b_type)}, \
+                                                 NULL};
 #define KIN_STARMAP3(function, a_type, b_type, c_type, out_type) \
     static int function##__kin_zip(const void *const *kin_in, void *kin_out, size_t kin_count, \
                                    volatile size_t *kin_item) \
@@ -123,7 +156,8 @@ typedef struct kin_function {
                                                  sizeof(out_type), \
                                                  function##__kin_zip, \
                                                  3, \
-                                                 {sizeof(a_type), sizeof(b_type), sizeof(c_type)}};
+                                                 {sizeof(a_type), sizeof(b_type), sizeof(c_type)}, \
+                                                 NULL};
 #define KIN_FN(function) (&function##__kin)
 
 /* KIN_POOL_THREADS: the workers are threads of the process that opens the pool, for work that waits and

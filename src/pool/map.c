@@ -166,10 +166,11 @@ bool kin__map_is_cancelled(const kin_result *part)
     return part->pool->threads && atomic_load(&part->pool->state) >= KIN__POOL_TERMINATED;
 }
 
-static int call(const struct kin__map *map, uint64_t first, size_t count, volatile size_t *progress)
+static int call(const struct kin__map *map, kin_range_function *range, uint64_t first, size_t count,
+                volatile size_t *progress)
 {
     char *out = map->out + first * map->out_size;
-    if (map->zip == NULL) return map->range(map->in[0] + first * map->in_size[0], out, count, progress);
+    if (map->zip == NULL) return range(map->in[0] + first * map->in_size[0], out, count, progress);
     const void *in[KIN_INPUTS_MOST] = {NULL};
     for (unsigned i = 0; i < map->inputs; i++) in[i] = map->in[i] + first * map->in_size[i];
     return map->zip(in, out, count, progress);
@@ -196,6 +197,14 @@ static void set_progress(volatile size_t *progress, size_t items)
     __atomic_store_n(progress, items, __ATOMIC_RELAXED);
 }
 
+/* How the first items of a portion are run: by the pure form nobody knows which one it is on.  So after a death
+ * they are run again, each noted before it is begun. */
+static kin_range_function *whole_form(const kin_result *part, struct kin__span span)
+{
+    const struct kin__map *map = part->map;
+    return map->pure != NULL && part->noted != span.first + 1 ? map->pure : map->range;
+}
+
 /* A deputy's run_busy: false when its connection has ended. */
 static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__worker *worker)
 {
@@ -204,6 +213,7 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
     volatile size_t *progress = &part->progress[span.parity];
     struct kin__deputy_items items = {
         .function = map->job->function, .inputs = map->inputs, .out_size = map->out_size};
+    part->noted = span.first + 1; /* as the other side tells how far it is */
     while (first + *progress < end && (map->keep_going || atomic_load(&map->cancel) == 0)) {
         uint64_t item = first + *progress;
         kin_failure failure = {0};
@@ -245,10 +255,10 @@ static void run_busy(kin_result *part, struct kin__span span, struct kin__worker
         if (!whole && kin__map_is_cancelled(part)) return;
         if (timed) begin_time(worker);
         if (whole) {
-            rc = call(map, first, (size_t)(end - first), progress);
+            rc = call(map, whole_form(part, span), first, (size_t)(end - first), progress);
             counted = *progress;
         } else {
-            rc = call(map, first, 1, &counted);
+            rc = call(map, map->range, first, 1, &counted);
         }
         if (rc == 0 && whole) {
             set_progress(progress, (size_t)(end - base));
@@ -389,9 +399,13 @@ bool kin__map_charge(kin_result *part, kin_failure *failure)
     if (span.busy == 0) return true;
     uint64_t item = kin__map_item(map, span.first) + part->progress[span.parity];
     if (item >= kin__map_item(map, span.first + span.busy)) return true;
+    bool killed = atomic_load(&part->killed) != 0;
+    if (!killed && map->pure != NULL && part->noted != span.first + 1) {
+        part->noted = span.first + 1;
+        return true;
+    }
     part->crashes = part->crash_item == item + 1 ? part->crashes + 1 : 1;
     part->crash_item = item + 1;
-    bool killed = atomic_load(&part->killed) != 0;
     bool hopeless = part->crashes >= map->attempts || killed;
     if (hopeless) {
         failure->task = item;

@@ -42,6 +42,7 @@ static inline uint64_t kin__span_pack(struct kin__span span)
 struct kin__map {
     kin_result *job;
     kin_range_function *range;
+    kin_range_function *pure; /* NULL: none */
     kin_zip_function *zip;
     unsigned inputs; /* of zip, else 1 */
     const char *in[KIN_INPUTS_MOST];

@@ -105,6 +105,7 @@ static int make_job(kin_pool *pool, const struct plan *plan, kin_result **job)
     __atomic_store_n(&(*job)->map, map, __ATOMIC_RELAXED);
     rc = kin__function_fill(*job, plan->function);
     map->range = (*job)->range;
+    if (rc == 0) rc = kin__function_pure(*job, plan->function, &map->pure);
     map->zip = (*job)->zip;
     return rc;
 }
@@ -126,6 +127,7 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
         __atomic_store_n(&part->timeout_ns, timeout, __ATOMIC_RELAXED);
         part->attempts = UINT32_MAX;
         part->crash_item = 0;
+        part->noted = 0;
         part->progress[0] = 0;
         struct kin__span span = {.first = units * i / parts, .end = units * (i + 1) / parts};
         atomic_store(&part->span, kin__span_pack(span));

@@ -334,6 +334,8 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
                       size_t argument_size, size_t items, kin_deadline deadline,
                       const kin_task_options *options);
 int kin__function_fill(kin_result *record, const kin_function *function);
+/* Where the workers have its pure form, once the record has been filled; *pure is NULL: it has none. */
+int kin__function_pure(const kin_result *record, const kin_function *function, kin_range_function **pure);
 bool kin__function_known(const kin_result *record);
 bool kin__pool_all_ready(kin_pool *pool);
 /* One more slot for a worker, for the opener and the supervisor. */

@@ -90,7 +90,7 @@ struct kin__worker;
  *              looked at, by kin__record_is_needed.
  *   crash_item, crashes    the item (from 1; 0: none) on which workers died, and how many; by the supervisor.
  *   errors     how often its function returned an error; by the worker.
- *   map, job, span, progress   of a part of a map; see map.c.
+ *   map, job, span, progress, noted   of a part of a map; see map.c.
  *   number     under the pool's `records` latch, when it is made.
  *   Who does not own the record reads map, job, number, timeout_ns and progress by the functions below:
  *   it may be another task's by then.
@@ -139,6 +139,7 @@ struct kin_result {
     int64_t not_before; /* 0: at once */
     int64_t backoff_ns; /* of one that may be run again */
     uint32_t crashes;   /* of one with a crash_item */
+    uint64_t noted; /* of a part of a map: the first unit, from 1, of what is run noting each item; 0: none */
     struct kin__links link;
     _Atomic(void *) needs;
     struct kin__edge *dependents;

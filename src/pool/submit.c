@@ -68,6 +68,17 @@ int kin__function_fill(kin_result *record, const kin_function *function)
     return move_to_workers(record);
 }
 
+int kin__function_pure(const kin_result *record, const kin_function *function, kin_range_function **pure)
+{
+    *pure = NULL;
+    if (function->range == NULL || function->pure == NULL) return 0;
+    if (!is_code((const void *)function->pure)) return KIN_ENOTCODE;
+    /* It lies beside the other. */
+    uintptr_t distance = (uintptr_t)record->range - (uintptr_t)function->range;
+    *pure = (kin_range_function *)((uintptr_t)function->pure + distance);
+    return 0;
+}
+
 /* ---- pools that take tasks --------------------------------------------------------------------------- */
 
 int kin__pool_check(kin_pool *pool)

@@ -47,6 +47,13 @@ static int act(const struct item *in, int *out)
 }
 KIN_MAP(act, struct item, int)
 
+/* It counts how often it is run, so that is seen how often a pure one is. */
+static int act_purely(const struct item *in, int *out)
+{
+    return act(in, out);
+}
+KIN_MAP_PURE(act_purely, struct item, int)
+
 static kin_pool *open_pool(unsigned workers)
 {
     kin_pool *pool = NULL;
@@ -352,6 +359,71 @@ TEST(a_crashed_item_is_run_again)
     books_check_blocks(&books);
 }
 
+static int map_purely(kin_pool *pool, const struct batch *batch, const kin_map_options *options)
+{
+    return kin_pool_map_with(pool, KIN_FN(act_purely), batch->in, batch->out, batch->count, KIN_FOREVER,
+                             options);
+}
+
+POOL_TEST(pure_items_are_run_like_others)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct batch batch = make_batch(5000);
+    kin_failure failure[2] = {0};
+    size_t failed = 0;
+    batch.in[1234].action = RETURN;
+    int rc = map_purely(
+        pool, &batch,
+        &(kin_map_options){.keep_going = true, .failures = failure, .max_failures = 2, .failed = &failed});
+    CHECK_RC(rc, KIN_EFAILED);
+    CHECK_EQ(failed, 1);
+    CHECK_EQ(failure[0].task, 1234);
+    CHECK_EQ(failure[0].code, 1000 + 1234);
+    for (size_t i = 0; i < batch.count; i++) {
+        test_context("item %zu", i);
+        CHECK_EQ(batch.runs[i], 1);
+        CHECK_EQ(batch.out[i], i);
+    }
+    test_context(NULL);
+    free_batch(&batch);
+    end_pool(pool);
+    books_check(&books);
+}
+
+TEST(a_crash_among_pure_items_costs_its_item_alone)
+{
+    enum { COUNT = 3000 };
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct batch batch = make_batch(COUNT);
+    kin_failure failure[10] = {0};
+    size_t failed = 0;
+    const size_t crashing[] = {0, 1, 1499, 2100, 2101, 2999};
+    for (int i = 0; i < 6; i++) batch.in[crashing[i]].action = CRASH;
+    int rc = map_purely(
+        pool, &batch,
+        &(kin_map_options){.keep_going = true, .failures = failure, .max_failures = 10, .failed = &failed});
+    CHECK_RC(rc, KIN_EFAILED);
+    CHECK_EQ(failed, 6);
+    for (size_t i = 0; i < COUNT; i++) {
+        test_context("item %zu", i);
+        CHECK_GE(batch.runs[i], 1);
+        CHECK_LE(batch.runs[i], 2);
+        if (batch.in[i].action == PASS) CHECK_EQ(batch.out[i], i);
+    }
+    test_context(NULL);
+    for (int i = 0; i < 6; i++) {
+        CHECK_EQ(batch.in[failure[i].task].action, CRASH);
+        CHECK_EQ(failure[i].cause, KIN_CAUSE_SIGNALED);
+        CHECK_EQ(failure[i].attempt, 1);
+        for (int other = 0; other < i; other++) CHECK_NE(failure[other].task, failure[i].task);
+    }
+    free_batch(&batch);
+    end_pool(pool);
+    books_check_blocks(&books);
+}
+
 POOL_TEST(an_item_has_its_own_deadline, .alone = true)
 {
     struct books books = books_open();
@@ -491,6 +563,9 @@ POOL_TEST(bad_maps_are_refused)
     CHECK_RC(kin_pool_map(pool, KIN_FN(square), NULL, out, 2, KIN_FOREVER), -EINVAL);
     CHECK_RC(kin_pool_map(pool, KIN_FN(square), in, NULL, 2, KIN_FOREVER), -EINVAL);
     CHECK_RC(kin_pool_map(pool, KIN_FN(square), NULL, NULL, 0, KIN_FOREVER), 0);
+    CHECK_RC(kin_pool_map(pool, &not_code, in, out, 2, KIN_FOREVER), KIN_ENOTCODE);
+    not_code.range = KIN_FN(square)->range;
+    not_code.pure = (kin_range_function *)(void *)&data;
     CHECK_RC(kin_pool_map(pool, &not_code, in, out, 2, KIN_FOREVER), KIN_ENOTCODE);
     CHECK_RC(kin_pool_map(pool, KIN_FN(square), in, out, SIZE_MAX, KIN_FOREVER), -EMSGSIZE);
     kin_map_options options = {.max_failures = SIZE_MAX};
