@@ -291,6 +291,24 @@ void kin__own_wait_end(kin_pool *pool);
 /* How many workers there may be at most, those included that wait. */
 unsigned kin__own_limit(kin_pool *pool);
 
+/* ---- open.c, pool.c ---------------------------------------------------------------------------------------- */
+
+#define KIN__SUPERVISOR_NONE -1
+#define KIN__QUEUE_NONE      UINT32_MAX /* the life of none: a queue's has its two lowest bits clear */
+
+/* In the owner: which supervisor there is, by its descriptor, 0 for a thread, or NONE. */
+void kin__supervisor_note(kin_pool *pool, int descriptor);
+/* In the owner: waits until the supervisor has ended; false: it has not by then.  Of threads only while nobody
+ * else can collect it. */
+bool kin__supervisor_await(kin_pool *pool, kin_deadline deadline);
+/* In the owner: ends and frees the pool. */
+void kin__pool_release(kin_pool *pool);
+bool kin__pool_all_ready(kin_pool *pool);
+/* One more slot for a worker, for the opener and the supervisor. */
+int kin__pool_add_slot(kin_pool *pool);
+/* Raises the pool's state to `state` if it is below; true if this call did it. */
+bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
+
 /* ---- worker.c, supervisor.c, charge.c -------------------------------------------------------------------------- */
 
 /* `connection`: of the worker in another program that this one stands for; NULL: none. */
@@ -337,11 +355,6 @@ int kin__function_fill(kin_result *record, const kin_function *function);
 /* Where the workers have its pure form, once the record has been filled; *pure is NULL: it has none. */
 int kin__function_pure(const kin_result *record, const kin_function *function, kin_range_function **pure);
 bool kin__function_known(const kin_result *record);
-bool kin__pool_all_ready(kin_pool *pool);
-/* One more slot for a worker, for the opener and the supervisor. */
-int kin__pool_add_slot(kin_pool *pool);
-/* Raises the pool's state to `state` if it is below; true if this call did it. */
-bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
 
 /* ---- result.c ----------------------------------------------------------------------------------------- */
 
