@@ -86,7 +86,7 @@ static int start_worker(struct supervisor *s, unsigned index, kin_connection *co
         s->fork_again = kin__os_clock() + FORK_PAUSE_NS;
         return rc;
     }
-    if (atomic_load(&worker->deputy)) atomic_fetch_add(&pool->deputies, 1);
+    if (connection != NULL) atomic_fetch_add(&pool->deputies, 1);
     return 0;
 }
 
