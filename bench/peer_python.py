@@ -368,10 +368,12 @@ def run_joblib(what, count):
 
 def pool(kind, count):
     count = int(count)
-    if kind == "open":
+    if kind in ("open", "used"):
         begin = now()
         for _ in range(count):
             workers = fork.Pool(2)
+            if kind == "used":
+                workers.map(square, range(2), chunksize=1)
             workers.close()
             workers.join()
         return now() - begin

@@ -3,7 +3,8 @@
  * Map: a million integers are squared, handed out one by one or in chunks.  Window: tasks are
  * submitted one at a time and their results fetched in order, with 1000 outstanding.  Stream:
  * the same with results of 64 bytes in any order.  Large: with inputs and results of 1 MiB, and 8 outstanding.
- * The last case opens and closes a pool. */
+ * The last cases open and close a pool: with nothing in between, where the workers need not even be there, and
+ * with one task on each. */
 #include "pool.h"
 
 #include <stdio.h>
@@ -177,6 +178,12 @@ static double python_open_run(const struct bench_case *test, long count)
     return PYTHON(count, "pool", "open");
 }
 
+static double python_open_used_run(const struct bench_case *test, long count)
+{
+    (void)test;
+    return PYTHON(count, "pool", "used");
+}
+
 /* ---- the cases ------------------------------------------------------------------------------- */
 
 #define COUNTER "forked workers, one atomic counter"
@@ -237,6 +244,14 @@ static const struct bench_contender open[] = {
     {0},
 };
 
+static const struct bench_contender open_used[] = {
+    {BENCH_LIMIT, "one fork and wait", pool_fork, NULL},
+    {BENCH_KIN, "kin_pool_open, 2 tasks, close, join, free", bench_kin_open_used, ABSENT},
+    {BENCH_KIN, "kin_pool_open, 2 tasks, close, join, free, threads", bench_kin_open_used_threads, ABSENT},
+    {BENCH_PEER, "Python Pool(2), 2 tasks, close, join", python_open_used_run, "python3"},
+    {0},
+};
+
 static const struct bench_target map_one[] = {{COUNTER, 0.5}, {0}};
 static const struct bench_target map_chunks[] = {{COUNTER, 0.8}, {0}};
 static const struct bench_target window_target[] = {{RING, 0.2}, {0}};
@@ -280,6 +295,11 @@ static const struct bench_case cases[] = {
      .unit = BENCH_MICROSECONDS,
      .contenders = open,
      .targets = open_target,
+     .first_count = 3},
+    {.name = "open a pool of 2, one task on each worker, close",
+     .what = "pools",
+     .unit = BENCH_MICROSECONDS,
+     .contenders = open_used,
      .first_count = 3},
 };
 

@@ -52,11 +52,13 @@ bench_run bench_kin_submit __attribute__((weak));
 bench_run bench_kin_stream __attribute__((weak));
 bench_run bench_kin_large __attribute__((weak));
 bench_run bench_kin_open __attribute__((weak));
+bench_run bench_kin_open_used __attribute__((weak));
 bench_run bench_kin_map_threads __attribute__((weak));
 bench_run bench_kin_submit_threads __attribute__((weak));
 bench_run bench_kin_stream_threads __attribute__((weak));
 bench_run bench_kin_large_threads __attribute__((weak));
 bench_run bench_kin_open_threads __attribute__((weak));
+bench_run bench_kin_open_used_threads __attribute__((weak));
 bench_run peer_openmp_map __attribute__((weak));
 bench_run peer_tbb_map __attribute__((weak));
 

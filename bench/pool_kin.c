@@ -219,6 +219,34 @@ double bench_kin_open(const struct bench_case *test, long count)
     return bench_now() - begin;
 }
 
+/* Each worker is the home of one task. */
+static int one_on_each(kin_pool *pool)
+{
+    kin_result *result[POOL_WORKERS];
+    long rc = 0, value = 0;
+    for (int i = 0; i < POOL_WORKERS && rc >= 0; i++)
+        rc = kin_pool_submit(pool, &result[i], KIN_FN(square), &i, sizeof i, KIN_FOREVER,
+                             &(kin_task_options){.affinity = POOL_WORKERS + (uint64_t)i});
+    for (int i = 0; i < POOL_WORKERS && rc >= 0; i++) {
+        rc = kin_result_get(result[i], &value, sizeof value, KIN_FOREVER);
+        if (rc >= 0) kin_result_close(result[i]);
+    }
+    return rc < 0 ? (int)rc : 0;
+}
+
+double bench_kin_open_used(const struct bench_case *test, long count)
+{
+    (void)test;
+    double begin = bench_now();
+    for (long i = 0; i < count; i++) {
+        kin_pool *pool = open_pool();
+        int rc = pool ? one_on_each(pool) : -1;
+        if (rc == 0) rc = end(pool);
+        if (rc < 0) return failed("a pool with one task on each worker", rc);
+    }
+    return bench_now() - begin;
+}
+
 /* ---- the same, with threads ------------------------------------------------------------------ */
 
 static double with_threads(bench_run *run, const struct bench_case *test, long count)
@@ -252,4 +280,9 @@ double bench_kin_large_threads(const struct bench_case *test, long count)
 double bench_kin_open_threads(const struct bench_case *test, long count)
 {
     return with_threads(bench_kin_open, test, count);
+}
+
+double bench_kin_open_used_threads(const struct bench_case *test, long count)
+{
+    return with_threads(bench_kin_open_used, test, count);
 }

@@ -203,8 +203,10 @@ typedef struct kin_pool_options {
  * have the family's memory in common, and by KIN_FORK a copy of the caller's memory as it is now.  By the
  * other methods they have none of it, and cost the same whatever it is; `context` is then NULL, a number below
  * 4096 or family memory, and functions are those of the program itself.  They end when the calling process
- * ends, however it ends.  Any process of the family may submit. Waits until every worker has run its
- * initializer.  Safe for threads.
+ * ends, however it ends.  Any process of the family may submit.  Waits until every worker has run its
+ * initializer.  Without one, and without address, limits, pin_workers, another method than fork and threads, there is
+ * nothing to wait for: the workers are started behind the opening.  What keeps them from it (-EAGAIN, -ENOMEM, …) ends
+ * the pool, and is told by kin_pool_submit and the others that hand tasks in.  Safe for threads.
  * Errors: -EINVAL (NULL, more than 1024 workers, an address or limits and
  * another method than fork, an option for threads that is of processes: kin_process_error says which),
  * KIN_ENOTCODE (initializer), KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD,
@@ -415,7 +417,8 @@ typedef struct kin_pool_status {
 
 /* kin_pool_stats fills `*status` with the pool's state at one moment; kin_pool_workers fills
  * `pids` with the pids of the living workers, at most `limit`, and returns how many there
- * are.  Do not block.  Errors: -EINVAL (NULL), KIN_EFOREIGN. */
+ * are.  Do not block, but wait for the start of the first workers of a pool that was opened just now.
+ * Errors: -EINVAL (NULL), KIN_EFOREIGN. */
 KIN_API int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size);
 static inline int kin_pool_stats(kin_pool *pool, kin_pool_status *status)
 {

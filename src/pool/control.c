@@ -126,6 +126,7 @@ int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     if (status == NULL) return -EINVAL;
+    kin__pool_await_start(pool, true);
     struct counts counts = count(pool);
     kin_pool_status now = {
         .workers = kin__pool_size(pool),
@@ -214,6 +215,7 @@ long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     if (pids == NULL && limit > 0) return -EINVAL;
+    kin__pool_await_start(pool, true);
     long count = 0;
     for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
         int pid = atomic_load(&kin__pool_worker(pool, i)->pid);

@@ -1,7 +1,8 @@
 /* open.c: opening a pool: what it is made of, and starting its supervisor.
  *
  * Invariants: a pool that is on its way is held like one that is open (pool.c), so that it is freed when who
- * opens it dies; it counts as a pool (`magic`) once it is.
+ * opens it dies; it counts as a pool (`magic`) once it is.  Before a supervisor has taken over
+ * (`supervisor_identity`) nobody would hear of its death, so until then no task is let in.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,6 +47,9 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     pool->listed_most = listed < UINT32_MAX ? (uint32_t)listed : UINT32_MAX;
     pool->initializer = options->initializer;
     pool->context = options->context;
+    /* All else that workers begin with does not fail, or fails when they are forked. */
+    pool->awaited = pool->threads || options->initializer != NULL || options->address != NULL ||
+                    options->limits != NULL || options->pin_workers || options->method != KIN_FORK;
     snprintf(pool->name, sizeof pool->name, "%s", options->name != NULL ? options->name : "pool");
     pool->tasks = NULL;
     pool->tasks_life = KIN__QUEUE_NONE;
@@ -143,6 +147,19 @@ static int start_anew(kin_pool *pool, enum kin_start_method method, int *descrip
     return kin__process_begin(supervise, pool, &options, descriptor);
 }
 
+int kin__pool_find_functions(kin_pool *pool)
+{
+    const struct kin__image *here = kin__os_image();
+    if (here->layout == pool->image.layout) return 0;
+    if (pool->initializer != NULL) {
+        const void *moved = kin__os_translate((const void *)pool->initializer, &pool->image);
+        if (moved == NULL) return KIN_EFUNCTION;
+        pool->initializer = (int (*)(void *))(uintptr_t)moved;
+    }
+    pool->image = *here;
+    return 0;
+}
+
 static int run_supervisor(void *argument)
 {
     kin_pool *pool = argument;
@@ -190,6 +207,12 @@ static bool opening_is_over(kin_pool *pool)
     return atomic_load(&pool->state) != KIN__POOL_OPENING;
 }
 
+/* What kept the first workers from being started; 0: nothing. */
+static int start_error(const kin_pool *pool)
+{
+    return pool->open_failure.cause == KIN_CAUSE_NONE ? pool->open_failure.code : 0;
+}
+
 static int wait_for_workers(kin_pool *pool)
 {
     for (;;) {
@@ -200,11 +223,8 @@ static int wait_for_workers(kin_pool *pool)
         uint32_t state = opening_is_over(pool) ? atomic_load(&pool->state) : KIN__POOL_OPENING;
         if (state == KIN__POOL_RUNNING) return 0;
         if (state == KIN__POOL_OPENING && !ended) continue;
-        if (state == KIN__POOL_ENDED)
-            return pool->open_failure.cause == KIN_CAUSE_NONE && pool->open_failure.code < 0
-                       ? pool->open_failure.code
-                       : KIN_EINITIALIZER;
-        return KIN_EBROKEN;
+        if (state != KIN__POOL_ENDED) return KIN_EBROKEN;
+        return start_error(pool) < 0 ? start_error(pool) : KIN_EINITIALIZER;
     }
 }
 
@@ -215,6 +235,43 @@ static int wait_until_open(kin_pool *pool)
     kin__shield(-1);
     return rc;
 }
+
+/* ---- behind the opening ---------------------------------------------------------------------------------- */
+
+static bool is_starting(kin_pool *pool, bool all)
+{
+    return atomic_load(&pool->state) == KIN__POOL_OPENING &&
+           (all || atomic_load(&pool->supervisor_identity) == 0);
+}
+
+void kin__pool_await_start(kin_pool *pool, bool all)
+{
+    kin__shield(1);
+    while (is_starting(pool, all)) {
+        uint32_t seen = kin__event_prepare(&pool->changed);
+        if (is_starting(pool, all)) kin__event_sleep(&pool->changed, seen, KIN_FOREVER);
+        kin__event_done(&pool->changed);
+        kin__pool_note_lost(pool);
+    }
+    kin__shield(-1);
+}
+
+int kin__pool_accepts(kin_pool *pool)
+{
+    if (__builtin_expect(atomic_load(&pool->state) == KIN__POOL_RUNNING, 1)) return 0;
+    kin__pool_await_start(pool, false);
+    return atomic_load(&pool->state) <= KIN__POOL_RUNNING ? 0 : kin__pool_why_shut(pool);
+}
+
+int kin__pool_why_shut(const kin_pool *pool)
+{
+    if (atomic_load(&pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
+    if (start_error(pool) == 0) return KIN_ECLOSED;
+    if (pool->open_words[0] != '\0') kin__start_say(start_error(pool), "%s", pool->open_words);
+    return start_error(pool);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------- */
 
 int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t size)
 {
@@ -239,7 +296,7 @@ int kin_pool_open_sized(kin_pool **pool, const kin_pool_options *options, size_t
     kin__allocate_publish(&kin__self.process->held[held]);
     rc = equip(made, &given);
     if (rc == 0) rc = start(made, &given);
-    if (rc == 0) rc = wait_until_open(made);
+    if (rc == 0 && made->awaited) rc = wait_until_open(made);
     if (rc == 0 && given.callback_thread) rc = kin__callbacks_start(made);
     if (rc < 0) {
         if (given.failure != NULL) *given.failure = made->open_failure;

@@ -121,7 +121,9 @@ static int wait_for_end(kin_pool *pool, uint32_t opening, kin_deadline deadline)
         int rc = has_ended(pool) ? 0 : kin__event_sleep(&pool->changed, seen, deadline);
         kin__event_done(&pool->changed);
         if (rc < 0 && !has_ended(pool)) return rc;
-        if (!is_another(pool, opening)) keep_ending(pool);
+        if (is_another(pool, opening)) continue;
+        kin__pool_note_lost(pool);
+        keep_ending(pool);
     }
     bool broken = atomic_load(&pool->state) == KIN__POOL_BROKEN && !is_another(pool, opening);
     return broken ? KIN_EBROKEN : 0;
@@ -307,6 +309,12 @@ static void break_down(kin_pool *pool)
     kin__pool_raise(pool, KIN__POOL_BROKEN);
     if (pool->tasks != NULL) kin_queue_shutdown(pool->tasks, 0);
     wake_results(pool);
+}
+
+void kin__pool_note_lost(kin_pool *pool)
+{
+    if (pool->threads || atomic_load(&pool->supervisor_identity) != 0) return;
+    if (gone(atomic_load(&pool->supervisor_pid), atomic_load(&pool->supervisor_since))) break_down(pool);
 }
 
 static void announce(void *object, struct kin__member *dead)

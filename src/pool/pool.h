@@ -164,6 +164,7 @@ struct kin_pool {
     int64_t silence_ns;
     bool stderr_tail;
     uint32_t listed_most;
+    bool awaited; /* by the opener, until its workers are ready; else the supervisor says that it runs */
     bool threads; /* its workers are threads of the owner, and so is the supervisor */
     int (*initializer)(void *context);
     void *context;
@@ -303,7 +304,18 @@ void kin__supervisor_note(kin_pool *pool, int descriptor);
 bool kin__supervisor_await(kin_pool *pool, kin_deadline deadline);
 /* In the owner: ends and frees the pool. */
 void kin__pool_release(kin_pool *pool);
+/* In a supervisor that was begun anew functions are elsewhere. */
+int kin__pool_find_functions(kin_pool *pool);
 bool kin__pool_all_ready(kin_pool *pool);
+/* Of a pool whose opener did not wait: waits until its supervisor has taken over, or until `all` its workers have
+ * been started, or it has ended. */
+void kin__pool_await_start(kin_pool *pool, bool all);
+/* 0, or why the pool takes no tasks. */
+int kin__pool_accepts(kin_pool *pool);
+/* Of one that takes no more, or whose queue was found closed: the error that tells it. */
+int kin__pool_why_shut(const kin_pool *pool);
+/* For who has waited for a supervisor: breaks the pool if it died before it took over. */
+void kin__pool_note_lost(kin_pool *pool);
 /* One more slot for a worker, for the opener and the supervisor. */
 int kin__pool_add_slot(kin_pool *pool);
 /* Raises the pool's state to `state` if it is below; true if this call did it. */
@@ -342,8 +354,6 @@ void kin__pool_note_tasks(kin_pool *pool);
 /* ---- submit.c ------------------------------------------------------------------------------------------ */
 
 int kin__pool_check(kin_pool *pool);
-/* 0, or why the pool takes no tasks. */
-int kin__pool_accepts(kin_pool *pool);
 /* Puts a NEW record, which has that life, into the task queue. */
 int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline);
 /* As kin_pool_submit, of one task that runs its function over `items` items, one after the other.  `options`

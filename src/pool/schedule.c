@@ -177,7 +177,7 @@ struct entrance {
 static bool is_shut(const struct entrance *entrance)
 {
     return atomic_load(&entrance->pool->openings) != entrance->opening ||
-           atomic_load(&entrance->pool->state) != KIN__POOL_RUNNING;
+           atomic_load(&entrance->pool->state) > KIN__POOL_RUNNING;
 }
 
 /* 0: it is in; KIN_FULL. */

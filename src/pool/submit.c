@@ -87,13 +87,6 @@ int kin__pool_check(kin_pool *pool)
     return rc < 0 ? rc : kin__check(pool, offsetof(struct kin_pool, magic), KIN__MAGIC_POOL);
 }
 
-int kin__pool_accepts(kin_pool *pool)
-{
-    uint32_t state = atomic_load(&pool->state);
-    if (state == KIN__POOL_BROKEN) return KIN_EBROKEN;
-    return state == KIN__POOL_RUNNING ? 0 : KIN_ECLOSED;
-}
-
 /* While a worker of the pool waits for room, another makes it. */
 static int queue_from_worker(kin_pool *pool, kin_result *record, kin_deadline deadline)
 {
@@ -136,7 +129,7 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadl
         /* A worker has found it all the same, by an old message of an earlier task in this record; or it is not
          * in, or the supervisor of an ending pool fails it just now. */
         if (!take_back(pool, record, &word) && (rc != KIN_ECLOSED || KIN__TASK_ATTEMPT(word) != 0)) return 0;
-        if (rc == KIN_ECLOSED && atomic_load(&pool->state) == KIN__POOL_BROKEN) rc = KIN_EBROKEN;
+        if (rc == KIN_ECLOSED) rc = kin__pool_why_shut(pool);
     }
     return rc == KIN_FULL ? -ETIMEDOUT : rc;
 }
@@ -240,6 +233,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     if (rc == 0 && options != NULL && is_special(options)) {
         rc = fill_special(record, options);
         if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
+        if (rc == KIN_ECLOSED && is_still(record, life)) rc = kin__pool_why_shut(pool);
     } else if (rc == 0) {
         rc = kin__pool_queue(pool, record, life, deadline);
     }

@@ -101,6 +101,13 @@ static bool has_heir(struct supervisor *s, unsigned index)
     return atomic_load(&kin__pool_worker(s->pool, index)->current) != NULL;
 }
 
+static unsigned living(const struct supervisor *s)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) count += s->hand[i].there;
+    return count;
+}
+
 struct crew {
     unsigned alive;   /* that are to stay */
     unsigned blocked; /* of them, on the pool itself */
@@ -130,12 +137,28 @@ static int free_slot(struct supervisor *s, unsigned *index)
     return slots < KIN__WORKERS_MOST ? kin__pool_add_slot(s->pool) : -EAGAIN;
 }
 
+/* True while a closed pool has tasks that need a worker to begin with them. */
+static bool work_waits(struct supervisor *s)
+{
+    if (!kin_queue_empty(s->pool->tasks) || atomic_load(&s->pool->listed) != 0) return true;
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++)
+        if (!is_alive(s, i) && has_heir(s, i)) return true;
+    return false;
+}
+
+/* Who closed the pool when nothing had been handed in needs no workers that are not there yet. */
+static bool wants_workers(struct supervisor *s)
+{
+    enum kin__pool_state state = state_of(s->pool);
+    return state <= KIN__POOL_RUNNING || (state == KIN__POOL_CLOSED && work_waits(s));
+}
+
 /* Starts a worker in each empty slot that tasks may have as their home, whoever lives in others. */
 static int fill_homes(struct supervisor *s, unsigned most)
 {
     int rc = 0;
     unsigned alive = crew_of(s).alive;
-    for (unsigned i = 0; i < kin__pool_size(s->pool) && alive < most && rc == 0; i++) {
+    for (unsigned i = 0; i < kin__pool_size(s->pool) && alive < most && rc == 0 && wants_workers(s); i++) {
         if (i < kin__pool_slots(s->pool) && is_alive(s, i)) continue;
         while (rc == 0 && i >= kin__pool_slots(s->pool)) rc = kin__pool_add_slot(s->pool);
         if (rc == 0) rc = start_worker(s, i, NULL);
@@ -157,12 +180,12 @@ static int start_missing(struct supervisor *s)
     if (wanted > most) wanted = most;
     /* The limit is lower than it was, for a smaller pool: somebody has to run what they wait for. */
     if (crew.blocked > 0 && wanted <= crew.blocked) wanted = crew.blocked + 1;
-    for (unsigned alive = crew.alive; alive < wanted && rc == 0; alive++) {
+    for (unsigned alive = crew.alive; alive < wanted && rc == 0 && wants_workers(s); alive++) {
         rc = free_slot(s, &index);
         if (rc == 0) rc = start_worker(s, index, NULL);
     }
     /* Only now: while it is read, the workers get ready. */
-    if (s->oom_kills == OOM_UNKNOWN && !s->pool->threads) {
+    if (s->oom_kills == OOM_UNKNOWN && !s->pool->threads && living(s) > 0) {
         s->oom_kills = kin__os_oom_kills();
         for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) s->hand[i].oom_kills = s->oom_kills;
     }
@@ -280,13 +303,6 @@ static void bury(struct supervisor *s, unsigned index)
 
 /* ---- the end of the pool ---------------------------------------------------------------------------------- */
 
-static unsigned living(const struct supervisor *s)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) count += s->hand[i].there;
-    return count;
-}
-
 static void end_workers(struct supervisor *s, enum kin_cause cause)
 {
     for (unsigned i = 0; i < kin__pool_slots(s->pool); i++)
@@ -396,6 +412,8 @@ static int64_t look_time(struct supervisor *s)
 {
     if (s->spare_since != KIN_FOREVER) return SPARE_NS;
     if (atomic_load(&s->pool->timed) != 0 && !s->pool->threads) return LOOK_TIMED_NS;
+    bool closed = state_of(s->pool) == KIN__POOL_CLOSED;
+    if (closed && living(s) == 0 && !work_waits(s)) return 0; /* no end of a worker tells that it is over */
     bool missing = living(s) < kin__pool_size(s->pool);
     return missing && state_of(s->pool) <= KIN__POOL_RUNNING ? FORK_PAUSE_NS : LOOK_NS;
 }
@@ -445,15 +463,6 @@ static void wait_for_news(struct supervisor *s)
     if (s->poll[count + 1].ready) let_in(s);
     for (unsigned i = 0; i < count; i++)
         if (is_alive(s, i) && (s->poll[i].ready || kin__hand_ended(&s->hand[i]))) bury(s, i);
-}
-
-/* True while a closed pool has tasks that need a worker to begin with them. */
-static bool work_waits(struct supervisor *s)
-{
-    if (!kin_queue_empty(s->pool->tasks) || atomic_load(&s->pool->listed) != 0) return true;
-    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++)
-        if (!is_alive(s, i) && has_heir(s, i)) return true;
-    return false;
 }
 
 static void tidy(struct supervisor *s)
@@ -523,7 +532,7 @@ static bool supervise(struct supervisor *s)
         end_pool(s);
         return false;
     }
-    if ((!closed || work_waits(s)) && kin__os_clock() >= s->fork_again) note_start(s, start_missing(s));
+    if (wants_workers(s) && kin__os_clock() >= s->fork_again) note_start(s, start_missing(s));
     return true;
 }
 
@@ -537,31 +546,19 @@ static int listen(struct supervisor *s)
     return 0;
 }
 
-/* In a supervisor that was begun anew functions are elsewhere. */
-static int find_functions(kin_pool *pool)
-{
-    const struct kin__image *here = kin__os_image();
-    if (here->layout == pool->image.layout) return 0;
-    if (pool->initializer != NULL) {
-        const void *moved = kin__os_translate((const void *)pool->initializer, &pool->image);
-        if (moved == NULL) return KIN_EFUNCTION;
-        pool->initializer = (int (*)(void *))(uintptr_t)moved;
-    }
-    pool->image = *here;
-    return 0;
-}
-
 static int begin(struct supervisor *s)
 {
     kin_pool *pool = s->pool;
-    int rc = find_functions(pool);
+    int rc = kin__pool_find_functions(pool);
     if (rc == 0) rc = listen(s);
     if (rc == 0) rc = start_missing(s);
+    if (rc == 0 && !pool->awaited) kin__pool_raise(pool, KIN__POOL_RUNNING);
     if (rc == 0 && kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
     if (rc == 0) return 0;
     pool->open_failure.cause = KIN_CAUSE_NONE;
     pool->open_failure.code = rc;
     snprintf(pool->open_words, sizeof pool->open_words, "%s", kin_process_error());
+    s->why = (kin_failure){.cause = KIN_CAUSE_EXITED, .code = rc}; /* of tasks that came meanwhile */
     s->broken = true;
     return rc;
 }
@@ -572,6 +569,7 @@ static void work(struct supervisor *s)
     void *outer = kin__touch(s->pool);
     atomic_store(&s->pool->supervisor_identity, kin__self.process_identity);
     atomic_store(&s->pool->supervisor, kin__self.member);
+    kin__event_notify(&s->pool->changed, INT32_MAX); /* who submits already waits for that */
     if (!s->pool->threads) kin__supervisor_wake_by(s->pool, s->wake);
     bool over = begin(s) < 0 && end_all(s);
     while (!over) over = !supervise(s);

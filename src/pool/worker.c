@@ -462,7 +462,8 @@ int kin__worker_main(kin_pool *pool, unsigned index, kin_connection *connection)
     int rc = initialize(pool, index, connection);
     if (rc != 0) return rc;
     atomic_store(&worker->state, KIN__WORKER_READY);
-    if (kin__pool_all_ready(pool)) kin__event_notify(&pool->changed, INT32_MAX);
+    if (atomic_load(&pool->state) == KIN__POOL_OPENING && kin__pool_all_ready(pool))
+        kin__event_notify(&pool->changed, INT32_MAX);
     pthread_cleanup_push(free_reply, &reply);
     rc = work(&claimant, &reply);
     pthread_cleanup_pop(1);
