@@ -152,20 +152,19 @@ static int rebuild_array(struct kin__reader *r, const kin_value *class, const ki
     int64_t form;
     const char *typecode = count == 4 ? kin_value_get_str(&argument[1], &length) : NULL;
     const char *bytes = typecode ? kin_value_get_bytes(&argument[3], &size) : NULL;
-    bool fits = bytes && length == 1 && kin_value_get_int(&argument[2], &form) == 0 && form >= 0 &&
-                form < (int64_t)sizeof forms && (size_t)abs(forms[form]) == kin__array_item_size(*typecode);
-    if (!fits || size % (size_t)abs(forms[form]) != 0)
-        return refuse(r, class, "has a form kin does not read");
+    size_t item_size = bytes && length == 1 ? kin__array_item_size(*typecode) : 0;
+    bool fits = item_size != 0 && kin_value_get_int(&argument[2], &form) == 0 && form >= 0 &&
+                form < (int64_t)sizeof forms && (size_t)abs(forms[form]) == item_size;
+    if (!fits || size % item_size != 0) return refuse(r, class, "has a form kin does not read");
     *made = kin__array_make(*typecode, bytes, size, false);
     int rc = kin_value_error_code(made);
     if (rc < 0 || forms[form] > 0) return rc;
-    size_t item = (size_t)-forms[form];
     char *at = ((struct kin__text *)made->as_.object)->own;
-    for (size_t i = 0; i < size; i += item) {
-        for (size_t j = 0; j < item / 2; j++) {
+    for (size_t i = 0; i < size; i += item_size) {
+        for (size_t j = 0; j < item_size / 2; j++) {
             char swap = at[i + j];
-            at[i + j] = at[i + item - 1 - j];
-            at[i + item - 1 - j] = swap;
+            at[i + j] = at[i + item_size - 1 - j];
+            at[i + item_size - 1 - j] = swap;
         }
     }
     return 0;

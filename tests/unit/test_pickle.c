@@ -97,6 +97,11 @@ TEST(slices_arrays_and_lists_of_views)
           "carray\n_array_reconstructor\n(carray\narray\nX\1\0\0\0iK\x09"
           "C\x08\0\0\0\7\xff\xff\xff\xfetR.",
           "array('i', [7, -2])");
+    /* A typecode that there is not, in a form of UTF-16, whose items kin knows no size for either. */
+    REFUSED("\x80\x03"
+            "carray\n_array_reconstructor\n(carray\narray\nX\1\0\0\0jK\x13"
+            "C\x04\0\0\0\7tR.",
+            KIN_EREFUSED, "has a form kin does not read");
 }
 
 TEST(tokens_and_proxies)
