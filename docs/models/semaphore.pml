@@ -46,7 +46,10 @@ inline await() {
     event_prepare(RELEASED);
     look_for_a_free_one();
 #endif
-    futex_wait(RELEASED, !ready && !HAS_STEPPED(RELEASED), true);
+    if
+    :: MAY_SLEEP(RELEASED) -> futex_wait(RELEASED, !ready && !HAS_STEPPED(RELEASED), true)
+    :: !MAY_SLEEP(RELEASED)
+    fi;
     ready = false;
     look_for_a_free_one();
     waiters_leave(RELEASED)

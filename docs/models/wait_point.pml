@@ -59,6 +59,13 @@ inline waiters_leave(p) {
     atomic { entry[me] = 0; unsettled = unsettled & ~BIT(me) }
 }
 
+/* kin__event_sleep: not while somebody counts as woken. */
+#ifdef BUG_SLEPT_AS_WOKEN
+#define MAY_SLEEP(p) true
+#else
+#define MAY_SLEEP(p) (woken[p] == 0)
+#endif
+
 inline event_prepare(p) {
     waiters_enter(p);
     stepped[p] = stepped[p] & ~BIT(me)
@@ -117,17 +124,25 @@ inline count_woken(p) {
         forget_look(p) }
 }
 
-/* kin__event_notify, for one and for all. */
+/* kin__event_notify, for one and for all.  The one is counted as woken before anything tells him so. */
 inline event_notify_one(p) {
     if
-    :: count[p] > woken[p] ->
-        look_at_waiters(p);
-        if
-        :: atomic { seen_count > seen_woken -> stepped[p] = ALL }; futex_wake_one(p, hit); count_woken(p)
-        :: atomic { else -> forget_look(p) }
-        fi
+#ifdef BUG_COUNTED_AFTER_THE_STEP
+    :: count[p] > woken[p] -> stepped[p] = ALL; count_as_woken(p); futex_wake_one(p, hit)
+#else
+    :: count[p] > woken[p] -> count_as_woken(p); stepped[p] = ALL; futex_wake_one(p, hit)
+#endif
     :: else
-    fi
+    fi;
+    hit = false
+}
+
+inline count_as_woken(p) {
+    atomic {
+        if
+        :: count[p] > woken[p] -> woken[p]++; recounted[p] = ALL
+        :: else
+        fi }
 }
 
 inline event_notify_all(p) {

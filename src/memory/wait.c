@@ -474,3 +474,35 @@ void kin__event_wake(struct kin__event *event, int count)
     kin__os_futex_wake(&event->point.word, count);
     if (kin__waiters_have_bells(&event->point)) kin__bells_ring(&event->point);
 }
+
+/* Counts as woken as many as are to be, of those who are not yet.  False: bells hang at the point; who is told by
+ * one is not taken off when he leaves, so nobody is counted who does not sleep for certain. */
+static bool count_as_woken(struct kin__wait_point *point, int count)
+{
+    uint64_t seen = atomic_load(&point->waiters);
+    uint32_t all, woken, more;
+    do {
+        /* Asked after the count was read: a bell that hangs later changes it when it is armed. */
+        if (kin__waiters_have_bells(point)) return false;
+        all = kin__waiters_count(seen);
+        woken = kin__waiters_woken(seen);
+        more = all <= woken ? 0 : all - woken < (uint32_t)count ? all - woken : (uint32_t)count;
+    } while (!atomic_compare_exchange_weak(&point->waiters, &seen, changed(seen, all, woken + more)));
+    return true;
+}
+
+void kin__event_tell(struct kin__event *event, int count)
+{
+    /* First the count, then the step: who has read the sequence and does not sleep yet finds either himself
+     * counted as woken or the sequence changed.  So it does not matter whether those who are counted slept, and
+     * nobody makes system calls for who is only on his way.  CRASH: counted and not woken: whoever has
+     * something to tell is known to the reaper, which wakes all. */
+    bool counted = count_as_woken(&event->point, count);
+    kin__event_step(event);
+    if (!counted) {
+        kin__event_wake(event, count);
+        return;
+    }
+    kin__os_futex_wake(&event->point.word, count);
+    if (kin__waiters_have_bells(&event->point)) kin__bells_ring(&event->point);
+}

@@ -118,14 +118,18 @@ static inline void kin__event_init(struct kin__event *event)
 }
 
 /* To wait: seen = kin__event_prepare(e); if the predicate is still false, kin__event_sleep(e,
- * seen, deadline); in any case kin__event_done(e).  Then look at the predicate again. */
+ * seen, deadline); in any case kin__event_done(e).  Then look at the predicate again, and before another sleep
+ * prepare again: who was counted as woken does not stay so when he sleeps. */
 static inline uint32_t kin__event_prepare(struct kin__event *event)
 {
     kin__waiters_enter(&event->point);
     return atomic_load(&event->point.word);
 }
+/* Nobody goes to sleep while somebody counts as woken, for it may be himself (kin__event_tell).  Whoever leaves
+ * takes one off. */
 static inline int kin__event_sleep(struct kin__event *event, uint32_t seen, kin_deadline deadline)
 {
+    if (kin__waiters_woken(atomic_load(&event->point.waiters)) != 0) return 0;
     return kin__sleep(&event->point, seen, deadline);
 }
 static inline void kin__event_done(struct kin__event *event)
@@ -140,6 +144,8 @@ static inline void kin__event_step(struct kin__event *event)
     atomic_fetch_add(&event->point.word, 1);
 }
 void kin__event_wake(struct kin__event *event, int count);
+/* Both, for so many of those who have not been told yet. */
+void kin__event_tell(struct kin__event *event, int count);
 
 /* Is there somebody to be woken, who is not on its way back already? */
 static inline bool kin__waiters_want(uint64_t waiters)
@@ -152,11 +158,8 @@ static inline bool kin__waiters_want(uint64_t waiters)
  * woken when all who wait are on their way back: they look at the predicate again. */
 static inline void kin__event_notify(struct kin__event *event, int count)
 {
-    uint64_t waiters = atomic_load(&event->point.waiters);
-    if (__builtin_expect(kin__waiters_want(waiters), 0)) {
-        kin__event_step(event);
-        kin__event_wake(event, count);
-    }
+    if (__builtin_expect(kin__waiters_want(atomic_load(&event->point.waiters)), 0))
+        kin__event_tell(event, count);
 }
 
 /* Waits until ready(context) holds: 0, or -ETIMEDOUT at the deadline.  It is asked again after every

@@ -164,7 +164,7 @@ static int sleep_on(kin_condition *condition, uint32_t seen, uint16_t deaths, ki
     struct wait wait = {condition, seen};
     if (deadline > 0 && kin__watch_for(was_notified, &wait)) return 0;
     for (;;) {
-        int rc = kin__event_sleep(&condition->changed, seen, deadline);
+        int rc = kin__sleep(&condition->changed.point, seen, deadline);
         if (atomic_load(&condition->changed.point.word) != seen) return 0;
         /* Woken for a notification from before we came: its notifier has counted us as being on our way
          * back, so that others do not wake us, until we have left. */
