@@ -19,6 +19,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ipc/frame.h"
+#include "manager/dispatch.h"
 #include "manager/holding.h"
 #include "manager/object.h"
 #include "manager/session.h"
@@ -55,6 +57,19 @@ static void on_grace_end(uv_timer_t *timer)
     struct kin__server *server = session->server;
     end(session);
     kin__sessions_settle(server);
+}
+
+bool kin__absence_left(struct kin__session *session)
+{
+    const uint8_t *at = kin__buffer_start(&session->input), *message = at;
+    size_t left = kin__buffer_size(&session->input);
+    uint64_t length = 0;
+    for (long header; (header = kin__frame_look(at, left, &length)) > 0 && length <= left - (size_t)header;) {
+        message = at + header;
+        at = message + length;
+        left -= (size_t)header + length;
+    }
+    return left == 0 && at > message && kin__dispatch_leaves(message, (size_t)length);
 }
 
 bool kin__absence_begin(struct kin__session *session)

@@ -424,7 +424,7 @@ static void answer_created(struct kin__call *call)
         kin__session_answer(call->session, KIN__ANSWER_PROXY, pair);
     } else {
         kin_value_clear(&pair);
-        kin__session_end(call->session);
+        kin__session_doom(call->session);
     }
 }
 

@@ -1,6 +1,7 @@
 /* parking.c: requests that wait: a session stands in a list of an object until it is answered.
  *
- * Invariant: a session that is parked is in one such list, and has references of the objects that its wait names.
+ * Invariant: a session that is parked is in one such list, unless it is doomed, and has references of the objects
+ * that its wait names.
  */
 #include "manager/dispatch.h"
 #include "manager/object.h"
@@ -34,8 +35,9 @@ struct kin__session *kin__session_first(struct kin__links *list)
 {
     while (!kin__links_empty(list)) {
         struct kin__session *session = kin__session_of(list->next);
-        if (!kin__os_hung_up(session->descriptor)) return session;
-        kin__session_end(session);
+        if (!kin__session_is_doomed(session) && !kin__os_hung_up(session->descriptor)) return session;
+        kin__links_remove(&session->wait.link);
+        kin__session_doom(session);
     }
     return NULL;
 }

@@ -10,6 +10,7 @@
  * - Nothing waits but the loop.  What one call sets going in other sessions (answers to those that
  *   were parked) is sent at once; what they asked for next is looked at when the call is over.
  * - What a session holds (locks, references) stands in lists of the session; its end gives all back.
+ * - No session ends while another is being answered: what is to end is doomed until the callback is over.
  * - An object lives while its count of references is not zero: clients, containers that hold its
  *   proxy, parked requests, holdings and other objects each have theirs.
  */
@@ -172,6 +173,7 @@ struct kin__session {
     struct kin__server *server;
     struct kin__links link;    /* in server->sessions, or strangers, or away */
     struct kin__links resumed; /* in server->resumed */
+    struct kin__links doomed;  /* in server->doomed */
     struct kin__links holdings;
     struct kin__links references; /* of a client of kin's: gone with it */
     uv_poll_t poll;
@@ -266,6 +268,7 @@ struct kin__server {
     uv_timer_t leases;
     uint64_t leases_seen;      /* the loop's time at which they were looked at last */
     struct kin__links resumed; /* were parked, are answered, and may have asked for more */
+    struct kin__links doomed;  /* are to be ended when the callback is over */
     size_t session_count;      /* of both kinds */
     size_t session_most;
     size_t stranger_count;

@@ -8,6 +8,10 @@
  * A session whose answers cannot be sent is not read from until they are: nobody can fill the
  * server's memory by asking and not listening.  One that is parked is read from, to learn of its
  * end, as long as little lies unread.
+ *
+ * To end a session gives back what it held, and so answers others.  While an answer is on its way that
+ * would tear apart what is half done, so nothing that answers ends a session: it dooms it, and
+ * kin__sessions_settle ends it.
  */
 #include "manager/session.h"
 
@@ -85,6 +89,7 @@ void kin__session_end(struct kin__session *session)
     }
     kin__links_remove(&session->link);
     kin__links_remove(&session->resumed);
+    kin__links_remove(&session->doomed);
     uv_close((uv_handle_t *)&session->poll, on_closed);
     uv_close((uv_handle_t *)&session->timer, on_closed);
     kin__seal_end(session);
@@ -95,6 +100,13 @@ void kin__session_end(struct kin__session *session)
     }
     if (!kin__absence_begin(session)) kin__holdings_give_back(session);
     kin__server_make_room(server);
+}
+
+void kin__session_doom(struct kin__session *session)
+{
+    if (session->stage == KIN__ENDED) return;
+    kin__links_remove(&session->doomed);
+    kin__links_append(&session->server->doomed, &session->doomed);
 }
 
 void kin__session_end_after_answers(struct kin__session *session)
@@ -117,7 +129,7 @@ static bool send_some(struct kin__session *session, struct kin__buffer *bytes)
     return true;
 }
 
-/* Sends what was collected for the session that the server's buffer belongs to. */
+/* Sends what was collected for the session that the server's buffer belongs to; then it is empty, and nobody's. */
 static void flush(struct kin__server *server)
 {
     struct kin__session *session = server->out_owner;
@@ -126,22 +138,22 @@ static void flush(struct kin__server *server)
                     ? send_some(session, &server->out)
                     : kin__seal(session, &server->out) && send_some(session, &session->output);
     size_t rest = kin__buffer_size(&server->out);
-    if (!sent || kin__buffer_append(&session->output, kin__buffer_start(&server->out), rest) < 0) {
-        kin__session_end(session);
-        return;
-    }
+    if (sent) sent = kin__buffer_append(&session->output, kin__buffer_start(&server->out), rest) == 0;
     if (rest > 0) kin__buffer_consume(&server->out, rest, OUT_MOST);
     server->out_owner = NULL;
-    if (kin__buffer_size(&session->output) > 0)
+    bool left = kin__buffer_size(&session->output) > 0;
+    if (!sent || (!left && session->ending))
+        kin__session_doom(session);
+    else if (left)
         watch(session);
-    else if (session->ending)
-        kin__session_end(session);
 }
 
 /* Where the next answer of the session is to be written. */
 static struct kin__buffer *answers_of(struct kin__session *session)
 {
     struct kin__server *server = session->server;
+    /* What is doomed is not sent, but noted for a client that may come back. */
+    if (kin__session_is_doomed(session)) return &session->output;
     if (kin__buffer_size(&session->output) > 0 && session->tls == NULL) return &session->output;
     if (server->out_owner != session) {
         flush(server);
@@ -156,7 +168,7 @@ static void send_message(struct kin__session *session, const void *message, size
     struct kin__buffer *out = answers_of(session);
     size_t length = kin__frame_header(header, size);
     if (kin__buffer_append(out, header, length) < 0 || kin__buffer_append(out, message, size) < 0)
-        kin__session_end(session);
+        kin__session_doom(session);
 }
 
 static int write_answer(struct kin__session *session, const char *kind, const kin_value *value)
@@ -184,7 +196,7 @@ static void answer(struct kin__session *session, const char *kind, const kin_val
         rc = write_answer(session, KIN__ANSWER_UNSERIALIZABLE, &text);
         kin_value_clear(&text);
     }
-    if (rc < 0) kin__session_end(session);
+    if (rc < 0) kin__session_doom(session);
 }
 
 void kin__session_answer(struct kin__session *session, const char *kind, kin_value value)
@@ -220,8 +232,8 @@ void kin__session_dismiss(struct kin__session *session)
 static bool is_free(const struct kin__session *session)
 {
     return session->stage != KIN__ENDED && session->stage != KIN__REFUSED && !session->ending &&
-           !session->paused && !kin__session_is_parked(session) && kin__buffer_size(&session->output) == 0 &&
-           !session->server->stopping;
+           !session->paused && !kin__session_is_parked(session) && !kin__session_is_doomed(session) &&
+           kin__buffer_size(&session->output) == 0 && !session->server->stopping;
 }
 
 static void tell_refusal(struct kin__session *session)
@@ -423,20 +435,6 @@ static void look_at(struct kin__session *session)
     kin__buffer_consume(input, used, 0);
 }
 
-/* Is the last of what came, and was not worked on, that the client does not come back? */
-static bool leaves(struct kin__session *session)
-{
-    const uint8_t *at = kin__buffer_start(&session->input), *message = at;
-    size_t left = kin__buffer_size(&session->input);
-    uint64_t length = 0;
-    for (long header; (header = kin__frame_look(at, left, &length)) > 0 && length <= left - (size_t)header;) {
-        message = at + header;
-        at = message + length;
-        left -= (size_t)header + length;
-    }
-    return left == 0 && at > message && kin__dispatch_leaves(message, (size_t)length);
-}
-
 /* ---- the loop ---------------------------------------------------------------------------------------- */
 
 /* The connection is gone.  Who leaves in the middle of the handshake, in whatever way, costs as much as who fails in
@@ -444,8 +442,7 @@ static bool leaves(struct kin__session *session)
 static void lose(struct kin__session *session)
 {
     if (session->stage == KIN__AUTHENTICATING && !session->ending) kin__blame(session, KIN_ECLOSED);
-    /* What it said last it may have said behind a request that is still in work. */
-    if (session->identity != NULL && leaves(session)) session->ending = true;
+    if (session->identity != NULL && kin__absence_left(session)) session->ending = true;
     kin__session_end(session);
 }
 
@@ -494,18 +491,25 @@ static void watch(struct kin__session *session)
         events = UV_DISCONNECT;
     if (events == session->events) return;
     session->events = events;
-    if (uv_poll_start(&session->poll, events, on_event) != 0) kin__session_end(session);
+    if (uv_poll_start(&session->poll, events, on_event) != 0) kin__session_doom(session);
 }
 
 void kin__sessions_settle(struct kin__server *server)
 {
-    while (!kin__links_empty(&server->resumed)) {
-        struct kin__session *session = kin__links_entry(server->resumed.next, struct kin__session, resumed);
-        kin__links_remove(&session->resumed);
-        look_at(session);
-        watch(session);
-    }
-    flush(server);
+    /* Each may bring more of the others: to look at one answers another, to send dooms, and an end answers those
+     * who get what was held.  None makes more without end: what is looked at has come already. */
+    do {
+        while (!kin__links_empty(&server->resumed)) {
+            struct kin__session *session =
+                kin__links_entry(server->resumed.next, struct kin__session, resumed);
+            kin__links_remove(&session->resumed);
+            look_at(session);
+            watch(session);
+        }
+        flush(server);
+        while (!kin__links_empty(&server->doomed))
+            lose(kin__links_entry(server->doomed.next, struct kin__session, doomed));
+    } while (!kin__links_empty(&server->resumed) || server->out_owner != NULL);
     if (server->stopping) uv_stop(&server->loop);
 }
 
@@ -568,6 +572,7 @@ int kin__session_open(struct kin__server *server, int descriptor, uint64_t netwo
     session->descriptor = descriptor;
     session->network = network;
     kin__links_init(&session->resumed);
+    kin__links_init(&session->doomed);
     kin__links_init(&session->holdings);
     kin__links_init(&session->references);
     kin__links_init(&session->wait.link);

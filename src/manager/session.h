@@ -7,8 +7,17 @@
 /* Begins a session on an accepted connection from that network, which it takes over in any case.  Errors: -ENOMEM. */
 int kin__session_open(struct kin__server *server, int descriptor, uint64_t network);
 
-/* Ends a session at once: what it held is given back, what it waited for goes to others. */
+/* Ends a session at once: what it held is given back, what it waited for goes to others.  Not for methods, nor for
+ * what answers: others get answers by it. */
 void kin__session_end(struct kin__session *session);
+
+/* Its connection is of no use any more: it is asked for nothing, and ends when the callback is over. */
+void kin__session_doom(struct kin__session *session);
+
+static inline bool kin__session_is_doomed(const struct kin__session *session)
+{
+    return !kin__links_empty(&session->doomed);
+}
 
 /* One of its handles is closed: its memory goes with the last one. */
 void kin__session_closed(struct kin__session *session);
@@ -52,12 +61,12 @@ static inline struct kin__session *kin__session_of(struct kin__links *link)
     return kin__links_entry(link, struct kin__session, wait.link);
 }
 
-/* The first session parked in the list whose client is still there; the others are ended.
- * NULL: there is none. */
+/* The first session parked in the list whose client is still there; the others stand in the list no more, and are
+ * doomed.  NULL: there is none. */
 struct kin__session *kin__session_first(struct kin__links *list);
 
-/* Looks at what those asked for that were parked and are answered, and sends what is to be sent.
- * To be called at the end of each callback of the loop. */
+/* Looks at what those asked for that were parked and are answered, sends what is to be sent, and ends those who are
+ * doomed, until nothing of this is left.  To be called at the end of each callback of the loop. */
 void kin__sessions_settle(struct kin__server *server);
 
 #endif

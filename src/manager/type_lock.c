@@ -73,8 +73,6 @@ static void grant(struct kin__server *server, struct lock *lock)
     struct kin__session *session;
     (void)server;
     while (lock->permits > 0 && (session = kin__session_first(&lock->waiting)) != NULL) {
-        /* Those who were found gone may have given permits back, and these and ours went to others. */
-        if (lock->permits <= 0) break;
         /* One that was woken from a condition gets its levels back, and that wait's result. */
         bool again = session->wait.other != NULL;
         unsigned levels = again ? session->wait.count : 1;

@@ -114,11 +114,9 @@ static void serve(struct queue *queue)
 {
     struct kin__session *session;
     for (;;) {
-        /* To look for one ends those who are gone, and what these held goes to others, through here: how the
-         * queue stands is to be asked afterwards. */
         if (queue->count > 0 && !kin__links_empty(&queue->getters)) {
             session = kin__session_first(&queue->getters);
-            if (session == NULL || queue->count == 0) continue;
+            if (session == NULL) continue;
             if (note_taken(queue, session, &queue->ring[queue->first]) < 0) {
                 kin__session_raise(session, exception("MemoryError"));
                 continue;
@@ -126,7 +124,7 @@ static void serve(struct queue *queue)
             kin__session_return_kept(session, pop(queue));
         } else if (!is_full(queue) && !kin__links_empty(&queue->putters)) {
             session = kin__session_first(&queue->putters);
-            if (session == NULL || is_full(queue)) continue;
+            if (session == NULL) continue;
             if (reserve(queue) < 0) break;
             push(queue, session->wait.item);
             session->wait.item = kin_value_none();

@@ -1,5 +1,5 @@
-/* test_manager_gone.c: clients that end in the middle of a call of another one's: what they held goes on to
- * others before that call is over; clients that ask for what would break a server; and a server that answers what
+/* test_manager_gone.c: clients that end in the middle of a call of another one's, or while an answer is on its way to
+ * them: what they held goes on to others, and each gets its own answers; clients that ask for what would break a server; and a server that answers what
  * kin does not read.
  */
 #include "support/managers.h"
@@ -70,13 +70,20 @@ static int64_t hear(kin_connection *client)
     return number;
 }
 
-static kin_connection *open_client(void)
+static kin_connection *open_named(const char *name)
 {
     kin_connection *client = NULL;
+    kin_value answer;
     CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
-    client_ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", "client"), SOON);
-    CHECK_EQ(hear(client), -1);
+    client_ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", name), SOON);
+    client_hear(client, &answer, SOON);
+    kin_value_clear(&answer);
     return client;
+}
+
+static kin_connection *open_client(void)
+{
+    return open_named("client");
 }
 
 static kin_value ident_of(kin_proxy *proxy)
@@ -95,6 +102,133 @@ static int64_t size_of(kin_proxy *queue)
     return size;
 }
 
+/* The server does nothing any more when this returns. */
+static void stop(void)
+{
+    siginfo_t info;
+    CHECK_OK(kill(server, SIGSTOP));
+    CHECK_OK(waitid(P_PID, (id_t)server, &info, WSTOPPED));
+}
+
+static void go_on(void)
+{
+    CHECK_OK(kill(server, SIGCONT));
+}
+
+static void ask(kin_connection *client, kin_proxy *object, const char *method)
+{
+    client_ask(client, ident_of(object), method, kin_value_tuple(NULL, 0), SOON);
+}
+
+/* ---- with an answer on its way ------------------------------------------------------------------------------ */
+
+static kin_connection *holder, *heir; /* of `door`, who has asked for nothing else and waits for it */
+static kin_proxy *door;
+
+/* Nobody else asks for anything when the holder ends: its own end has to bring it to the next. */
+static void hold_door(const char *name)
+{
+    CHECK_OK(kin_manager_create(manager, &door, "Lock", kin_value_none(), SOON));
+    holder = open_named(name);
+    heir = open_client();
+    ask(holder, door, "acquire");
+    CHECK_EQ(hear(holder), 1);
+    ask(heir, door, "acquire");
+    CHECK_RC(kin_proxy_acquire(door, KIN_NOW), -ETIMEDOUT);
+}
+
+static void pass_door(void)
+{
+    CHECK_EQ(hear(heir), 1);
+    CHECK_OK(kin_connection_close(heir));
+    CHECK_OK(kin_proxy_close(door));
+}
+
+TEST(the_next_owner_is_told_when_the_last_one_ends_with_an_answer_on_its_way)
+{
+    kin_proxy *queue = begin("Queue", kin_value_none());
+    hold_door("client");
+    stop();
+    ask(holder, door, "locked");
+    CHECK_OK(kin_connection_close(holder));
+    go_on();
+    pass_door();
+    finish(queue);
+}
+
+TEST(the_next_owner_is_told_when_the_last_one_leaves)
+{
+    kin_proxy *queue = begin("Queue", kin_value_none());
+    hold_door("kin/1");
+    client_ask(holder, kin_value_none(), "leave", kin_value_tuple(NULL, 0), SOON);
+    CHECK_EQ(hear(holder), -1);
+    pass_door();
+    CHECK_OK(kin_connection_close(holder));
+    finish(queue);
+}
+
+TEST(each_gets_its_own_answer_when_one_ends_that_asked_for_much)
+{
+    kin_proxy *queue = begin("Queue", kin_value_none());
+    kin_connection *other = open_client();
+    hold_door("client");
+    ask(other, queue, "get");
+    CHECK_EQ(size_of(queue), 0);
+    stop();
+    for (int i = 0; i < 20; i++) ask(holder, queue, "qsize");
+    client_ask(holder, ident_of(queue), "put", kin_value_build("(i)", 7), SOON);
+    CHECK_OK(kin_connection_close(holder));
+    go_on();
+    CHECK_EQ(hear(other), 7);
+    pass_door();
+    CHECK_EQ(size_of(queue), 0);
+    CHECK_OK(kin_connection_close(other));
+    finish(queue);
+}
+
+/* The holder and `other` wait, and one call answers both of them after the holder has ended. */
+static void end_among_others(const char *type, kin_value arguments, const char *waits, const char *answers,
+                             int64_t heard[2])
+{
+    kin_proxy *object = begin(type, arguments);
+    kin_connection *other = open_client(), *caller = open_client();
+    hold_door("client");
+    ask(holder, object, waits);
+    CHECK_EQ(kin_manager_ping(manager, SOON), 0);
+    ask(other, object, waits);
+    CHECK_EQ(kin_manager_ping(manager, SOON), 0);
+    stop();
+    ask(caller, object, answers);
+    CHECK_OK(kin_connection_close(holder));
+    go_on();
+    heard[0] = hear(other);
+    heard[1] = hear(caller);
+    pass_door();
+    CHECK_LE(kin_connection_poll(other, KIN_NOW), 0);
+    CHECK_LE(kin_connection_poll(caller, KIN_NOW), 0);
+    CHECK_OK(kin_connection_close(other));
+    CHECK_OK(kin_connection_close(caller));
+    finish(object);
+}
+
+TEST(an_event_is_set_for_all_when_one_of_them_ends)
+{
+    int64_t heard[2];
+    end_among_others("Event", kin_value_none(), "wait", "set", heard);
+    CHECK_EQ(heard[0], 1);
+    CHECK_EQ(heard[1], -1);
+}
+
+TEST(a_barrier_lets_all_pass_when_one_of_them_ends)
+{
+    int64_t heard[2];
+    end_among_others("Barrier", kin_value_build("(i)", 3), "wait", "wait", heard);
+    CHECK_EQ(heard[0], 1);
+    CHECK_EQ(heard[1], 2);
+}
+
+/* ---- before a call of another's ------------------------------------------------------------------------------ */
+
 #define CLIENTS 4
 
 /* The first has something in its hands and waits for more, as the others do.  Then it ends and somebody makes
@@ -102,12 +236,10 @@ static int64_t size_of(kin_proxy *queue)
 static void end_the_first(kin_connection *clients[CLIENTS], kin_connection *other, kin_proxy *object,
                           const char *method, kin_value arguments)
 {
-    siginfo_t info;
-    CHECK_OK(kill(server, SIGSTOP));
-    CHECK_OK(waitid(P_PID, (id_t)server, &info, WSTOPPED));
+    stop();
     client_ask(other, ident_of(object), method, arguments, SOON);
     CHECK_OK(kin_connection_close(clients[0]));
-    CHECK_OK(kill(server, SIGCONT));
+    go_on();
     CHECK_EQ(hear(other), -1);
 }
 
@@ -117,10 +249,10 @@ TEST(an_item_that_came_back_meanwhile_is_not_handed_out_twice)
     kin_connection *clients[CLIENTS], *other = open_client();
     for (int i = 0; i < CLIENTS; i++) clients[i] = open_client();
     CHECK_OK(kin_proxy_put(queue, kin_value_int(1), SOON));
-    client_ask(clients[0], ident_of(queue), "get", kin_value_tuple(NULL, 0), SOON);
+    ask(clients[0], queue, "get");
     CHECK_EQ(hear(clients[0]), 1);
     for (int i = 0; i < CLIENTS; i++) {
-        client_ask(clients[i], ident_of(queue), "get", kin_value_tuple(NULL, 0), SOON);
+        ask(clients[i], queue, "get");
         /* It waits when a later call of another's is answered. */
         CHECK_EQ(size_of(queue), 0);
     }
@@ -139,12 +271,12 @@ TEST(a_permit_that_came_back_meanwhile_is_not_given_twice)
     kin_proxy *semaphore = begin("Semaphore", kin_value_build("(i)", 2));
     kin_connection *clients[CLIENTS], *other = open_client();
     for (int i = 0; i < CLIENTS; i++) clients[i] = open_client();
-    client_ask(other, ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0), SOON);
+    ask(other, semaphore, "acquire");
     CHECK_EQ(hear(other), 1);
-    client_ask(clients[0], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0), SOON);
+    ask(clients[0], semaphore, "acquire");
     CHECK_EQ(hear(clients[0]), 1);
     for (int i = 0; i < CLIENTS; i++) {
-        client_ask(clients[i], ident_of(semaphore), "acquire", kin_value_tuple(NULL, 0), SOON);
+        ask(clients[i], semaphore, "acquire");
         CHECK_RC(kin_proxy_acquire(semaphore, KIN_NOW), -ETIMEDOUT);
     }
     end_the_first(clients, other, semaphore, "release", kin_value_tuple(NULL, 0));
