@@ -1,8 +1,6 @@
-/* manager.c: a client's handle of a manager, and its connections.
+/* manager.c: a client's handle of a manager, and the calls over its lines (line.h).
  *
- * Each thread of each process, and each coroutine, has a *line*: a connection over which it calls objects,
- * so that what it acquires is its own, as in Python, and a call that waits holds up no other.  One more, the
- * control line, is shared by the threads of a process, for what concerns the process: it makes and counts
+ * Besides those of the threads there is one, the control line, that is shared by the threads of a process, for what concerns the process: it makes and counts
  * references, and a server of kin's drops those that are left when it ends.  A server of Python's takes
  * such calls one to a connection.
  *
@@ -10,9 +8,6 @@
  * is over or its coroutine was cancelled, leaves it as it is.  Whoever calls next hears the answer first, and gives
  * back what was made for nobody.  A request that was sent in part alone breaks the line, and the caller is told
  * so: -EPIPE, where clients may not come back.
- *
- * A process that was forked finds lines that are not its own: it closes its copies, when it comes
- * across them, and makes new ones.
  */
 #include "manager/manager.h"
 
@@ -37,109 +32,6 @@
 #define POKE_MS    10000
 #define POKE_PART  8
 #define POKE_TIMES 3
-
-/* Whoever leaves over a new connection, for the one it had is broken, tries for so long. */
-#define LEAVE_MS 1000
-
-/* ---- lines ------------------------------------------------------------------------------------------ */
-
-/* Tells the server that a client of this process's own ends, and closes it. */
-static void leave(struct kin__client *client, kin_deadline deadline)
-{
-    kin__shield(1);
-    kin__client_leave(client, deadline);
-    kin__shield(-1);
-    kin__client_close(client);
-}
-
-/* Closes a connection that is this process's own, or a copy of another's. */
-static void leave_line(struct kin__line *line, kin_deadline deadline)
-{
-    if (line->pid == kin__os_pid())
-        leave(&line->client, deadline);
-    else
-        kin__client_close(&line->client);
-}
-
-/* One that others have for short. */
-static void take_turn(struct kin__turn *turn)
-{
-    kin__shield(1);
-    kin__turn_take(turn, KIN_FOREVER);
-    kin__shield(-1);
-}
-
-/* A thread or a coroutine ends: what it has acquired is given back by the server. */
-static void on_end(void *own)
-{
-    struct kin__line *line = own;
-    take_turn(&line->turn);
-    leave_line(line, kin_in_ms(LEAVE_MS));
-    kin__turn_end(&line->turn);
-    atomic_store_explicit(&line->used, false, memory_order_release);
-}
-
-static struct kin__line *unused_line(kin_manager *manager)
-{
-    struct kin__line *line = atomic_load_explicit(&manager->lines, memory_order_acquire);
-    for (; line != NULL; line = line->next) {
-        bool used = false;
-        /* Acquire: pairs with the release of the thread that had it. */
-        if (atomic_compare_exchange_strong_explicit(&line->used, &used, true, memory_order_acquire,
-                                                    memory_order_relaxed))
-            return line;
-    }
-    line = kin__os_calloc(1, sizeof *line);
-    if (line == NULL) return NULL;
-    atomic_init(&line->used, true);
-    line->next = atomic_load_explicit(&manager->lines, memory_order_relaxed);
-    /* Release: whoever finds it finds it whole. */
-    while (!atomic_compare_exchange_weak_explicit(&manager->lines, &line->next, line, memory_order_release,
-                                                  memory_order_relaxed)) {
-    }
-    return line;
-}
-
-/* In a process that was forked, a line is a copy of its parent's: nothing may go over it.  By whoever has its
- * turn. */
-static void own(struct kin__line *line)
-{
-    int self = kin__os_pid();
-    if (line->pid == self) return;
-    kin__client_close(&line->client);
-    line->pid = self;
-}
-
-/* The caller's line, connected or not.  NULL: no memory. */
-static struct kin__line *own_line(kin_manager *manager)
-{
-    struct kin__line *line = kin_local_get(manager->line);
-    if (line == NULL) {
-        line = unused_line(manager);
-        if (line == NULL) return NULL;
-        if (kin_local_set(manager->line, line) < 0) {
-            on_end(line);
-            return NULL;
-        }
-    }
-    if (line->pid != kin__os_pid()) {
-        take_turn(&line->turn);
-        own(line);
-        kin__turn_end(&line->turn);
-    }
-    return line;
-}
-
-static int connect_line(kin_manager *manager, struct kin__line *line, kin_deadline deadline)
-{
-    struct kin__client *client = &line->client;
-    /* Where an answer is owed the next call connects again, as the client that it was. */
-    if (client->connection != NULL || client->owed) return 0;
-    int rc = kin__client_connect(client, manager->address, &manager->options, deadline);
-    if (rc == 0) rc = kin__client_accept(client, deadline);
-    if (rc == 0) atomic_store_explicit(&manager->kin, client->kin, memory_order_relaxed);
-    return rc;
-}
 
 /* ---- calls -------------------------------------------------------------------------------------------- */
 
@@ -230,10 +122,10 @@ static int settle(kin_manager *manager, struct kin__client *client, kin_deadline
 /* Whoever is `patient` loses nothing by a call that is given up. */
 static int enter(kin_manager *manager, struct kin__line *line, bool patient, kin_deadline deadline)
 {
-    take_turn(&line->turn);
+    kin__turn_wait(&line->turn);
     line->client.patient = patient;
     int rc = settle(manager, &line->client, deadline);
-    return rc == 0 ? connect_line(manager, line, deadline) : rc;
+    return rc == 0 ? kin__line_connect(manager, line, deadline) : rc;
 }
 
 void kin__manager_exit(kin_manager *manager, struct kin__line *line, kin_deadline deadline)
@@ -250,7 +142,7 @@ void kin__manager_exit(kin_manager *manager, struct kin__line *line, kin_deadlin
 
 int kin__manager_enter(kin_manager *manager, struct kin__line **entered, kin_deadline deadline)
 {
-    struct kin__line *line = own_line(manager);
+    struct kin__line *line = kin__line_find(manager);
     if (line == NULL) return -ENOMEM;
     int rc = enter(manager, line, false, deadline);
     if (rc < 0) kin__manager_exit(manager, line, deadline);
@@ -274,7 +166,7 @@ static int call_over(kin_manager *manager, struct kin__line *line, bool patient,
 int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
                       struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
 {
-    struct kin__line *line = own_line(manager);
+    struct kin__line *line = kin__line_find(manager);
     *result = kin_value_none();
     if (line != NULL) return call_over(manager, line, false, ident, method, arguments, result, deadline);
     kin__arguments_clear(&arguments);
@@ -300,7 +192,7 @@ static int call_alone(kin_manager *manager, const char *method, struct kin__argu
 static int connect_control(kin_manager *manager, kin_deadline deadline)
 {
     bool anew = manager->control.client.connection == NULL;
-    int rc = connect_line(manager, &manager->control, deadline);
+    int rc = kin__line_connect(manager, &manager->control, deadline);
     if (anew && rc == 0) atomic_fetch_add(&manager->era, 1);
     return rc;
 }
@@ -316,7 +208,7 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
     *result = kin_value_none();
     int rc = kin__turn_take(&manager->control_turn, deadline);
     if (rc == 0) {
-        own(&manager->control);
+        kin__line_own(&manager->control);
         rc = settle(manager, control, deadline);
         if (rc == 0) rc = connect_control(manager, deadline);
         if (rc == 0 && control->kin) {
@@ -338,7 +230,7 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
 /* Under the turn, for where the process ends everything of the client is copied. */
 static void set_error(struct kin__line *line, kin_value error)
 {
-    take_turn(&line->turn);
+    kin__turn_wait(&line->turn);
     kin_value_clear(&line->client.error);
     line->client.error = error;
     kin__turn_end(&line->turn);
@@ -347,7 +239,7 @@ static void set_error(struct kin__line *line, kin_value error)
 int kin__manager_server_call(kin_manager *manager, const char *method, struct kin__arguments arguments,
                              kin_value *result, kin_deadline deadline)
 {
-    struct kin__line *line = own_line(manager);
+    struct kin__line *line = kin__line_find(manager);
     kin_value error = kin_value_none();
     int rc = line != NULL ? 0 : -ENOMEM;
     *result = kin_value_none();
@@ -385,11 +277,11 @@ static void poke_control(kin_manager *manager, int64_t grace_ns, kin_deadline de
 
 int kin_manager_ping(kin_manager *manager, kin_deadline deadline)
 {
-    struct kin__line *line = manager != NULL ? own_line(manager) : NULL;
+    struct kin__line *line = manager != NULL ? kin__line_find(manager) : NULL;
     kin_value result = kin_value_none();
     if (line == NULL) return manager != NULL ? -ENOMEM : -EINVAL;
-    take_turn(&line->turn);
-    int rc = connect_line(manager, line, deadline);
+    kin__turn_wait(&line->turn);
+    int rc = kin__line_connect(manager, line, deadline);
     bool kin = line->client.kin;
     kin__turn_end(&line->turn);
     if (rc < 0) return rc;
@@ -402,7 +294,7 @@ int kin_manager_ping(kin_manager *manager, kin_deadline deadline)
 
 const kin_value *kin_manager_error(kin_manager *manager)
 {
-    struct kin__line *line = manager != NULL ? own_line(manager) : NULL;
+    struct kin__line *line = manager != NULL ? kin__line_find(manager) : NULL;
     if (line == NULL || kin_value_kind(&line->client.error) == KIN_VALUE_NONE) return NULL;
     return &line->client.error;
 }
@@ -418,7 +310,7 @@ static kin_manager *handles;
  * another client. */
 static void tell_ends(void)
 {
-    kin_deadline deadline = kin_in_ms(LEAVE_MS);
+    kin_deadline deadline = kin_in_ms(KIN__LEAVE_MS);
     int self = kin__os_pid();
     if (kin__turn_take(&handles_turn, deadline) < 0) return;
     for (kin_manager *manager = handles; manager != NULL; manager = manager->next) {
@@ -428,10 +320,10 @@ static void tell_ends(void)
             if (kin__turn_take(&line->turn, KIN_NOW) < 0) continue;
             if (line->pid == self && line->client.grace_ns > 0) client = kin__client_take(&line->client);
             kin__turn_end(&line->turn);
-            leave(&client, deadline);
+            kin__line_leave_as(&client, deadline);
         }
         if (kin__turn_take(&manager->control_turn, KIN_NOW) < 0) continue;
-        if (manager->control.client.grace_ns > 0) leave_line(&manager->control, deadline);
+        if (manager->control.client.grace_ns > 0) kin__line_leave(&manager->control, deadline);
         kin__turn_end(&manager->control_turn);
     }
     kin__turn_end(&handles_turn);
@@ -448,7 +340,7 @@ static void enlist(kin_manager *manager)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, tell_ends_at_exit);
-    take_turn(&handles_turn);
+    kin__turn_wait(&handles_turn);
     if (!manager->listed) {
         manager->next = handles;
         handles = manager;
@@ -460,7 +352,7 @@ static void enlist(kin_manager *manager)
 static void delist(kin_manager *manager)
 {
     kin_manager **at = &handles;
-    take_turn(&handles_turn);
+    kin__turn_wait(&handles_turn);
     while (*at != NULL && *at != manager) at = &(*at)->next;
     if (*at != NULL) *at = manager->next;
     kin__turn_end(&handles_turn);
@@ -468,15 +360,15 @@ static void delist(kin_manager *manager)
 
 void kin__manager_free(kin_manager *manager)
 {
-    kin_deadline deadline = kin_in_ms(LEAVE_MS);
+    kin_deadline deadline = kin_in_ms(KIN__LEAVE_MS);
     struct kin__line *next;
     delist(manager);
     for (struct kin__line *line = atomic_load(&manager->lines); line != NULL; line = next) {
         next = line->next;
-        leave_line(line, deadline);
+        kin__line_leave(line, deadline);
         kin__os_free(line);
     }
-    leave_line(&manager->control, deadline);
+    kin__line_leave(&manager->control, deadline);
     struct kin__dropped *dropped = atomic_load(&manager->dropped);
     for (struct kin__dropped *after; dropped != NULL; dropped = after) {
         after = dropped->next;
@@ -519,7 +411,7 @@ int kin__manager_make(kin_manager **made, const char *address, const kin_client_
     kin_manager *manager = kin__os_calloc(1, sizeof *manager);
     if (manager == NULL) return -ENOMEM;
     int rc = copy_options(manager, options);
-    if (rc == 0) rc = kin_local_open(&manager->line, on_end);
+    if (rc == 0) rc = kin_local_open(&manager->line, kin__line_end);
     if (rc < 0) {
         kin__os_free(manager->texts);
         kin__os_free(manager->key);
@@ -536,7 +428,7 @@ int kin__manager_connect(kin_manager *manager, kin_deadline deadline)
 {
     int rc = kin__turn_take(&manager->control_turn, deadline);
     if (rc < 0) return rc;
-    own(&manager->control);
+    kin__line_own(&manager->control);
     rc = connect_control(manager, deadline);
     /* A server of Python's has no use for it. */
     if (rc < 0 || !manager->control.client.kin) kin__client_close(&manager->control.client);

@@ -9,17 +9,9 @@
 #include <kin/process.h>
 
 #include "manager/client.h"
-#include "manager/turn.h"
+#include "manager/line.h"
 #include "manager/wire.h"
 #include "os/network.h"
-
-struct kin__line {
-    struct kin__client client; /* changed under the turn; its thread may read without it */
-    struct kin__turn turn;     /* its thread's for a call; where the process ends, for a moment that one's */
-    int pid;                   /* whose it is; as `client` */
-    _Atomic bool used;
-    struct kin__line *next;
-};
 
 /* A reference that was given up while the server did not listen: it is told so later. */
 struct kin__dropped {

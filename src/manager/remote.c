@@ -23,7 +23,6 @@
 #include "ipc/challenge.h"
 #include "ipc/message.h"
 #include "manager/manager.h"
-#include "os/suspend.h"
 
 #define NAME_SIZE 96
 
@@ -65,13 +64,6 @@ struct entry {
 /* Of this process, or copied by a fork: then proxies and managers see to it (manager.h). */
 static struct kin__turn turn;
 
-/* It is held for moments: one who was cancelled waits for it too. */
-static void take_turn(void)
-{
-    kin__shield(1);
-    kin__turn_take(&turn, KIN_FOREVER);
-    kin__shield(-1);
-}
 static struct entry *entries;
 static struct peer *peers;
 
@@ -96,7 +88,7 @@ static struct peer *find_peer(const char *address, const void *key, size_t key_s
 /* A manager's handle, in use once more.  It connects with its first call. */
 static int use_peer(struct peer **used, const char *address, const void *key, size_t key_size)
 {
-    take_turn();
+    kin__turn_wait(&turn);
     struct peer *peer = find_peer(address, key, key_size);
     int rc = 0;
     if (peer == NULL) {
@@ -118,7 +110,7 @@ static int use_peer(struct peer **used, const char *address, const void *key, si
 
 static void leave_peer(struct peer *peer)
 {
-    take_turn();
+    kin__turn_wait(&turn);
     bool last = --peer->users == 0;
     if (last) {
         struct peer **at = &peers;
@@ -155,7 +147,7 @@ static struct entry **place_of(const void *object)
 /* Takes the entry of an object out of the list. */
 static struct entry *remove_entry(const void *object)
 {
-    take_turn();
+    kin__turn_wait(&turn);
     struct entry **at = place_of(object), *entry = *at;
     if (entry != NULL) *at = entry->next;
     kin__turn_end(&turn);
@@ -166,7 +158,7 @@ static struct entry *remove_entry(const void *object)
  * at the place before, or the new one, if another thread was faster. */
 static struct entry *insert_entry(struct entry *entry)
 {
-    take_turn();
+    kin__turn_wait(&turn);
     struct entry **at = place_of(entry->object), *old = *at;
     if (old != NULL && old->serial == entry->serial) {
         old = entry;
@@ -181,7 +173,7 @@ static struct entry *insert_entry(struct entry *entry)
 
 static struct entry *find_entry(const struct kin__remote *remote)
 {
-    take_turn();
+    kin__turn_wait(&turn);
     struct entry *entry = entries;
     while (entry != NULL && (entry->object != remote || entry->serial != remote->serial)) entry = entry->next;
     kin__turn_end(&turn);
@@ -397,7 +389,7 @@ static int keep(struct entry *entry, kin_value item, int rc)
         return rc;
     }
     held->item = item;
-    take_turn();
+    kin__turn_wait(&turn);
     held->next = entry->held;
     entry->held = held;
     kin__turn_end(&turn);
@@ -408,7 +400,7 @@ static int get(void *queue, struct entry **entry, kin_value *item, kin_deadline 
 {
     int rc = entry_of(queue, entry);
     if (rc < 0) return rc;
-    take_turn();
+    kin__turn_wait(&turn);
     struct held *held = (*entry)->held;
     if (held != NULL) (*entry)->held = held->next;
     kin__turn_end(&turn);

@@ -3,8 +3,8 @@
  * A holder in another process is none: it was copied by a fork.  What is protected is whole after each
  * single store, so that a child finds it so wherever its parent's other threads were.
  */
-#ifndef KIN_MANAGER_TURN_H
-#define KIN_MANAGER_TURN_H
+#ifndef KIN_MEMORY_TURN_H
+#define KIN_MEMORY_TURN_H
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -14,6 +14,7 @@
 #include "memory/private.h"
 #include "memory/wait.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 #define KIN__TURN_SLEPT 0x80000000u /* somebody may sleep on the word */
 
@@ -40,6 +41,14 @@ static inline int kin__turn_take(struct kin__turn *turn, kin_deadline deadline)
         if (rc < 0) return rc;
         seen = atomic_load(&turn->word);
     }
+}
+
+/* One that others have for short: even one who is cancelled waits for it. */
+static inline void kin__turn_wait(struct kin__turn *turn)
+{
+    kin__shield(1);
+    kin__turn_take(turn, KIN_FOREVER);
+    kin__shield(-1);
 }
 
 static inline void kin__turn_end(struct kin__turn *turn)
