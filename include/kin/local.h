@@ -30,7 +30,7 @@ KIN_API int kin_local_set(kin_local *local, void *value);
 KIN_API void *kin_local_get(const kin_local *local);
 
 /* kin_local_close frees a local.  Values that are set are forgotten, not destroyed; nobody may use
- * the local any more.  NULL is allowed. */
+ * the local any more.  Waits for destructors of it that other threads and coroutines are in.  NULL is allowed. */
 KIN_API int kin_local_close(kin_local *local);
 
 KIN_END

@@ -202,7 +202,9 @@ KIN_API const void *kin_manager_key(const kin_manager *manager, size_t *size);
 KIN_API int kin_manager_shutdown(kin_manager *manager, kin_deadline deadline);
 
 /* kin_manager_close gives the handle up, and shuts the server down if this process has started
- * it.  Close its proxies before.  NULL is allowed.  Waits at most a second for the end of a server that this
+ * it.  Calls that other threads and coroutines are in end with KIN_ECLOSED, and so does each one later, of a proxy
+ * or of the handle, which stay until the last proxy is closed (kin_manager_error says which manager it was); without a
+ * proxy the handle is gone at once.  NULL is allowed.  Errors: KIN_ECLOSED.  Waits at most a second for the end of a server that this
  * process has started, which it kills then, and where a server has a time of grace and a connection to it has
  * broken, at most a second for another one, over which it tells that the client does not come back. */
 KIN_API int kin_manager_close(kin_manager *manager);
@@ -220,7 +222,8 @@ KIN_API int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin
                               kin_deadline deadline);
 
 /* kin_manager_error returns the exception that the calling thread's last call of this manager
- * failed with, or NULL.  It belongs to the handle, until that thread's next call. */
+ * failed with, or NULL.  It belongs to the handle, until that thread's next call.  Of a handle that was closed it says
+ * "the manager at … was closed". */
 KIN_API const kin_value *kin_manager_error(kin_manager *manager);
 
 /* ---- proxies -------------------------------------------------------------------------------------- */
@@ -233,7 +236,7 @@ KIN_API const kin_value *kin_manager_error(kin_manager *manager);
  * the thread has acquired; kin_proxy_get and the like wait by the server's clock instead.  While a connection
  * is broken that may be made again (kin_manager_options.grace_ns) the deadline stands still.
  * Errors: KIN_EREMOTE (it raised an exception; kin_manager_error returns it), KIN_EMPTY, KIN_FULL,
- * KIN_ECLOSED (queue.Empty, queue.Full, queue.ShutDown), -ETIMEDOUT, -ECONNRESET and -EPIPE (the
+ * KIN_ECLOSED (queue.Empty, queue.Full, queue.ShutDown; the manager's handle was closed), -ETIMEDOUT, -ECONNRESET and -EPIPE (the
  * manager is gone), as kin_manager_connect, as kin_pickle_loads, -EINVAL. */
 KIN_API int kin_proxy_call(kin_proxy *proxy, const char *method, kin_value arguments, kin_value *result,
                            kin_deadline deadline);
@@ -278,7 +281,8 @@ KIN_API int kin_proxy_release(kin_proxy *lock);
  * object into another one. */
 KIN_API kin_value kin_proxy_value(kin_proxy *proxy);
 
-/* kin_proxy_close gives a proxy up.  The object lives as long as somebody has one.  NULL is allowed.
+/* kin_proxy_close gives a proxy up, before or after its manager.  The object lives as long as somebody has one.
+ * NULL is allowed.
  * Waits up to a second for a server that does not answer. */
 KIN_API int kin_proxy_close(kin_proxy *proxy);
 

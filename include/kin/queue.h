@@ -53,7 +53,8 @@ typedef struct kin_queue_options {
  * one process closes it.  Blocks and is safe like kin_alloc.
  * With an address it is a queue of a manager, and used by the same calls, except kin_wait: its messages
  * are what Python programs see as bytes.  One of another kind fails with KIN_EKIND, and is got next, by
- * kin_queue_get_value.  Closing it leaves the manager's queue as it is.
+ * kin_queue_get_value.  Closing it leaves the manager's queue as it is, and ends the calls of it that other threads of
+ * the process are in, which lose their connections to that manager for it.
  * Errors: -EINVAL (NULL, an unknown order, redelivery of what is not joinable, a max_bytes beyond the
  * region, a key or name without an address, a key without its size), -ENOMEM, KIN_EHELD, and those of
  * kin_family_open.  With an address: those of kin_manager_connect, KIN_EREMOTE (the manager has no such

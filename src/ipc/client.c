@@ -7,10 +7,14 @@
 #include <kin/error.h>
 
 #include "ipc/address.h"
+#include "ipc/breaker.h"
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
 #include "ipc/secure.h"
 #include "os/os.h"
+
+/* One who connects looks so often whether it is to stop. */
+#define LOOK_MS 100
 
 /* The end of an equal part of the time that is left. */
 static kin_deadline share_of(kin_deadline deadline, int parts)
@@ -19,15 +23,33 @@ static kin_deadline share_of(kin_deadline deadline, int parts)
     return deadline == KIN_FOREVER || deadline <= now ? deadline : now + (deadline - now) / parts;
 }
 
+/* A connected socket, which the breaker holds, or an error. */
+static int connect_breakable(const struct kin__address *address, struct kin__breaker *breaker,
+                             kin_deadline deadline)
+{
+    int made = kin__os_connect_begin(address), rc;
+    if (made < 0) return made;
+    do {
+        kin_deadline look = kin_in_ms(LOOK_MS);
+        rc = kin__os_connect_go_on(made, address, deadline < look ? deadline : look);
+    } while (rc == -ETIMEDOUT && kin__os_clock() < deadline && !kin__breaker_is_broken(breaker));
+    if (rc == 0) rc = kin__breaker_hold(breaker, made);
+    if (rc == 0) return made;
+    kin__os_close(made);
+    return kin__breaker_is_broken(breaker) ? KIN_ECLOSED : rc;
+}
+
 /* The addresses are tried in turn, so that one that says nothing leaves time for the others; the error is that
  * of the last. */
-static int connect_to(const char *text, bool *tls, kin_deadline deadline)
+static int connect_to(const char *text, bool *tls, struct kin__breaker *breaker, kin_deadline deadline)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     int count = kin__address_parse(text, false, addresses, tls, deadline), rc = count;
     for (int i = 0; i < count; i++) {
-        rc = kin__os_connect(&addresses[i], share_of(deadline, count - i));
-        if (rc >= 0) break;
+        kin_deadline end = share_of(deadline, count - i);
+        rc = breaker == NULL ? kin__os_connect(&addresses[i], end)
+                             : connect_breakable(&addresses[i], breaker, end);
+        if (rc >= 0 || rc == KIN_ECLOSED) break;
     }
     return rc;
 }
@@ -97,25 +119,27 @@ static bool wants_tls(const kin_client_options *options)
 }
 
 int kin__client_open(kin_connection **connection, const char *address, const kin_client_options *options,
-                     kin_deadline deadline)
+                     struct kin__breaker *breaker, kin_deadline deadline)
 {
     kin_connection *made = NULL;
     struct kin__secure *secure = NULL;
     bool tls = false;
     if (is_absurd(options)) return -EINVAL;
     if (strncmp(address, "tls:", 4) != 0 && wants_tls(options)) return -EINVAL;
-    int descriptor = connect_to(address, &tls, deadline), proved = 0;
+    int descriptor = connect_to(address, &tls, breaker, deadline), proved = 0;
     if (descriptor < 0) return descriptor;
     kin__watch_silence(descriptor, options->silence_s);
     if (tls) proved = secure_with(&secure, descriptor, address, options, deadline);
     int rc = proved < 0 ? proved : kin__connection_take(&made, descriptor, secure);
     if (rc < 0) {
+        kin__breaker_let_go(breaker);
         kin__secure_free(secure);
         kin__os_close(descriptor);
         return rc;
     }
     if (options->key != NULL && proved == 0) rc = authenticate(made, options, deadline);
     if (rc < 0) {
+        kin__breaker_let_go(breaker);
         kin_connection_close(made);
         return rc;
     }
@@ -130,5 +154,5 @@ int kin_client_open_sized(kin_connection **connection, const char *address, cons
     if (connection == NULL || address == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     if (kin__key_fault(given.key, given.key_size) != NULL) return -EINVAL;
-    return kin__client_open(connection, address, &given, deadline);
+    return kin__client_open(connection, address, &given, NULL, deadline);
 }

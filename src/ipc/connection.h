@@ -18,6 +18,7 @@
 #include "memory/private.h"
 #include "os/socket.h"
 
+struct kin__breaker;
 struct kin__secure;
 
 enum kin__connection_kind { KIN__CONNECTION_PACKETS, KIN__CONNECTION_FRAMED };
@@ -76,9 +77,10 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
 void kin__connection_hand_over(kin_connection *connection);
 void kin__connection_forget(kin_connection *connection);
 
-/* As kin_client_open, also with a key of no byte, which a manager of Python's may have. */
+/* As kin_client_open, also with a key of no byte, which a manager of Python's may have.  `breaker`, if that is not
+ * NULL, holds the socket from then on, until its user lets it go.  Errors: also KIN_ECLOSED: it is broken. */
 int kin__client_open(kin_connection **connection, const char *address, const kin_client_options *options,
-                     kin_deadline deadline);
+                     struct kin__breaker *breaker, kin_deadline deadline);
 
 /* What an option `silence_s` says of a socket, which may be of no network. */
 #define KIN__SILENCE_MOST 32767

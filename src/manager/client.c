@@ -25,19 +25,30 @@
 /* The number of one that is waited for no more. */
 #define NO_REQUEST UINT64_MAX
 
+static void drop_connection(struct kin__client *client)
+{
+    kin_connection *connection = client->connection;
+    kin__breaker_let_go(client->breaker);
+    client->connection = NULL;
+    kin_connection_close(connection);
+}
+
 /* After that the server cannot tell it from another one. */
 void kin__client_close(struct kin__client *client)
 {
-    kin_connection_close(client->connection);
+    drop_connection(client);
     kin_buffer_free(&client->request);
     kin_buffer_free(&client->bytes);
     kin_value_clear(&client->error);
-    *client = (struct kin__client){.resumed = client->resumed, .patient = client->patient};
+    *client = (struct kin__client){
+        .breaker = client->breaker, .resumed = client->resumed, .patient = client->patient};
 }
 
 struct kin__client kin__client_take(struct kin__client *client)
 {
     struct kin__client taken = *client;
+    kin__breaker_let_go(client->breaker);
+    taken.breaker = NULL;
     taken.error = kin_value_none();
     client->connection = NULL;
     client->request = client->bytes = (kin_buffer){0};
@@ -48,15 +59,10 @@ struct kin__client kin__client_take(struct kin__client *client)
 
 static int open_connection(struct kin__client *client, kin_deadline deadline)
 {
-    int rc = kin__client_open(&client->connection, client->address, client->options, deadline);
+    int rc =
+        kin__client_open(&client->connection, client->address, client->options, client->breaker, deadline);
     /* Whoever lets us connect and says nothing more has no use for us. */
     return rc == KIN_ECLOSED ? -ECONNRESET : rc;
-}
-
-static void drop_connection(struct kin__client *client)
-{
-    kin_connection_close(client->connection);
-    client->connection = NULL;
 }
 
 int kin__client_connect(struct kin__client *client, const char *address, const kin_client_options *options,
@@ -254,6 +260,8 @@ static int say_leave(struct kin__client *client, kin_deadline deadline)
 void kin__client_leave(struct kin__client *client, kin_deadline deadline)
 {
     if (client->grace_ns <= 0) return;
+    kin__breaker_let_go(client->breaker);
+    client->breaker = NULL;
     bool stands = client->connection != NULL && !kin__os_hung_up(client->connection->handle.descriptor);
     bool waits = deadline > KIN_NOW;
     /* An answer that nobody has read resets the connection when it is closed, and with it what was said last. */
@@ -267,6 +275,14 @@ void kin__client_leave(struct kin__client *client, kin_deadline deadline)
     if (rc == 0) receive(client, deadline);
 }
 
+void kin__client_end(struct kin__client *client, kin_deadline deadline)
+{
+    kin__shield(1);
+    kin__client_leave(client, deadline);
+    kin__shield(-1);
+    kin__client_close(client);
+}
+
 /* ---- coming back -------------------------------------------------------------------------------------- */
 
 /* Is that an error of a connection that another one may not have? */
@@ -274,6 +290,7 @@ static bool may_pass(const struct kin__client *client, int rc)
 {
     static const int codes[] = {-ECONNRESET,  -EPIPE,    -ETIMEDOUT, -EHOSTUNREACH,
                                 -ENETUNREACH, -ENETDOWN, KIN_ESILENT};
+    if (kin__breaker_is_broken(client->breaker)) return false;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         if (rc == codes[i]) return true;
     }
@@ -333,7 +350,9 @@ static int give_up(struct kin__client *client, int rc)
         broken = true;
         rc = -EPIPE;
     }
-    if (broken || !client->patient) {
+    if (kin__breaker_is_broken(client->breaker)) {
+        kin__client_end(client, kin_in_ms(KIN__LEAVE_MS));
+    } else if (broken || !client->patient) {
         kin__client_leave(client, KIN_NOW);
         kin__client_close(client);
     } else if (client->sent) {

@@ -14,6 +14,8 @@
 #include <kin/time.h>
 #include <kin/value.h>
 
+#include "ipc/breaker.h"
+
 /* What a method is called with; either may be None for none. */
 struct kin__arguments {
     kin_value positional; /* a tuple */
@@ -31,10 +33,14 @@ static inline void kin__client_trim(kin_buffer *bytes)
     if (bytes->capacity > KIN__CLIENT_KEPT_MOST) kin_buffer_free(bytes);
 }
 
+/* Whoever leaves over a new connection, for the one it had is broken, tries for so long. */
+#define KIN__LEAVE_MS 1000
+
 struct kin__client {
-    kin_connection *connection; /* NULL: not connected */
-    bool kin;                   /* the server is kin's: it takes server calls over this connection too */
-    const char *address;        /* where to, and how; they stay */
+    kin_connection *connection;   /* NULL: not connected */
+    struct kin__breaker *breaker; /* NULL, or the owner's, which holds it */
+    bool kin;                     /* the server is kin's: it takes server calls over this connection too */
+    const char *address;          /* where to, and how; they stay */
     const kin_client_options *options;
     kin_buffer request;               /* that is in work */
     kin_buffer bytes;                 /* that were received */
@@ -60,10 +66,12 @@ void kin__client_close(struct kin__client *client);
 /* What it was, to leave with.  What stays is not connected, and keeps only what the last call raised, which somebody
  * may be reading. */
 struct kin__client kin__client_take(struct kin__client *client);
-/* Tells the server that this client does not come back; then it is to be closed.  Over a connection that stands
+/* Tells the server that this client does not come back; then it is to be closed.  Nobody breaks that.  Over a connection that stands
  * it does not wait; where that has broken and the server waits for the client it makes one until
  * `deadline`, unless that is KIN_NOW. */
 void kin__client_leave(struct kin__client *client, kin_deadline deadline);
+/* Both, even of one who is cancelled. */
+void kin__client_end(struct kin__client *client, kin_deadline deadline);
 
 /* Connects and authenticates.  Errors: see kin_manager_connect_with. */
 int kin__client_connect(struct kin__client *client, const char *address, const kin_client_options *options,

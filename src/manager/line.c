@@ -3,22 +3,41 @@
 
 #include "manager/manager.h"
 #include "os/os.h"
-#include "os/suspend.h"
 
-void kin__line_leave_as(struct kin__client *client, kin_deadline deadline)
+void kin__line_init(struct kin__line *line, const kin_manager *manager)
 {
-    kin__shield(1);
-    kin__client_leave(client, deadline);
-    kin__shield(-1);
-    kin__client_close(client);
+    line->breaker.whole = line->alone.whole = &manager->closed;
 }
 
 void kin__line_leave(struct kin__line *line, kin_deadline deadline)
 {
     if (line->pid == kin__os_pid())
-        kin__line_leave_as(&line->client, deadline);
+        kin__client_end(&line->client, deadline);
     else
         kin__client_close(&line->client);
+}
+
+void kin__line_close(struct kin__line *line, kin_deadline deadline)
+{
+    kin__breaker_break(&line->alone, NULL);
+    if (kin__turn_take(&line->turn, KIN_NOW) < 0) {
+        kin__breaker_break(&line->breaker, NULL);
+        return;
+    }
+    bool own = line->pid == kin__os_pid();
+    struct kin__client client = kin__client_take(&line->client);
+    kin__turn_end(&line->turn);
+    if (own)
+        kin__client_end(&client, deadline);
+    else
+        kin__client_close(&client);
+}
+
+void kin__line_turn_end(const kin_manager *manager, struct kin__line *line)
+{
+    kin__turn_end(&line->turn);
+    /* Whoever has closed it meanwhile may have found the turn taken. */
+    if (atomic_load(&manager->closed)) kin__line_close(line, kin_in_ms(KIN__LEAVE_MS));
 }
 
 void kin__line_end(void *own)
@@ -42,11 +61,11 @@ static struct kin__line *unused_line(kin_manager *manager)
     }
     line = kin__os_calloc(1, sizeof *line);
     if (line == NULL) return NULL;
+    kin__line_init(line, manager);
     atomic_init(&line->used, true);
     line->next = atomic_load_explicit(&manager->lines, memory_order_relaxed);
-    /* Release: whoever finds it finds it whole. */
-    while (!atomic_compare_exchange_weak_explicit(&manager->lines, &line->next, line, memory_order_release,
-                                                  memory_order_relaxed)) {
+    /* Whoever finds it finds it whole; and it is found by who closes the manager, or finds it closed. */
+    while (!atomic_compare_exchange_weak(&manager->lines, &line->next, line)) {
     }
     return line;
 }
@@ -73,7 +92,7 @@ struct kin__line *kin__line_find(kin_manager *manager)
     if (line->pid != kin__os_pid()) {
         kin__turn_wait(&line->turn);
         kin__line_own(line);
-        kin__turn_end(&line->turn);
+        kin__line_turn_end(manager, line);
     }
     return line;
 }
@@ -83,6 +102,7 @@ int kin__line_connect(kin_manager *manager, struct kin__line *line, kin_deadline
     struct kin__client *client = &line->client;
     /* Where an answer is owed the next call connects again, as the client that it was. */
     if (client->connection != NULL || client->owed) return 0;
+    client->breaker = &line->breaker;
     int rc = kin__client_connect(client, manager->address, &manager->options, deadline);
     if (rc == 0) rc = kin__client_accept(client, deadline);
     if (rc == 0) atomic_store_explicit(&manager->kin, client->kin, memory_order_relaxed);

@@ -14,18 +14,20 @@
 #include "manager/client.h"
 #include "memory/turn.h"
 
-/* Whoever leaves over a new connection, for the one it had is broken, tries for so long. */
-#define KIN__LEAVE_MS 1000
-
 struct kin__line {
-    struct kin__client client; /* changed under the turn; its thread may read without it */
-    struct kin__turn turn;     /* its thread's for a call; where the process ends, for a moment that one's */
-    int pid;                   /* whose it is; as `client` */
+    struct kin__client client;   /* changed under the turn; its thread may read without it */
+    struct kin__turn turn;       /* its thread's for a call; of whoever closes the line, for a moment */
+    struct kin__breaker breaker; /* of the client; broken for good when the manager is closed */
+    struct kin__breaker alone;   /* the same for what its thread calls over a connection of its own */
+    int pid;                     /* whose it is; as `client` */
     _Atomic bool used;
     struct kin__line *next;
 };
 
 struct kin_manager;
+
+/* What all lines have that belong to the manager. */
+void kin__line_init(struct kin__line *line, const struct kin_manager *manager);
 
 /* The caller's line, connected or not.  NULL: no memory. */
 struct kin__line *kin__line_find(struct kin_manager *manager);
@@ -35,10 +37,12 @@ int kin__line_connect(struct kin_manager *manager, struct kin__line *line, kin_d
  * turn. */
 void kin__line_own(struct kin__line *line);
 
-/* Tells the server that a client of this process's own ends, and closes it. */
-void kin__line_leave_as(struct kin__client *client, kin_deadline deadline);
 /* Closes a connection that is this process's own, or a copy of another's. */
 void kin__line_leave(struct kin__line *line, kin_deadline deadline);
+/* The same by any thread, without waiting for who has its turn, whose call is broken instead: with the end of its turn,
+ * which is by kin__line_turn_end, the line is closed where the manager is. */
+void kin__line_close(struct kin__line *line, kin_deadline deadline);
+void kin__line_turn_end(const struct kin_manager *manager, struct kin__line *line);
 
 /* A thread or a coroutine ends: what it has acquired is given back by the server. */
 void kin__line_end(void *line);

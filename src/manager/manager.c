@@ -1,13 +1,18 @@
 /* manager.c: a client's handle of a manager, and the calls over its lines (line.h).
  *
- * Besides those of the threads there is one, the control line, that is shared by the threads of a process, for what concerns the process: it makes and counts
- * references, and a server of kin's drops those that are left when it ends.  A server of Python's takes
- * such calls one to a connection.
+ * Besides those of the threads there is one, the control line, that is shared by the threads of a process, for what
+ * concerns the process: it makes and counts references, and a server of kin's drops those that are left when it
+ * ends.  A server of Python's takes such calls one to a connection.
  *
  * With the control line would go all references of the process: a call on it that is given up, because its time
  * is over or its coroutine was cancelled, leaves it as it is.  Whoever calls next hears the answer first, and gives
  * back what was made for nobody.  A request that was sent in part alone breaks the line, and the caller is told
  * so: -EPIPE, where clients may not come back.
+ *
+ * Whoever closes a handle breaks the calls of others, and closes the lines that nobody uses; the others are closed by
+ * whoever uses them.  What a proxy may look at stays until the last one is closed, and a call of it says what has
+ * become of the manager.  CRASH: nothing here is another process's; a child that was forked while another thread
+ * called a function of the handle counts that use for ever, and keeps the memory.
  */
 #include "manager/manager.h"
 
@@ -18,6 +23,7 @@
 
 #include <kin/container.h>
 #include <kin/error.h>
+#include <kin/object.h>
 
 #include "ipc/challenge.h"
 #include "os/os.h"
@@ -119,25 +125,53 @@ static int settle(kin_manager *manager, struct kin__client *client, kin_deadline
     return client->connection == NULL ? answered : 0;
 }
 
+/* What the program can read when the manager was closed. */
+static kin_value closed_error(const kin_manager *manager)
+{
+    return kin_value_errorf("ValueError", "the manager at %s was closed", manager->address);
+}
+
+/* What has become of a call over the line, by whoever has its turn: an error of a connection that was broken is none
+ * of the network's. */
+static int outcome(struct kin__line *line, int rc)
+{
+    /* A server that ends says so to those who wait. */
+    bool lost = rc == -ECONNRESET || (rc < 0 && rc != -ECANCELED && line->client.connection == NULL);
+    return lost && kin__breaker_is_broken(&line->breaker) ? KIN_ECLOSED : rc;
+}
+
 /* Whoever is `patient` loses nothing by a call that is given up. */
 static int enter(kin_manager *manager, struct kin__line *line, bool patient, kin_deadline deadline)
 {
     kin__turn_wait(&line->turn);
+    if (atomic_load(&manager->closed)) return KIN_ECLOSED;
+    /* The object that was called last was closed meanwhile, and the line broken for that. */
+    if (atomic_load(&line->breaker.broken)) {
+        kin__client_end(&line->client, kin_in_ms(KIN__LEAVE_MS));
+        kin__breaker_mend(&line->breaker);
+    }
     line->client.patient = patient;
     int rc = settle(manager, &line->client, deadline);
     return rc == 0 ? kin__line_connect(manager, line, deadline) : rc;
 }
 
-void kin__manager_exit(kin_manager *manager, struct kin__line *line, kin_deadline deadline)
+int kin__manager_exit(kin_manager *manager, struct kin__line *line, int rc, kin_deadline deadline)
 {
     bool resumed = line->client.resumed;
+    rc = outcome(line, rc);
+    if (atomic_load(&manager->closed)) {
+        kin__line_leave(line, kin_in_ms(KIN__LEAVE_MS));
+        kin_value_clear(&line->client.error);
+        if (rc == KIN_ECLOSED) line->client.error = closed_error(manager);
+    }
     int64_t grace_ns = line->client.grace_ns;
     line->client.resumed = line->client.patient = false;
-    kin__turn_end(&line->turn);
+    kin__line_turn_end(manager, line);
     /* The control line is perhaps broken too, and has the references. */
     if (resumed) atomic_compare_exchange_strong(&manager->doubtful, &(kin_deadline){0}, kin_clock());
     if (grace_ns > 0 && atomic_load_explicit(&manager->doubtful, memory_order_relaxed) != 0)
         poke_control(manager, grace_ns, deadline);
+    return rc;
 }
 
 int kin__manager_enter(kin_manager *manager, struct kin__line **entered, kin_deadline deadline)
@@ -145,9 +179,8 @@ int kin__manager_enter(kin_manager *manager, struct kin__line **entered, kin_dea
     struct kin__line *line = kin__line_find(manager);
     if (line == NULL) return -ENOMEM;
     int rc = enter(manager, line, false, deadline);
-    if (rc < 0) kin__manager_exit(manager, line, deadline);
     *entered = line;
-    return rc;
+    return rc < 0 ? kin__manager_exit(manager, line, rc, deadline) : rc;
 }
 
 static int call_over(kin_manager *manager, struct kin__line *line, bool patient, const char *ident,
@@ -159,31 +192,47 @@ static int call_over(kin_manager *manager, struct kin__line *line, bool patient,
         rc = kin__client_call(&line->client, ident, method, arguments, result, deadline);
     else
         kin__arguments_clear(&arguments);
-    kin__manager_exit(manager, line, deadline);
-    return rc;
+    return kin__manager_exit(manager, line, rc, deadline);
 }
 
-int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
+int kin__manager_call(kin_manager *manager, const char *ident, const _Atomic bool *ended, const char *method,
                       struct kin__arguments arguments, kin_value *result, kin_deadline deadline)
 {
     struct kin__line *line = kin__line_find(manager);
     *result = kin_value_none();
-    if (line != NULL) return call_over(manager, line, false, ident, method, arguments, result, deadline);
-    kin__arguments_clear(&arguments);
-    return -ENOMEM;
+    if (line == NULL) {
+        kin__arguments_clear(&arguments);
+        return -ENOMEM;
+    }
+    kin__breaker_use(&line->breaker, ended);
+    int rc = call_over(manager, line, false, ident, method, arguments, result, deadline);
+    kin__breaker_use(&line->breaker, NULL);
+    return rc;
+}
+
+void kin__manager_break(kin_manager *manager, const _Atomic bool *ended)
+{
+    struct kin__line *line = atomic_load(&manager->lines);
+    for (; line != NULL; line = line->next) kin__breaker_break(&line->breaker, ended);
 }
 
 /* One call on a connection that is made for it, as Python's servers want it. */
-static int call_alone(kin_manager *manager, const char *method, struct kin__arguments arguments,
-                      kin_value *result, kin_value *error, kin_deadline deadline)
+static int call_alone(kin_manager *manager, struct kin__breaker *breaker, const char *method,
+                      struct kin__arguments arguments, kin_value *result, kin_value *error,
+                      kin_deadline deadline)
 {
-    struct kin__client client = {0};
+    struct kin__client client = {.breaker = breaker};
     int rc = kin__client_connect(&client, manager->address, &manager->options, deadline);
     if (rc == 0)
         rc = kin__client_call(&client, NULL, method, arguments, result, deadline);
     else
         kin__arguments_clear(&arguments);
     *error = kin_value_ref(&client.error);
+    if (rc < 0 && rc != -ECANCELED && client.connection == NULL && kin__breaker_is_broken(breaker)) {
+        rc = KIN_ECLOSED;
+        kin_value_clear(error);
+        *error = closed_error(manager);
+    }
     kin__client_close(&client);
     return rc;
 }
@@ -206,10 +255,10 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
     unsigned era = atomic_load(&manager->era);
     bool sent = false;
     *result = kin_value_none();
-    int rc = kin__turn_take(&manager->control_turn, deadline);
+    int rc = kin__turn_take(&manager->control.turn, deadline);
     if (rc == 0) {
         kin__line_own(&manager->control);
-        rc = settle(manager, control, deadline);
+        rc = atomic_load(&manager->closed) ? KIN_ECLOSED : settle(manager, control, deadline);
         if (rc == 0) rc = connect_control(manager, deadline);
         if (rc == 0 && control->kin) {
             rc = kin__client_call(control, NULL, method, arguments, result, deadline);
@@ -218,7 +267,12 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
             sent = control->owed;
             if (!is_given_up(rc)) drop_now(manager, control, deadline);
         }
-        kin__turn_end(&manager->control_turn);
+        rc = outcome(&manager->control, rc);
+        if (rc == KIN_ECLOSED) {
+            kin_value_clear(error);
+            *error = closed_error(manager);
+        }
+        kin__line_turn_end(manager, &manager->control);
     }
     if (is_given_up(rc) && !sent && strcmp(method, "decref") == 0)
         drop_later(manager, kin_value_get_str(kin_value_at(&given, 0), NULL), era);
@@ -228,12 +282,12 @@ static int call_control(kin_manager *manager, const char *method, struct kin__ar
 }
 
 /* Under the turn, for where the process ends everything of the client is copied. */
-static void set_error(struct kin__line *line, kin_value error)
+static void set_error(const kin_manager *manager, struct kin__line *line, kin_value error)
 {
     kin__turn_wait(&line->turn);
     kin_value_clear(&line->client.error);
     line->client.error = error;
-    kin__turn_end(&line->turn);
+    kin__line_turn_end(manager, line);
 }
 
 int kin__manager_server_call(kin_manager *manager, const char *method, struct kin__arguments arguments,
@@ -247,12 +301,14 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
         kin__arguments_clear(&arguments);
         return rc;
     }
-    set_error(line, kin_value_none());
+    set_error(manager, line, kin_value_none());
+    /* A reference is given up even when the manager has been closed: a server of Python's keeps it otherwise. */
+    struct kin__breaker *breaker = strcmp(method, "decref") == 0 ? NULL : &line->alone;
     if (atomic_load_explicit(&manager->kin, memory_order_relaxed))
         rc = call_control(manager, method, arguments, result, &error, deadline);
     else
-        rc = call_alone(manager, method, arguments, result, &error, deadline);
-    set_error(line, error);
+        rc = call_alone(manager, breaker, method, arguments, result, &error, deadline);
+    set_error(manager, line, error);
     return rc;
 }
 
@@ -277,19 +333,20 @@ static void poke_control(kin_manager *manager, int64_t grace_ns, kin_deadline de
 
 int kin_manager_ping(kin_manager *manager, kin_deadline deadline)
 {
-    struct kin__line *line = manager != NULL ? kin__line_find(manager) : NULL;
     kin_value result = kin_value_none();
-    if (line == NULL) return manager != NULL ? -ENOMEM : -EINVAL;
-    kin__turn_wait(&line->turn);
-    int rc = kin__line_connect(manager, line, deadline);
-    bool kin = line->client.kin;
-    kin__turn_end(&line->turn);
+    int rc = kin__manager_begin(manager);
     if (rc < 0) return rc;
+    struct kin__line *line = kin__line_find(manager);
+    if (line == NULL) return kin__manager_end(manager, -ENOMEM);
+    rc = enter(manager, line, true, deadline);
+    bool kin = line->client.kin;
+    rc = kin__manager_exit(manager, line, rc, deadline);
+    if (rc < 0) return kin__manager_end(manager, rc);
     /* A server of Python's takes such a call over a connection of its own. */
     rc = kin ? call_over(manager, line, true, NULL, "dummy", (struct kin__arguments){0}, &result, deadline)
              : kin__manager_server_call(manager, "dummy", (struct kin__arguments){0}, &result, deadline);
     kin_value_clear(&result);
-    return rc;
+    return kin__manager_end(manager, rc);
 }
 
 const kin_value *kin_manager_error(kin_manager *manager)
@@ -300,6 +357,22 @@ const kin_value *kin_manager_error(kin_manager *manager)
 }
 
 /* ---- handles -------------------------------------------------------------------------------------------- */
+
+int kin__manager_begin(kin_manager *manager)
+{
+    if (manager == NULL) return -EINVAL;
+    kin__manager_use(manager);
+    if (!atomic_load(&manager->closed)) return 0;
+    struct kin__line *line = kin__line_find(manager);
+    if (line != NULL) set_error(manager, line, closed_error(manager));
+    return kin__manager_end(manager, KIN_ECLOSED);
+}
+
+int kin__manager_end(kin_manager *manager, int rc)
+{
+    kin__manager_disuse(manager);
+    return rc;
+}
 
 /* All of this process, which a forked one has copies of. */
 static struct kin__turn handles_turn;
@@ -320,11 +393,11 @@ static void tell_ends(void)
             if (kin__turn_take(&line->turn, KIN_NOW) < 0) continue;
             if (line->pid == self && line->client.grace_ns > 0) client = kin__client_take(&line->client);
             kin__turn_end(&line->turn);
-            kin__line_leave_as(&client, deadline);
+            kin__client_end(&client, deadline);
         }
-        if (kin__turn_take(&manager->control_turn, KIN_NOW) < 0) continue;
+        if (kin__turn_take(&manager->control.turn, KIN_NOW) < 0) continue;
         if (manager->control.client.grace_ns > 0) kin__line_leave(&manager->control, deadline);
-        kin__turn_end(&manager->control_turn);
+        kin__turn_end(&manager->control.turn);
     }
     kin__turn_end(&handles_turn);
 }
@@ -358,23 +431,61 @@ static void delist(kin_manager *manager)
     kin__turn_end(&handles_turn);
 }
 
-void kin__manager_free(kin_manager *manager)
+int kin__manager_stop(kin_manager *manager, kin_deadline deadline)
+{
+    struct kin__line *control = &manager->control;
+    kin_value result = kin_value_none();
+    int rc = kin__turn_take(&control->turn, KIN_NOW);
+    if (rc < 0) {
+        kin__breaker_break(&control->breaker, NULL);
+        rc = kin__turn_take(&control->turn, deadline);
+    }
+    if (rc < 0) return rc;
+    kin__line_own(control);
+    /* It is closed for all but us. */
+    control->breaker.whole = NULL;
+    kin__breaker_mend(&control->breaker);
+    rc = settle(manager, &control->client, deadline);
+    if (rc == 0) rc = connect_control(manager, deadline);
+    if (rc == 0)
+        rc = kin__client_call(&control->client, NULL, "shutdown", (struct kin__arguments){0}, &result,
+                              deadline);
+    kin__line_init(control, manager);
+    kin__turn_end(&control->turn);
+    kin_value_clear(&result);
+    return rc;
+}
+
+void kin__manager_close(kin_manager *manager)
 {
     kin_deadline deadline = kin_in_ms(KIN__LEAVE_MS);
-    struct kin__line *next;
     delist(manager);
+    /* Before the lines are looked for: see unused_line and kin__line_turn_end. */
+    atomic_store(&manager->closed, true);
+    struct kin__line *line = atomic_load(&manager->lines);
+    for (; line != NULL; line = line->next) kin__line_close(line, deadline);
+    kin__line_close(&manager->control, deadline);
+    kin__manager_disuse(manager);
+}
+
+void kin__manager_disuse(kin_manager *manager)
+{
+    struct kin__line *next;
+    /* What the others have done with it is done before it is freed. */
+    if (atomic_fetch_sub_explicit(&manager->users, 1, memory_order_acq_rel) > 1) return;
+    /* A thread that ends may be at its line. */
+    kin_local_close(manager->line);
     for (struct kin__line *line = atomic_load(&manager->lines); line != NULL; line = next) {
         next = line->next;
-        kin__line_leave(line, deadline);
+        kin__client_close(&line->client);
         kin__os_free(line);
     }
-    kin__line_leave(&manager->control, deadline);
+    kin__client_close(&manager->control.client);
     struct kin__dropped *dropped = atomic_load(&manager->dropped);
     for (struct kin__dropped *after; dropped != NULL; dropped = after) {
         after = dropped->next;
         kin__os_free(dropped);
     }
-    kin_local_close(manager->line);
     kin__os_free(manager->texts);
     kin__os_free(manager->key);
     kin__os_free(manager);
@@ -419,20 +530,22 @@ int kin__manager_make(kin_manager **made, const char *address, const kin_client_
         return rc;
     }
     strcpy(manager->address, address);
+    kin__line_init(&manager->control, manager);
     manager->control.client.patient = true;
+    atomic_init(&manager->users, 1);
     *made = manager;
     return 0;
 }
 
 int kin__manager_connect(kin_manager *manager, kin_deadline deadline)
 {
-    int rc = kin__turn_take(&manager->control_turn, deadline);
+    int rc = kin__turn_take(&manager->control.turn, deadline);
     if (rc < 0) return rc;
     kin__line_own(&manager->control);
     rc = connect_control(manager, deadline);
     /* A server of Python's has no use for it. */
     if (rc < 0 || !manager->control.client.kin) kin__client_close(&manager->control.client);
-    kin__turn_end(&manager->control_turn);
+    kin__turn_end(&manager->control.turn);
     if (rc == 0) enlist(manager);
     return rc;
 }
@@ -449,7 +562,7 @@ int kin_manager_connect_with_sized(kin_manager **manager, const char *address,
     if (rc < 0) return rc;
     rc = kin__manager_connect(made, deadline);
     if (rc < 0) {
-        kin__manager_free(made);
+        kin__manager_close(made);
         return rc;
     }
     *manager = made;

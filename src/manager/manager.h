@@ -33,34 +33,50 @@ struct kin_manager {
     uint64_t socket_file;               /* see kin__os_socket_file; 0: none */
     kin_local *line;                    /* of each thread and coroutine */
     _Atomic(struct kin__line *) lines;  /* all of them; grows only, those that are not used are used again */
-    struct kin__line control;
-    struct kin__turn control_turn; /* for one short call at a time */
+    struct kin__line control;           /* its turn is for one short call at a time */
     _Atomic(struct kin__dropped *) dropped;
     _Atomic unsigned era; /* which control line it is: with each end all references */
     /* The control line may have broken, and has to be made again: from then on.  0: it need not. */
     _Atomic kin_deadline doubtful;
     kin_manager *next; /* of those that have been connected; under that list's turn, as `listed` */
     bool listed;
+    _Atomic bool closed; /* by kin_manager_close: nobody connects any more */
+    _Atomic unsigned
+        users; /* the handle until then, proxies, and calls of the handle; the last one frees all */
 };
 
-/* A handle that is not connected; connecting its control line; freeing it, whatever became of its
- * server. */
+/* A use more; and less. */
+static inline void kin__manager_use(kin_manager *manager)
+{
+    atomic_fetch_add_explicit(&manager->users, 1, memory_order_relaxed);
+}
+void kin__manager_disuse(kin_manager *manager);
+
+/* What a function begins with that is given a manager by the program, and ends with.  -EINVAL: NULL; KIN_ECLOSED. */
+int kin__manager_begin(kin_manager *manager);
+int kin__manager_end(kin_manager *manager, int rc);
+
+/* A handle that is not connected; connecting its control line; closing it, whatever became of its
+ * server; and before that, by who has set `closed`, telling the server to end. */
 int kin__manager_make(kin_manager **made, const char *address, const kin_client_options *options);
 int kin__manager_connect(kin_manager *manager, kin_deadline deadline);
-void kin__manager_free(kin_manager *manager);
+void kin__manager_close(kin_manager *manager);
+int kin__manager_stop(kin_manager *manager, kin_deadline deadline);
 
 /* The calling thread's connection stands and is used by nobody else, until it is left.  Errors, after which it is not
- * entered: see kin_proxy_call. */
+ * entered: see kin_proxy_call.  `rc` is what has become of the call; what it is for the caller is returned. */
 int kin__manager_enter(kin_manager *manager, struct kin__line **entered, kin_deadline deadline);
-void kin__manager_exit(kin_manager *manager, struct kin__line *line, kin_deadline deadline);
+int kin__manager_exit(kin_manager *manager, struct kin__line *line, int rc, kin_deadline deadline);
 
 /* Calls of objects of the manager, over that connection; see kin_proxy_call_many. */
 int kin__manager_call_many(kin_manager *manager, kin_call *calls, size_t count, kin_deadline deadline);
 
 /* A call of an object, over the calling thread's connection; a call of the server.  `arguments` are
- * used up; `result` is None after an error.  Errors: see kin_proxy_call. */
-int kin__manager_call(kin_manager *manager, const char *ident, const char *method,
+ * used up; `result` is None after an error.  Errors: see kin_proxy_call.  Whoever sets `ended` and then breaks
+ * the calls that were given it ends them with KIN_ECLOSED. */
+int kin__manager_call(kin_manager *manager, const char *ident, const _Atomic bool *ended, const char *method,
                       struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
+void kin__manager_break(kin_manager *manager, const _Atomic bool *ended);
 int kin__manager_server_call(kin_manager *manager, const char *method, struct kin__arguments arguments,
                              kin_value *result, kin_deadline deadline);
 
@@ -72,6 +88,9 @@ static inline bool kin__manager_is_kin(const kin_manager *manager)
 
 /* Does the object have that method, by what the server said of it? */
 bool kin__proxy_has(const kin_proxy *proxy, const char *method);
+
+/* Ends the calls of it that others wait for, and each further one, with KIN_ECLOSED. */
+void kin__proxy_end(kin_proxy *proxy);
 
 /* What the server calls the object. */
 const char *kin__proxy_ident(const kin_proxy *proxy);

@@ -208,7 +208,11 @@ static int call_in_turn(struct kin__client *client, kin_call *calls, size_t coun
         call->rc = kin__client_call(client, kin__proxy_ident(call->proxy), call->method, arguments,
                                     &call->result, deadline);
         /* An error of the call, or of the connection? */
-        if (client->connection == NULL || client->owed) return call->rc;
+        if (client->connection == NULL || client->owed) {
+            int rc = call->rc;
+            call->rc = 0;
+            return rc;
+        }
         take_error(client, call);
     }
     *answered = count;
@@ -225,7 +229,7 @@ int kin__manager_call_many(kin_manager *manager, kin_call *calls, size_t count, 
         kin_value_clear(&client->error);
         rc = client->grace_ns > 0 ? call_in_turn(client, calls, count, deadline, &answered)
                                   : call_pipelined(client, calls, count, deadline, &answered);
-        kin__manager_exit(manager, line, deadline);
+        rc = kin__manager_exit(manager, line, rc, deadline);
     }
     for (size_t i = answered; rc < 0 && i < count; i++) {
         if (calls[i].rc == 0) calls[i].rc = rc;

@@ -24,7 +24,8 @@
 
 struct kin_proxy {
     kin_manager *manager;
-    _Atomic int pid; /* the process that has the reference */
+    _Atomic int pid;    /* the process that has the reference */
+    _Atomic bool ended; /* see kin__proxy_end */
     char type[NAME_SIZE];
     char ident[NAME_SIZE];
     kin_value exposed; /* names of the methods, or None */
@@ -58,6 +59,7 @@ static int make(kin_proxy **made, kin_manager *manager, const char *type, const 
     kin_proxy *proxy = kin__os_calloc(1, sizeof *proxy);
     if (proxy == NULL) return -ENOMEM;
     proxy->manager = manager;
+    kin__manager_use(manager);
     atomic_store(&proxy->pid, kin__os_pid());
     strcpy(proxy->type, type);
     strcpy(proxy->ident, ident);
@@ -99,6 +101,11 @@ int kin_manager_create(kin_manager *manager, kin_proxy **proxy, const char *type
         kin_value_clear(&arguments);
         return rc;
     }
+    rc = kin__manager_begin(manager);
+    if (rc < 0) {
+        kin_value_clear(&arguments);
+        return rc;
+    }
     rc = kin__manager_server_call(manager, "create", with_type(type, arguments), &result, deadline);
     if (rc == 0 && kin_value_parse(&result, "(sv)", &ident, &exposed) < 0) rc = KIN_EPROTOCOL;
     if (rc == 0) {
@@ -106,7 +113,7 @@ int kin_manager_create(kin_manager *manager, kin_proxy **proxy, const char *type
         if (rc < 0) count(manager, "decref", ident, deadline);
     }
     kin_value_clear(&result);
-    return rc;
+    return kin__manager_end(manager, rc);
 }
 
 int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin_value *value, kin_deadline deadline)
@@ -114,11 +121,14 @@ int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin_value *
     if (manager == NULL || proxy == NULL || value == NULL) return -EINVAL;
     const char *ident = kin_value_token_id(value), *type = kin_value_token_type(value);
     if (ident == NULL || type == NULL) return KIN_EKIND;
-    int rc = count(manager, "incref", ident, deadline);
+    int rc = kin__manager_begin(manager);
     if (rc < 0) return rc;
-    rc = make(proxy, manager, type, ident, kin_value_proxy_exposed(value));
-    if (rc < 0) count(manager, "decref", ident, deadline);
-    return rc;
+    rc = count(manager, "incref", ident, deadline);
+    if (rc == 0) {
+        rc = make(proxy, manager, type, ident, kin_value_proxy_exposed(value));
+        if (rc < 0) count(manager, "decref", ident, deadline);
+    }
+    return kin__manager_end(manager, rc);
 }
 
 /* A process that was forked makes a reference of its own before it uses a proxy. */
@@ -137,8 +147,11 @@ int kin_proxy_close(kin_proxy *proxy)
 {
     if (proxy == NULL) return 0;
     int rc = 0;
-    if (atomic_load(&proxy->pid) == kin__os_pid())
+    /* With the connections of a handle that was closed a server of kin's has dropped all references. */
+    bool dropped = kin__manager_is_kin(proxy->manager) && atomic_load(&proxy->manager->closed);
+    if (atomic_load(&proxy->pid) == kin__os_pid() && !dropped)
         rc = count(proxy->manager, "decref", proxy->ident, kin_in_ms(CLOSE_MS));
+    kin__manager_disuse(proxy->manager);
     kin_value_clear(&proxy->exposed);
     kin__os_free(proxy);
     /* Where the manager is gone, so is the reference. */
@@ -178,12 +191,18 @@ int kin_proxy_call(kin_proxy *proxy, const char *method, kin_value arguments, ki
     int rc = proxy != NULL && method != NULL ? kin_value_error_code(&arguments) : -EINVAL;
     if (rc == 0) rc = own(proxy, deadline);
     if (rc == 0)
-        rc = kin__manager_call(proxy->manager, proxy->ident, method, kin__arguments_of(arguments), to,
-                               deadline);
+        rc = kin__manager_call(proxy->manager, proxy->ident, &proxy->ended, method,
+                               kin__arguments_of(arguments), to, deadline);
     else
         kin_value_clear(&arguments);
     kin_value_clear(&ignored);
     return rc;
+}
+
+void kin__proxy_end(kin_proxy *proxy)
+{
+    atomic_store(&proxy->ended, true);
+    kin__manager_break(proxy->manager, &proxy->ended);
 }
 
 const char *kin__proxy_ident(const kin_proxy *proxy)

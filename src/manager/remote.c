@@ -29,7 +29,8 @@
 /* For connecting, and for calls that are answered at once. */
 #define CALL_SECONDS 10
 
-/* SHARED.  Constant once it is open, but for the magic word, which whoever closes it overwrites. */
+/* SHARED.  Constant once it is open, but for the magic word, which whoever closes it overwrites.  The key is a block of
+ * its own, which is freed then. */
 struct kin__remote {
     uint64_t magic;
     uint64_t serial; /* random: this one, not another that was at its place */
@@ -37,7 +38,7 @@ struct kin__remote {
     char type[NAME_SIZE];
     char ident[NAME_SIZE]; /* its name on the wire */
     size_t key_size;
-    uint8_t key[];
+    uint8_t *key;
 };
 
 /* A manager that this process is connected to. */
@@ -55,6 +56,7 @@ struct held {
 struct entry {
     const void *object;
     uint64_t serial;
+    unsigned users; /* the list, and the calls that are at it */
     struct peer *peer;
     kin_proxy *proxy;
     struct held *held; /* oldest first */
@@ -119,7 +121,7 @@ static void leave_peer(struct peer *peer)
     }
     kin__turn_end(&turn);
     if (!last) return;
-    kin__manager_free(peer->manager);
+    kin__manager_close(peer->manager);
     kin__os_free(peer);
 }
 
@@ -134,6 +136,15 @@ static void free_entry(struct entry *entry)
     kin_proxy_close(entry->proxy);
     leave_peer(entry->peer);
     kin__os_free(entry);
+}
+
+/* Whoever has used an entry last, when it is not in the list any more, frees it. */
+static void leave_entry(struct entry *entry)
+{
+    kin__turn_wait(&turn);
+    bool last = --entry->users == 0;
+    kin__turn_end(&turn);
+    if (last) free_entry(entry);
 }
 
 /* By whoever has the turn. */
@@ -171,11 +182,13 @@ static struct entry *insert_entry(struct entry *entry)
     return old;
 }
 
+/* Is to be left. */
 static struct entry *find_entry(const struct kin__remote *remote)
 {
     kin__turn_wait(&turn);
     struct entry *entry = entries;
     while (entry != NULL && (entry->object != remote || entry->serial != remote->serial)) entry = entry->next;
+    if (entry != NULL) entry->users++;
     kin__turn_end(&turn);
     return entry;
 }
@@ -185,9 +198,10 @@ static int add_entry(const struct kin__remote *remote, struct peer *peer, kin_pr
 {
     struct entry *entry = kin__os_calloc(1, sizeof *entry), *old;
     if (entry == NULL) return -ENOMEM;
-    *entry = (struct entry){.object = remote, .serial = remote->serial, .peer = peer, .proxy = proxy};
+    *entry =
+        (struct entry){.object = remote, .serial = remote->serial, .users = 1, .peer = peer, .proxy = proxy};
     old = insert_entry(entry);
-    if (old != NULL) free_entry(old);
+    if (old != NULL) leave_entry(old);
     return 0;
 }
 
@@ -211,39 +225,61 @@ static int join(const struct kin__remote *remote)
     return rc;
 }
 
-/* The calling process's entry. */
+static bool is_closed(const struct kin__remote *remote)
+{
+    return __atomic_load_n(&remote->magic, __ATOMIC_SEQ_CST) != KIN__MAGIC_REMOTE;
+}
+
+/* The calling process's entry, to be left. */
 static int entry_of(const void *object, struct entry **entry)
 {
     const struct kin__remote *remote = object;
+    if (is_closed(remote)) return KIN_ECLOSED;
     *entry = find_entry(remote);
     if (__builtin_expect(*entry != NULL, 1)) return 0;
     int rc = join(remote);
     if (rc == 0) *entry = find_entry(remote);
-    return rc;
+    return rc < 0 ? rc : *entry != NULL ? 0 : KIN_ECLOSED;
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------ */
 
+static void free_note(struct kin__remote *remote)
+{
+    kin_free(remote->key);
+    kin__free(remote, NULL);
+}
+
+/* CRASH: what is allocated stays. */
+static int allocate_note(struct kin__remote **allocated, size_t key_size)
+{
+    int rc;
+    struct kin__remote *remote = kin__allocate_object(KIN__OBJECT_REMOTE, sizeof *remote, &rc);
+    if (remote == NULL) return rc;
+    kin__allocate_finish();
+    remote->key_size = key_size;
+    remote->key = kin_alloc(key_size + 1);
+    rc = remote->key == NULL ? -ENOMEM : kin__os_random(&remote->serial, sizeof remote->serial);
+    if (rc < 0) free_note(remote);
+    *allocated = remote;
+    return rc;
+}
+
 static int make_note(struct kin__remote **made, struct peer *peer, kin_proxy *proxy)
 {
     const kin_manager *manager = peer->manager;
+    struct kin__remote *remote = NULL;
     kin_value token = kin_proxy_value(proxy);
     const char *type = kin_value_token_type(&token), *ident = kin_value_token_id(&token);
-    struct kin__remote *remote = NULL;
     int rc = type == NULL || ident == NULL ? KIN_EPROTOCOL : 0;
     if (rc == 0 && (strlen(type) >= NAME_SIZE || strlen(ident) >= NAME_SIZE)) rc = KIN_EPROTOCOL;
-    if (rc == 0) remote = kin_alloc(sizeof *remote + manager->key_size);
-    if (rc == 0 && remote == NULL) rc = -ENOMEM;
-    if (rc == 0) rc = kin__os_random(&remote->serial, sizeof remote->serial);
+    if (rc == 0) rc = allocate_note(&remote, manager->key_size);
     if (rc == 0) {
         strcpy(remote->address, manager->address);
         strcpy(remote->type, type);
         strcpy(remote->ident, ident);
-        remote->key_size = manager->key_size;
         memcpy(remote->key, manager->key, manager->key_size);
         *made = remote;
-    } else {
-        kin_free(remote);
     }
     kin_value_clear(&token);
     return rc;
@@ -264,7 +300,7 @@ int kin__remote_open(void **object, const struct kin__place *place)
     if (rc == 0) rc = make_note(&remote, peer, proxy);
     if (rc == 0) rc = add_entry(remote, peer, proxy);
     if (rc < 0) {
-        kin_free(remote);
+        if (remote != NULL) free_note(remote);
         kin_proxy_close(proxy);
         leave_peer(peer);
         return rc;
@@ -279,13 +315,17 @@ int kin__remote_close(void *object)
 {
     struct kin__remote *remote = object;
     uint64_t magic = KIN__MAGIC_REMOTE;
-    if (!__atomic_compare_exchange_n(&remote->magic, &magic, KIN__MAGIC_CLOSED, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST))
+    if (!__atomic_compare_exchange_n(&remote->magic, &magic, KIN__MAGIC_REMOTE_CLOSED, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return KIN_ECLOSED;
     struct entry *entry = remove_entry(remote);
-    if (entry != NULL) free_entry(entry);
+    if (entry != NULL) {
+        kin__proxy_end(entry->proxy);
+        leave_entry(entry);
+    }
     memset(remote->key, 0, remote->key_size);
-    return kin_free(remote);
+    free_note(remote);
+    return 0;
 }
 
 /* ---- calls ---------------------------------------------------------------------------------------- */
@@ -302,6 +342,7 @@ static long call_with(const void *object, const char *method, kin_value argument
         return rc;
     }
     rc = kin_proxy_call(entry->proxy, method, arguments, &result, soon());
+    leave_entry(entry);
     if (rc == 0 && kin_value_kind(&result) != KIN_VALUE_NONE) rc = kin_value_get_int(&result, &number);
     kin_value_clear(&result);
     return rc < 0 ? rc : (long)number;
@@ -318,7 +359,9 @@ static bool has_raised(const void *object, const char *class)
     struct entry *entry = find_entry(object);
     const kin_value *error = entry != NULL ? kin_manager_error(entry->peer->manager) : NULL;
     const char *name = error != NULL ? kin_value_class_name(error) : NULL;
-    return name != NULL && strcmp(name, class) == 0;
+    bool has = name != NULL && strcmp(name, class) == 0;
+    if (entry != NULL) leave_entry(entry);
+    return has;
 }
 
 /* ---- queues: putting ---------------------------------------------------------------------------- */
@@ -328,8 +371,12 @@ static int put(void *queue, kin_value item, kin_deadline deadline)
     struct entry *entry;
     int rc = kin_value_error_code(&item);
     if (rc == 0) rc = entry_of(queue, &entry);
-    if (rc == 0) return kin_proxy_put(entry->proxy, item, deadline);
-    kin_value_clear(&item);
+    if (rc < 0) {
+        kin_value_clear(&item);
+        return rc;
+    }
+    rc = kin_proxy_put(entry->proxy, item, deadline);
+    leave_entry(entry);
     return rc;
 }
 
@@ -379,13 +426,14 @@ long kin__remote_put_many(void *queue, const kin_message *messages, size_t count
 
 /* ---- queues: getting ---------------------------------------------------------------------------- */
 
-/* Keeps an item that was taken for this process's next get; used up. */
+/* Keeps an item that was taken for this process's next get; both are used up. */
 static int keep(struct entry *entry, kin_value item, int rc)
 {
     struct held *held = kin__os_calloc(1, sizeof *held);
     if (held == NULL) {
         /* Nothing is lost but its place in the line. */
         kin_proxy_put(entry->proxy, item, soon());
+        leave_entry(entry);
         return rc;
     }
     held->item = item;
@@ -393,9 +441,11 @@ static int keep(struct entry *entry, kin_value item, int rc)
     held->next = entry->held;
     entry->held = held;
     kin__turn_end(&turn);
+    leave_entry(entry);
     return rc;
 }
 
+/* After success the entry is to be left. */
 static int get(void *queue, struct entry **entry, kin_value *item, kin_deadline deadline)
 {
     int rc = entry_of(queue, entry);
@@ -404,7 +454,11 @@ static int get(void *queue, struct entry **entry, kin_value *item, kin_deadline 
     struct held *held = (*entry)->held;
     if (held != NULL) (*entry)->held = held->next;
     kin__turn_end(&turn);
-    if (held == NULL) return kin_proxy_get((*entry)->proxy, item, deadline);
+    if (held == NULL) {
+        rc = kin_proxy_get((*entry)->proxy, item, deadline);
+        if (rc < 0) leave_entry(*entry);
+        return rc;
+    }
     *item = held->item;
     kin__os_free(held);
     return 0;
@@ -433,6 +487,7 @@ long kin__remote_get(void *queue, void *buffer, size_t capacity, kin_deadline de
         rc = KIN_ETOOSMALL;
     }
     if (rc < 0) return keep(entry, item, rc);
+    leave_entry(entry);
     if (size > 0) memcpy(buffer, bytes, size);
     kin_value_clear(&item);
     return (long)size;
@@ -451,6 +506,7 @@ long kin__remote_take(void *queue, void **message, kin_deadline deadline)
     rc = bytes_of(&item, &bytes, &size);
     if (rc == 0) rc = kin__message_make(&made, size);
     if (rc < 0) return keep(entry, item, rc);
+    leave_entry(entry);
     if (size > 0) memcpy(kin__message_bytes(made), bytes, size);
     *message = kin__message_bytes(made);
     kin_value_clear(&item);
@@ -476,7 +532,9 @@ long kin__remote_get_many(void *queue, kin_message *messages, size_t count, void
 int kin__remote_get_value(void *queue, kin_value *value, kin_deadline deadline)
 {
     struct entry *entry;
-    return get(queue, &entry, value, deadline);
+    int rc = get(queue, &entry, value, deadline);
+    if (rc == 0) leave_entry(entry);
+    return rc;
 }
 
 /* ---- queues: the rest ---------------------------------------------------------------------------- */
@@ -507,7 +565,10 @@ int kin__remote_join(void *queue, kin_deadline deadline)
 {
     struct entry *entry;
     int rc = entry_of(queue, &entry);
-    return rc < 0 ? rc : kin__proxy_join(entry->proxy, deadline);
+    if (rc < 0) return rc;
+    rc = kin__proxy_join(entry->proxy, deadline);
+    leave_entry(entry);
+    return rc;
 }
 
 /* ---- locks ------------------------------------------------------------------------------------------ */
@@ -516,14 +577,19 @@ int kin__remote_acquire(void *lock, kin_deadline deadline)
 {
     struct entry *entry;
     int rc = entry_of(lock, &entry);
-    return rc < 0 ? rc : kin_proxy_acquire(entry->proxy, deadline);
+    if (rc < 0) return rc;
+    rc = kin_proxy_acquire(entry->proxy, deadline);
+    leave_entry(entry);
+    return rc;
 }
 
 int kin__remote_release(void *lock)
 {
     struct entry *entry;
     int rc = entry_of(lock, &entry);
-    if (rc == 0) rc = kin_proxy_release(entry->proxy);
+    if (rc < 0) return rc;
+    rc = kin_proxy_release(entry->proxy);
+    leave_entry(entry);
     return rc == KIN_EREMOTE && has_raised(lock, "RuntimeError") ? -EPERM : rc;
 }
 

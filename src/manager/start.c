@@ -171,7 +171,7 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
         if (rc < 0) {
             /* Whatever it does, nobody can reach it. */
             if (made->server != NULL) await_server(made, KIN_NOW);
-            kin__manager_free(made);
+            kin__manager_close(made);
         }
     }
     /* This process's copy; one that has started does not remove the file of the other's socket. */
@@ -195,22 +195,32 @@ int kin_manager_serve_sized(const kin_manager_options *options, size_t size)
 
 /* ---- ending -------------------------------------------------------------------------------------------- */
 
+static bool has_started(const kin_manager *manager)
+{
+    return manager->server != NULL && manager->starter == kin__os_pid();
+}
+
 int kin_manager_shutdown(kin_manager *manager, kin_deadline deadline)
 {
     kin_value result;
-    if (manager == NULL) return -EINVAL;
-    int rc = kin__manager_server_call(manager, "shutdown", (struct kin__arguments){0}, &result, deadline);
+    int rc = kin__manager_begin(manager);
+    if (rc < 0) return rc;
+    rc = kin__manager_server_call(manager, "shutdown", (struct kin__arguments){0}, &result, deadline);
     kin_value_clear(&result);
-    if (manager->server == NULL || manager->starter != kin__os_pid()) return rc;
-    return await_server(manager, deadline);
+    if (has_started(manager)) rc = await_server(manager, deadline);
+    return kin__manager_end(manager, rc);
 }
 
 int kin_manager_close(kin_manager *manager)
 {
     if (manager == NULL) return 0;
     int rc = 0;
-    if (manager->server != NULL && manager->starter == kin__os_pid())
-        rc = kin_manager_shutdown(manager, kin_in_s(END_SECONDS));
-    kin__manager_free(manager);
+    if (atomic_exchange(&manager->closed, true)) return KIN_ECLOSED;
+    if (has_started(manager)) {
+        kin_deadline deadline = kin_in_s(END_SECONDS);
+        kin__manager_stop(manager, deadline);
+        rc = await_server(manager, deadline);
+    }
+    kin__manager_close(manager);
     return rc == -ETIMEDOUT ? 0 : rc;
 }

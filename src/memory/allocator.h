@@ -41,6 +41,7 @@ enum kin__object_kind {
     KIN__OBJECT_BARRIER,
     KIN__OBJECT_PARTIES,
     KIN__OBJECT_LEDGER,
+    KIN__OBJECT_REMOTE,
     KIN__OBJECT_KINDS
 };
 

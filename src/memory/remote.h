@@ -17,14 +17,16 @@
 
 #include "memory/region.h"
 
-#define KIN__MAGIC_REMOTE 0x65746f6d65726b01ull
+#define KIN__MAGIC_REMOTE        0x65746f6d65726b01ull
+#define KIN__MAGIC_REMOTE_CLOSED 0x65746f6d65726b02ull
 
 struct kin__remote;
 
-/* Is a pointer that is no local object one of these? */
+/* Is a pointer that is no local object one of these, or was it until it was closed?  Then the calls below say so. */
 static inline bool kin__is_remote(const void *object)
 {
-    return kin__check(object, 0, KIN__MAGIC_REMOTE) == 0;
+    return kin__check(object, 0, KIN__MAGIC_REMOTE) == 0 ||
+           kin__check(object, 0, KIN__MAGIC_REMOTE_CLOSED) == 0;
 }
 
 /* ---- what the layer of the manager provides ---------------------------------------------------- */

@@ -403,17 +403,26 @@ static int connect_until(int socket, const struct kin__address *address, kin_dea
     return rc;
 }
 
+int kin__os_connect_begin(const struct kin__address *address)
+{
+    return make_socket(address, 0);
+}
+
+int kin__os_connect_go_on(int socket, const struct kin__address *address, kin_deadline deadline)
+{
+    int rc = connect_until(socket, address, deadline);
+    if (rc < 0 && rc != -EISCONN) return rc == -EAGAIN ? -ETIMEDOUT : rc;
+    set_time_limit(socket, KIN_FOREVER);
+    hurry(socket);
+    return 0;
+}
+
 int kin__os_connect(const struct kin__address *address, kin_deadline deadline)
 {
-    int made = make_socket(address, 0);
+    int made = kin__os_connect_begin(address);
     if (made < 0) return made;
-    int rc = connect_until(made, address, deadline);
-    if (rc == -EISCONN) rc = 0;
-    if (rc < 0) {
-        close(made);
-        return rc == -EAGAIN ? -ETIMEDOUT : rc;
-    }
-    set_time_limit(made, KIN_FOREVER);
-    hurry(made);
-    return made;
+    int rc = kin__os_connect_go_on(made, address, deadline);
+    if (rc == 0) return made;
+    close(made);
+    return rc;
 }

@@ -43,6 +43,11 @@ int kin__os_socket_end_sending(int socket)
     return shutdown(socket, SHUT_WR) < 0 ? -errno : 0;
 }
 
+void kin__os_socket_end(int socket)
+{
+    shutdown(socket, SHUT_RDWR);
+}
+
 /* Room for one descriptor, aligned as the kernel wants it. */
 union control {
     struct cmsghdr header;

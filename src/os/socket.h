@@ -28,6 +28,8 @@ int kin__os_socket_pair(enum kin__socket_kind kind, int ends[2]);
 int kin__os_socket_describe(int socket, bool *stream, bool *local);
 /* Nothing more is sent on it: the other end reads what is there and then the end. */
 int kin__os_socket_end_sending(int socket);
+/* Nothing goes over it any more in either direction, and whoever waits for it, here or there, finds its end. */
+void kin__os_socket_end(int socket);
 
 /* Sends the parts as one packet, or as much of them as a stream takes now, with a copy of
  * `descriptor` if that is not negative; returns how many bytes.  With `wait` it waits as long as it

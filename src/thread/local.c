@@ -4,26 +4,36 @@
  *  - A local has an index into everyone's table of values; an entry counts only if it carries the
  *    local's generation, so that an index can be used again.
  *  - `names` changes under its lock; a table belongs to who is running and needs none.
+ *  - A destructor runs only for a local that is open, or whose closing waits for it.
  */
 #include "thread/local.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "memory/private.h"
+#include "memory/wait.h"
 #include "os/os.h"
+#include "os/suspend.h"
 
 #define NAMES_MOST (1u << 20)
 #define NAMES_STEP 16u
 /* A destructor may set values again; so often it is given another chance. */
 #define ROUNDS 4
 
+/* destroying: how many destructors of it run; more under the lock of `names`, while it is open.
+ * closed: by such a destructor, in whose hands it is. */
 struct kin_local {
     uint32_t index;
     uint64_t generation;
     void (*destructor)(void *value);
+    _Atomic uint32_t destroying;
+    bool closed;
 };
 
 struct value {
@@ -32,6 +42,7 @@ struct value {
 };
 
 struct kin__locals {
+    const kin_local *ending; /* whose destructor runs here */
     uint32_t count;
     struct value values[];
 };
@@ -50,14 +61,42 @@ static int once_result;
 
 /* ---- ending --------------------------------------------------------------------------------------- */
 
-static void (*destructor_of(uint32_t index, uint64_t generation))(void *)
+/* The local that a value belongs to, if it is open and has a destructor; it stays until that has run. */
+static kin_local *begin_destroying(uint32_t index, uint64_t generation)
 {
-    void (*destructor)(void *) = NULL;
     pthread_mutex_lock(&names.lock);
-    const kin_local *local = index < names.count ? names.open[index] : NULL;
-    if (local != NULL && local->generation == generation) destructor = local->destructor;
+    kin_local *local = index < names.count ? names.open[index] : NULL;
+    if (local != NULL && (local->generation != generation || local->destructor == NULL)) local = NULL;
+    if (local != NULL) atomic_fetch_add(&local->destroying, 1);
     pthread_mutex_unlock(&names.lock);
-    return destructor;
+    kin__locals->ending = local;
+    return local;
+}
+
+static void end_destroying(kin_local *local)
+{
+    kin__locals->ending = NULL;
+    if (local->closed) {
+        kin__os_free(local);
+        return;
+    }
+    /* With the last one it may be gone at once. */
+    const _Atomic uint32_t *word = &local->destroying;
+    atomic_fetch_sub(&local->destroying, 1);
+    kin__wake_private(word, INT_MAX);
+}
+
+/* Frees it when no destructor of it runs any more; if the caller is one, when that returns. */
+static void free_unused(kin_local *local)
+{
+    uint32_t own = kin__locals != NULL && kin__locals->ending == local, seen;
+    while ((seen = atomic_load(&local->destroying)) > own) {
+        kin__shield(1);
+        kin__sleep_private(&local->destroying, seen, KIN_FOREVER);
+        kin__shield(-1);
+    }
+    local->closed = own > 0;
+    if (!local->closed) kin__os_free(local);
 }
 
 static int destroy_values(void)
@@ -67,9 +106,10 @@ static int destroy_values(void)
         struct value taken = kin__locals->values[i];
         kin__locals->values[i].value = NULL;
         if (taken.value == NULL) continue;
-        void (*destructor)(void *) = destructor_of(i, taken.generation);
-        if (destructor == NULL) continue;
-        destructor(taken.value);
+        kin_local *local = begin_destroying(i, taken.generation);
+        if (local == NULL) continue;
+        local->destructor(taken.value);
+        end_destroying(local);
         found++;
     }
     return found;
@@ -99,9 +139,18 @@ static void unlock_after_fork(void)
     pthread_mutex_unlock(&names.lock);
 }
 
+/* The destructors of other threads do not go on here. */
+static void unlock_in_child(void)
+{
+    const kin_local *ending = kin__locals != NULL ? kin__locals->ending : NULL;
+    for (uint32_t i = 0; i < names.count; i++)
+        if (names.open[i] != NULL) atomic_store(&names.open[i]->destroying, names.open[i] == ending);
+    unlock_after_fork();
+}
+
 static void set_up(void)
 {
-    static const struct kin__fork_watch watch = {lock_for_fork, unlock_after_fork, unlock_after_fork};
+    static const struct kin__fork_watch watch = {lock_for_fork, unlock_after_fork, unlock_in_child};
     once_result = -pthread_key_create(&end_key, end_thread);
     if (once_result == 0) once_result = kin__os_watch_forks(KIN__FORK_NAMES, &watch);
 }
@@ -150,7 +199,7 @@ int kin_local_close(kin_local *local)
     pthread_mutex_lock(&names.lock);
     names.open[local->index] = NULL;
     pthread_mutex_unlock(&names.lock);
-    kin__os_free(local);
+    free_unused(local);
     return 0;
 }
 
@@ -164,6 +213,7 @@ static int make_room(uint32_t index)
     if (table == NULL) return -ENOMEM;
     table->count = count;
     if (old != NULL) memcpy(table->values, old->values, old->count * sizeof old->values[0]);
+    table->ending = old != NULL ? old->ending : NULL;
     kin__os_free(old);
     kin__locals = table;
     /* Any value that is not NULL makes the destructor run at the thread's end. */

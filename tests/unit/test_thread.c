@@ -6,6 +6,7 @@
 #include "support/test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -500,4 +501,54 @@ TEST(a_destructor_may_set_values)
     CHECK_EQ(again, 3);
     CHECK_OK(kin_thread_close(thread));
     CHECK_OK(kin_local_close(locals[0]));
+}
+
+static _Atomic int stage;
+
+/* Two more, when the closing had time to return. */
+static void destroy_slowly(void *value)
+{
+    (void)value;
+    atomic_store(&stage, 1);
+    while (atomic_load(&stage) == 1) sched_yield();
+    for (int i = 0; i < 1000; i++) sched_yield();
+    CHECK_EQ(atomic_load(&stage), 2);
+    atomic_store(&stage, 4);
+}
+
+static int close_locals(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&stage) == 0) sched_yield();
+    atomic_store(&stage, 2);
+    CHECK_OK(kin_local_close(locals[0]));
+    CHECK_EQ(atomic_load(&stage), 4);
+    return 0;
+}
+
+TEST(closing_a_local_waits_for_its_destructors)
+{
+    kin_thread *thread[2];
+    CHECK_OK(kin_local_open(&locals[0], destroy_slowly));
+    CHECK_OK(kin_thread_start(&thread[0], set_once, &stage, NULL));
+    CHECK_OK(kin_thread_start(&thread[1], close_locals, NULL, NULL));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(kin_thread_join(thread[i], KIN_FOREVER));
+        CHECK_OK(kin_thread_close(thread[i]));
+    }
+}
+
+static void close_own(void *value)
+{
+    CHECK(value == &stage);
+    CHECK_OK(kin_local_close(locals[0]));
+}
+
+TEST(a_destructor_may_close_its_local)
+{
+    kin_thread *thread = NULL;
+    CHECK_OK(kin_local_open(&locals[0], close_own));
+    CHECK_OK(kin_thread_start(&thread, set_once, &stage, NULL));
+    CHECK_OK(kin_thread_join(thread, KIN_FOREVER));
+    CHECK_OK(kin_thread_close(thread));
 }
