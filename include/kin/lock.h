@@ -41,8 +41,11 @@ typedef struct kin_lock_options {
 KIN_API int kin_lock_open(kin_lock **lock);
 
 /* kin_lock_open_with is kin_lock_open with options, which may be NULL.  With an address it is a lock of a
- * manager, and used by the same calls, but kin_lock_owner, kin_lock_last_death and
- * kin_lock_mark_repaired, which fail with -EOPNOTSUPP.  Errors, besides those: of kin_manager_connect,
+ * manager, an RLock, Semaphore or Condition as well, or whatever can be acquired and released; and used by the same
+ * calls, but kin_lock_owner, kin_lock_last_death and kin_lock_mark_repaired, which fail with -EOPNOTSUPP, as
+ * kin_lock_locked does where the manager's object cannot say it (those of Python's managers).  Closing it leaves the
+ * manager's lock as it is, and ends the calls of it that other threads of the process are in, which lose their
+ * connections to that manager for it.  Errors, besides those: of kin_manager_connect,
  * KIN_EREMOTE (the manager has no such type or name), KIN_EKIND (it has no acquire), -EINVAL (a key or name without
  * an address, a key without its size); and in every call those of kin_proxy_call. */
 KIN_API int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, size_t size);

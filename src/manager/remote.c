@@ -225,16 +225,11 @@ static int join(const struct kin__remote *remote)
     return rc;
 }
 
-static bool is_closed(const struct kin__remote *remote)
-{
-    return __atomic_load_n(&remote->magic, __ATOMIC_SEQ_CST) != KIN__MAGIC_REMOTE;
-}
-
 /* The calling process's entry, to be left. */
 static int entry_of(const void *object, struct entry **entry)
 {
     const struct kin__remote *remote = object;
-    if (is_closed(remote)) return KIN_ECLOSED;
+    if (__atomic_load_n(&remote->magic, __ATOMIC_SEQ_CST) != KIN__MAGIC_REMOTE) return KIN_ECLOSED;
     *entry = find_entry(remote);
     if (__builtin_expect(*entry != NULL, 1)) return 0;
     int rc = join(remote);
@@ -595,5 +590,7 @@ int kin__remote_release(void *lock)
 
 int kin__remote_locked(void *lock)
 {
-    return (int)call_number(lock, "locked");
+    int rc = (int)call_number(lock, "locked");
+    /* What has acquire need not have that, above all with Python's managers. */
+    return rc == KIN_EREMOTE && has_raised(lock, "RemoteError") ? -EOPNOTSUPP : rc;
 }

@@ -64,6 +64,12 @@ static enum kin__outcome condition_release(struct kin__call *call)
     return kin__lock_release(call);
 }
 
+static enum kin__outcome condition_locked(struct kin__call *call)
+{
+    call->object = condition_of(call->object)->lock;
+    return kin__lock_locked(call);
+}
+
 /* From the condition to the queue of its lock, with what wait is to return. */
 static void wake(struct kin__session *session, bool notified)
 {
@@ -127,6 +133,7 @@ static void condition_save(struct kin__managed *object, kin_value *arguments, ki
 static const struct kin__method condition_methods[] = {
     {"acquire", condition_acquire, "blocking timeout", 0, KIN__KEYWORDS},
     {"release", condition_release, "", 0, KIN__BUILTIN},
+    {"locked", condition_locked, "", 0, KIN__PYTHON},
     {"wait", condition_wait, "timeout", 0, KIN__PYTHON},
     {"notify", condition_notify, "n", 0, KIN__PYTHON},
     {"notify_all", condition_notify_all, "", 0, KIN__PYTHON},
@@ -140,6 +147,7 @@ const struct kin__type kin__type_condition = {
     .drop = condition_drop,
     .methods = condition_methods,
     .save = condition_save,
+    .reads = "locked",
 };
 
 /* ---- Event ----------------------------------------------------------------------------------------- */

@@ -192,7 +192,7 @@ static enum kin__outcome semaphore_release(struct kin__call *call)
     return kin__return_none(call);
 }
 
-static enum kin__outcome lock_locked(struct kin__call *call)
+enum kin__outcome kin__lock_locked(struct kin__call *call)
 {
     return kin__return(call, kin_value_bool(lock_of(call->object)->permits == 0));
 }
@@ -276,14 +276,14 @@ static int restore(struct kin__call *call, const kin_value *state)
 static const struct kin__method lock_methods[] = {
     {"acquire", kin__lock_acquire, "blocking timeout", 0, KIN__KEYWORDS},
     {"release", kin__lock_release, "", 0, KIN__BUILTIN},
-    {"locked", lock_locked, "", 0, KIN__BUILTIN},
+    {"locked", kin__lock_locked, "", 0, KIN__BUILTIN},
     {0},
 };
 
 static const struct kin__method semaphore_methods[] = {
     {"acquire", kin__lock_acquire, "blocking timeout", 0, KIN__PYTHON},
     {"release", semaphore_release, "n", 0, KIN__PYTHON},
-    {"locked", lock_locked, "", 0, KIN__PYTHON},
+    {"locked", kin__lock_locked, "", 0, KIN__PYTHON},
     {0},
 };
 

@@ -17,5 +17,6 @@ void kin__lock_take_again(struct kin__managed *lock, struct kin__session *sessio
 /* The methods of a lock, for an object that is used as one; call->object is the lock. */
 enum kin__outcome kin__lock_acquire(struct kin__call *call);
 enum kin__outcome kin__lock_release(struct kin__call *call);
+enum kin__outcome kin__lock_locked(struct kin__call *call);
 
 #endif

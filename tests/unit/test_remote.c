@@ -22,17 +22,29 @@
 
 #define SOON kin_in_s(20)
 
-static const kin_manager_type types[] = {{.name = "jobs", .shared = "TaskQueue"},
-                                         {.name = "two", .shared = "Queue"},
-                                         {.name = "door", .shared = "Lock"},
-                                         {.name = "gate", .shared = "RLock"}};
+/* A type of the program's own that can be acquired, and says no more. */
+static int do_nothing(void *object, const kin_value *arguments, const kin_value *keywords, kin_value *result)
+{
+    (void)object;
+    (void)arguments;
+    (void)keywords;
+    *result = kin_value_bool(true);
+    return 0;
+}
+
+static const kin_manager_method latch_methods[] = {{"acquire", do_nothing}, {"release", do_nothing}};
+
+static const kin_manager_type types[] = {
+    {.name = "jobs", .shared = "TaskQueue"}, {.name = "two", .shared = "Queue"},
+    {.name = "door", .shared = "Lock"},      {.name = "gate", .shared = "RLock"},
+    {.name = "turn", .shared = "Condition"}, {.name = "latch", .methods = latch_methods, .method_count = 2}};
 
 static kin_manager *manager;
 
 static void start(void)
 {
     CHECK_OK(kin_manager_start(
-        &manager, &(kin_manager_options){.address = "tcp://127.0.0.1:0", .types = types, .type_count = 4}));
+        &manager, &(kin_manager_options){.address = "tcp://127.0.0.1:0", .types = types, .type_count = 6}));
 }
 
 static kin_queue *open_queue(const char *name)
@@ -249,6 +261,24 @@ TEST(a_lock_of_a_manager)
 static int try_rlock(void *rlock)
 {
     return kin_rlock_acquire(rlock, KIN_NOW) == -ETIMEDOUT ? 0 : 1;
+}
+
+/* Whatever can be acquired is a lock, as a Condition of Python's is. */
+TEST(a_condition_of_a_manager_is_a_lock)
+{
+    start();
+    kin_lock *lock = open_lock("turn"), *latch = open_lock("latch");
+    CHECK_EQ(kin_lock_locked(lock), 0);
+    CHECK_OK(kin_lock_acquire(lock, SOON));
+    CHECK_EQ(kin_lock_locked(lock), 1);
+    CHECK_OK(kin_lock_release(lock));
+    CHECK_RC(kin_lock_release(lock), -EPERM);
+    CHECK_OK(kin_lock_acquire(latch, SOON));
+    CHECK_RC(kin_lock_locked(latch), -EOPNOTSUPP);
+    CHECK_OK(kin_lock_release(latch));
+    CHECK_OK(kin_lock_close(latch));
+    CHECK_OK(kin_lock_close(lock));
+    CHECK_OK(kin_manager_close(manager));
 }
 
 TEST(an_rlock_of_a_manager)
