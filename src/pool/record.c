@@ -104,6 +104,7 @@ static void prepare(kin_result *record)
     record->progress[0] = 0;
     record->items = 1;
     record->came = 0;
+    atomic_store_explicit(&record->plain, 0, memory_order_relaxed);
     atomic_store_explicit(&record->killed, 0, memory_order_relaxed);
     __atomic_store_n(&record->magic, KIN__MAGIC_RESULT, __ATOMIC_RELEASE);
 }
@@ -261,6 +262,17 @@ bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_st
     /* A part of a map that was never handed in is none of the tasks that were. */
     if (KIN__TASK_STATE(last) != KIN__TASK_NEW) kin__record_count(pool, here, KIN__TASK_STATE(over));
     kin__record_after(record, job, async, over);
+    return true;
+}
+
+bool kin__record_done(kin_result *record, uint64_t expected, struct kin__worker *worker)
+{
+    note_finishing(worker, record);
+    /* Release, and CRASH, as in kin__record_finish. */
+    uint64_t over = (expected & ~(uint64_t)0xff) | KIN__TASK_DONE;
+    if (!atomic_compare_exchange_strong(&record->state, &expected, over)) return false;
+    kin__record_count(record->pool, worker, KIN__TASK_DONE);
+    kin__event_notify(&record->done, INT32_MAX);
     return true;
 }
 

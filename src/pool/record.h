@@ -84,6 +84,9 @@ struct kin__worker;
  *   owner      identity of the process whose record it is: that of the submitter.  Of one that is set aside
  *              KIN__OWNER_POOL; who takes it makes it his own by CAS, and then takes POISON away.
  *   place … not_before   by the submitter before QUEUED, or by who has it CLAIMED.
+ *   plain      likewise; 1: it is one item, in the room for it here, as is its outcome, whose size is there from the
+ *              beginning; nothing is asked for but that it is run, and it waits in the task queue.  Then a worker
+ *              looks at the first line of the record, the item and the outcome, and at nothing else.
  *   link       under the schedule's latch.
  *   needs      what it needs, a block; by the submitter before QUEUED.
  *   unmet, dependents   under the schedule's latch; see needs.c.  Without it only whether there are any is
@@ -104,7 +107,7 @@ struct kin_result {
     _Atomic uint64_t owner;
     kin_range_function *range;
     uint32_t index;
-    uint32_t unmet;
+    _Atomic uint32_t plain;
 
     kin_bytes_function *bytes;
     kin_zip_function *zip; /* of a map */
@@ -141,6 +144,7 @@ struct kin_result {
     uint32_t crashes;   /* of one with a crash_item */
     uint64_t noted; /* of a part of a map: the first unit, from 1, of what is run noting each item; 0: none */
     struct kin__links link;
+    uint32_t unmet;
     _Atomic(void *) needs;
     struct kin__edge *dependents;
     kin_failure failure;
@@ -193,6 +197,10 @@ static inline bool kin__record_is_needed(const kin_result *record)
 {
     return __atomic_load_n(&record->dependents, __ATOMIC_RELAXED) != NULL;
 }
+static inline bool kin__record_is_plain(const kin_result *record)
+{
+    return atomic_load_explicit(&record->plain, memory_order_relaxed) != 0;
+}
 static inline struct kin__map *kin__record_map(const kin_result *record)
 {
     return __atomic_load_n(&record->map, __ATOMIC_RELAXED);
@@ -233,6 +241,8 @@ void kin__record_after(kin_result *record, kin_result *job, bool async, uint64_t
 /* CLAIMED (or QUEUED) → DONE or FAILED, if the word is still `expected` but for its flags; wakes who
  * waits, frees what nobody wants.  False: it was not. */
 bool kin__record_finish(kin_result *record, uint64_t expected, enum kin__task_state state);
+/* The same for a plain one that `worker`, who calls, has CLAIMED and done.  False: it has flags by now. */
+bool kin__record_done(kin_result *record, uint64_t expected, struct kin__worker *worker);
 /* QUEUED → CLAIMED for the supervisor, which makes it over next and is the only one to write how; false: it was
  * not QUEUED any more.  *word: what it is then. */
 bool kin__record_withdraw(kin_result *record, uint64_t *word);

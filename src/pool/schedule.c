@@ -244,6 +244,7 @@ bool kin__schedule_again(kin_result *record, uint64_t word)
 {
     kin_pool *pool = record->pool;
     if (kin__schedule_lock(pool) < 0) return false;
+    atomic_store_explicit(&record->plain, 0, memory_order_relaxed);
     atomic_store_explicit(&record->place, KIN__PLACE_LIST, memory_order_relaxed);
     bool again = false;
     for (uint64_t seen = word;

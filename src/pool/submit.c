@@ -30,6 +30,7 @@ static bool is_code(const void *function)
 
 static const void *entry_of(const kin_result *record)
 {
+    if (kin__record_is_plain(record)) return (const void *)record->range;
     if (record->zip != NULL) return (const void *)record->zip;
     return record->bytes != NULL ? (const void *)record->bytes : (const void *)record->range;
 }
@@ -205,6 +206,17 @@ static int check_options(const kin_task_options *options)
     return options->needs_count > UINT16_MAX ? -EMSGSIZE : 0;
 }
 
+/* Says so, once it is complete but for that, of one that is nothing more than the next in turn. */
+static void note_plain(kin_result *record, const kin_task_options *options)
+{
+    bool plain = options == NULL && record->range != NULL && record->items == 1 && record->came == 0 &&
+                 record->retries_error == 0 && record->argument_size <= sizeof record->argument_inline &&
+                 record->out_size <= sizeof record->reply_inline;
+    if (!plain) return;
+    record->reply_size = record->out_size;
+    atomic_store_explicit(&record->plain, 1, memory_order_relaxed);
+}
+
 /* A record that was not taken in.  One that the supervisor has failed is closed like any other. */
 static void withdraw(kin_result *record, uint64_t life)
 {
@@ -235,6 +247,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
         if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
         if (rc == KIN_ECLOSED && is_still(record, life)) rc = kin__pool_why_shut(pool);
     } else if (rc == 0) {
+        note_plain(record, options);
         rc = kin__pool_queue(pool, record, life, deadline);
     }
     if (rc == 0)

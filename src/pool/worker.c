@@ -89,12 +89,13 @@ static enum kin__claim claim(const void *message, size_t size, void *context)
     atomic_store(&claimant->worker->current, record);
     /* Seq_cst, after that store: pairs with who makes room for a heavy task (schedule.c). */
     bool leave = atomic_load(&claimant->pool->attention) != 0 && !claimant->admitted;
-    if (!leave && atomic_load_explicit(&record->place, memory_order_relaxed) == KIN__PLACE_QUEUE) {
+    const bool plain = kin__record_is_plain(record);
+    if (!leave && (plain || atomic_load_explicit(&record->place, memory_order_relaxed) == KIN__PLACE_QUEUE)) {
         while (KIN__TASK_STATE(word) == KIN__TASK_QUEUED)
             /* CRASH: claimed and still in the queue: the next consumer drops the message. */
             if (atomic_compare_exchange_strong(&record->state, &word,
                                                kin__claimed_word(word, claimant->index))) {
-                kin__worker_begins(claimant->worker, record);
+                if (!plain) kin__worker_begins(claimant->worker, record);
                 return KIN__CLAIM_TAKE;
             }
     }
@@ -281,10 +282,18 @@ static void run_map(kin_result *record, uint64_t word, struct kin__worker *worke
         give_back(record, word);
 }
 
-static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply)
+/* A plain one: nothing of the record is looked at but what it says of that. */
+static void run_plain(kin_result *record, uint64_t word, struct kin__worker *worker)
 {
-    uint64_t word = atomic_load_explicit(&record->state, memory_order_relaxed);
-    kin_pool *pool = record->pool;
+    size_t progress = 0;
+    int rc = record->range(record->argument_inline, record->reply_inline, 1, &progress);
+    if (rc != 0 || !kin__record_done(record, word, worker)) finish(record, word, rc);
+}
+
+/* True if it has left more room than that of one task. */
+static __attribute__((noinline)) bool run_any(kin_result *record, uint64_t word, struct kin__worker *worker,
+                                              kin_reply *reply)
+{
     bool heavy = atomic_load_explicit(&record->weight, memory_order_relaxed) > 1;
     int64_t begun = record->came != 0 && record->map == NULL ? note_beginning(record, worker) : 0;
     if ((word & KIN__TASK_CANCELLED) != 0) {
@@ -304,13 +313,25 @@ static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply
         else
             finish(record, word, rc);
     }
+    if (begun != 0) note_time(worker->run_time, kin__os_clock() - begun);
+    return heavy;
+}
+
+static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply)
+{
+    uint64_t word = atomic_load_explicit(&record->state, memory_order_relaxed);
+    kin_pool *pool = record->pool;
+    bool heavy = false, plain = kin__record_is_plain(record) && (word & KIN__TASK_FLAGS) == 0;
+    if (__builtin_expect(plain && !kin__deputy_here() && kin__function_known(record), 1))
+        run_plain(record, word, worker);
+    else
+        heavy = run_any(record, word, worker, reply);
     atomic_store_explicit(&worker->tasks, atomic_load_explicit(&worker->tasks, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    if (__builtin_expect(begun != 0, 0)) note_time(worker->run_time, kin__os_clock() - begun);
     /* An exchange: a full barrier after what was counted. */
     atomic_exchange(&worker->current, NULL);
     kin__pool_counted(pool);
-    if (heavy) kin__schedule_refresh(pool);
+    if (__builtin_expect(heavy, 0)) kin__schedule_refresh(pool);
 }
 
 long kin_task_need(size_t index, const void **out)
