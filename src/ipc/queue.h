@@ -203,12 +203,15 @@ static inline bool kin__queue_may_get(kin_queue *queue, uint32_t life, bool has_
  * it notes whose the message becomes (TAKE), or says that it is to be dropped, or left where it is:
  * then the call returns -EINTR.  It may be asked again about the same message, by another thread, if
  * the first one dies.
- *   interrupt   while it is not 0, nothing is waited for: -EINTR.  Who sets it calls kin__queue_wake. */
+ *   interrupt   while it is not 0, nothing is waited for: -EINTR.  Who sets it calls kin__queue_wake.
+ *   pause_ns    not 0: who was woken and finds that somebody else was faster sleeps for so long, and is not
+ *               woken meanwhile: another one takes what comes. */
 enum kin__claim { KIN__CLAIM_TAKE, KIN__CLAIM_DROP, KIN__CLAIM_LEAVE };
 struct kin__queue_claim {
     enum kin__claim (*claim)(const void *message, size_t size, void *context);
     void *context;
     const _Atomic uint32_t *interrupt;
+    int64_t pause_ns;
 };
 
 /* As kin_queue_get, with a claim on the way. */

@@ -14,12 +14,14 @@
 #include "ipc/queue.h"
 #include "memory/region.h"
 #include "memory/remote.h"
+#include "os/os.h"
 
 /* What is waited for: a message, the end, or an interrupt. */
 struct waiting {
     kin_queue *queue;
     uint32_t life;
     const _Atomic uint32_t *interrupt; /* NULL: none */
+    int64_t pause_ns;                  /* see kin__queue_claim */
     const void *place;                 /* where the message will be; only a hint */
     bool has_taken;                    /* this process keeps tasks of the queue */
 };
@@ -37,6 +39,12 @@ static bool may_get(void *context)
     return kin__queue_may_get(waiting->queue, waiting->life, waiting->has_taken) || is_interrupted(waiting);
 }
 
+static void pause_for(int64_t time, kin_deadline deadline)
+{
+    kin_deadline until = kin_in_ns(time);
+    kin__os_sleep_until(until < deadline ? until : deadline);
+}
+
 /* Waits until there may be a message: 0, KIN_EMPTY at the deadline, or -EINTR. */
 static int wait_for_item(struct waiting waiting, kin_deadline deadline)
 {
@@ -47,7 +55,9 @@ static int wait_for_item(struct waiting waiting, kin_deadline deadline)
         if (lag > 0) kin__linger_learn(lag, kin__ends_items(&waiting.queue->ends));
         return 0;
     }
-    int rc = kin__event_sleep_for(&waiting.queue->items, may_get, &waiting, deadline);
+    int rc;
+    while ((rc = kin__event_sleep_once(&waiting.queue->items, may_get, &waiting, deadline)) > 0)
+        if (rc == KIN__WOKEN_IN_VAIN && waiting.pause_ns > 0) pause_for(waiting.pause_ns, deadline);
     return rc == -ETIMEDOUT ? KIN_EMPTY : rc;
 }
 
@@ -178,9 +188,13 @@ static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
         long rc = try_take(queue, taker, &size, deadline);
         if (rc == TAKEN) return (long)size;
         if (rc == KIN_EMPTY) {
-            const _Atomic uint32_t *interrupt = taker->claim != NULL ? taker->claim->interrupt : NULL;
-            rc = wait_for_item(
-                (struct waiting){queue, taker->life, interrupt, taker->place, taker->has_taken}, deadline);
+            struct waiting waiting = {
+                .queue = queue, .life = taker->life, .place = taker->place, .has_taken = taker->has_taken};
+            if (taker->claim != NULL) {
+                waiting.interrupt = taker->claim->interrupt;
+                waiting.pause_ns = taker->claim->pause_ns;
+            }
+            rc = wait_for_item(waiting, deadline);
         } else if (rc == WANTS_BLOCK) {
             if (taker->message != NULL) kin__message_free(taker->message);
             taker->message = NULL;
@@ -323,7 +337,7 @@ static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline de
     while (rc >= 0 && basket->count < basket->limit) {
         rc = queue->by_rank ? RUN_ENDS : try_take_run(queue, basket, deadline);
         if (rc == KIN_EMPTY && basket->count == 0)
-            rc = wait_for_item((struct waiting){queue, basket->life, NULL, NULL, false}, deadline);
+            rc = wait_for_item((struct waiting){.queue = queue, .life = basket->life}, deadline);
         else if (rc == RUN_ENDS)
             rc = take_single(queue, basket, basket->count > 0 ? KIN_NOW : deadline);
     }

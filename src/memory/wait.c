@@ -398,18 +398,24 @@ bool kin__watch_for(kin__event_ready *ready, void *context)
     return false;
 }
 
+int kin__event_sleep_once(struct kin__event *event, kin__event_ready *ready, void *context,
+                          kin_deadline deadline)
+{
+    uint32_t seen = kin__event_prepare(event);
+    int rc = ready(context) ? 0 : kin__event_sleep(event, seen, deadline);
+    bool holds = ready(context);
+    if (rc == 1 && holds) kin__rescued(&event->point, seen);
+    kin__event_done(event);
+    return holds ? KIN__HOLDS : rc < 0 ? rc : rc == 1 ? KIN__SLEPT_ON : KIN__WOKEN_IN_VAIN;
+}
+
 int kin__event_sleep_for(struct kin__event *event, kin__event_ready *ready, void *context,
                          kin_deadline deadline)
 {
-    for (;;) {
-        uint32_t seen = kin__event_prepare(event);
-        int rc = ready(context) ? 0 : kin__event_sleep(event, seen, deadline);
-        bool holds = ready(context);
-        if (rc == 1 && holds) kin__rescued(&event->point, seen);
-        kin__event_done(event);
-        if (holds) return 0;
-        if (rc < 0) return rc;
-    }
+    int rc;
+    do rc = kin__event_sleep_once(event, ready, context, deadline);
+    while (rc > 0);
+    return rc;
 }
 
 int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *context, kin_deadline deadline)

@@ -172,6 +172,10 @@ int kin__event_await(struct kin__event *event, kin__event_ready *ready, void *co
 bool kin__watch_for(kin__event_ready *ready, void *context);
 int kin__event_sleep_for(struct kin__event *event, kin__event_ready *ready, void *context,
                          kin_deadline deadline);
+/* One sleep of the second: what came of it, or -ETIMEDOUT. */
+enum { KIN__HOLDS = 0, KIN__SLEPT_ON = 1, KIN__WOKEN_IN_VAIN = 2 };
+int kin__event_sleep_once(struct kin__event *event, kin__event_ready *ready, void *context,
+                          kin_deadline deadline);
 
 /* A sleep ended well only because its slice did: if nobody has woken anybody on this point, and
  * nobody does in the next moment, a wake-up was missing, and is counted.  `seen` is what the

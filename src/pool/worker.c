@@ -368,6 +368,10 @@ static void run_inherited(struct kin__worker *worker, kin_reply *reply)
     run(record, worker, reply);
 }
 
+/* A worker that is woken when another one keeps up with the tasks alone, as it may with short ones, costs who hands
+ * them in more than it does: it looks again by itself after this time. */
+#define PAUSE_NS (100 * 1000LL)
+
 /* ---- what comes next ------------------------------------------------------------------------------- */
 
 /* One round by schedule.c: takes a task, or sleeps.  1: *record is claimed; 0: look again; or
@@ -444,7 +448,8 @@ static int work(struct claimant *claimant, kin_reply *reply)
 {
     kin_pool *pool = claimant->pool;
     struct kin__worker *worker = claimant->worker;
-    struct kin__queue_claim by = {.claim = claim, .context = claimant, .interrupt = &pool->attention};
+    struct kin__queue_claim by = {
+        .claim = claim, .context = claimant, .interrupt = &pool->attention, .pause_ns = PAUSE_NS};
     kin_result *record;
     run_inherited(worker, reply);
     /* Nothing says yet that a task comes soon, and the others who start want the processor. */
