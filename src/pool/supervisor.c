@@ -418,11 +418,11 @@ static int64_t look_time(struct supervisor *s)
     return missing && state_of(s->pool) <= KIN__POOL_RUNNING ? FORK_PAUSE_NS : LOOK_NS;
 }
 
-/* Not while the pool is being ended: each that comes gets a moment for its farewell, and so the end would never
- * come with peers that come again and again. */
-static bool lets_in(const struct supervisor *s)
+/* Not while the pool ends and needs nobody: each that comes is one more to wait for, and so the end would never come
+ * with peers that come again and again. */
+static bool lets_in(struct supervisor *s)
 {
-    return s->listener != NULL && !s->broken && state_of(s->pool) < KIN__POOL_TERMINATED;
+    return s->listener != NULL && !s->broken && wants_workers(s);
 }
 
 /* Starts a deputy for each worker in another program that has shown that it knows the key. */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "support/test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <kin/error.h>
@@ -443,6 +445,54 @@ TEST(a_worker_that_is_stopped_does_not_hold_up_the_end)
     CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
     CHECK_OK(kin_pool_free(pool));
     CHECK_OK(kill(worker, SIGCONT));
+    CHECK_EQ(test_collect(worker), 0);
+    CHECK_EQ(munmap(notes, sizeof *notes), 0);
+}
+
+static int connect_to(const char *address)
+{
+    struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    place.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_GE(descriptor, 0);
+    CHECK_EQ(connect(descriptor, (const struct sockaddr *)&place, sizeof place), 0);
+    return descriptor;
+}
+
+/* A closed pool needs no more of them, unless there is work left. */
+TEST(who_comes_to_a_closed_pool_is_let_in_only_for_work)
+{
+    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
+    long out = 0;
+    int in = 3;
+    kin_result *result = submit(pool, KIN_FN(square), &in, sizeof in, NULL);
+    CHECK_OK(kin_pool_close(pool));
+    pid_t worker = start_worker(pool, 1);
+    CHECK_RC(kin_result_get(result, &out, sizeof out, kin_in_s(30)), (long)sizeof out);
+    CHECK_EQ(out, 9);
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_EQ(test_collect(worker), 0);
+    CHECK_EQ(munmap(notes, sizeof *notes), 0);
+}
+
+/* As long as a task runs there, a listener that takes anybody would greet who comes. */
+TEST(who_comes_to_a_closed_pool_without_work_is_not_greeted)
+{
+    char byte;
+    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
+    atomic_store(&notes->hold, 1);
+    pid_t worker = start_worker(pool, 1);
+    kin_result *result = submit(pool, KIN_FN(linger), "", 0, NULL);
+    test_until(atomic_load(&notes->tries) == 1);
+    CHECK_OK(kin_pool_close(pool));
+    int late = connect_to(kin_pool_address(pool));
+    atomic_store(&notes->hold, 0);
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_LE(recv(late, &byte, 1, 0), 0);
+    CHECK_EQ(close(late), 0);
+    CHECK_OK(kin_result_wait(result, KIN_NOW));
+    CHECK_OK(kin_pool_free(pool));
     CHECK_EQ(test_collect(worker), 0);
     CHECK_EQ(munmap(notes, sizeof *notes), 0);
 }
