@@ -44,7 +44,7 @@ int kin_pool_resize(kin_pool *pool, unsigned workers)
     /* CRASH: this one store is all; the supervisor looks within a tenth of a second. */
     atomic_store(&pool->workers, workers);
     kin__supervisor_wake(pool);
-    kin__queue_wake(pool->tasks, INT32_MAX); /* a task may have another home, a heavy one have room */
+    kin__schedule_wake(pool, INT32_MAX); /* a task may have another home, a heavy one have room */
     return 0;
 }
 

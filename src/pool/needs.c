@@ -98,7 +98,7 @@ void kin__needs_settle(kin_result *record)
     }
     look_for_garbage(record);
     kin__schedule_unlock(pool);
-    kin__queue_wake(pool->tasks, INT32_MAX);
+    kin__schedule_wake(pool, INT32_MAX);
     kin__needs_fail(pool);
 }
 

@@ -26,6 +26,7 @@ bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
         if (atomic_compare_exchange_strong(&pool->state, &seen, (uint32_t)state)) {
             kin__waiters_wake_all(&pool->changed.point);
             kin__waiters_wake_all(&pool->completed.point);
+            kin__waiters_wake_all(&pool->room.point);
             return true;
         }
     return false;
@@ -89,7 +90,6 @@ int kin_pool_terminate(kin_pool *pool)
     if (rc < 0) return rc;
     kin__pool_raise(pool, KIN__POOL_TERMINATED);
     kin_queue_shutdown(pool->tasks, 0);
-    kin__waiters_wake_all(&pool->room.point);
     kin__supervisor_wake(pool);
     kin__supervisor_continue(pool);
     return 0;
@@ -217,7 +217,7 @@ static void free_parts(kin_pool *pool)
     bool ours = pool->tasks != NULL &&
                 (pool->tasks_life == KIN__QUEUE_NONE || kin__queue_life(pool->tasks) == pool->tasks_life);
     if (ours) kin_queue_close(pool->tasks);
-    pool->tasks = NULL;
+    __atomic_store_n(&pool->tasks, NULL, __ATOMIC_RELAXED); /* read by who comes late */
     kin__records_close(pool);
     atomic_store(&pool->slots, 0);
     for (unsigned i = 0; i < KIN__WORKER_BLOCKS; i++) {
@@ -300,7 +300,6 @@ static void wake_results(kin_pool *pool)
     for (uint32_t i = 0; i < kin__pool_record_count(pool); i++)
         kin__waiters_wake_all(&kin__pool_record(pool, i)->done.point);
     kin__waiters_wake_all(&pool->completed.point);
-    kin__waiters_wake_all(&pool->room.point);
 }
 
 static void break_down(kin_pool *pool)

@@ -231,6 +231,12 @@ static inline struct kin__worker *kin__pool_worker(kin_pool *pool, unsigned inde
     return (struct kin__worker *)block + index % KIN__WORKER_BLOCK;
 }
 
+/* NULL: the pool was freed under who comes late. */
+static inline kin_queue *kin__pool_tasks(kin_pool *pool)
+{
+    return __atomic_load_n(&pool->tasks, __ATOMIC_RELAXED);
+}
+
 /* How many slots of workers there are; most of those above `workers` are empty. */
 static inline unsigned kin__pool_slots(kin_pool *pool)
 {
@@ -272,6 +278,14 @@ static inline kin_result *kin__pool_record(kin_pool *pool, uint32_t index)
 static inline uint64_t kin__record_life(const kin_result *record)
 {
     return kin__record_number(record) + (uint64_t)__atomic_load_n(&record->pool->opened, __ATOMIC_RELAXED);
+}
+
+/* Is the record still the one that had that life?  One that was freed with its pool meanwhile is nobody's, or
+ * another's: who has seen that one handed in, sees it here. */
+static inline bool kin__record_is_still(const kin_result *record, uint64_t life)
+{
+    bool there = __atomic_load_n(&record->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_RESULT;
+    return there && kin__record_life(record) == life;
 }
 
 /* Who drains the pool looks again.  Seq_cst, and after the count with a full barrier in between: pairs with

@@ -152,20 +152,26 @@ static void correct(kin_pool *pool)
         atomic_store(&pool->attention, attention);
 }
 
+void kin__schedule_wake(kin_pool *pool, int count)
+{
+    kin_queue *tasks = kin__pool_tasks(pool);
+    if (tasks != NULL) kin__queue_wake(tasks, count);
+}
+
 void kin__schedule_unlock(kin_pool *pool)
 {
     correct(pool);
     bool drained = atomic_load(&pool->listed) == 0 && atomic_load(&pool->state) >= KIN__POOL_CLOSED;
     kin__latch_release(&pool->schedule.latch);
     /* A closed pool's workers stay for what is in the lists. */
-    if (drained) kin__queue_wake(pool->tasks, INT32_MAX);
+    if (drained) kin__schedule_wake(pool, INT32_MAX);
 }
 
 /* ---- coming in ------------------------------------------------------------------------------------------- */
 
 static void wake_for(kin_pool *pool, const kin_result *record)
 {
-    kin__queue_wake(pool->tasks, record->affinity != 0 ? INT32_MAX : 1);
+    kin__schedule_wake(pool, record->affinity != 0 ? INT32_MAX : 1);
 }
 
 /* Who comes in: into the pool of that opening, or the next one at its place gets a record that is not its. */
@@ -256,7 +262,7 @@ bool kin__schedule_again(kin_result *record, uint64_t word)
         atomic_fetch_add(&pool->listed, 1);
     }
     kin__schedule_unlock(pool);
-    if (again) kin__queue_wake(pool->tasks, INT32_MAX);
+    if (again) kin__schedule_wake(pool, INT32_MAX);
     return again;
 }
 
@@ -426,7 +432,7 @@ void kin__schedule_refresh(kin_pool *pool)
 {
     if (kin__schedule_lock(pool) < 0) return;
     kin__schedule_unlock(pool);
-    kin__queue_wake(pool->tasks, INT32_MAX);
+    kin__schedule_wake(pool, INT32_MAX);
 }
 
 void kin__schedule_pause(kin_pool *pool, bool pause)
@@ -436,7 +442,7 @@ void kin__schedule_pause(kin_pool *pool, bool pause)
     pool->schedule.paused = pause && atomic_load(&pool->state) < KIN__POOL_CLOSED;
     bool changed = pool->schedule.paused != before;
     kin__schedule_unlock(pool);
-    if (changed) kin__queue_wake(pool->tasks, INT32_MAX);
+    if (changed) kin__schedule_wake(pool, INT32_MAX);
 }
 
 void kin__schedule_rate(kin_pool *pool, int64_t interval_ns)
@@ -445,7 +451,7 @@ void kin__schedule_rate(kin_pool *pool, int64_t interval_ns)
     pool->schedule.interval_ns = interval_ns;
     pool->schedule.next_start = 0;
     kin__schedule_unlock(pool);
-    kin__queue_wake(pool->tasks, INT32_MAX);
+    kin__schedule_wake(pool, INT32_MAX);
 }
 
 void kin__schedule_seal(kin_pool *pool)

@@ -39,6 +39,8 @@ void kin__schedule_rate(kin_pool *pool, int64_t interval_ns);
 void kin__schedule_seal(kin_pool *pool);
 /* Corrects `attention`, and wakes all workers to look. */
 void kin__schedule_refresh(kin_pool *pool);
+/* Wakes so many idle workers. */
+void kin__schedule_wake(kin_pool *pool, int count);
 
 /* ---- between schedule.c and needs.c ------------------------------------------------------------------ */
 

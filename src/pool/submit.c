@@ -98,14 +98,6 @@ static int queue_from_worker(kin_pool *pool, kin_result *record, kin_deadline de
     return rc;
 }
 
-/* Is the record still the one that had that life?  One that was freed with its pool meanwhile is nobody's, or
- * another's: who has seen that one handed in, sees it here. */
-static bool is_still(const kin_result *record, uint64_t life)
-{
-    bool there = __atomic_load_n(&record->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_RESULT;
-    return there && kin__record_life(record) == life;
-}
-
 /* QUEUED → NEW, of one that is not in the queue; or *word: what it is.  One that became another's in the few steps
  * between the look at its life and the exchange is taken for ours: its word does not tell them apart. */
 static bool take_back(kin_pool *pool, kin_result *record, uint64_t *word)
@@ -122,11 +114,13 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadl
     atomic_store(&record->state, word);
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
     bool own = kin__worker_here(pool) != NULL;
-    int rc = kin_queue_put(pool->tasks, &record, sizeof record, own ? KIN_NOW : deadline);
+    kin_queue *tasks = kin__pool_tasks(pool);
+    int rc = KIN_ECLOSED;
+    if (tasks != NULL) rc = kin_queue_put(tasks, &record, sizeof record, own ? KIN_NOW : deadline);
     if (rc == KIN_FULL && own) rc = queue_from_worker(pool, record, deadline);
     if (rc == 0) return 0;
     word = atomic_load(&record->state); /* before the look at its life */
-    if (is_still(record, life)) {
+    if (kin__record_is_still(record, life)) {
         /* A worker has found it all the same, by an old message of an earlier task in this record; or it is not
          * in, or the supervisor of an ending pool fails it just now. */
         if (!take_back(pool, record, &word) && (rc != KIN_ECLOSED || KIN__TASK_ATTEMPT(word) != 0)) return 0;
@@ -220,7 +214,7 @@ static void note_plain(kin_result *record, const kin_task_options *options)
 /* A record that was not taken in.  One that the supervisor has failed is closed like any other. */
 static void withdraw(kin_result *record, uint64_t life)
 {
-    if (!is_still(record, life)) return;
+    if (!kin__record_is_still(record, life)) return;
     if (KIN__TASK_STATE(atomic_load(&record->state)) == KIN__TASK_NEW)
         kin__record_free(record);
     else
@@ -245,7 +239,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     if (rc == 0 && options != NULL && is_special(options)) {
         rc = fill_special(record, options);
         if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
-        if (rc == KIN_ECLOSED && is_still(record, life)) rc = kin__pool_why_shut(pool);
+        if (rc == KIN_ECLOSED && kin__record_is_still(record, life)) rc = kin__pool_why_shut(pool);
     } else if (rc == 0) {
         note_plain(record, options);
         rc = kin__pool_queue(pool, record, life, deadline);
