@@ -240,7 +240,7 @@ typedef struct kin_task_options {
  * tells why.  What is needed may be closed; it is kept until those that need it are closed.
  * Safe for threads and from tasks of the pool itself: a worker that waits on its own pool is
  * replaced meanwhile.
- * Errors: -ETIMEDOUT (queue full), KIN_ECLOSED (closed or terminated, also meanwhile), KIN_EBROKEN,
+ * Errors: -ETIMEDOUT (queue full), KIN_ECLOSED (closed, terminated or freed, also meanwhile), KIN_EBROKEN,
  * KIN_ENOTCODE, -EINVAL (NULL, size does not fit the function, an option out of its range, a need of
  * another pool), -EMSGSIZE, -ENOMEM, KIN_EFOREIGN, -EDEADLK (a task of the pool would have to wait,
  * and too many do). */
@@ -357,7 +357,9 @@ KIN_API int kin_pool_terminate(kin_pool *pool);
 KIN_API int kin_pool_join(kin_pool *pool, kin_deadline deadline);
 
 /* kin_pool_free ends the pool if it has not ended (terminate, then join) and frees it with
- * all its results.  NULL is allowed.  Call it once, when no other process uses the pool.
+ * all its results.  NULL is allowed.  Call it once, when nobody else is in a call on the pool or a result of
+ * it; but for who waits for room in kin_pool_submit, kin_pool_map or kin_pool_map_async, or for a map or a result, in
+ * another process, too: that call returns KIN_ECLOSED, if it has not been told of the end before.
  * Errors: KIN_EFOREIGN, KIN_ECLOSED (freed before), -EPERM (another process opened it), -EDEADLK (called
  * by a task of the pool). */
 KIN_API int kin_pool_free(kin_pool *pool);

@@ -2,6 +2,9 @@
  *
  * A map that is waited for is the caller's until all its parts are over.  One that is not
  * (kin_pool_map_async) is a result like any other, and is freed by the supervisor.
+ *
+ * Invariant: the pool may be freed while a caller sleeps, and the map with it.  So who has slept looks whether the job
+ * is still his before he looks at the map.
  */
 #include <errno.h>
 #include <string.h>
@@ -138,52 +141,68 @@ static int make_parts(kin_pool *pool, struct kin__map *map, int64_t timeout)
     return 0;
 }
 
-/* Waits until all parts are over: 0, -ETIMEDOUT, KIN_EBROKEN. */
-static int wait_for_parts(kin_pool *pool, struct kin__map *map, kin_deadline deadline)
+/* PRIVATE to who calls.  `map` is there while the job has that life. */
+struct call {
+    kin_pool *pool;
+    kin_result *job;
+    uint64_t life;
+    struct kin__map *map;
+    uint32_t parts;
+};
+
+static bool is_ours(const struct call *call)
 {
-    struct kin__event *done = &map->job->done;
-    while (!kin__map_all_over(map)) {
-        if (atomic_load(&pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
+    return kin__record_is_still(call->job, call->life);
+}
+
+/* Waits until all parts are over: 0, -ETIMEDOUT, KIN_EBROKEN, or KIN_ECLOSED: the map is gone. */
+static int wait_for_parts(const struct call *call, kin_deadline deadline)
+{
+    struct kin__event *done = &call->job->done;
+    for (int rc = 0; is_ours(call);) {
+        if (kin__map_all_over(call->map)) return 0;
+        if (rc < 0) return rc;
+        if (atomic_load(&call->pool->state) == KIN__POOL_BROKEN) return KIN_EBROKEN;
         uint32_t seen = kin__event_prepare(done);
-        bool over = kin__map_all_over(map);
-        int rc = over ? 0 : kin__event_sleep(done, seen, deadline);
-        if (rc == 1 && kin__map_all_over(map)) kin__rescued(&done->point, seen);
+        rc = kin__map_all_over(call->map) ? 0 : kin__event_sleep(done, seen, deadline);
+        if (rc == 1 && is_ours(call) && kin__map_all_over(call->map)) kin__rescued(&done->point, seen);
         kin__event_done(done);
-        if (rc < 0 && !kin__map_all_over(map)) return rc;
     }
-    return 0;
+    return KIN_ECLOSED;
 }
 
 /* Ends what is on the way: with a little time, then by killing its workers. */
-static int end_parts(kin_pool *pool, struct kin__map *map)
+static int end_parts(const struct call *call)
 {
-    atomic_store(&map->cancel, 1);
-    int rc = wait_for_parts(pool, map, kin_in_ns(KIN__MAP_GRACE_NS));
+    if (!is_ours(call)) return KIN_ECLOSED;
+    atomic_store(&call->map->cancel, 1);
+    int rc = wait_for_parts(call, kin_in_ns(KIN__MAP_GRACE_NS));
     if (rc != -ETIMEDOUT) return rc;
-    for (uint32_t i = 0; i < map->parts; i++) atomic_store(&map->part[i]->killed, 1);
-    kin__supervisor_wake(pool);
-    return wait_for_parts(pool, map, KIN_FOREVER);
+    for (uint32_t i = 0; i < call->parts; i++) atomic_store(&call->map->part[i]->killed, 1);
+    kin__supervisor_wake(call->pool);
+    return wait_for_parts(call, KIN_FOREVER);
 }
 
 /* The workers write into what its caller will free: their end is waited for, also by a worker that is one
  * too many to wait. */
-static int cancel(kin_pool *pool, struct kin__map *map)
+static int cancel(const struct call *call)
 {
     kin__shield(1);
-    int rc = end_parts(pool, map);
+    int rc = end_parts(call);
     kin__shield(-1);
     return rc;
 }
 
 /* Waits in slices, and tells how far it is after each. */
-static int wait_and_tell(kin_pool *pool, struct kin__map *map, kin_deadline deadline,
-                         const kin_map_options *options)
+static int wait_and_tell(const struct call *call, kin_deadline deadline, const kin_map_options *options)
 {
+    struct kin__map *map = call->map;
     int64_t begin = kin__os_clock(), slice = options->progress_ns > 0 ? options->progress_ns : PROGRESS_NS;
     for (;;) {
         kin_deadline now = kin__os_clock(), next = deadline;
         if (now < deadline && deadline - now > slice) next = now + slice;
-        int rc = wait_for_parts(pool, map, next);
+        int rc = wait_for_parts(call, next);
+        if (rc == KIN_ECLOSED) return rc;
         kin_progress progress =
             kin__progress(map->count, kin__map_done(map), atomic_load(&map->failed), kin__os_clock() - begin);
         options->progress(&progress, options->progress_context);
@@ -191,20 +210,29 @@ static int wait_and_tell(kin_pool *pool, struct kin__map *map, kin_deadline dead
     }
 }
 
-static int run_parts(kin_pool *pool, struct kin__map *map, kin_deadline deadline,
-                     const kin_map_options *options)
+/* Waits for room before each part. */
+static int queue_parts(const struct call *call, kin_deadline deadline)
 {
     int rc = 0;
-    for (uint32_t i = 0; i < map->parts && rc == 0; i++)
-        rc = kin__pool_queue(pool, map->part[i], kin__record_life(map->part[i]), deadline);
-    if (rc == 0) rc = kin__own_wait_begin(pool);
+    for (uint32_t i = 0; i < call->parts && rc == 0; i++) {
+        if (!is_ours(call)) return KIN_ECLOSED;
+        kin_result *part = call->map->part[i];
+        rc = kin__pool_queue(call->pool, part, kin__record_life(part), deadline);
+    }
+    return rc;
+}
+
+static int run_parts(const struct call *call, kin_deadline deadline, const kin_map_options *options)
+{
+    int rc = queue_parts(call, deadline);
+    if (rc == 0) rc = kin__own_wait_begin(call->pool);
     if (rc == 0) {
-        rc = options->progress == NULL ? wait_for_parts(pool, map, deadline)
-                                       : wait_and_tell(pool, map, deadline, options);
-        kin__own_wait_end(pool);
+        rc = options->progress == NULL ? wait_for_parts(call, deadline)
+                                       : wait_and_tell(call, deadline, options);
+        kin__own_wait_end(call->pool);
     }
     if (rc < 0 && rc != KIN_EBROKEN) {
-        int ended = cancel(pool, map);
+        int ended = cancel(call);
         rc = ended < 0 ? ended : rc;
     }
     return rc;
@@ -257,20 +285,25 @@ static int check_plan(const kin_pool *pool, struct plan *plan, const kin_map_opt
 }
 
 /* A map with its parts, none of them queued. */
-static int make(kin_pool *pool, const struct plan *plan, kin_result **job)
+static int make(kin_pool *pool, const struct plan *plan, struct call *call)
 {
-    int rc = make_job(pool, plan, job);
-    if (*job == NULL || (*job)->map == NULL) return rc;
-    if (rc == 0) rc = make_parts(pool, (*job)->map, plan->options.timeout_ns);
-    if (rc < 0) kin__map_free((*job)->map);
-    if (rc == 0 && plan->options.timeout_ns != 0) atomic_store(&pool->timed, 1);
-    return rc;
+    kin_result *job = NULL;
+    int rc = make_job(pool, plan, &job);
+    if (job == NULL || job->map == NULL) return rc;
+    if (rc == 0) rc = make_parts(pool, job->map, plan->options.timeout_ns);
+    if (rc < 0) {
+        kin__map_free(job->map);
+        return rc;
+    }
+    if (plan->options.timeout_ns != 0) atomic_store(&pool->timed, 1);
+    *call = (struct call){pool, job, kin__record_life(job), job->map, job->map->parts};
+    return 0;
 }
 
 static int run_map(kin_pool *pool, struct plan *plan, kin_deadline deadline, const kin_map_options *options,
                    size_t size)
 {
-    kin_result *job = NULL;
+    struct call call;
     int rc = kin__pool_check(pool);
     if (rc == 0) rc = check_plan(pool, plan, options, size);
     if (rc == 0 && plan->out == NULL && plan->count > 0) rc = -EINVAL;
@@ -278,13 +311,15 @@ static int run_map(kin_pool *pool, struct plan *plan, kin_deadline deadline, con
     if (rc < 0) return rc;
     if (plan->options.failed != NULL) *plan->options.failed = 0;
     if (plan->count == 0) return 0;
-    rc = make(pool, plan, &job);
+    rc = make(pool, plan, &call);
     if (rc < 0) return rc;
-    rc = run_parts(pool, job->map, deadline, &plan->options);
+    rc = run_parts(&call, deadline, &plan->options);
     if (rc == KIN_EBROKEN) return rc; /* its workers may not be gone yet: the pool keeps the records */
+    if (!is_ours(&call)) return KIN_ECLOSED;
     uint64_t failed = 0;
-    report(job->map, plan, &failed);
-    kin__map_free(job->map);
+    report(call.map, plan, &failed);
+    if (!is_ours(&call)) return KIN_ECLOSED; /* it takes its time over large arrays */
+    kin__map_free(call.map);
     return rc < 0 ? rc : failed > 0 ? KIN_EFAILED : 0;
 }
 
@@ -308,7 +343,7 @@ int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_func
                              const kin_map_options *options, size_t size)
 {
     struct plan plan = {.function = function, .in = in, .count = count};
-    kin_result *job = NULL;
+    struct call call;
     int rc = kin__pool_check(pool);
     if (rc == 0 && result == NULL) rc = -EINVAL;
     if (rc == 0) rc = check_plan(pool, &plan, options, size);
@@ -316,23 +351,23 @@ int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_func
         (plan.options.failures != NULL || plan.options.failed != NULL || plan.options.progress != NULL))
         rc = -EINVAL;
     if (rc == 0) rc = kin__pool_accepts(pool);
-    if (rc == 0) rc = make(pool, &plan, &job);
+    if (rc == 0) rc = make(pool, &plan, &call);
     if (rc < 0) return rc;
-    struct kin__map *map = job->map;
+    kin_result *job = call.job;
+    const struct kin__map *map = call.map;
     job->retries = 0;
     job->attempts = map->attempts;
     job->reply_size = map->count * map->out_size;
     atomic_store_explicit(&job->place, KIN__PLACE_JOB, memory_order_relaxed);
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
     atomic_store(&job->state, KIN__TASK_QUEUED);
-    for (uint32_t i = 0; i < map->parts && rc == 0; i++)
-        rc = kin__pool_queue(pool, map->part[i], kin__record_life(map->part[i]), deadline);
-    if (rc == 0 && map->parts == 0) kin__map_settle(job);
-    if (rc < 0) {
+    rc = queue_parts(&call, deadline);
+    if (rc < 0 && is_ours(&call)) {
         kin__map_cancel(job);
         kin_result_close(job);
-        return rc;
     }
+    if (rc < 0) return rc;
+    if (call.parts == 0) kin__map_settle(job);
     *result = job;
     return 0;
 }

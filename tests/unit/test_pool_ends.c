@@ -183,8 +183,27 @@ static void expect_closed(void *board)
     CHECK(result == NULL);
 }
 
+static void expect_map_closed(void *board)
+{
+    struct order in[ITEMS] = {{board, 0}};
+    int out[ITEMS];
+    for (int i = 0; i < ITEMS; i++) in[i] = (struct order){board, i};
+    CHECK_RC(kin_pool_map(full, KIN_FN(note), in, out, ITEMS, kin_in_s(60)), KIN_ECLOSED);
+}
+
+static void expect_async_closed(void *board)
+{
+    struct order in[ITEMS] = {{board, 0}};
+    const void *arrays = in;
+    kin_result *result = NULL;
+    for (int i = 0; i < ITEMS; i++) in[i] = (struct order){board, i};
+    CHECK_RC(kin_pool_map_async(full, &result, KIN_FN(note), &arrays, ITEMS, kin_in_s(60), NULL),
+             KIN_ECLOSED);
+    CHECK(result == NULL);
+}
+
 /* A submitter that is stopped while it waits for room. */
-static pid_t stopped_submitter(struct board *board, int priority)
+static pid_t stopped_submitter(struct board *board, int priority, void (*submitter_main)(void *board))
 {
     how.priority = priority;
     CHECK_OK(kin_pool_open(&full, &(kin_pool_options){.kind = pool_kind, .workers = 1, .max_queued = 1}));
@@ -192,7 +211,7 @@ static pid_t stopped_submitter(struct board *board, int priority)
         CHECK_OK(kin_result_close(submit(full, KIN_FN(wait_at_gate), board, i, &how)));
         test_until(board->inside == 1);
     }
-    pid_t submitter = test_child(expect_closed, board);
+    pid_t submitter = test_child(submitter_main, board);
     test_until(one_waits_for_room());
     stop(submitter);
     return submitter;
@@ -203,7 +222,7 @@ static void end_while_one_waits(int (*end)(kin_pool *pool), int priority)
 {
     struct books books = books_open();
     struct board *board = make_board();
-    pid_t submitter = stopped_submitter(board, priority);
+    pid_t submitter = stopped_submitter(board, priority, expect_closed);
     CHECK_OK(end(full));
     CHECK_EQ(kill(submitter, SIGCONT), 0);
     CHECK_EQ(test_collect(submitter), 0);
@@ -238,7 +257,7 @@ static void go_on_in_the_next_pool(int priority)
     struct books books = books_open();
     struct board *board = make_board(), *next_board = make_board();
     kin_result *results[TASKS];
-    pid_t submitter = stopped_submitter(board, priority);
+    pid_t submitter = stopped_submitter(board, priority, expect_closed);
     const kin_result *records = kin__pool_record(full, 0);
     CHECK_OK(kin_pool_free(full));
     kin_pool *next = open_pool(1);
@@ -263,6 +282,90 @@ POOL_TEST(who_waits_for_room_in_a_freed_pool_leaves_the_next_alone)
 {
     go_on_in_the_next_pool(0);
     go_on_in_the_next_pool(1);
+}
+
+/* Blocks of the sizes that maps have, with nothing in them that may be followed. */
+static void write_over_freed(void)
+{
+    enum { EACH = 16, SIZES = 9 };
+    void *blocks[SIZES * EACH];
+    for (int i = 0; i < SIZES * EACH; i++) {
+        size_t size = (size_t)256 << i / EACH;
+        blocks[i] = kin_alloc(size);
+        CHECK(blocks[i] != NULL);
+        memset(blocks[i], 0x5a, size);
+    }
+    for (int i = 0; i < SIZES * EACH; i++) CHECK_OK(kin_free(blocks[i]));
+}
+
+/* A map, and one that is not waited for, whose caller goes on when its memory is another's. */
+static void free_under_a_map(void (*call)(void *board))
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    pid_t caller = stopped_submitter(board, 0, call);
+    CHECK_OK(kin_pool_free(full));
+    write_over_freed();
+    CHECK_EQ(kill(caller, SIGCONT), 0);
+    CHECK_EQ(test_collect(caller), 0);
+    CHECK_EQ(board->count, 0);
+    CHECK_OK(kin_free(board));
+    books_check_blocks(&books);
+}
+
+POOL_TEST(a_map_that_waits_for_room_in_a_freed_pool_is_told)
+{
+    free_under_a_map(expect_map_closed);
+    free_under_a_map(expect_async_closed);
+}
+
+static void expect_running_map_closed(void *board)
+{
+    struct order in = {board, 0};
+    int out = -1;
+    CHECK_RC(kin_pool_map(full, KIN_FN(wait_at_gate), &in, &out, 1, kin_in_s(60)), KIN_ECLOSED);
+    CHECK_EQ(out, -1);
+}
+
+static bool sleeps(pid_t pid)
+{
+    struct kin__process_note note;
+    return kin__os_process_note(pid, &note) == 0 && note.state == 'S';
+}
+
+POOL_TEST(a_map_that_runs_in_a_freed_pool_is_told)
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    full = open_pool(1);
+    pid_t caller = test_child(expect_running_map_closed, board);
+    test_until(board->inside == 1 && sleeps(caller));
+    stop(caller);
+    CHECK_OK(kin_pool_free(full));
+    write_over_freed();
+    CHECK_EQ(kill(caller, SIGCONT), 0);
+    CHECK_EQ(test_collect(caller), 0);
+    CHECK_OK(kin_free(board));
+    books_check_blocks(&books);
+}
+
+/* Who waits for room in the lists is woken, and need not look by himself. */
+POOL_TEST(closing_tells_who_waits_for_room)
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    pid_t submitter = stopped_submitter(board, 1, expect_closed);
+    CHECK_EQ(kill(submitter, SIGCONT), 0);
+    test_until(sleeps(submitter));
+    uint32_t before = atomic_load(&full->room.point.word);
+    CHECK_OK(kin_pool_close(full));
+    CHECK_NE(atomic_load(&full->room.point.word), before);
+    CHECK_EQ(test_collect(submitter), 0);
+    board->open = 1;
+    CHECK_OK(kin_pool_join(full, kin_in_s(30)));
+    CHECK_OK(kin_pool_free(full));
+    CHECK_OK(kin_free(board));
+    books_check(&books);
 }
 
 /* Results that were not closed are gone with their pool, and what was special about them. */
