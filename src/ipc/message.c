@@ -7,12 +7,12 @@
 
 #include "memory/region.h"
 
-int kin__message_make(struct kin__message **message, size_t size)
+int kin__message_make(struct kin__message **message, size_t size, kin_deadline deadline)
 {
     uint32_t held = 0;
     int rc = 0;
     if (size > kin__block_limit() - sizeof **message) return -EMSGSIZE;
-    struct kin__message *made = kin__allocate(sizeof *made + size, &rc);
+    struct kin__message *made = kin__allocate_until(sizeof *made + size, deadline, &rc);
     if (made == NULL) return rc;
     rc = kin__held_claim(&held);
     if (rc < 0) {

@@ -32,8 +32,8 @@ struct kin__message {
 };
 _Static_assert(sizeof(struct kin__message) == 64, "the bytes begin on a cache line");
 
-/* Makes a message of `size` bytes held by this process. */
-int kin__message_make(struct kin__message **message, size_t size);
+/* Makes a message of `size` bytes held by this process.  -EMSGSIZE, and the errors of kin__allocate_until. */
+int kin__message_make(struct kin__message **message, size_t size, kin_deadline deadline);
 /* The message whose bytes begin at `bytes`, if this process holds it. */
 int kin__message_find(void *bytes, struct kin__message **message);
 /* Frees a message that this process holds. */

@@ -215,11 +215,12 @@ static bool drain_one(kin_queue *queue)
     if (kept != NULL) kin__shelf_done(&queue->shelf, kept);
     kin__latch_release(&queue->ends.head.latch);
     void *message = atomic_load(&queue->draining);
-    if (message != NULL) kin__free(message, &queue->draining);
+    if (message != NULL && kin__free(message, &queue->draining) < 0) return false;
     return found || kept != NULL;
 }
 
-/* Frees everything; idempotent, so that it can be begun again after a death.  `destination` is what
+/* Frees everything; idempotent, so that it can be begun again after a death, or by a reaper that did not get a
+ * latch.  `destination` is what
  * made us the one to do this: a stale one would name the next queue at this place. */
 static void destroy(kin_queue *queue, _Atomic(void *) *destination)
 {
@@ -230,8 +231,9 @@ static void destroy(kin_queue *queue, _Atomic(void *) *destination)
             atomic_store(&queue->draining, NULL);
         else if (left != NULL)
             kin__free(left, &queue->draining);
-        while (drain_one(queue))
+        while (!kin__self.reap_missed && drain_one(queue))
             ;
+        if (kin__self.reap_missed) return;
         if (queue->by_rank)
             kin__shelf_close(&queue->shelf);
         else
@@ -308,6 +310,13 @@ static bool settle_queue(void *object, _Atomic(void *) *entry, uint64_t identity
     return true;
 }
 
+/* Who holds a message writes its entry, then the message's number of it. */
+static bool is_held_by(const struct kin__message *message, _Atomic(void *) *entry)
+{
+    size_t slot = (size_t)((char *)entry - (char *)kin__family.processes) / sizeof *kin__family.processes;
+    return message->held < KIN__HELD_LIMIT && &kin__family.processes[slot].held[message->held] == entry;
+}
+
 /* A message that the dead process held is freed, unless it is in a queue or another's. */
 static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identity)
 {
@@ -315,6 +324,9 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
     if (kin__block_size(block) == 0 || message->magic != KIN__MAGIC_MESSAGE ||
         atomic_load(&message->owner) != identity)
         return true;
+    /* Between the putting of a message and the clearing of its entry another thread of the process may have taken
+     * and freed it: what is there now may be another's, and still look like it. */
+    if (!is_held_by(message, entry)) return true;
     kin_queue *queue = message->queue;
     /* One that is being closed may still name the message: asked again when that is over. */
     if (queue != NULL && kin__object_kind_of(queue) == KIN__OBJECT_QUEUE &&

@@ -198,7 +198,7 @@ static long take(kin_queue *queue, struct taker *taker, kin_deadline deadline)
         } else if (rc == WANTS_BLOCK) {
             if (taker->message != NULL) kin__message_free(taker->message);
             taker->message = NULL;
-            rc = kin__message_make(&taker->message, size);
+            rc = kin__message_make(&taker->message, size, deadline);
         } else if (rc == KIN_ETOOSMALL) {
             kin__needed_size_set(size);
         }
@@ -341,6 +341,8 @@ static long fill_basket(kin_queue *queue, struct basket *basket, kin_deadline de
         else if (rc == RUN_ENDS)
             rc = take_single(queue, basket, basket->count > 0 ? KIN_NOW : deadline);
     }
+    /* We may have been woken for a message that we did not take: others wait for it. */
+    if (rc < 0 && rc != KIN_EMPTY && rc != KIN_ECLOSED) kin__queue_tell_items(queue, 1);
     return rc;
 }
 

@@ -155,10 +155,10 @@ static int try_append(kin_queue *queue, struct load *load, bool *spare, kin_dead
     return rc;
 }
 
-static bool allocate_segment(kin_queue *queue, int *rc)
+static bool allocate_segment(kin_queue *queue, kin_deadline deadline, int *rc)
 {
     _Static_assert(KIN__SHELF_SEGMENT == KIN__SEGMENT_SIZE, "one size for both");
-    void *segment = kin__allocate(KIN__SEGMENT_SIZE, rc);
+    void *segment = kin__allocate_until(KIN__SEGMENT_SIZE, deadline, rc);
     if (segment != NULL && queue->by_rank) memset(segment, 0, KIN__SEGMENT_SIZE);
     return segment != NULL;
 }
@@ -172,7 +172,7 @@ static int append(kin_queue *queue, struct load *load, kin_deadline deadline)
         if (rc < 0 || load->done == load->count) break;
         if (rc == KIN__APPENDED) continue;
         if (rc == KIN__NO_SEGMENT && !spare) {
-            spare = allocate_segment(queue, &rc);
+            spare = allocate_segment(queue, deadline, &rc);
             if (!spare) break;
             continue;
         }
@@ -204,7 +204,7 @@ static int put_large(kin_queue *queue, uint32_t life, const kin_message *copied,
                      kin_deadline deadline)
 {
     struct kin__message *message = NULL;
-    int rc = kin__message_make(&message, copied->size);
+    int rc = kin__message_make(&message, copied->size, deadline);
     if (rc < 0) return rc;
     memcpy(kin__message_bytes(message), copied->data, copied->size);
     rc = put_message(queue, life, message, priority, deadline);
@@ -291,7 +291,7 @@ int kin_queue_reserve(kin_queue *queue, void **message, size_t size)
     if (rc < 0) return kin__is_remote(queue) ? kin__remote_reserve(queue, message, size) : rc;
     if (message == NULL) return -EINVAL;
     if (kin__queue_ended(queue, kin__queue_life(queue)) != KIN__OPEN) return KIN_ECLOSED;
-    rc = kin__message_make(&made, size);
+    rc = kin__message_make(&made, size, KIN_FOREVER);
     if (rc == 0) *message = kin__message_bytes(made);
     return rc;
 }

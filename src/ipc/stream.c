@@ -74,6 +74,19 @@ static void look_at_head(struct kin__stream *stream)
     tail->other_position = kin__end_read(&stream->ends.head, &tail->other_bytes);
 }
 
+/* Of the first `count` segments those are free that carry no stretch: the list serves for the marks first, which
+ * are read ahead of where it is written. */
+static void find_free(struct kin__stream *stream, uint32_t count)
+{
+    struct kin__directory *directory = directory_of(stream);
+    for (uint32_t number = 0; number < count; number++) directory->free[number] = false;
+    for (uint32_t s = stream->recycled; s != stream->installed; s = (s + 1) & STRETCH_MASK)
+        directory->free[directory->map[s & (stream->segments - 1)]] = true;
+    stream->free_count = 0;
+    for (uint32_t number = 0; number < count; number++)
+        if (!directory->free[number]) directory->free[stream->free_count++] = number;
+}
+
 void kin__stream_repair_tail(struct kin__stream *stream)
 {
     struct kin__directory *directory = directory_of(stream);
@@ -90,13 +103,7 @@ void kin__stream_repair_tail(struct kin__stream *stream)
     /* `installed` may not lag behind the stretch the head is in. */
     if (((stream->installed - stream->recycled) & STRETCH_MASK) > stream->segments)
         stream->installed = stream->recycled;
-    stream->free_count = 0;
-    for (uint32_t number = 0; number < count; number++) {
-        bool used = false;
-        for (uint32_t s = stream->recycled; s != stream->installed && !used; s = (s + 1) & STRETCH_MASK)
-            used = directory->map[s & (stream->segments - 1)] == number;
-        if (!used) directory->free[stream->free_count++] = number;
-    }
+    find_free(stream, count);
     kin__latch_clean(&stream->ends.tail.latch);
 }
 
@@ -123,6 +130,8 @@ static bool carry(struct kin__stream *stream, uint64_t word)
     }
     if (stream->free_count == 0) return false;
     directory->map[stream->installed & (stream->segments - 1)] = directory->free[stream->free_count - 1];
+    /* Not before: what is installed has its entry in the map. */
+    atomic_signal_fence(memory_order_seq_cst);
     /* CRASH: taken and still in the free list, or the other way round: the repair. */
     stream->free_count--;
     stream->installed = (stream->installed + 1) & STRETCH_MASK;

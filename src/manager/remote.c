@@ -391,7 +391,7 @@ int kin__remote_reserve(void *queue, void **message, size_t size)
     struct kin__message *made = NULL;
     (void)queue;
     if (message == NULL) return -EINVAL;
-    int rc = kin__message_make(&made, size);
+    int rc = kin__message_make(&made, size, KIN_FOREVER);
     if (rc == 0) *message = kin__message_bytes(made);
     return rc;
 }
@@ -499,7 +499,7 @@ long kin__remote_take(void *queue, void **message, kin_deadline deadline)
     int rc = get(queue, &entry, &item, deadline);
     if (rc < 0) return rc;
     rc = bytes_of(&item, &bytes, &size);
-    if (rc == 0) rc = kin__message_make(&made, size);
+    if (rc == 0) rc = kin__message_make(&made, size, KIN_FOREVER);
     if (rc < 0) return keep(entry, item, rc);
     leave_entry(entry);
     if (size > 0) memcpy(kin__message_bytes(made), bytes, size);

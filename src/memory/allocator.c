@@ -268,9 +268,9 @@ static void repair(struct kin__class *class, unsigned class_index)
     kin__latch_clean(&class->latch);
 }
 
-int kin__class_lock(struct kin__class *class)
+int kin__class_lock_until(struct kin__class *class, kin_deadline deadline)
 {
-    int rc = kin__latch_acquire(&class->latch, KIN_FOREVER);
+    int rc = kin__latch_acquire(&class->latch, deadline);
     if (rc == 1) repair(class, (unsigned)(class - kin__heap()->classes));
     return rc < 0 ? rc : 0;
 }
@@ -398,19 +398,19 @@ static int back_large(void *block, struct kin__class *class)
     return rc;
 }
 
-static void *allocate_from(unsigned class_index, uint64_t object_size, int *error)
+static void *allocate_from(unsigned class_index, uint64_t object_size, kin_deadline deadline, int *error)
 {
     struct kin__class *class = &kin__heap()->classes[class_index];
     /* A signal handler that interrupted an allocation would take its note over. */
     *error = -EDEADLK;
     if (atomic_load_explicit(&own_note()->kind, memory_order_relaxed) != KIN__NOTE_NONE) return NULL;
     for (;;) {
-        *error = kin__class_lock(class);
+        *error = kin__class_lock_until(class, deadline);
         if (*error < 0) return NULL;
         if (class->block_size == 0) class->block_size = object_size;
         if (!kin__class_empty(class)) break;
         kin__class_unlock(class);
-        *error = kin__class_grow(class, class_index);
+        *error = kin__class_grow(class, class_index, deadline);
         if (*error < 0) return NULL;
     }
     void *block = take_block(class, class_index);
@@ -425,20 +425,20 @@ static void *allocate_from(unsigned class_index, uint64_t object_size, int *erro
     return block;
 }
 
-void *kin__allocate(size_t size, int *error)
+void *kin__allocate_until(size_t size, kin_deadline deadline, int *error)
 {
     if (size > kin__block_limit()) {
         *error = -ENOMEM;
         return NULL;
     }
-    return allocate_from(class_of_size(size == 0 ? 1 : size), 0, error);
+    return allocate_from(class_of_size(size == 0 ? 1 : size), 0, deadline, error);
 }
 
 void *kin__allocate_object(enum kin__object_kind kind, size_t size, int *error)
 {
     unsigned class_index = KIN__CLASSES_SMALL + KIN__CLASSES_LARGE + (unsigned)kind;
     uint64_t block_size = (size + sizeof(uint64_t) + 63) & ~(uint64_t)63;
-    return allocate_from(class_index, block_size, error);
+    return allocate_from(class_index, block_size, KIN_FOREVER, error);
 }
 
 void kin__allocate_publish(_Atomic(void *) *destination)
@@ -512,6 +512,8 @@ int kin__free(void *block, _Atomic(void *) *destination)
     if (!locate(block, &place)) return -EINVAL;
     uint32_t state = __atomic_load_n(place.state, __ATOMIC_RELAXED);
     if ((state & KIN__BLOCK_ALLOCATED) == 0) return -EINVAL;
+    /* A reaper that repeats what it began must find all that this block leads to. */
+    if (__builtin_expect(kin__self.reap_missed, 0)) return -ETIMEDOUT;
     if (atomic_load_explicit(&own_note()->kind, memory_order_relaxed) != KIN__NOTE_NONE) return -EDEADLK;
     note_write(KIN__NOTE_FREE, block, state, destination);
     return free_noted(block, destination, &place);

@@ -115,8 +115,13 @@ void kin__allocator_init(struct kin__allocator *allocator);
 
 /* Begins an allocation: the block is the calling thread's, and the reaper's if the thread
  * dies, until one of the next three.  A thread has one such block at a time.  *error says why
- * NULL is returned: -ENOMEM, -EDEADLK. */
-void *kin__allocate(size_t size, int *error);
+ * NULL is returned: -ENOMEM, -EDEADLK; with a deadline -ETIMEDOUT (and a grace, as with a latch: somebody is stopped
+ * who takes memory). */
+void *kin__allocate_until(size_t size, kin_deadline deadline, int *error);
+static inline void *kin__allocate(size_t size, int *error)
+{
+    return kin__allocate_until(size, KIN_FOREVER, error);
+}
 void *kin__allocate_object(enum kin__object_kind kind, size_t size, int *error);
 /* The block is known from *destination on, which must be type-stable family memory. */
 void kin__allocate_publish(_Atomic(void *) *destination);

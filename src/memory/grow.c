@@ -14,12 +14,18 @@
 #define SPAN_PAGES        1
 #define SPAN_PAGES_MEDIUM 8
 
-/* The lock for taking pages: a full robust lock, because a latch is taken inside. */
-static int grow_lock(void)
+/* The lock for taking pages: a full robust lock, because a latch is taken inside.  Like a latch it adds a grace to
+ * the deadline: its holder may be filling pages. */
+static int grow_lock(kin_deadline deadline)
 {
     struct kin__robust *lock = &kin__heap()->grow;
     bool waiting = false;
-    for (;;) {
+    int rc = 0;
+    if (deadline != KIN_FOREVER) {
+        kin_deadline least = kin__os_clock() + KIN__SLICE_NS;
+        deadline = deadline > least ? deadline : least;
+    }
+    while (rc >= 0) {
         uint32_t seen = atomic_load(&lock->point.word);
         if (kin__word_is_mine(seen)) return -EDEADLK; /* a signal handler that interrupted us in here */
         if ((seen & KIN__WORD_OWNER) == 0) {
@@ -37,10 +43,10 @@ static int grow_lock(void)
             waiting = true;
         }
         if (!kin__owner_mark(&lock->point, &seen)) continue;
-        kin__sleep_thread(&lock->point, seen, KIN_FOREVER);
+        rc = kin__sleep_thread(&lock->point, seen, deadline);
     }
     if (waiting) kin__waiters_leave(&lock->point);
-    return 0;
+    return rc < 0 ? rc : 0;
 }
 
 static void grow_unlock(void)
@@ -152,9 +158,9 @@ static int take_span(struct kin__class *class, unsigned class_index)
     return 0;
 }
 
-int kin__class_grow(struct kin__class *class, unsigned class_index)
+int kin__class_grow(struct kin__class *class, unsigned class_index, kin_deadline deadline)
 {
-    int rc = grow_lock();
+    int rc = grow_lock(deadline);
     if (rc < 0) return rc;
     settle_taking();
     rc = kin__class_lock(class);

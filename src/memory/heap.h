@@ -63,12 +63,16 @@ static inline bool kin__class_empty(struct kin__class *class)
 }
 
 /* Takes the class's latch; repairs the class first if its last holder died. */
-int kin__class_lock(struct kin__class *class);
+int kin__class_lock_until(struct kin__class *class, kin_deadline deadline);
+static inline int kin__class_lock(struct kin__class *class)
+{
+    return kin__class_lock_until(class, KIN_FOREVER);
+}
 void kin__class_unlock(struct kin__class *class);
 /* Under the latch: a block becomes the first of the class's free list. */
 void kin__block_push_free(struct kin__place *place, void *block);
 
-/* Makes sure that the class has something to hand out: 0, -ENOMEM, -EDEADLK. */
-int kin__class_grow(struct kin__class *class, unsigned class_index);
+/* Makes sure that the class has something to hand out: 0, -ENOMEM, -EDEADLK, -ETIMEDOUT. */
+int kin__class_grow(struct kin__class *class, unsigned class_index, kin_deadline deadline);
 
 #endif

@@ -10,6 +10,23 @@
 /* Even a deadline that has passed waits this long for a holder that is only being slow. */
 #define GRACE_NS KIN__SLICE_NS
 
+/* Who cleans up after the dead does so in somebody's wait, and cannot wait for one who is stopped: what it does not
+ * finish is done at the next look. */
+static bool reaps(void)
+{
+    return kin__self.level == KIN__LEVEL_REAP;
+}
+
+static int give_up(uint32_t seen)
+{
+    if (reaps())
+        kin__self.reap_missed = true;
+    else
+        kin__log(KIN_LOG_WARNING, "thread %u holds an internal lock past the deadline: stopped?",
+                 seen & KIN__WORD_OWNER);
+    return -ETIMEDOUT;
+}
+
 /* Takes a word that is free or was left by a dead owner; 1 when it was. */
 static int take(struct kin__latch *latch, uint32_t seen, uint32_t mark)
 {
@@ -37,7 +54,9 @@ int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline)
 {
     if (kin__self.robust->pending != NULL) return -EDEADLK;
     if (watch(latch)) return latch->point.dirty;
-    if (deadline != KIN_FOREVER) {
+    if (reaps()) {
+        deadline = kin__self.reap_until;
+    } else if (deadline != KIN_FOREVER) {
         kin_deadline least = kin__os_clock() + GRACE_NS;
         deadline = deadline > least ? deadline : least;
     }
@@ -54,8 +73,7 @@ int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline)
         if (rc == 1 && (atomic_load(&latch->point.word) & KIN__WORD_OWNER) == 0)
             kin__rescued(&latch->point, seen);
         if (rc < 0) {
-            kin__log(KIN_LOG_WARNING, "thread %u holds an internal lock past the deadline: stopped?",
-                     seen & KIN__WORD_OWNER);
+            rc = give_up(seen);
             break;
         }
     }

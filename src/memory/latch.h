@@ -41,7 +41,8 @@ static inline void kin__pending_clear(struct kin__robust_list *list)
 /* Takes the latch.  0: held; 1: held, and the caller must repair what it protects and call
  * kin__latch_clean.  -EDEADLK: called from a signal handler that interrupted a critical
  * section; -ETIMEDOUT: its holder is stopped (a grace of some milliseconds is added to the
- * deadline, so that even a deadline that has passed survives ordinary contention).
+ * deadline, so that even a deadline that has passed survives ordinary contention).  Who reaps waits for no more
+ * than a moment, whatever its deadline.
  * The calling thread has joined the family. */
 static inline int kin__latch_acquire(struct kin__latch *latch, kin_deadline deadline)
 {

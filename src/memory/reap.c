@@ -20,6 +20,9 @@
 
 struct kin__reap_hooks kin__reap_hooks[KIN__OBJECT_KINDS + 1];
 
+/* How long one look waits, in all, for those who hold the latches that it needs. */
+#define PATIENCE_NS (20 * 1000000LL)
+
 /* ---- the reaper's lock: taken only if free or left by a dead reaper ----------------------------- */
 
 static bool reap_lock(struct kin__robust *lock)
@@ -80,6 +83,7 @@ static void reap_member(struct kin__member *member, uint64_t state)
     uint64_t dead = (state & ~(uint64_t)0xff) | KIN__SLOT_DEAD;
     /* CRASH: from here on it is dead whatever its life word says, until it is free. */
     if (!atomic_compare_exchange_strong(&member->state, &state, dead)) return;
+    kin__self.reap_missed = false;
     bool counted = kin__waits_settle(member->waiting_on, KIN__WAITS);
     kin__note_settle(member);
     counted = kin__ledger_settle(member) && counted;
@@ -88,7 +92,8 @@ static void reap_member(struct kin__member *member, uint64_t state)
     void *touching = atomic_load(&member->touching);
     int kind = touching != NULL ? kin__object_kind_of(touching) : -1;
     if (kind >= 0 && kin__reap_hooks[kind].announce != NULL) kin__reap_hooks[kind].announce(touching, member);
-    if (!counted) return; /* its ledger is needed: dead until the next look */
+    /* Its ledger is needed, or somebody is stopped who holds what we need: dead until the next look. */
+    if (!counted || kin__self.reap_missed) return;
     for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
     atomic_store(&member->touching, NULL);
     atomic_store(&member->waking, NULL);
@@ -171,14 +176,16 @@ static bool reap_process(struct kin__process_slot *process, uint64_t state)
         return false;
     uint32_t limit = atomic_load(&process->held_limit);
     bool settled = true;
+    kin__self.reap_missed = false;
     for (uint32_t i = 0; i < limit; i++) {
-        if (settle_held(&process->held[i], identity))
+        if (settle_held(&process->held[i], identity) && !kin__self.reap_missed)
             atomic_store(&process->held[i], NULL);
         else
             settled = false;
     }
     if (!settled) return false;
     forget_process(process);
+    if (kin__self.reap_missed) return false;
     kin__bells_reap(identity);
     atomic_store(&process->generation, 0);
     atomic_fetch_add(&kin__family.header->deaths, 1);
@@ -238,10 +245,12 @@ int kin__reap(void)
         return 0;
     }
     kin__self.level = KIN__LEVEL_REAP;
+    kin__self.reap_until = kin__os_clock() + PATIENCE_NS;
     int found = reap_members();
     if (found > 0) kin__bells_ring_free();
     found += reap_processes();
     kin__self.level = KIN__LEVEL_WORK;
+    kin__self.reap_missed = false;
     if (!joined) kin__member_return();
     reap_unlock(lock);
     if (found > 0) kin__log(KIN_LOG_INFO, "cleaned up after %d dead threads and processes", found);

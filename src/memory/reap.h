@@ -1,7 +1,9 @@
 /* reap.h: cleaning up after the dead.
  *
  * Invariants: reaping is idempotent, and a reaper that dies half-way is followed by another
- * that repeats what it did.  One process reaps at a time; nobody ever waits for a reaper.
+ * that repeats what it did.  One process reaps at a time; nobody ever waits for a reaper.  A reaper waits for
+ * nobody either: it does not get a latch whose holder is stopped (kin__self.reap_missed), then frees nothing more of
+ * what it is settling, and that is settled at a later look.
  */
 #ifndef KIN_MEMORY_REAP_H
 #define KIN_MEMORY_REAP_H

@@ -133,6 +133,8 @@ struct kin__self {
     struct kin__event *telling; /* whom to wake, and how many, when it gives that mutex back; see mutex.h */
     struct kin__mutex *telling_with;
     uint32_t telling_count;
+    kin_deadline reap_until; /* while it reaps: how long it waits for latches in all */
+    bool reap_missed;        /* and that it did not get one: what it is settling is not settled */
 };
 extern _Thread_local struct kin__self kin__self __attribute__((tls_model("initial-exec")));
 
