@@ -265,22 +265,22 @@ static void wake_joiners(struct queue *queue)
         kin__session_return(session, kin_value_none());
 }
 
-/* The oldest item that this client took is done; one that another took, if it took none. */
-static void acknowledge(struct kin__call *call, struct queue *queue)
+/* The oldest item that this client took is done; of those that others took it knows nothing. */
+static bool acknowledge(struct kin__call *call)
 {
     struct kin__holding *holding = kin__holding_of(call->session, call->object);
-    if (holding == NULL && !kin__links_empty(&queue->taken))
-        holding = kin__links_entry(queue->taken.next, struct kin__holding, in_object);
-    if (holding == NULL) return;
+    if (holding == NULL) return false;
     kin__unkeep(call->server, &((struct taken *)(void *)holding)->item);
     kin__holding_free(call->server, holding);
+    return true;
 }
 
 static enum kin__outcome queue_task_done(struct kin__call *call)
 {
     struct queue *queue = queue_of(call->object);
     if (queue->unfinished == 0) return kin__raisef(call, "ValueError", "task_done() called too many times");
-    acknowledge(call, queue);
+    if (queue->of_tasks && !acknowledge(call))
+        return kin__raisef(call, "ValueError", "task_done() of a task that this client does not have");
     queue->unfinished--;
     wake_joiners(queue);
     return kin__return_none(call);

@@ -185,6 +185,25 @@ TEST(a_task_that_a_dead_worker_took_goes_back_to_the_front)
     finish(tasks);
 }
 
+static void say_done(void *tasks)
+{
+    CHECK_RC(kin_proxy_call(tasks, "task_done", kin_value_none(), NULL, SOON), KIN_EREMOTE);
+    check_raised("ValueError('task_done() of a task that this client does not have')");
+}
+
+/* It would be lost if the other one ended now. */
+TEST(nobody_says_of_anothers_task_that_it_is_done)
+{
+    kin_proxy *tasks = make("TaskQueue", kin_value_none());
+    CHECK_OK(kin_proxy_put(tasks, kin_value_int(0), SOON));
+    say_done(tasks);
+    CHECK_EQ(get_number(tasks), 0);
+    CHECK_EQ(test_collect(test_child(say_done, tasks)), 0);
+    CHECK_OK(kin_proxy_call(tasks, "task_done", kin_value_none(), NULL, SOON));
+    CHECK_OK(kin_proxy_call(tasks, "join", kin_value_none(), NULL, SOON));
+    finish(tasks);
+}
+
 static void die_with_lock(void *lock)
 {
     CHECK_OK(kin_proxy_acquire(lock, SOON));

@@ -128,6 +128,7 @@ TEST(objects_are_there_after_the_end)
     check(manager, "turn", "notify", kin_value_none(), "None");
     check(manager, "jobs", "get", kin_value_none(), "1");
     check(manager, "jobs", "get", kin_value_none(), "2");
+    check(manager, "jobs", "get", kin_value_none(), "3");
     for (int i = 0; i < 3; i++) call(manager, "jobs", "task_done", kin_value_none());
     CHECK_OK(kin_manager_close(manager));
     unlink(file());
