@@ -216,7 +216,8 @@ KIN_API int kin_manager_create(kin_manager *manager, kin_proxy **proxy, const ch
                                kin_deadline deadline);
 
 /* kin_manager_proxy stores a proxy for an object that a value names: one of the kind
- * KIN_VALUE_PROXY or KIN_VALUE_TOKEN that came out of another object of this manager.
+ * KIN_VALUE_PROXY or KIN_VALUE_TOKEN that came out of another object of this manager.  Of an object that nobody else
+ * refers to it is made before another one, of the same value, is closed.
  * Errors: KIN_EKIND, as kin_proxy_call. */
 KIN_API int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin_value *value,
                               kin_deadline deadline);

@@ -23,6 +23,7 @@
 #include "manager/dispatch.h"
 #include "manager/holding.h"
 #include "manager/object.h"
+#include "manager/reference.h"
 #include "manager/session.h"
 #include "os/os.h"
 
@@ -123,13 +124,7 @@ static void take_over(struct kin__session *session, struct kin__session *old)
         kin__links_append(&session->holdings, &holding->in_session);
         holding->session = session;
     }
-    while (!kin__links_empty(&old->references)) {
-        struct kin__links *link = old->references.next;
-        kin__links_remove(link);
-        kin__links_append(&session->references, link);
-    }
-    session->objects += old->objects;
-    old->objects = 0;
+    kin__references_take_over(session, old);
     identity->answered = old->identity->answered;
     identity->last = old->identity->last;
     session->server->away_bytes -= kin__buffer_size(&identity->last);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -196,12 +197,33 @@ static int read_answer(struct kin__client *client, kin_value *result)
 
 /* ---- who we are ------------------------------------------------------------------------------------- */
 
+/* A number that all clients of this process have in common, and with great likelihood those of no other. */
+static int process_number(uint64_t *number)
+{
+    static _Atomic uint64_t first; /* of the process that asked first, whose children inherit it */
+    uint64_t known = atomic_load_explicit(&first, memory_order_relaxed), made = 0;
+    if (known == 0) {
+        int rc = kin__os_random(&made, sizeof made);
+        if (rc < 0) return rc;
+        made |= 1;
+        if (atomic_compare_exchange_strong_explicit(&first, &known, made, memory_order_relaxed,
+                                                    memory_order_relaxed))
+            known = made;
+    }
+    *number = known + (uint64_t)kin__os_pid() * 0x9e3779b97f4a7c15U;
+    return 0;
+}
+
+/* The first half says which process this is, so that what one of its connections was lent another one can take
+ * over. */
 static int invent_name(struct kin__client *client)
 {
     uint64_t number[2];
-    int rc = kin__os_random(number, sizeof number);
+    int rc = process_number(&number[0]);
+    if (rc == 0) rc = kin__os_random(&number[1], sizeof number[1]);
+    if (rc < 0) return rc;
     snprintf(client->name, sizeof client->name, "%016" PRIx64 "%016" PRIx64, number[0], number[1]);
-    return rc;
+    return 0;
 }
 
 /* Tells the server which client this is, and what it waits for. */

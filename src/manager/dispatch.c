@@ -14,6 +14,7 @@
 #include "manager/absence.h"
 #include "manager/object.h"
 #include "manager/permission.h"
+#include "manager/reference.h"
 #include "manager/session.h"
 #include "manager/signature.h"
 #include "manager/types.h"
@@ -155,6 +156,14 @@ enum kin__outcome kin__unhashable(struct kin__call *call, const kin_value *value
 
 /* ---- making objects --------------------------------------------------------------------------------------- */
 
+bool kin__may_make(struct kin__call *call)
+{
+    const struct kin__server *server = call->server;
+    if (server->object_most == 0 || server->registry.count < server->object_most) return true;
+    kin__raisef(call, "MemoryError", "this manager has as many objects as it may");
+    return false;
+}
+
 /* Makes an object, or finds the one that everybody shares; KIN__RETURN: call->created is a reference. */
 static enum kin__outcome create(struct kin__call *call, const struct kin__type *type)
 {
@@ -164,8 +173,7 @@ static enum kin__outcome create(struct kin__call *call, const struct kin__type *
         call->created = kin__managed_incref(*shared);
         return KIN__RETURN;
     }
-    if (server->object_most != 0 && server->registry.count >= server->object_most)
-        return kin__raisef(call, "MemoryError", "this manager has as many objects as it may");
+    if (!kin__may_make(call)) return KIN__RAISE;
     call->object = kin__managed_make(server, type);
     if (call->object == NULL) return kin__raise_code(call, -ENOMEM);
     enum kin__outcome outcome = invoke(call, &type->make);
@@ -193,7 +201,7 @@ static bool give_reference(struct kin__call *call, struct kin__managed *object)
         object->counted++;
         return true;
     }
-    bool given = kin__reference_add(call->session, object, false) == 0;
+    bool given = kin__reference_add(call->session, object) == 0;
     kin__managed_decref(call->server, object);
     return given;
 }
@@ -205,20 +213,26 @@ static enum kin__outcome call_dummy(struct kin__call *call)
     return kin__return_none(call);
 }
 
+/* May the client have one reference more? */
+static bool may_refer(struct kin__call *call)
+{
+    size_t most = call->server->reference_most;
+    if (most == 0 || call->session->objects < most) return true;
+    kin__raisef(call, "MemoryError", "this client has as many objects as it may");
+    return false;
+}
+
 /* To make an object is to write; what is there already, and shared, may be read. */
 static bool may_create(struct kin__call *call, const char *name)
 {
     const struct kin__session *session = call->session;
     const struct kin__type *type = kin__types_find(call->server, name);
     bool shared = type != NULL && kin__types_shared(call->server, type) != NULL;
-    size_t most = call->server->reference_most;
     if (!kin__may(session, name, shared ? KIN_MAY_READ : KIN_MAY_WRITE)) {
         kin__raise(call, kin__may_not(session, name, "create"));
         return false;
     }
-    if (most == 0 || session->objects < most) return true;
-    kin__raisef(call, "MemoryError", "this client has as many objects as it may");
-    return false;
+    return may_refer(call);
 }
 
 static enum kin__outcome call_create(struct kin__call *call)
@@ -246,6 +260,7 @@ static enum kin__outcome call_incref(struct kin__call *call)
     if (object == NULL) return no_such_object(call, call->argument[0]);
     if (!kin__may_call(call->session, object, NULL))
         return kin__raise(call, kin__may_not(call->session, kin__permission_name(object->type), "use"));
+    if (!may_refer(call)) return KIN__RAISE;
     if (!give_reference(call, kin__managed_incref(object))) return kin__raise_code(call, -ENOMEM);
     return kin__return_none(call);
 }
@@ -272,6 +287,8 @@ static enum kin__outcome call_accept_connection(struct kin__call *call)
     call->session->stage = KIN__CALLS;
     if (name == NULL || strncmp(name, kin, sizeof kin - 1) != 0) return kin__return_none(call);
     call->session->kin = true;
+    /* The first half of its name is that of its process. */
+    if (name[sizeof kin - 1] == ' ') sscanf(name + sizeof kin, "%16" SCNx64, &call->session->process);
     if (grace <= 0 || name[sizeof kin - 1] != ' ') return kin__return(call, kin_value_str(kin));
     int rc = kin__absence_identify(call->session, name + sizeof kin, &answered);
     if (rc < 0) return kin__raise_code(call, rc);
@@ -415,7 +432,7 @@ static void answer_created(struct kin__call *call)
 {
     kin_value pair = kin_value_build("(vv)", kin__exposed(call->created->type),
                                      kin__token_of(call->server, call->created));
-    int rc = call->session->kin ? kin__reference_add(call->session, call->created, true) : 0;
+    int rc = call->session->kin ? kin__reference_lend(call->session, call->created) : 0;
     if (call->session->kin)
         kin__managed_decref(call->server, call->created);
     else

@@ -53,6 +53,9 @@ enum kin__outcome kin__unhashable(struct kin__call *call, const kin_value *value
  * from call->skip on are for it.  KIN__RETURN: call->created is a reference. */
 enum kin__outcome kin__create(struct kin__call *call, const char *name);
 
+/* May there be one object more?  false: there are as many as there may be, and MemoryError was raised. */
+bool kin__may_make(struct kin__call *call);
+
 /* Sets call->object up again from call->arguments and call->keywords. */
 enum kin__outcome kin__invoke_make(struct kin__call *call);
 

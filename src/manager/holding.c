@@ -2,6 +2,7 @@
 #include "manager/holding.h"
 
 #include "manager/object.h"
+#include "manager/reference.h"
 #include "os/os.h"
 
 struct kin__holding *kin__holding_of(struct kin__session *session, const struct kin__managed *object)

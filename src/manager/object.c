@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "manager/reference.h"
 #include "manager/wire.h"
 #include "os/os.h"
 #include "value/value.h"
@@ -56,6 +57,7 @@ static struct kin__managed *make(struct kin__server *server, const struct kin__t
     object->type = type;
     object->number = number;
     object->references = 1;
+    kin__links_init(&object->lent);
     struct kin__managed **bucket = bucket_of(registry, object->number);
     object->next = *bucket;
     *bucket = object;
@@ -286,13 +288,7 @@ void kin__unkeep(struct kin__server *server, kin_value *value)
 static int lend(struct kin__server *server, struct kin__managed *object, void *context)
 {
     (void)server;
-    struct kin__session *session = context;
-    struct kin__links *link = &session->references;
-    while ((link = link->next) != &session->references) {
-        struct kin__reference *reference = kin__links_entry(link, struct kin__reference, link);
-        if (reference->object == object && reference->lent) return 0;
-    }
-    return kin__reference_add(session, object, true);
+    return kin__reference_lend(context, object);
 }
 
 static int refuse(struct kin__server *server, struct kin__managed *object, void *context)
@@ -310,6 +306,7 @@ bool kin__names_objects(struct kin__call *call, const kin_value *value)
 
 int kin__lend(struct kin__session *session, const kin_value *value)
 {
+    session->answers++;
     if (session->server->kept_proxies == 0) return 0;
     return visit(session->server, value, 0, lend, session);
 }
@@ -330,44 +327,4 @@ kin_value kin__token_of(struct kin__server *server, const struct kin__managed *o
     char ident[KIN__IDENT_SIZE];
     kin__managed_ident(object, ident);
     return kin_value_token(object->type->name, kin__address_value(server->address), ident);
-}
-
-/* ---- references of a client of kin's ------------------------------------------------------------------- */
-
-int kin__reference_add(struct kin__session *session, struct kin__managed *object, bool lent)
-{
-    struct kin__reference *reference = kin__os_malloc(sizeof *reference);
-    if (reference == NULL) return -ENOMEM;
-    reference->object = kin__managed_incref(object);
-    reference->lent = lent;
-    if (!lent) session->objects++;
-    kin__links_append(&session->references, &reference->link);
-    return 0;
-}
-
-static void remove_reference(struct kin__session *session, struct kin__reference *reference)
-{
-    kin__links_remove(&reference->link);
-    if (!reference->lent) session->objects--;
-    kin__managed_decref(session->server, reference->object);
-    kin__os_free(reference);
-}
-
-bool kin__reference_remove(struct kin__session *session, struct kin__managed *object)
-{
-    /* The newest first: what is made last mostly goes first. */
-    struct kin__links *link = &session->references;
-    while ((link = link->previous) != &session->references) {
-        struct kin__reference *reference = kin__links_entry(link, struct kin__reference, link);
-        if (reference->object != object || reference->lent) continue;
-        remove_reference(session, reference);
-        return true;
-    }
-    return false;
-}
-
-void kin__references_drop(struct kin__session *session)
-{
-    while (!kin__links_empty(&session->references))
-        remove_reference(session, kin__links_entry(session->references.next, struct kin__reference, link));
 }

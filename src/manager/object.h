@@ -34,24 +34,13 @@ void kin__unkeep(struct kin__server *server, kin_value *value);
 void kin__keep_not(struct kin__call *call, const kin_value *value);
 /* Are there proxies of this manager's objects in an argument? */
 bool kin__names_objects(struct kin__call *call, const kin_value *value);
-/* Before a value is sent: the objects that proxies in it name stay until the session has ended, so
- * that its client can make references of its own. */
+/* Before a value is sent: the objects that proxies in it name are lent (reference.h), so that its client can make
+ * references of its own. */
 int kin__lend(struct kin__session *session, const kin_value *value);
 
 /* What the wire says about an object and its type.  KIN_VALUE_FAILED when there is no memory. */
 kin_value kin__token_of(struct kin__server *server, const struct kin__managed *object);
 kin_value kin__exposed(const struct kin__type *type);
-
-/* References that end with their session at the latest: those of a client of kin's, and those
- * that are only lent. */
-struct kin__reference {
-    struct kin__links link; /* in session->references */
-    struct kin__managed *object;
-    bool lent;
-};
-int kin__reference_add(struct kin__session *session, struct kin__managed *object, bool lent);
-bool kin__reference_remove(struct kin__session *session, struct kin__managed *object);
-void kin__references_drop(struct kin__session *session);
 
 /* The object after `object`, NULL for the first; NULL after the last.  `*bucket` begins as 0. */
 struct kin__managed *kin__registry_next(struct kin__registry *registry, size_t *bucket,

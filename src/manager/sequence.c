@@ -275,6 +275,7 @@ enum kin__outcome kin__iterate(struct kin__call *call, const kin_value *containe
 {
     int rc = kin_value_error_code(container);
     if (rc < 0) return kin__raise_code(call, rc);
+    if (!kin__may_make(call)) return KIN__RAISE;
     struct kin__managed *made = kin__managed_make(call->server, &kin__type_iterator);
     if (made == NULL) return kin__raise_code(call, -ENOMEM);
     struct iterator *iterator = iterator_of(made);

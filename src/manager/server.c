@@ -14,6 +14,7 @@
 #include "manager/absence.h"
 #include "manager/object.h"
 #include "manager/permission.h"
+#include "manager/reference.h"
 #include "manager/session.h"
 #include "manager/snapshot.h"
 #include "manager/tasks.h"
@@ -405,6 +406,7 @@ void kin__server_close(struct kin__server *server, bool remove)
     if (server->socket_file != 0 && remove)
         kin__os_socket_file_remove(&server->socket_address, server->socket_file);
     kin__registry_drop(server);
+    kin__references_free(&server->references);
     kin__types_drop(server);
     kin__snapshot_close(server, remove);
     kin__buffer_free(&server->out);

@@ -107,6 +107,7 @@ struct kin__managed {
     uint64_t references;       /* of all kinds */
     uint64_t counted;          /* of these, what clients have counted, and may count down again */
     struct kin__managed *next; /* in its bucket */
+    struct kin__links lent;    /* to whom */
 };
 
 /* A method that a type was found to have, for the next who asks: most calls are of a few methods. */
@@ -122,6 +123,13 @@ struct kin__registry {
     size_t count;
     struct kin__managed *dead; /* not in a bucket any more, still to be dropped */
     bool dropping;
+};
+
+/* What clients of kin's refer to (reference.c). */
+struct kin__references {
+    void **buckets;
+    size_t bucket_count; /* a power of two */
+    size_t count;
 };
 
 /* ---- sessions -------------------------------------------------------------------------------- */
@@ -176,6 +184,10 @@ struct kin__session {
     struct kin__links doomed;  /* in server->doomed */
     struct kin__links holdings;
     struct kin__links references; /* of a client of kin's: gone with it */
+    struct kin__links lent;       /* of these, what answers have named; what was named longest ago first */
+    size_t lent_count;
+    uint64_t answers; /* so far */
+    uint64_t process; /* the client's, by its name; 0: it has told none */
     uv_poll_t poll;
     uv_timer_t timer;      /* the deadline of the handshake, or of what is parked */
     unsigned open_handles; /* of these two, and that of `identity` while the client is away */
@@ -195,7 +207,7 @@ struct kin__session {
     size_t bytes;
     uint64_t heard; /* the loop's time at which something came, or the last of an answer went */
     struct kin__identity *identity;   /* NULL: what it holds ends with the connection */
-    size_t objects;                   /* references of a client of kin's */
+    size_t objects;                   /* references of a client of kin's own */
     bool kin;                         /* a client of kin's: it makes server calls over this connection too */
     struct kin__challenge *challenge; /* while authenticating */
     struct kin__buffer input;         /* what has come and could not be worked on yet */
@@ -258,6 +270,7 @@ struct kin__server {
     uint64_t calls;                   /* of objects, so far */
     struct kin__tasks *tasks;         /* NULL: there are no functions */
     struct kin__registry registry;
+    struct kin__references references;
     struct kin__links strangers; /* sessions that are authenticating, oldest first */
     struct kin__links sessions;  /* the others */
     struct kin__links away;      /* without a connection: they may come back; oldest first */

@@ -575,6 +575,7 @@ int kin__session_open(struct kin__server *server, int descriptor, uint64_t netwo
     kin__links_init(&session->doomed);
     kin__links_init(&session->holdings);
     kin__links_init(&session->references);
+    kin__links_init(&session->lent);
     kin__links_init(&session->wait.link);
     kin__links_append(&server->strangers, &session->link);
     server->session_count++;

@@ -32,6 +32,7 @@ static enum kin__outcome condition_make(struct kin__call *call)
     kin__links_init(&condition->waiting);
     if (given == NULL || kin_value_kind(given) == KIN_VALUE_NONE) {
         struct kin__call make = {.server = call->server, .session = call->session};
+        if (!kin__may_make(call)) return KIN__RAISE;
         condition->lock = make.object = kin__managed_make(call->server, &kin__type_rlock);
         if (condition->lock == NULL) return kin__raise_code(call, -ENOMEM);
         return kin__type_rlock.make.function(&make);

@@ -156,6 +156,7 @@ static enum kin__outcome begin(struct kin__call *call, enum kin__job_kind kind, 
                                const kin_value *items, size_t chunk_size)
 {
     size_t count = ((size_t)kin_value_len(items) + chunk_size - 1) / chunk_size;
+    if (!kin__may_make(call)) return KIN__RAISE;
     struct kin__job *job = kin__job_make(call->server, call->object, kind, count);
     int rc = job != NULL ? 0 : -ENOMEM;
     for (size_t i = 0; rc == 0 && i < count; i++) {
