@@ -8,6 +8,7 @@
 
 #include "manager/dispatch.h"
 #include "manager/object.h"
+#include "manager/permission.h"
 #include "manager/session.h"
 #include "manager/type_lock.h"
 #include "manager/types.h"
@@ -44,6 +45,9 @@ static enum kin__outcome condition_make(struct kin__call *call)
                            kin_value_kind_name(given));
     if (lock == NULL || !kin__is_lock(lock))
         return kin__raisef(call, "TypeError", "a condition's lock must be a lock of this manager");
+    /* Whoever may use the condition may acquire and release it. */
+    if (call->session != NULL && !kin__may(call->session, kin__permission_name(lock->type), KIN_MAY_WRITE))
+        return kin__raise(call, kin__may_not(call->session, kin__permission_name(lock->type), "acquire"));
     condition->lock = kin__managed_incref(lock);
     return KIN__RETURN;
 }

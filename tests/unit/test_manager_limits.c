@@ -96,6 +96,26 @@ TEST(a_key_may_do_what_its_permissions_say)
     CHECK_OK(kin_manager_close(manager));
 }
 
+/* To use a condition is to acquire its lock. */
+TEST(a_condition_gives_no_right_to_a_lock)
+{
+    static const kin_manager_permission may[] = {{"Condition", KIN_MAY_WRITE}, {"Lock", KIN_MAY_READ}};
+    static const kin_manager_credential credential = {
+        .name = "waiter", .key = "c", .key_size = 1, .permissions = may, .permission_count = 2};
+    kin_manager *manager = start((kin_manager_options){.credentials = &credential, .credential_count = 1});
+    kin_manager *waiter = connect_with(manager, "c");
+    kin_proxy *lock = manager_object(manager, "Lock", SOON), *own = NULL, *none = NULL;
+    CHECK_OK(kin_manager_create(waiter, &own, "Condition", kin_value_none(), SOON));
+    CHECK_RC(
+        kin_manager_create(waiter, &none, "Condition", kin_value_build("(v)", kin_proxy_value(lock)), SOON),
+        KIN_EREMOTE);
+    CHECK(strstr(raised(waiter), "PermissionError: the key waiter may not acquire Lock") != NULL);
+    CHECK_OK(kin_proxy_close(own));
+    CHECK_OK(kin_proxy_close(lock));
+    CHECK_OK(kin_manager_close(waiter));
+    CHECK_OK(kin_manager_close(manager));
+}
+
 TEST(a_key_without_permissions_may_do_everything)
 {
     kin_manager *manager = start((kin_manager_options){.credentials = credentials, .credential_count = 3});
