@@ -13,6 +13,7 @@
 #include <kin/memory.h>
 
 #include "memory/heap.h"
+#include "memory/recent.h"
 
 #define SMALL_MOST ((uint64_t)1 << 17)
 /* The free spans of a large class keep this much memory; beyond it is given back.  Each time when a class wants
@@ -168,9 +169,10 @@ void kin__block_push_free(struct kin__place *place, void *block)
 /* A block that was allocated is one of the free. */
 static void count_free(struct kin__place *place, void *block)
 {
-    kin__block_push_free(place, block);
+    bool backed = kin__span_is_backed(place->span);
+    if (!backed || !kin__recent_push(place->class, block)) kin__block_push_free(place, block);
     place->class->allocated--;
-    if (kin__class_is_large(place->span->class_index) && kin__span_is_backed(place->span))
+    if (kin__class_is_large(place->span->class_index) && backed)
         kin__class_reserve_add(place->class, place->class->block_size);
 }
 
@@ -178,6 +180,7 @@ static void count_free(struct kin__place *place, void *block)
 static void rebuild(struct kin__class *class, unsigned class_index)
 {
     class->free = 0;
+    class->recent_count = 0;
     class->allocated = 0;
     __atomic_store_n(&class->reserve, 0, __ATOMIC_RELAXED);
     class->current = class->spans;
@@ -308,11 +311,19 @@ static void mark_allocated(uint32_t *state, void *block)
     __atomic_store_n(state, next, __ATOMIC_RELEASE);
 }
 
-/* Takes a block out of a class that has one.  Under its latch. */
+/* Takes a block out of a class that has one.  Under its latch.  CRASH: from the mark on, the caches are made anew
+ * by who has the latch next. */
 static void *take_block(struct kin__class *class, unsigned class_index)
 {
-    void *block;
-    if (kin__class_is_large(class_index)) {
+    bool youngest;
+    void *block = kin__recent_next(class, &youngest);
+    if (block != NULL) {
+        struct kin__place place;
+        locate(block, &place);
+        mark_allocated(place.state, block);
+        kin__recent_pop(class, youngest);
+        if (kin__class_is_large(class_index)) kin__class_reserve_add(class, -class->block_size);
+    } else if (kin__class_is_large(class_index)) {
         uint32_t page = (uint32_t) class->free - 1;
         struct kin__page *span = &kin__family.pages[page];
         block = kin__span_start(page);
@@ -360,6 +371,16 @@ static void note_wanted(struct kin__class *class)
     __atomic_store_n(&class->doublings, doublings + 1, __ATOMIC_RELAXED);
 }
 
+/* Under the latch: what was freed last goes to the other free blocks. */
+static void forget_recent(struct kin__class *class)
+{
+    for (; class->recent_count > 0; kin__recent_pop(class, false)) {
+        struct kin__place place;
+        void *block = kin__recent_of(class)->block[class->recent_first];
+        if (locate(block, &place)) kin__block_push_free(&place, block);
+    }
+}
+
 /* Takes the memory from all that is free in the large classes: false if there was none. */
 static bool trim(void)
 {
@@ -367,6 +388,7 @@ static bool trim(void)
     for (unsigned i = KIN__CLASSES_SMALL; i < KIN__CLASSES_SMALL + KIN__CLASSES_LARGE; i++) {
         struct kin__class *class = &kin__heap()->classes[i];
         if (__atomic_load_n(&class->reserve, __ATOMIC_RELAXED) == 0 || kin__class_lock(class) < 0) continue;
+        forget_recent(class);
         for (uint64_t next = class->free; next != 0; next = kin__family.pages[next - 1].next_free) {
             struct kin__page *span = &kin__family.pages[next - 1];
             if (!kin__span_is_backed(span)) continue;

@@ -83,7 +83,9 @@ _Static_assert(sizeof(struct kin__page) == 32, "two to a cache line");
  *   allocated  blocks handed out; a cache.
  *   reserve    large: bytes of free spans that are still backed; a cache.
  *   doublings, given_back   large: how often the most of that has been doubled, and when memory was last given
- *              back, in milliseconds; hints, also written without it. */
+ *              back, in milliseconds; hints, also written without it.
+ *   recent_first, recent_count   which of its kin__recent are in use: a cache.
+ *   recent_processor   where the youngest of them was freed, so that the others' line need not be looked at. */
 struct kin__class {
     struct kin__latch latch;
     uint64_t free;
@@ -92,10 +94,25 @@ struct kin__class {
     uint64_t allocated;
     uint64_t reserve;
     uint64_t block_size;
-    uint32_t doublings;
     uint32_t given_back;
+    uint8_t doublings;
+    uint8_t recent_first;
+    uint8_t recent_count;
+    uint8_t recent_processor;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct kin__class) == 64, "one cache line");
+
+/* Those of 5 KiB to 1 MiB remember what was freed last: see recent.h. */
+#define KIN__RECENT_FIRST   20
+#define KIN__RECENT_CLASSES 32
+#define KIN__RECENT_BLOCKS  128u
+#define KIN__RECENT_BYTES   ((uint64_t)4 << 20)
+
+/* SHARED, one for each of those classes: a ring, under the class's latch. */
+struct kin__recent {
+    void *block[KIN__RECENT_BLOCKS];
+    uint8_t processor[KIN__RECENT_BLOCKS]; /* where it was freed */
+} __attribute__((aligned(64)));
 
 /* SHARED.
  *   grow      held while pages are taken for a class; in its owner's robust list, because the
@@ -109,6 +126,7 @@ struct kin__allocator {
     uint32_t taking;
     _Atomic uint32_t described;
     struct kin__class classes[KIN__CLASSES];
+    struct kin__recent recent[KIN__RECENT_CLASSES];
 };
 
 void kin__allocator_init(struct kin__allocator *allocator);

@@ -56,7 +56,7 @@ static inline void kin__class_reserve_add(struct kin__class *class, uint64_t byt
 /* Under the class's latch: is there nothing to hand out? */
 static inline bool kin__class_empty(struct kin__class *class)
 {
-    if (class->free != 0) return false;
+    if (class->free != 0 || class->recent_count != 0) return false;
     if (class->current == 0) return true;
     struct kin__page *span = &kin__family.pages[class->current - 1];
     return kin__class_is_large(span->class_index) || span->carved >= span->block_count;

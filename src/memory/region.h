@@ -27,7 +27,7 @@
 
 #define KIN__MAGIC_REGION   0x6e6f696765726e6bull
 #define KIN__REGION_NAME    "kin" /* of the memory file, as /proc shows it */
-#define KIN__LAYOUT_VERSION 2u
+#define KIN__LAYOUT_VERSION 3u
 
 #define KIN__ENDS 64u
 

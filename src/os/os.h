@@ -122,6 +122,7 @@ int kin__os_thread_id(void);
 int kin__os_cpu_count(void); /* by the affinity mask and the control group's quota, at least 1 */
 /* The number of the n-th processor that this process may run on, beginning again after the last. */
 int kin__os_cpu_usable(unsigned n);
+int kin__os_cpu_here(void); /* that the calling thread is on, or has just been on */
 /* The machine's name in the room, cut off if need be; "?" where there is none.  Returns `name`. */
 const char *kin__os_host_name(char *name, size_t size);
 int kin__os_cpus_online(void); /* of the machine, at least 1 */

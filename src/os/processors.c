@@ -57,6 +57,11 @@ int kin__os_cpu_usable(unsigned n)
     return found;
 }
 
+int kin__os_cpu_here(void)
+{
+    return sched_getcpu();
+}
+
 /* ---- the quota of control groups ---------------------------------------------------------------- */
 
 /* A group's own, in processors; 0: none. */

@@ -78,6 +78,11 @@ TEST(allocating_a_large_block, .deadline = 240)
     allocation(3 << 20);
 }
 
+TEST(allocating_what_was_freed_last, .deadline = 240)
+{
+    allocation(80000);
+}
+
 /* Freeing: a kill leaves the block to be freed by the survivor, or freed. */
 static void set_up_block(void *context)
 {
@@ -119,6 +124,11 @@ TEST(freeing_a_small_block, .deadline = 240)
 TEST(freeing_a_large_block, .deadline = 240)
 {
     free_case(3 << 20);
+}
+
+TEST(freeing_what_is_remembered, .deadline = 240)
+{
+    free_case(800000);
 }
 
 /* What a dead thread was doing with a block is settled by the reaper, sooner or later.  By then the survivor,
