@@ -82,10 +82,12 @@ static kin_result *pop_free(kin_pool *pool)
 {
     if (pool->free_record == 0) return NULL;
     kin_result *record = kin__pool_record(pool, pool->free_record - 1);
-    atomic_store(&record->owner, kin__self.process_identity);
-    /* CRASH: before this store it is free, after it it is the owner's, which is dead. */
-    /* An exchange, for its acquire: pairs with the release of whoever had it last. */
-    atomic_exchange(&record->state, KIN__TASK_NEW);
+    /* Acquire: pairs with the release of whoever had it last. */
+    (void)atomic_load_explicit(&record->state, memory_order_acquire);
+    atomic_store_explicit(&record->owner, kin__self.process_identity, memory_order_release);
+    /* CRASH: before this store it is free, after it it is the owner's, which is dead.  Release: who looks without
+     * the latch and sees it sees the owner. */
+    atomic_store_explicit(&record->state, KIN__TASK_NEW, memory_order_release);
     pool->free_record = record->next_free;
     __atomic_store_n(&record->number, pool->number++, __ATOMIC_RELAXED);
     return record;
@@ -164,9 +166,9 @@ void kin__record_free(kin_result *record)
     __atomic_store_n(&record->job, NULL, __ATOMIC_RELAXED);
     /* The repair of the latch may have come first, for one who died here with it. */
     if (KIN__TASK_STATE(atomic_load(&record->state)) != KIN__TASK_FREE) {
-        atomic_store(&record->owner, 0);
+        atomic_store_explicit(&record->owner, 0, memory_order_release);
         /* CRASH: without an owner it counts as free. */
-        atomic_store(&record->state, KIN__TASK_FREE);
+        atomic_store_explicit(&record->state, KIN__TASK_FREE, memory_order_release);
         push_free(pool, record, record->index);
     }
     kin__latch_release(&pool->records);

@@ -94,23 +94,35 @@ static int outcome(kin_result *result, uint64_t *word)
     return 0;
 }
 
+/* What a result says that is over, with that word. */
+static long reply_of(kin_result *result, uint64_t word, const void **out)
+{
+    if (KIN__TASK_STATE(word) == KIN__TASK_FAILED) return KIN_EFAILED;
+    *out = kin__is_async(result) ? kin__map_reply(result) : kin__record_reply(result);
+    return (long)result->reply_size;
+}
+
 long kin_result_view(kin_result *result, const void **out)
 {
     uint64_t word;
     if (out == NULL) return -EINVAL;
     int rc = outcome(result, &word);
-    if (rc < 0) return rc;
-    if (KIN__TASK_STATE(word) == KIN__TASK_FAILED) return KIN_EFAILED;
-    *out = kin__is_async(result) ? kin__map_reply(result) : kin__record_reply(result);
-    return (long)result->reply_size;
+    return rc < 0 ? rc : reply_of(result, word, out);
 }
 
 long kin_result_get(kin_result *result, void *out, size_t capacity, kin_deadline deadline)
 {
     const void *reply = NULL;
     if (out == NULL && capacity > 0) return -EINVAL;
-    long rc = kin_result_wait(result, deadline);
-    if (rc == 0) rc = kin_result_view(result, &reply);
+    long rc = check(result);
+    if (rc < 0) return rc;
+    uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
+    if (__builtin_expect(!kin__task_over(word), 0)) {
+        rc = kin__result_await(result, kin__record_life(result), deadline);
+        if (rc == 0) rc = outcome(result, &word);
+        if (rc < 0) return rc;
+    }
+    rc = reply_of(result, word, &reply);
     if (rc < 0) return rc;
     if ((size_t)rc > capacity) {
         kin__needed_size_set((size_t)rc);

@@ -111,7 +111,8 @@ static bool take_back(kin_pool *pool, kin_result *record, uint64_t *word)
 int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline)
 {
     uint64_t word = KIN__TASK_QUEUED;
-    atomic_store(&record->state, word);
+    /* Release: pairs with the acquire of who claims it. */
+    atomic_store_explicit(&record->state, word, memory_order_release);
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
     bool own = kin__worker_here(pool) != NULL;
     kin_queue *tasks = kin__pool_tasks(pool);
