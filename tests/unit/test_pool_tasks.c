@@ -90,6 +90,30 @@ POOL_TEST(cancelling_never_hits_the_next_task)
     CHECK_OK(kin_free(board));
 }
 
+/* ---- who is woken ---------------------------------------------------------------------------------------- */
+
+/* Short tasks, which one worker runs while the others are woken in vain; then two that need two workers. */
+POOL_TEST(whoever_was_woken_in_vain_comes_for_the_next)
+{
+    const int rounds = test_sanitized() ? 20 : 200;
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    for (int i = 0; i < rounds; i++) {
+        kin_result *result[30];
+        board->count = board->open = 0;
+        for (int n = 0; n < 30; n++) result[n] = submit(pool, KIN_FN(note), board, n, NULL);
+        for (int n = 0; n < 30; n++) CHECK_GT(value(result[n]), 0);
+        for (int n = 0; n < 2; n++) result[n] = submit(pool, KIN_FN(wait_at_gate), board, n, NULL);
+        test_until(board->inside == 2);
+        board->open = 1;
+        for (int n = 0; n < 2; n++) CHECK_EQ(value(result[n]), n);
+    }
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
 /* ---- priorities and pauses ------------------------------------------------------------------------------ */
 
 POOL_TEST(the_higher_priority_comes_first)
