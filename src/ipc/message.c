@@ -68,3 +68,5 @@ void kin__message_let_go(uint32_t held)
     atomic_store(&kin__self.process->held[held], NULL);
     atomic_store_explicit(&kin__self.process->held_hint, held, memory_order_relaxed);
 }
+
+KIN__LAYOUT_PART(message, struct kin__message);

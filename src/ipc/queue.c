@@ -378,3 +378,5 @@ __attribute__((constructor)) static void register_waitable(void)
     static const struct kin__waitable_class queues = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_QUEUE] = &queues;
 }
+
+KIN__LAYOUT_PART(queue, struct kin_queue);

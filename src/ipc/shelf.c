@@ -416,3 +416,5 @@ bool kin__shelf_names(struct kin__shelf *shelf, const struct kin__message *messa
     return state_of(slot) != KIN__SHELF_FREE && kin__header_kind(slot->header) == KIN__RECORD_MESSAGE &&
            slot->message == message;
 }
+
+KIN__LAYOUT_PART(shelf_segment, struct kin__shelf_segment);

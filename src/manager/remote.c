@@ -594,3 +594,5 @@ int kin__remote_locked(void *lock)
     /* What has acquire need not have that, above all with Python's managers. */
     return rc == KIN_EREMOTE && has_raised(lock, "RemoteError") ? -EOPNOTSUPP : rc;
 }
+
+KIN__LAYOUT_PART(remote, struct kin__remote);

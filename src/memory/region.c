@@ -42,9 +42,13 @@ static const struct {
 
 uint32_t kin__region_layout_check(void)
 {
-    return (uint32_t)(sizeof(struct kin__header) * 31 + sizeof(struct kin__process_slot) * 17 +
-                      sizeof(struct kin__member) * 7 + sizeof(struct kin__page) + KIN__BELLS * 5 +
-                      KIN__CLASSES);
+    uint32_t check = (uint32_t)(sizeof(struct kin__header) * 31 + sizeof(struct kin__process_slot) * 17 +
+                                sizeof(struct kin__member) * 7 + sizeof(struct kin__page) +
+                                sizeof(struct kin__bell) * 5 + KIN__BELLS * 5 + KIN__CLASSES);
+#define ADD(name) check = check * 31 + kin__layout_of_##name;
+    KIN__LAYOUT_PARTS(ADD)
+#undef ADD
+    return check;
 }
 
 static uint64_t align_up(uint64_t value, uint64_t unit)

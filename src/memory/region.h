@@ -23,6 +23,7 @@
 
 #include "memory/allocator.h"
 #include "memory/bell.h"
+#include "memory/layout.h"
 #include "memory/table.h"
 
 #define KIN__MAGIC_REGION   0x6e6f696765726e6bull

@@ -512,3 +512,5 @@ void kin__event_tell(struct kin__event *event, int count)
     kin__os_futex_wake(&event->point.word, count);
     if (kin__waiters_have_bells(&event->point)) kin__bells_ring(&event->point);
 }
+
+KIN__LAYOUT_PART(ledger, struct kin__ledger);

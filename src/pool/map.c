@@ -528,3 +528,5 @@ bool kin__map_orphan(kin_result *record)
     kin__map_free(map);
     return true;
 }
+
+KIN__LAYOUT_PART(map, struct kin__map);

@@ -349,3 +349,6 @@ __attribute__((constructor)) static void register_hooks(void)
     kin__reap_hooks[KIN__OBJECT_POOL] =
         (struct kin__reap_hooks){.announce = announce, .held = settle, .forget = forget};
 }
+
+KIN__LAYOUT_PART(pool, struct kin_pool);
+KIN__LAYOUT_PART(worker, struct kin__worker);

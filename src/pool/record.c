@@ -473,3 +473,5 @@ void kin__records_close(kin_pool *pool)
     }
     kin__free(segments, &pool->segments_block);
 }
+
+KIN__LAYOUT_PART(records, struct kin__record_segment);

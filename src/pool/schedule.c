@@ -461,3 +461,5 @@ void kin__schedule_seal(kin_pool *pool)
     kin__schedule_unlock(pool);
     kin__waiters_wake_all(&pool->room.point);
 }
+
+KIN__LAYOUT_PART(needs, struct kin__needs);

@@ -232,3 +232,5 @@ int kin_array_write(kin_array *array, size_t first, size_t count, const void *it
     if (release) kin_lock_release(array->lock);
     return rc;
 }
+
+KIN__LAYOUT_PART(array, struct kin_array);

@@ -145,3 +145,5 @@ void *kin_find(const char *name, kin_deadline deadline)
     if (rc < 0) errno = -rc;
     return rc < 0 ? NULL : object;
 }
+
+KIN__LAYOUT_PART(names, struct kin__names);

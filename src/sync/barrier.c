@@ -460,3 +460,6 @@ __attribute__((constructor)) static void register_hooks(void)
 {
     kin__reap_hooks[KIN__OBJECT_BARRIER] = (struct kin__reap_hooks){.announce = announce, .forget = forget};
 }
+
+KIN__LAYOUT_PART(barrier, struct kin_barrier);
+KIN__LAYOUT_PART(parties, struct party_chunk);

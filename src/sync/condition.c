@@ -295,3 +295,5 @@ __attribute__((constructor)) static void register_waitable(void)
     static const struct kin__waitable_class conditions = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_CONDITION] = &conditions;
 }
+
+KIN__LAYOUT_PART(condition, struct kin_condition);

@@ -192,3 +192,5 @@ __attribute__((constructor)) static void register_waitable(void)
     static const struct kin__waitable_class events = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_EVENT] = &events;
 }
+
+KIN__LAYOUT_PART(event, struct kin_event);

@@ -350,3 +350,5 @@ int kin__mutex_tell(struct kin__mutex *mutex, uint64_t magic, kin__mutex_teller 
     memcpy(who, &found, size < sizeof found ? size : sizeof found);
     return rc;
 }
+
+KIN__LAYOUT_PART(mutex, struct kin__mutex);

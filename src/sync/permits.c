@@ -188,3 +188,5 @@ bool kin__permits_any_free(struct kin__permits *permits)
         if (kin__cells_find(atomic_load(word_at(permits, i)), KIN__CELL_FREE) >= 0) return true;
     return false;
 }
+
+KIN__LAYOUT_PART(permits, struct kin__permit_chunk);

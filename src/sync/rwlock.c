@@ -9,7 +9,6 @@
  *    seq_cst: one of the two sees the other.
  *  - Readers never hold the gate for long: only to take it over from a dead writer.
  *  - `untold` keeps the news of a dead writer when the one who was told could not stay.
- *
  * The entries are the "distributed" readers of brlock (Linux 2.4) and BRAVO (Dice, Kogan 2019).
  */
 #include <kin/rwlock.h>
@@ -597,3 +596,5 @@ __attribute__((constructor)) static void register_hooks(void)
 {
     kin__reap_hooks[KIN__OBJECT_RWLOCK] = (struct kin__reap_hooks){.announce = announce, .left = left};
 }
+KIN__LAYOUT_PART(readers, struct kin__reader);
+KIN__LAYOUT_PART(rwlock, struct kin_rwlock);

@@ -281,3 +281,5 @@ __attribute__((constructor)) static void register_waitable(void)
     static const struct kin__waitable_class semaphores = {.look = look, .life = life_of, .event = event_of};
     kin__waitable_classes[KIN_WAITABLE_SEMAPHORE] = &semaphores;
 }
+
+KIN__LAYOUT_PART(semaphore, struct kin_semaphore);

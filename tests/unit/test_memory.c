@@ -566,6 +566,9 @@ TEST_COLD(a_bad_invitation_is_refused)
     header->layout_version++;
     check_refusal(genuine, KIN_ELAYOUT);
     header->layout_version--;
+    header->layout_check++;
+    check_refusal(genuine, KIN_ELAYOUT);
+    header->layout_check--;
     header->pid_namespace++;
     check_refusal(genuine, KIN_ENAMESPACE);
     header->pid_namespace--;
