@@ -11,7 +11,8 @@
 static int check_running(kin_pool *pool)
 {
     int rc = kin__pool_check(pool);
-    return rc < 0 ? rc : kin__pool_accepts(pool);
+    if (rc < 0) return rc;
+    return atomic_load(&pool->state) <= KIN__POOL_RUNNING ? 0 : kin__pool_why_shut(pool);
 }
 
 int kin_pool_pause(kin_pool *pool)
@@ -126,7 +127,7 @@ int kin_pool_stats_sized(kin_pool *pool, kin_pool_status *status, size_t size)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     if (status == NULL) return -EINVAL;
-    kin__pool_await_start(pool, true);
+    kin__pool_await_start(pool, true, KIN_NOW); /* or as many as there are */
     struct counts counts = count(pool);
     kin_pool_status now = {
         .workers = kin__pool_size(pool),
@@ -215,7 +216,7 @@ long kin_pool_workers(kin_pool *pool, int *pids, size_t limit)
     int rc = kin__pool_check(pool);
     if (rc < 0) return rc;
     if (pids == NULL && limit > 0) return -EINVAL;
-    kin__pool_await_start(pool, true);
+    kin__pool_await_start(pool, true, KIN_NOW); /* or as many as there are */
     long count = 0;
     for (unsigned i = 0; i < kin__pool_slots(pool); i++) {
         int pid = atomic_load(&kin__pool_worker(pool, i)->pid);

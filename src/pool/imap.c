@@ -68,7 +68,7 @@ int kin_imap_open_sized(kin_imap **imap, kin_pool *pool, const kin_function *fun
                         kin_input_function *next, void *context, const kin_imap_options *options, size_t size)
 {
     int rc = kin__pool_check(pool);
-    if (rc == 0) rc = kin__pool_accepts(pool);
+    if (rc == 0) rc = kin__pool_accepts(pool, KIN_NOW);
     if (rc < 0) return rc;
     if (imap == NULL || function == NULL || next == NULL ||
         (function->range == NULL) == (function->bytes == NULL))

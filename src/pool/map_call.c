@@ -307,7 +307,7 @@ static int run_map(kin_pool *pool, struct plan *plan, kin_deadline deadline, con
     int rc = kin__pool_check(pool);
     if (rc == 0) rc = check_plan(pool, plan, options, size);
     if (rc == 0 && plan->out == NULL && plan->count > 0) rc = -EINVAL;
-    if (rc == 0) rc = kin__pool_accepts(pool);
+    if (rc == 0) rc = kin__pool_accepts(pool, deadline);
     if (rc < 0) return rc;
     if (plan->options.failed != NULL) *plan->options.failed = 0;
     if (plan->count == 0) return 0;
@@ -350,7 +350,7 @@ int kin_pool_map_async_sized(kin_pool *pool, kin_result **result, const kin_func
     if (rc == 0 &&
         (plan.options.failures != NULL || plan.options.failed != NULL || plan.options.progress != NULL))
         rc = -EINVAL;
-    if (rc == 0) rc = kin__pool_accepts(pool);
+    if (rc == 0) rc = kin__pool_accepts(pool, deadline);
     if (rc == 0) rc = make(pool, &plan, &call);
     if (rc < 0) return rc;
     kin_result *job = call.job;

@@ -21,6 +21,7 @@
 
 #define QUEUED_DEFAULT 4096
 #define SILENCE_NS     (15 * 1000000000LL)
+#define LATE_NS        (2 * 1000000000LL) /* a supervisor that takes longer to take over may be stopped */
 
 static void fill(kin_pool *pool, const kin_pool_options *options)
 {
@@ -244,22 +245,28 @@ static bool is_starting(kin_pool *pool, bool all)
            (all || atomic_load(&pool->supervisor_identity) == 0);
 }
 
-void kin__pool_await_start(kin_pool *pool, bool all)
+int kin__pool_await_start(kin_pool *pool, bool all, kin_deadline deadline)
 {
+    if (!is_starting(pool, all)) return 0;
+    kin_deadline least = kin_in_ns(LATE_NS);
+    if (deadline < least) deadline = least;
+    int rc = 0;
     kin__shield(1);
-    while (is_starting(pool, all)) {
+    while (rc >= 0 && is_starting(pool, all)) {
         uint32_t seen = kin__event_prepare(&pool->changed);
-        if (is_starting(pool, all)) kin__event_sleep(&pool->changed, seen, KIN_FOREVER);
+        if (is_starting(pool, all)) rc = kin__event_sleep(&pool->changed, seen, deadline);
         kin__event_done(&pool->changed);
         kin__pool_note_lost(pool);
     }
     kin__shield(-1);
+    return rc < 0 && is_starting(pool, all) ? rc : 0;
 }
 
-int kin__pool_accepts(kin_pool *pool)
+int kin__pool_accepts(kin_pool *pool, kin_deadline deadline)
 {
     if (__builtin_expect(atomic_load(&pool->state) == KIN__POOL_RUNNING, 1)) return 0;
-    kin__pool_await_start(pool, false);
+    int rc = kin__pool_await_start(pool, false, deadline);
+    if (rc < 0) return rc;
     return atomic_load(&pool->state) <= KIN__POOL_RUNNING ? 0 : kin__pool_why_shut(pool);
 }
 

@@ -322,10 +322,11 @@ void kin__pool_release(kin_pool *pool);
 int kin__pool_find_functions(kin_pool *pool);
 bool kin__pool_all_ready(kin_pool *pool);
 /* Of a pool whose opener did not wait: waits until its supervisor has taken over, or until `all` its workers have
- * been started, or it has ended. */
-void kin__pool_await_start(kin_pool *pool, bool all);
+ * been started, or it has ended.  This takes no time, and so the deadline is not a sooner one than that by which it
+ * is clear that the supervisor is stopped.  0, or -ETIMEDOUT. */
+int kin__pool_await_start(kin_pool *pool, bool all, kin_deadline deadline);
 /* 0, or why the pool takes no tasks. */
-int kin__pool_accepts(kin_pool *pool);
+int kin__pool_accepts(kin_pool *pool, kin_deadline deadline);
 /* Of one that takes no more, or whose queue was found closed: the error that tells it. */
 int kin__pool_why_shut(const kin_pool *pool);
 /* For who has waited for a supervisor: breaks the pool if it died before it took over. */

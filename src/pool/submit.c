@@ -229,7 +229,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     kin_result *record = NULL;
     int rc = kin__pool_check(pool);
     if (rc == 0) rc = result == NULL ? -EINVAL : check_function(function, argument, argument_size, items);
-    if (rc == 0) rc = kin__pool_accepts(pool);
+    if (rc == 0) rc = kin__pool_accepts(pool, deadline);
     if (rc == 0 && options != NULL) rc = check_options(options);
     if (rc == 0) rc = kin__record_make(pool, &record);
     if (rc < 0) return rc;

@@ -120,6 +120,24 @@ TEST(who_submits_before_the_supervisor_has_taken_over_waits_for_it)
     use_early(submit_early);
 }
 
+TEST(a_supervisor_that_does_not_take_over_holds_up_no_deadline)
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    kin_pool *pool = open_with(WAIT);
+    struct order order = {board, 5};
+    kin_result *result = NULL;
+    CHECK_RC(kin_pool_submit(pool, &result, KIN_FN(note), &order, sizeof order, KIN_NOW, NULL), -ETIMEDOUT);
+    CHECK(!has_taken_over(pool));
+    beginning->open = 1;
+    CHECK_GT(value(submit(pool, KIN_FN(note), board, 6, NULL)), 0);
+    CHECK_EQ(board->count, 1);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    CHECK_OK(kin_free(beginning));
+    books_check_blocks(&books);
+}
+
 TEST(who_asks_for_the_workers_waits_until_they_are_there)
 {
     use_early(count_early);
