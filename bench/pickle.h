@@ -16,5 +16,6 @@ struct pickle_shape {
 
 bench_run bench_kin_pickle __attribute__((weak));
 bench_run bench_kin_pickle_in_place __attribute__((weak));
+bench_run bench_kin_pickle_anew __attribute__((weak));
 
 #endif

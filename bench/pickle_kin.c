@@ -47,7 +47,8 @@ static kin_value make(enum pickle_value which)
     }
 }
 
-static double measure(const struct bench_case *test, long count, bool in_place)
+/* Into the same buffer each time, or `anew`, as Python does. */
+static double measure(const struct bench_case *test, long count, bool in_place, bool anew)
 {
     const struct pickle_shape *shape = test->shape;
     kin_pickle_options options = {.in_place = in_place};
@@ -60,6 +61,7 @@ static double measure(const struct bench_case *test, long count, bool in_place)
             rc = kin_pickle_loads(&read, bytes.data, bytes.size, &options);
             kin_value_clear(&read);
         } else {
+            if (anew) kin_buffer_free(&bytes);
             bytes.size = 0;
             rc = kin_pickle_dumps(&value, &bytes);
         }
@@ -72,10 +74,15 @@ static double measure(const struct bench_case *test, long count, bool in_place)
 
 double bench_kin_pickle(const struct bench_case *test, long count)
 {
-    return measure(test, count, false);
+    return measure(test, count, false, false);
 }
 
 double bench_kin_pickle_in_place(const struct bench_case *test, long count)
 {
-    return measure(test, count, true);
+    return measure(test, count, true, false);
+}
+
+double bench_kin_pickle_anew(const struct bench_case *test, long count)
+{
+    return measure(test, count, false, true);
 }
