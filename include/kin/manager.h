@@ -257,8 +257,7 @@ typedef struct kin_call {
  * 256 of them at most, are on their way at a time, or one that is larger; answers are read as they come.  `result`
  * and `rc` need not be initialised; kin_manager_error returns nothing of these calls.  When `deadline` passes nothing
  * more is asked for; calls that are on their way then cost the connection, as with kin_proxy_call.  Where a
- * connection may be made again (kin_manager_options.grace_ns) one call is made after the other, so that each is
- * done once.
+ * connection may be made again (kin_manager_options.grace_ns) they go on over another one, and each is done once.
  * Returns 0 when each call has an outcome of its own, even an exception or arguments that cannot be sent.
  * Errors, which are also the `rc` of the calls that were not answered, but of those whose arguments could not be
  * sent (those on their way may have been done all the same, in order from the first; it is not known how many):

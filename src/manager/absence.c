@@ -1,10 +1,11 @@
 /* absence.c: see absence.h.
  *
- * A client of kin's says by a random name which one it is, and numbers its requests, of which it has one in work
- * at a time.  When its connection breaks, the session stays behind without one, *away*, with its locks,
- * tasks and references, and with the last answer.  A new connection that tells the name takes all this over.
- * By its number the client learns whether the request it had in work was done: then it gets the answer that it
- * missed, otherwise it asks again.  So no request is done twice, and none is lost.
+ * A client of kin's says by a random name which one it is, and numbers its requests.  It has one in work at a time,
+ * or as many as it has asked the server to keep answers of.  When its connection breaks, the session stays behind
+ * without one, *away*, with its locks, tasks and references, and with the last answers.  A new connection that tells
+ * the name takes all this over.  By the number of the first request that it has no answer to, the client learns
+ * which of those it had in work were done: it gets the answers to these again, and asks for the others again.  So no
+ * request is done twice, and none is lost.
  *
  * Invariants.
  * - A session that is away is in the list server->away, in no other, and is not parked: what it waited for was
@@ -25,6 +26,7 @@
 #include "manager/object.h"
 #include "manager/reference.h"
 #include "manager/session.h"
+#include "manager/wire.h"
 #include "os/os.h"
 
 /* What stays of the room for a last answer when a shorter one comes. */
@@ -127,6 +129,8 @@ static void take_over(struct kin__session *session, struct kin__session *old)
     kin__references_take_over(session, old);
     identity->answered = old->identity->answered;
     identity->last = old->identity->last;
+    identity->kept = old->identity->kept;
+    identity->window = old->identity->window;
     session->server->away_bytes -= kin__buffer_size(&identity->last);
     old->identity->last = (struct kin__buffer){0};
     end(old);
@@ -144,6 +148,7 @@ int kin__absence_identify(struct kin__session *session, const char *told, int64_
     if (identity == NULL) return -ENOMEM;
     memcpy(identity->name, name, sizeof name);
     identity->tells = true;
+    identity->window = 1;
     session->identity = identity;
     *answered = 0;
     if (number == 0) return 0;
@@ -151,14 +156,47 @@ int kin__absence_identify(struct kin__session *session, const char *told, int64_
     struct kin__session *old = find(&server->sessions, session);
     if (old != NULL) kin__session_end(old);
     old = find(&server->away, session);
-    if (old == NULL) {
+    uint64_t done = old != NULL ? old->identity->answered : 0,
+             missed = done >= number ? done - number + 1 : 0;
+    /* Nobody can tell that one what it was answered. */
+    if (old == NULL || missed > old->identity->kept) {
         *answered = -1;
         return 0;
     }
     take_over(session, old);
-    identity->repeats = identity->answered == number;
-    *answered = (int64_t)identity->answered;
+    identity->repeats = (size_t)missed;
+    *answered = (int64_t)done;
     return 0;
+}
+
+/* ---- answers that are kept --------------------------------------------------------------------------- */
+
+int kin__absence_keep(struct kin__session *session, int64_t count)
+{
+    if (session->identity == NULL || count < 1 || count > KIN__WIRE_WINDOW) return -EINVAL;
+    session->identity->window = (size_t)count;
+    return 0;
+}
+
+/* The first of the answers that are kept: its bytes. */
+static size_t first_kept(const struct kin__buffer *last)
+{
+    uint64_t size = 0;
+    long header = kin__frame_look(kin__buffer_start(last), kin__buffer_size(last), &size);
+    return (size_t)header + (size_t)size;
+}
+
+static void forget_first(struct kin__identity *identity)
+{
+    kin__buffer_consume(&identity->last, first_kept(&identity->last), KEPT_MOST);
+    identity->kept--;
+}
+
+/* Sends the last ones again. */
+static int repeat(struct kin__identity *identity, struct kin__buffer *out)
+{
+    while (identity->kept > identity->repeats) forget_first(identity);
+    return kin__buffer_append(out, kin__buffer_start(&identity->last), kin__buffer_size(&identity->last));
 }
 
 int kin__absence_note(struct kin__session *session, struct kin__buffer *out, size_t from)
@@ -168,10 +206,15 @@ int kin__absence_note(struct kin__session *session, struct kin__buffer *out, siz
     if (identity->tells) {
         /* That was the answer to the name, which counts for none. */
         identity->tells = false;
-        if (!identity->repeats) return 0;
-        return kin__buffer_append(out, kin__buffer_start(last), kin__buffer_size(last));
+        return repeat(identity, out);
     }
+    size_t size = kin__buffer_size(out) - from;
     identity->answered++;
-    kin__buffer_consume(last, kin__buffer_size(last), KEPT_MOST);
-    return kin__buffer_append(last, kin__buffer_start(out) + from, kin__buffer_size(out) - from);
+    while (identity->kept >= identity->window) forget_first(identity);
+    /* Those that together are longer than a message may be are no use to who asks for few large ones at a time. */
+    while (identity->kept > 0 && kin__buffer_size(last) + size > session->server->message_most)
+        forget_first(identity);
+    int rc = kin__buffer_append(last, kin__buffer_start(out) + from, size);
+    identity->kept += rc == 0;
+    return rc;
 }

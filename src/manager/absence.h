@@ -10,9 +10,12 @@
  * not known, and 0 when it has none yet.  Errors: -ENOMEM, -EINVAL. */
 int kin__absence_identify(struct kin__session *session, const char *told, int64_t *answered);
 
-/* `out` has got an answer of this session's, from `from` on: it is the last one until the next.
- * Errors: -ENOMEM. */
+/* `out` has got an answer of this session's, from `from` on: it is kept until others have come behind it, one or as
+ * many as the client wants.  Errors: -ENOMEM. */
 int kin__absence_note(struct kin__session *session, struct kin__buffer *out, size_t from);
+
+/* From now on so many answers are kept.  Errors: -EINVAL, also of a client that cannot come back. */
+int kin__absence_keep(struct kin__session *session, int64_t count);
 
 /* The session has ended: may its client come back?  Then what it holds stays with it for the time of grace. */
 bool kin__absence_begin(struct kin__session *session);

@@ -60,10 +60,8 @@ struct kin__client kin__client_take(struct kin__client *client)
 
 static int open_connection(struct kin__client *client, kin_deadline deadline)
 {
-    int rc =
-        kin__client_open(&client->connection, client->address, client->options, client->breaker, deadline);
-    /* Whoever lets us connect and says nothing more has no use for us. */
-    return rc == KIN_ECLOSED ? -ECONNRESET : rc;
+    return kin__client_gone(
+        kin__client_open(&client->connection, client->address, client->options, client->breaker, deadline));
 }
 
 int kin__client_connect(struct kin__client *client, const char *address, const kin_client_options *options,
@@ -156,8 +154,7 @@ static int receive(struct kin__client *client, kin_deadline deadline)
             bytes->size = (size_t)size;
             return 0;
         }
-        if (size == KIN_ECLOSED || size == KIN_ETRUNCATED) return -ECONNRESET;
-        if (size != KIN_ETOOSMALL) return (int)size;
+        if (size != KIN_ETOOSMALL) return kin__client_gone(size);
         rc = kin_buffer_reserve(bytes, kin_needed_size());
     }
     return rc;
@@ -348,8 +345,10 @@ static int connect_again(struct kin__client *client, kin_deadline deadline)
 static int go_on(struct kin__client *client, kin_deadline deadline)
 {
     uint64_t answered = (uint64_t)client->answered;
-    client->sent = answered == client->number;
-    if (!client->sent && answered + 1 != client->number) return KIN_EPROTOCOL;
+    client->sent = answered >= client->number;
+    /* More than the first is done where there were several, which have all been given up. */
+    if (client->sent ? answered > client->number && !client->forsaken : answered + 1 != client->number)
+        return KIN_EPROTOCOL;
     if (!client->forsaken)
         return client->sent ? receive(client, deadline) : exchange(client, &client->request, deadline);
     if (!client->sent) {
@@ -396,23 +395,40 @@ static int put_off(struct kin__client *client, int rc)
     return rc;
 }
 
+bool kin__client_comes_back(const struct kin__client *client, int rc, kin_deadline deadline, bool *broke)
+{
+    if (rc >= 0 || client->grace_ns <= 0 || !may_pass(client, rc)) return false;
+    bool in_time = kin_clock() < deadline;
+    *broke = *broke || rc != -ETIMEDOUT || in_time;
+    return in_time;
+}
+
+int kin__client_come_back(struct kin__client *client, kin_deadline deadline)
+{
+    /* One who is patient has more to lose than this call. */
+    if (client->patient) kin__shield(1);
+    int rc = connect_again(client, deadline);
+    if (client->patient) kin__shield(-1);
+    return rc;
+}
+
+int kin__client_fail(struct kin__client *client, int rc, bool broke, kin_deadline deadline)
+{
+    if (broke && rc == -ECANCELED) return put_off(client, rc);
+    if (broke && may_pass(client, rc) && kin_clock() >= deadline) return put_off(client, -ETIMEDOUT);
+    return give_up(client, rc);
+}
+
 /* Goes on with the request in work, which came to `rc`, until its answer is there; 1: see go_on. */
 static int persist(struct kin__client *client, int rc, kin_deadline deadline)
 {
-    bool broke = rc < 0 && rc != -ETIMEDOUT && client->grace_ns > 0 && may_pass(client, rc);
-    while (rc < 0 && client->grace_ns > 0 && may_pass(client, rc) && kin_clock() < deadline) {
-        broke = true;
-        /* One who is patient has more to lose than this call. */
-        if (client->patient) kin__shield(1);
-        rc = connect_again(client, deadline);
-        if (client->patient) kin__shield(-1);
+    bool broke = false;
+    while (kin__client_comes_back(client, rc, deadline, &broke)) {
+        rc = kin__client_come_back(client, deadline);
         if (rc < 0) break;
         rc = go_on(client, deadline);
     }
-    if (broke && rc == -ECANCELED) return put_off(client, rc);
-    if (broke && rc < 0 && may_pass(client, rc) && kin_clock() >= deadline)
-        return put_off(client, -ETIMEDOUT);
-    if (rc < 0) return give_up(client, rc);
+    if (rc < 0) return kin__client_fail(client, rc, broke, deadline);
     client->forsaken = false;
     return rc;
 }

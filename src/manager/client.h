@@ -6,9 +6,11 @@
 #ifndef KIN_MANAGER_CLIENT_H
 #define KIN_MANAGER_CLIENT_H
 
+#include <errno.h>
 #include <stdbool.h>
 
 #include <kin/connection.h>
+#include <kin/error.h>
 #include <kin/listener.h>
 #include <kin/pickle.h>
 #include <kin/time.h>
@@ -51,6 +53,7 @@ struct kin__client {
     int64_t grace_ns; /* for so long it may come back; 0: it may not */
     bool resumed;     /* it has; for the owner */
     bool patient;     /* the owner's: a call that is given up leaves the connection as it is … */
+    bool keeps;       /* the server has been asked to keep answers to several requests */
     bool sent;        /* the request in work is on its way */
     bool owed; /* … and so is its answer, to which nobody listens any more; perhaps without a connection */
     bool forsaken; /* … nor need it be done if it has not been */
@@ -87,6 +90,22 @@ int kin__client_call(struct kin__client *client, const char *ident, const char *
                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
 /* Gets the answer that is owed: the same; 1: the server has not done it, and will not. */
 int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadline deadline);
+/* Requests in work came to that error: did the connection break, and does the client come back, in that time?  It
+ * does so by kin__client_come_back: `number` says which is the first that has no answer; then the answers to those up
+ * to `answered` come again, and the others have not been done.  Errors: -ETIMEDOUT, -ECANCELED; others, after which
+ * the server does not know the client. */
+bool kin__client_comes_back(const struct kin__client *client, int rc, kin_deadline deadline, bool *broke);
+int kin__client_come_back(struct kin__client *client, kin_deadline deadline);
+/* A call, or several of which `number` is the first without an answer, came to nothing, by `rc`, perhaps after the
+ * connection broke: what becomes of the client.  Returns what the caller is told. */
+int kin__client_fail(struct kin__client *client, int rc, bool broke, kin_deadline deadline);
+
+/* However the server has gone, its callers are told so by one error. */
+static inline int kin__client_gone(long rc)
+{
+    return rc == KIN_ECLOSED || rc == KIN_ETRUNCATED ? -ECONNRESET : (int)rc;
+}
+
 /* What an answer says: its result, or in client->error what was raised.  Errors: see kin_proxy_call. */
 int kin__client_read(struct kin__client *client, const void *message, size_t size, kin_value *result);
 /* What was called last, by which method and with what, borrowed from `*request`, which is to be cleared. */

@@ -302,6 +302,15 @@ static enum kin__outcome call_leave(struct kin__call *call)
     return kin__return_none(call);
 }
 
+/* A client of kin's that will have several requests in work. */
+static enum kin__outcome call_keep_answers(struct kin__call *call)
+{
+    int64_t count = 0;
+    kin_value_get_int(call->argument[0], &count);
+    int rc = kin__absence_keep(call->session, count);
+    return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
+}
+
 static enum kin__outcome call_get_methods(struct kin__call *call)
 {
     const char *ident = kin_value_token_id(call->argument[0]);
@@ -345,6 +354,7 @@ static const struct kin__method server_calls[] = {
     {"decref", call_decref, "ident", 1, KIN__FUNCTION},
     {"dummy", call_dummy, "", 0, KIN__FUNCTION},
     {"leave", call_leave, "", 0, KIN__FUNCTION},
+    {KIN__WIRE_KEEP, call_keep_answers, "count", 1, KIN__FUNCTION},
     {"get_methods", call_get_methods, "token", 1, KIN__FUNCTION},
     {"number_of_objects", call_number_of_objects, "", 0, KIN__FUNCTION},
     {"debug_info", call_debug_info, "", 0, KIN__FUNCTION},

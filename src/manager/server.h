@@ -171,9 +171,11 @@ struct kin__holding {
 struct kin__identity {
     char name[KIN__IDENTITY_SIZE];
     bool tells;              /* the next answer is that to the name */
-    bool repeats;            /* … and behind it comes the last one again */
+    size_t repeats;          /* … and behind it come so many of the last ones again */
     uint64_t answered;       /* requests, so far */
-    struct kin__buffer last; /* answer, as it went out */
+    struct kin__buffer last; /* answers, as they went out */
+    size_t kept;             /* how many those are */
+    size_t window;           /* … at most: of how many requests the client may miss the answers */
     uv_timer_t timer;        /* the end of its time of grace */
 };
 

@@ -25,6 +25,11 @@
  * with a tuple: this, for how many nanoseconds, and how many requests of that client have been answered. */
 #define KIN__WIRE_CLIENT "kin/1"
 
+/* The server call by which a client that may come back asks for the answers to several of its requests, so many at
+ * most, to be kept for it; else one is. */
+#define KIN__WIRE_KEEP   "keep_answers"
+#define KIN__WIRE_WINDOW 256
+
 /* A manager's address as Python has it: a tuple of host and port, a str, or bytes. */
 kin_value kin__address_value(const char *address);
 

@@ -28,6 +28,7 @@ struct relay_state {
     atomic_long done;
     atomic_long broken; /* connections, by the last cut */
     atomic_long admits; /* so many more; -1: all */
+    atomic_long opened;
 };
 
 /* Bytes on their way. */
@@ -164,6 +165,7 @@ static void run(struct relay_state *state, int listener, int port, unsigned dela
         for (int i = 0; i < 2 * PAIRS; i++) give(&pairs[i / 2], i % 2);
         if (items[0].revents == 0) continue;
         let_in(listener, port);
+        atomic_fetch_add(&state->opened, 1);
         if (admits > 0) atomic_compare_exchange_strong(&state->admits, &admits, admits - 1);
     }
 }
@@ -195,6 +197,11 @@ long relay_cut(struct relay *relay)
     long number = atomic_fetch_add(&relay->state->asked, 1) + 1;
     test_until(atomic_load(&relay->state->done) >= number);
     return atomic_load(&relay->state->broken);
+}
+
+long relay_opened(const struct relay *relay)
+{
+    return atomic_load(&relay->state->opened);
 }
 
 void relay_admit(struct relay *relay, long most)

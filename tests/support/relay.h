@@ -21,6 +21,8 @@ struct relay {
 struct relay relay_start(const char *to, unsigned delay_ms);
 /* Returns when they are broken: how many there were. */
 long relay_cut(struct relay *relay);
+/* How many connections have been let through so far. */
+long relay_opened(const struct relay *relay);
 /* Lets so many more connections through; those that come then wait.  -1: all, as at the start. */
 void relay_admit(struct relay *relay, long most);
 void relay_end(struct relay *relay);
