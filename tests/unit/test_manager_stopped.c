@@ -190,6 +190,46 @@ TEST(nor_does_a_coroutine_that_is_cancelled)
     CHECK_OK(kin_loop_close());
 }
 
+static bool connected, may_ask;
+
+/* Asks over a connection that is there, so that what is cancelled is on its way. */
+static int get_for_ever(void *queue)
+{
+    kin_value item;
+    CHECK_EQ(number(queue, "qsize"), 1);
+    connected = true;
+    while (!may_ask) CHECK_OK(kin_coroutine_yield());
+    CHECK_RC(kin_proxy_get(queue, &item, KIN_FOREVER), -ECANCELED);
+    CHECK_EQ(kin_value_kind(&item), KIN_VALUE_NONE);
+    return 0;
+}
+
+TEST(a_call_of_an_object_that_is_cancelled_on_its_way_takes_nothing)
+{
+    kin_coroutine *coroutine = NULL;
+    begin(0, 0);
+    kin_proxy *queue = make("Queue");
+    CHECK_OK(kin_proxy_put(queue, kin_value_int(7), SOON));
+    connected = may_ask = false;
+    CHECK_OK(kin_coroutine_start(&coroutine, get_for_ever, queue, NULL));
+    while (!connected) CHECK_OK(kin_coroutine_sleep(kin_in_ms(1)));
+    stop_server();
+    may_ask = true;
+    CHECK_OK(kin_coroutine_sleep(BRIEFLY));
+    CHECK_EQ(kin_coroutine_is_alive(coroutine), 1);
+    CHECK_OK(kin_coroutine_cancel(coroutine));
+    CHECK_OK(kin_coroutine_join(coroutine, SOON));
+    CHECK_OK(kin_coroutine_close(coroutine));
+    go_on();
+    /* The server has seen the end of that connection by then. */
+    count_objects();
+    CHECK_EQ(number(queue, "qsize"), 1);
+    CHECK_EQ(proxy_number(queue, "get", kin_value_build("(b)", 0), SOON), 7);
+    CHECK_OK(kin_proxy_close(queue));
+    finish();
+    CHECK_OK(kin_loop_close());
+}
+
 /* What was closed meanwhile is gone when the server listens again. */
 TEST(what_is_closed_meanwhile_is_gone)
 {
