@@ -210,7 +210,7 @@ typedef struct kin_pool_options {
  * Errors: -EINVAL (NULL, more than 1024 workers, an address or limits and
  * another method than fork, an option for threads that is of processes: kin_process_error says which),
  * KIN_ENOTCODE (initializer), KIN_EINITIALIZER (it failed or its worker died), KIN_EBROKEN, KIN_EHELD,
- * -EAGAIN, -ENOMEM, -EMFILE, -ENOSYS (there is no pidfd_open; pools of threads do without), and those of
+ * -EAGAIN, -ENOMEM, -EMFILE, and those of
  * kin_family_open; by another method than fork KIN_EPOINTER (context), KIN_EFUNCTION (the initializer is a
  * library's), KIN_ENOTMAIN and KIN_ESERVER; with an address those of kin_listener_open, and with limits
  * those of kin_process_start (kin_process_error has the words of both). */

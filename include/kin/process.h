@@ -90,7 +90,7 @@ typedef struct kin_process_options {
  * this process was not given), KIN_EPRIVATE (one with TLS), KIN_ESERVER (the helper, or the child, ended
  * before the child began), -EBADF (a descriptor is not open), -E2BIG (by another method than fork: more
  * than 200 descriptors and connections), -EAGAIN (RLIMIT_NPROC, pids.max), -ENOMEM, -EMFILE, -ENFILE,
- * -ENOENT (/proc is not mounted), -ENOSYS (there is no pidfd_open), and for a value those of
+ * -ENOENT (/proc is not mounted), -ENOSYS (by forkserver: there is no pidfd_open), and for a value those of
  * kin_pickle_dumps; by another method than fork those of kin_family_open; and whatever setting the options
  * comes to, such as -EPERM, -EACCES or -ENOENT. */
 KIN_API int kin_process_start_sized(kin_process **process, kin_process_function *target, void *argument,

@@ -164,7 +164,8 @@ bool kin__os_is_alone(void);
 void kin__os_exit_now(int code) __attribute__((noreturn)); /* no handlers, no flushing */
 /* Kills and collects a child for which no descriptor could be had. */
 void kin__os_process_abandon(int pid);
-/* A descriptor for a process, readable when it has ended.  -ESRCH: no such process. */
+/* A descriptor for a process, readable when it has ended.  -ESRCH: no such process; -ENOSYS: there are none (of
+ * children stand_in.h makes others). */
 int kin__os_process_open(int pid);
 /* The same for a thread, where the kernel knows that (from 6.9 on); elsewhere for its process. */
 int kin__os_thread_open(int thread, int pid);

@@ -28,6 +28,7 @@
 #include "os/handover.h"
 #include "os/processes.h"
 #include "os/read.h"
+#include "os/stand_in.h"
 
 /* Older headers lack what follows; the numbers are the kernel's for ever. */
 #ifndef PIDFD_THREAD
@@ -168,6 +169,7 @@ KIN__CHILD_CODE int kin__os_process_open(int pid)
 {
     int rc = kin__os_fault(KIN__FAULT_DESCRIPTOR);
     if (rc < 0) return rc;
+    if (kin__os_stand_ins) return kin__os_stand_in_open(pid);
     return (int)kin__direct(SYS_pidfd_open, pid, 0, 0, 0);
 }
 
@@ -182,6 +184,8 @@ int kin__os_thread_open(int thread, int pid)
 
 int kin__os_process_signal(int process_descriptor, int signal)
 {
+    int pid = kin__os_stand_in_child(process_descriptor);
+    if (pid != 0) return pid < 0 ? pid : kill(pid, signal) < 0 ? -errno : 0;
     return syscall(SYS_pidfd_send_signal, process_descriptor, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
@@ -268,9 +272,23 @@ static int collect(idtype_t type, int id, kin_exit_status *status)
     return info.si_pid;
 }
 
+/* What stands for it hangs up a moment before it has ended. */
+static int collect_by_pid(int descriptor, int pid, kin_exit_status *status)
+{
+    int rc;
+    for (int i = 0; (rc = collect(P_PID, pid, status)) == 0 && i < COLLECTING_MS; i++) {
+        if (poll_descriptor(descriptor, POLLIN, 0) == 0) break;
+        poll(NULL, 0, 1);
+    }
+    return rc;
+}
+
 int kin__os_process_collect(int process_descriptor, kin_exit_status *status)
 {
-    int rc = collect(WAIT_BY_DESCRIPTOR, process_descriptor, status);
+    int pid = kin__os_stand_in_child(process_descriptor), rc;
+    if (pid < 0) return -ECHILD;
+    rc = pid > 0 ? collect_by_pid(process_descriptor, pid, status)
+                 : collect(WAIT_BY_DESCRIPTOR, process_descriptor, status);
     if (rc == -ECHILD) return ask_kernel(process_descriptor, status);
     return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
 }

@@ -1,6 +1,7 @@
 /* signals.c: see signals.h. */
 #define _GNU_SOURCE
 #include "os/signals.h"
+#include "os/stand_in.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -93,6 +94,8 @@ int kin__os_signal_queue(int pid, int number, void *value)
 int kin__os_process_queue(int process_descriptor, int number, void *value)
 {
     siginfo_t info;
+    int pid = kin__os_stand_in_child(process_descriptor);
+    if (pid != 0) return pid < 0 ? pid : kin__os_signal_queue(pid, number, value);
     describe(&info, number, value);
     return syscall(SYS_pidfd_send_signal, process_descriptor, number, &info, 0) < 0 ? -errno : 0;
 }

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "os/fault.h"
+#include "os/stand_in.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -254,6 +255,7 @@ static int start_sharing(struct child *child, int *descriptor)
     int pid = __clone(run_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child,
                       descriptor, NULL, NULL);
     if (pid < 0) return -errno;
+    kin__os_stand_in_forget(*descriptor);
     return child->error == 0 ? pid : collect(*descriptor, -child->error);
 }
 

@@ -8,6 +8,9 @@
  *
  * A child waits at the gate until its parent has opened its process descriptor: ended before,
  * it could be collected by something else in the program, and its pid be another's by then.
+ *
+ * Where there are no such descriptors (os/stand_in.h) the first child never gets through the gate, and the fork is made
+ * again with what stands for one, whose end in the child is `alive`.
  */
 #include "process/fork.h"
 
@@ -20,6 +23,7 @@
 
 #include "base/log.h"
 #include "os/os.h"
+#include "os/stand_in.h"
 
 /* A descriptor is closed only while it still is the pipe that it was: the program may have
  * closed it, and its number be another's. */
@@ -42,10 +46,12 @@ static struct {
     pthread_mutex_t lock;
     struct end line;
     struct end held;
+    struct end alive;
     struct gate *gate;
     bool gate_inherited;
     uint32_t ticket;
-} life = {.lock = PTHREAD_MUTEX_INITIALIZER, .line.descriptor = -1, .held.descriptor = -1};
+} life = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .line.descriptor = -1, .held.descriptor = -1, .alive.descriptor = -1};
 
 /* Threads that start programs: none may be there when this process is forked.  A thread comes with
  * the lock held and goes without, so a fork that has the lock waits for those only that are there. */
@@ -127,6 +133,7 @@ static void before_fork(void)
     /* Looked at here, because in the child each page touched for the first time is a fault. */
     if (!is_open(&life.line)) life.line.descriptor = -1;
     if (!is_open(&life.held)) life.held.descriptor = -1;
+    if (life.alive.descriptor >= 0 && !is_open(&life.alive)) life.alive.descriptor = -1;
 }
 
 static void after_fork_in_parent(void)
@@ -138,6 +145,7 @@ KIN__CHILD_CODE static void after_fork_in_child(void)
 {
     forget(&life.line);
     forget(&life.held);
+    forget(&life.alive);
     life.gate_inherited = true;
     if (!has_lock) pthread_mutex_unlock(&life.lock);
 }
@@ -246,46 +254,68 @@ static void open_gate(uint32_t ticket)
     if ((seen & GATE_SLEEPER) != 0) kin__os_futex_wake(&life.gate->passed, INT32_MAX);
 }
 
-static void go_on_in_child(const struct end *own)
+static void go_on_in_child(const struct end *own, int stand_in, const struct end *alive)
 {
     life.held = *own;
+    if (stand_in >= 0) {
+        kin__os_close(stand_in);
+        life.alive = *alive;
+    }
     /* Held before it waits: a parent that dies now takes the child with it. */
     if (kin__os_lifeline_hold(own->descriptor) < 0) kin__os_exit_now(255);
     pass_gate(life.ticket);
 }
 
-static int go_on_in_parent(int pid, const struct end *own, int *descriptor)
+static int go_on_in_parent(int pid, const struct end *own, int stand_in, struct end *alive, int *descriptor)
 {
-    int rc = pid < 0 ? pid : kin__os_process_open(pid);
+    int rc = pid < 0 ? pid : stand_in >= 0 ? stand_in : kin__os_process_open(pid);
+    forget(alive);
     if (rc >= 0) {
+        if (stand_in >= 0) kin__os_stand_in_enter(stand_in, pid);
         *descriptor = rc;
         open_gate(life.ticket);
     } else if (pid > 0) {
         kin__os_process_abandon(pid);
+    } else if (stand_in >= 0) {
+        kin__os_close(stand_in);
     }
     kin__os_close(own->descriptor);
     return rc < 0 ? rc : pid;
 }
 
+/* What stands for the next child's descriptor. */
+static int make_stand_in(int *stand_in, struct end *alive)
+{
+    int ends[2];
+    uint64_t size;
+    int rc = kin__os_stand_in_make(ends);
+    if (rc < 0) return rc;
+    *stand_in = ends[0];
+    alive->descriptor = ends[1];
+    return kin__os_file_identity(ends[1], &alive->device, &alive->inode, &size);
+}
+
+KIN__CHILD_CODE static int fork_once(int *descriptor)
+{
+    struct end own, alive = {.descriptor = -1};
+    int stand_in = -1, rc = make_ready(&own);
+    if (rc < 0) return rc;
+    if (kin__os_stand_ins) rc = make_stand_in(&stand_in, &alive);
+    life.ticket += GATE_TICKET;
+    if (rc == 0) rc = kin__os_fork();
+    if (rc != 0) return go_on_in_parent(rc, &own, stand_in, &alive, descriptor);
+    go_on_in_child(&own, stand_in, &alive);
+    return 0;
+}
+
 KIN__CHILD_CODE int kin__child_fork(int *descriptor)
 {
-    struct end own;
     if (watch_result < 0) return watch_result;
     kin__os_flush();
     kin__child_lock();
-    int rc = make_ready(&own);
-    if (rc == 0) {
-        life.ticket += GATE_TICKET;
-        rc = kin__os_fork();
-        if (rc == 0)
-            go_on_in_child(&own);
-        else
-            rc = go_on_in_parent(rc, &own, descriptor);
-    } else if (rc == -ENOENT) {
-        kin__log(KIN_LOG_ERROR, "cannot start a process: /proc is not mounted");
-    }
-    if (rc == -ENOSYS)
-        kin__log(KIN_LOG_ERROR, "cannot start a process: there is no pidfd_open, as under valgrind 3.19");
+    int rc = fork_once(descriptor);
+    if (rc == -ENOSYS && kin__os_stand_in_begin()) rc = fork_once(descriptor);
+    if (rc == -ENOENT) kin__log(KIN_LOG_ERROR, "cannot start a process: /proc is not mounted");
     kin__child_unlock();
     return rc;
 }

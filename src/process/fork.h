@@ -15,7 +15,7 @@
 /* Flushes stdio and forks.  The parent gets the child's pid, and in `*descriptor` a process
  * descriptor that it closes when it has collected the child; the child gets 0.  Safe for
  * threads; only the calling one exists in the child.
- * Errors: -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -ENOSYS, -ENOENT (/proc is not mounted). */
+ * Errors: -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -ENOENT (/proc is not mounted). */
 int kin__child_fork(int *descriptor);
 
 /* Makes what the next program that this process starts will hold, so that the kernel sends it

@@ -1,5 +1,5 @@
-/* test_debuggers.c: coroutines under valgrind, which must report nothing, and under gdb, whose backtrace ends at
- * the entry of the coroutine. */
+/* test_debuggers.c: coroutines and processes under valgrind, which must report nothing, and coroutines under gdb,
+ * whose backtrace ends at the entry of the coroutine. */
 #include "program.h"
 
 #include <kin.h>
@@ -55,6 +55,63 @@ TEST(coroutines_at_work)
     CHECK_OK(kin_loop_close());
 }
 
+static int add_up(void *numbers)
+{
+    int *number = numbers;
+    return number[0] + number[1];
+}
+
+static int stay(void *unused)
+{
+    (void)unused;
+    while (pause() < 0) continue;
+    return 0;
+}
+
+static int twice(const long *in, long *out)
+{
+    *out = 2 * *in;
+    return 0;
+}
+KIN_MAP(twice, long, long);
+
+/* As programs do that are run under valgrind: children that end in every way, a pool, a manager. */
+TEST(processes_at_work)
+{
+    int numbers[] = {3, 4}, code = -1;
+    long in[] = {1, 2, 3}, out[3] = {0};
+    kin_process *process = NULL;
+    kin_pool *pool = NULL;
+    kin_manager *manager = NULL;
+    kin_proxy *list = NULL;
+    kin_value length;
+    int64_t number = -1;
+    CHECK_OK(kin_process_start(&process, add_up, numbers, NULL));
+    CHECK_OK(kin_process_join(process, KIN_FOREVER));
+    CHECK_OK(kin_process_exit_code(process, &code));
+    CHECK_EQ(code, 7);
+    CHECK_OK(kin_process_close(process));
+    CHECK_OK(kin_process_start(&process, stay, NULL, NULL));
+    CHECK_EQ(kin_process_is_alive(process), 1);
+    CHECK_OK(kin_process_kill(process));
+    CHECK_OK(kin_process_join(process, KIN_FOREVER));
+    CHECK_OK(kin_process_exit_code(process, &code));
+    CHECK_EQ(code, -SIGKILL);
+    CHECK_OK(kin_process_close(process));
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.workers = 2}));
+    CHECK_OK(kin_pool_map(pool, KIN_FN(twice), in, out, 3, KIN_FOREVER));
+    CHECK_EQ(out[2], 6);
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_manager_start(&manager, NULL));
+    CHECK_OK(kin_manager_create(manager, &list, "list", kin_value_none(), KIN_FOREVER));
+    CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(i)", 1), NULL, KIN_FOREVER));
+    CHECK_OK(kin_proxy_call(list, "__len__", kin_value_none(), &length, KIN_FOREVER));
+    CHECK_OK(kin_value_get_int(&length, &number));
+    CHECK_EQ(number, 1);
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(manager));
+}
+
 /* ---- who looks ------------------------------------------------------------------------------------------- */
 
 static char self[PATH_MAX];
@@ -66,12 +123,11 @@ static bool has(const char *const *paths)
     return *paths != NULL;
 }
 
-TEST(valgrind_reports_nothing, .deadline = 240)
+static void run_under_valgrind(const char *name)
 {
     if (test_sanitized()) SKIP("a sanitizer and valgrind exclude each other");
     if (!has((const char *const[]){"/usr/bin/valgrind", NULL})) SKIP("there is no valgrind");
-    struct program valgrind =
-        program_run("/usr/bin/valgrind", "--error-exitcode=9", "-q", self, "coroutines_at_work");
+    struct program valgrind = program_run("/usr/bin/valgrind", "--error-exitcode=9", "-q", self, name);
     char said[4096] = "";
     for (const char *line; (line = program_line(&valgrind)) != NULL;)
         /* Not what begins with "--": it complains so of system calls that are newer than itself. */
@@ -80,6 +136,16 @@ TEST(valgrind_reports_nothing, .deadline = 240)
     int status = program_reap(&valgrind);
     CHECK_STR(said, "");
     CHECK_EQ(status, 0);
+}
+
+TEST(valgrind_reports_nothing_of_coroutines, .deadline = 240)
+{
+    run_under_valgrind("coroutines_at_work");
+}
+
+TEST(valgrind_reports_nothing_of_processes, .deadline = 240)
+{
+    run_under_valgrind("processes_at_work");
 }
 
 TEST(a_backtrace_ends_at_the_entry, .deadline = 240)

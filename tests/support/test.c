@@ -23,6 +23,7 @@
 #include <kin/start.h>
 
 #include "litter.h"
+#include "os/stand_in.h"
 #include "outcome.h"
 #include "process/server.h"
 #include "test_state.h"
@@ -239,6 +240,7 @@ static int run_case(const struct test_case *test)
 
 int main(int count, char **words)
 {
+    if (getenv("KIN_TEST_STAND_INS") != NULL) kin__os_stand_in_begin();
     kin_main(&count, &words);
     if (count == 2 && strcmp(words[1], "--list") == 0) return list_cases();
     if (count != 2) {
