@@ -67,6 +67,14 @@ unsigned kin__own_limit(kin_pool *pool)
     return limit < KIN__WORKERS_MOST ? limit : KIN__WORKERS_MOST;
 }
 
+unsigned kin__deputies_limit(kin_pool *pool)
+{
+    const unsigned half = KIN__WORKERS_MOST / 2, size = kin__pool_size(pool);
+    unsigned kept = kin__own_limit(pool);
+    if (kept > half) kept = size > half ? size : half;
+    return KIN__WORKERS_MOST - kept;
+}
+
 int kin__own_wait_begin(kin_pool *pool)
 {
     struct kin__worker *slot = kin__worker_here(pool);

@@ -84,6 +84,12 @@ int kin_pool_close(kin_pool *pool)
     return rc;
 }
 
+void kin__pool_finish_closing(kin_pool *pool)
+{
+    if ((atomic_load(&pool->tasks->life) & KIN__LIFE_ENDED) == 0) kin_queue_shutdown(pool->tasks, 0);
+    if ((atomic_load(&pool->attention) & KIN__ATTENTION_PAUSED) != 0) kin__schedule_pause(pool, false);
+}
+
 int kin_pool_terminate(kin_pool *pool)
 {
     int rc = kin__pool_check(pool);

@@ -303,8 +303,12 @@ struct kin__worker *kin__worker_here(const kin_pool *pool);
  * there, another takes its place.  begin: 0, or -EDEADLK when there can be no more. */
 int kin__own_wait_begin(kin_pool *pool);
 void kin__own_wait_end(kin_pool *pool);
+/* The same for who waits for results together with other things (kin/wait.h). */
+extern const struct kin__waitable_work kin__own_work;
 /* How many workers there may be at most, those included that wait. */
 unsigned kin__own_limit(kin_pool *pool);
+/* How many deputies there may be: peers may come in any number, and slots are kept for the pool's own workers. */
+unsigned kin__deputies_limit(kin_pool *pool);
 
 /* ---- open.c, pool.c ---------------------------------------------------------------------------------------- */
 
@@ -316,6 +320,8 @@ void kin__supervisor_note(kin_pool *pool, int descriptor);
 /* In the owner: waits until the supervisor has ended; false: it has not by then.  Of threads only while nobody
  * else can collect it. */
 bool kin__supervisor_await(kin_pool *pool, kin_deadline deadline);
+/* For the supervisor: who closed the pool may have died after the first step of that, or the second. */
+void kin__pool_finish_closing(kin_pool *pool);
 /* In the owner: ends and frees the pool. */
 void kin__pool_release(kin_pool *pool);
 /* In a supervisor that was begun anew functions are elsewhere. */
@@ -342,9 +348,9 @@ bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state);
 int kin__worker_main(kin_pool *pool, unsigned index, struct kin_connection *connection);
 /* `wake` is this process's descriptor for that; a supervisor that was begun anew finds its functions. */
 int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options, int wake);
-/* Decides about the record a dead worker was on: true when its successor is to begin with it,
- * as `current` says. */
-bool kin__worker_charge(kin_pool *pool, unsigned index, kin_failure *failure);
+/* Decides about the record a dead worker was on, or, before it was ready, was to begin with: true when its
+ * successor is to begin with it, as `current` says. */
+bool kin__worker_charge(kin_pool *pool, unsigned index, bool was_ready, kin_failure *failure);
 
 /* ---- wake.c --------------------------------------------------------------------------------------------- */
 

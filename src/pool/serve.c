@@ -99,10 +99,12 @@ struct service {
 };
 
 /* PRIVATE to a thread.
- *   dismissed   the pool has said farewell over this connection. */
+ *   welcome     the pool has taken this connection's side for a worker.
+ *   dismissed   it has said farewell over it. */
 struct session {
     struct service *service;
     struct kin__talk talk;
+    bool welcome;
     bool dismissed;
 };
 
@@ -273,6 +275,7 @@ static int serve_connection(struct session *session)
     struct service *service = session->service;
     struct kin__talk_message message;
     int rc = greet(session);
+    session->welcome = rc == 0;
     while (rc == 0) {
         kin_waitable items[] = {kin_on_connection(session->talk.connection), kin_on_event(service->finished),
                                 kin_on_event(service->options.stop)};
@@ -319,7 +322,7 @@ static int serve_slot(void *argument)
             if (rc == 0) break;
             kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
                      kin_strerror(rc));
-            if (rc != KIN_EPROTOCOL) until = kin_in_ns(service->options.patience_ns);
+            if (session.welcome) until = kin_in_ns(service->options.patience_ns);
         }
         if (is_final(rc) || kin__os_clock() + pause >= until) {
             finish(service, rc);

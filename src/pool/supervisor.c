@@ -83,7 +83,7 @@ static int start_worker(struct supervisor *s, unsigned index, kin_connection *co
     int rc = kin__hand_start(&s->hand[index], connection, s->options);
     if (rc < 0) {
         atomic_store(&worker->state, KIN__WORKER_NONE);
-        s->fork_again = kin__os_clock() + FORK_PAUSE_NS;
+        if (connection == NULL) s->fork_again = kin__os_clock() + FORK_PAUSE_NS;
         return rc;
     }
     if (connection != NULL) atomic_fetch_add(&pool->deputies, 1);
@@ -125,13 +125,13 @@ static struct crew crew_of(struct supervisor *s)
     return crew;
 }
 
-/* A slot without a worker, a new one if need be; those that a task waits in come first. */
-static int free_slot(struct supervisor *s, unsigned *index)
+/* A slot without a worker from that one on, a new one if need be; not for deputies those that a task waits in. */
+static int free_slot(struct supervisor *s, unsigned first, bool deputy, unsigned *index)
 {
     unsigned slots = kin__pool_slots(s->pool);
-    for (unsigned i = 0; i < slots; i++) {
+    for (unsigned i = first; i < slots; i++) {
         *index = i;
-        if (!is_alive(s, i)) return 0;
+        if (!is_alive(s, i) && !(deputy && has_heir(s, i))) return 0;
     }
     *index = slots;
     return slots < KIN__WORKERS_MOST ? kin__pool_add_slot(s->pool) : -EAGAIN;
@@ -181,7 +181,7 @@ static int start_missing(struct supervisor *s)
     /* The limit is lower than it was, for a smaller pool: somebody has to run what they wait for. */
     if (crew.blocked > 0 && wanted <= crew.blocked) wanted = crew.blocked + 1;
     for (unsigned alive = crew.alive; alive < wanted && rc == 0 && wants_workers(s); alive++) {
-        rc = free_slot(s, &index);
+        rc = free_slot(s, 0, false, &index);
         if (rc == 0) rc = start_worker(s, index, NULL);
     }
     /* Only now: while it is read, the workers get ready. */
@@ -250,15 +250,6 @@ static kin_failure failure_of(struct supervisor *s, unsigned index, const kin_ex
     return failure;
 }
 
-/* What a worker finds that is not ready yet is its predecessor's, and none of its doing: the next one has
- * it.  (Those that never get ready end the pool.) */
-static bool is_inherited(struct kin__worker *worker, unsigned index)
-{
-    kin_result *record = atomic_load(&worker->current);
-    uint64_t word = record != NULL ? atomic_load(&record->state) : 0;
-    return KIN__TASK_STATE(word) == KIN__TASK_CLAIMED && KIN__TASK_WORKER(word) == index;
-}
-
 static bool on_purpose(const kin_exit_status *status, bool idle)
 {
     return idle && status->kind == KIN_EXITED && (status->code == 0 || status->code == KIN__WORKER_RECYCLE);
@@ -288,12 +279,13 @@ static void bury(struct supervisor *s, unsigned index)
     /* Of a kill between what it was allowed and what it took from the queue. */
     atomic_store(&worker->intent, 0);
     atomic_store(&worker->blocked, 0);
-    bool heir = !was_ready && is_inherited(worker, index);
-    if (!heir && !kin__worker_charge(pool, index, &failure)) atomic_store(&worker->current, NULL);
+    if (!kin__worker_charge(pool, index, was_ready, &failure)) atomic_store(&worker->current, NULL);
     bool retired = atomic_exchange(&worker->retire, 0) != 0;
     kin__pool_counted(pool);
     /* Others may wait for the room it took, or to be told that it need not go any more. */
     if (retired || atomic_load(&pool->attention) != 0) kin__schedule_refresh(pool);
+    /* How long a deputy lives is its peer's doing, and says nothing of what the pool's own workers can do. */
+    if (atomic_load(&worker->deputy)) return;
     s->last = failure;
     s->early_deaths = was_ready ? 0 : s->early_deaths + 1;
     /* One that cannot begin is not started again and again without a pause. */
@@ -408,12 +400,23 @@ static void enforce(struct supervisor *s)
     }
 }
 
+/* Is a closed pool to end, whatever those do who have connected and not said yet what they are? */
+static bool has_finished(struct supervisor *s)
+{
+    if (state_of(s->pool) != KIN__POOL_CLOSED || work_waits(s)) return false;
+    for (unsigned i = 0; i < kin__pool_slots(s->pool); i++) {
+        struct kin__worker *worker = kin__pool_worker(s->pool, i);
+        bool stranger = atomic_load(&worker->deputy) && atomic_load(&worker->state) != KIN__WORKER_READY;
+        if (is_alive(s, i) && !stranger) return false;
+    }
+    return true;
+}
+
 static int64_t look_time(struct supervisor *s)
 {
     if (s->spare_since != KIN_FOREVER) return SPARE_NS;
     if (atomic_load(&s->pool->timed) != 0 && !s->pool->threads) return LOOK_TIMED_NS;
-    bool closed = state_of(s->pool) == KIN__POOL_CLOSED;
-    if (closed && living(s) == 0 && !work_waits(s)) return 0; /* no end of a worker tells that it is over */
+    if (living(s) == 0 && has_finished(s)) return 0; /* no end of a worker tells that it is over */
     bool missing = living(s) < kin__pool_size(s->pool);
     return missing && state_of(s->pool) <= KIN__POOL_RUNNING ? FORK_PAUSE_NS : LOOK_NS;
 }
@@ -431,7 +434,9 @@ static void let_in(struct supervisor *s)
     kin_connection *connection = NULL;
     while (lets_in(s) && kin_listener_accept(s->listener, &connection, KIN_NOW) == 0) {
         unsigned index;
-        int rc = free_slot(s, &index);
+        int rc = atomic_load(&s->pool->deputies) < kin__deputies_limit(s->pool) ? 0 : -EAGAIN;
+        /* Those of the pool's own size are for its own workers. */
+        if (rc == 0) rc = free_slot(s, kin__pool_size(s->pool), true, &index);
         kin__connection_hand_over(connection);
         if (rc == 0) rc = start_worker(s, index, connection);
         if (rc < 0)
@@ -479,13 +484,6 @@ static void tidy(struct supervisor *s)
     if (atomic_load(&pool->listed) != 0) kin__needs_fail(pool);
 }
 
-/* Who closed the pool may have died after the first step, or the second. */
-static void finish_closing(kin_pool *pool)
-{
-    if ((atomic_load(&pool->tasks->life) & KIN__LIFE_ENDED) == 0) kin_queue_shutdown(pool->tasks, 0);
-    if ((atomic_load(&pool->attention) & KIN__ATTENTION_PAUSED) != 0) kin__schedule_pause(pool, false);
-}
-
 /* Workers that cannot be started, for another reason than want of something, end the pool in the end, when
  * none is left; the first failure is told at once. */
 static void note_start(struct supervisor *s, int rc)
@@ -526,9 +524,10 @@ static bool supervise(struct supervisor *s)
     enforce(s);
     kin__pool_note_tasks(pool);
     retire_spare(s);
-    bool closed = state_of(pool) == KIN__POOL_CLOSED;
-    if (closed) finish_closing(pool);
-    if (closed && living(s) == 0 && !work_waits(s)) {
+    if (state_of(pool) == KIN__POOL_CLOSED) kin__pool_finish_closing(pool);
+    if (has_finished(s)) {
+        end_workers(s, KIN_CAUSE_TERMINATED);
+        if (living(s) > 0) return true;
         end_pool(s);
         return false;
     }

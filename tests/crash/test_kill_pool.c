@@ -168,7 +168,7 @@ static bool bury(struct scene *scene)
     kin_failure failure = {.cause = KIN_CAUSE_SIGNALED, .signal = SIGKILL};
     kin_sweep();
     atomic_store(&worker->tasks, 0);
-    if (kin__worker_charge(scene->pool, 0, &failure)) return true;
+    if (kin__worker_charge(scene->pool, 0, true, &failure)) return true;
     atomic_store(&worker->current, NULL);
     return false;
 }

@@ -423,7 +423,7 @@ static void bury(struct scene *scene)
     struct kin__worker *worker = kin__pool_worker(scene->pool, 0);
     kin_failure failure = {.cause = KIN_CAUSE_SIGNALED, .signal = SIGKILL};
     kin_sweep();
-    if (!kin__worker_charge(scene->pool, 0, &failure)) atomic_store(&worker->current, NULL);
+    if (!kin__worker_charge(scene->pool, 0, true, &failure)) atomic_store(&worker->current, NULL);
     atomic_store(&worker->intent, 0);
     kin__records_tidy(scene->pool, true);
     kin__needs_fail(scene->pool);
