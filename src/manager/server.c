@@ -366,6 +366,7 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     kin__links_init(&server->sessions);
     kin__links_init(&server->resumed);
     kin__links_init(&server->doomed);
+    kin__links_init(&server->pools);
     kin__links_init(&server->away);
     server->grace_ns = options->grace_ns;
     server->lease_ns = options->lease_ns;

@@ -271,6 +271,7 @@ struct kin__server {
     struct kin__snapshots *snapshots; /* NULL: none are written at intervals */
     uint64_t calls;                   /* of objects, so far */
     struct kin__tasks *tasks;         /* NULL: there are no functions */
+    struct kin__links pools;          /* Pools that have tasks to hand out to the workers, in turn */
     struct kin__registry registry;
     struct kin__references references;
     struct kin__links strangers; /* sessions that are authenticating, oldest first */

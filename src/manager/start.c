@@ -59,8 +59,9 @@ static int serve(void *of_server)
 
 static int start_server(kin_manager *manager, struct kin__server *server)
 {
-    int rc = kin_process_start(&manager->server, serve, server,
-                               &(kin_process_options){.name = "Manager", .daemon = true});
+    /* It has what was made here. */
+    const kin_process_options options = {.name = "Manager", .method = KIN_FORK, .daemon = true};
+    int rc = kin_process_start(&manager->server, serve, server, &options);
     if (rc < 0) return rc;
     manager->starter = kin__os_pid();
     manager->socket_address = server->socket_address;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <kin/container.h>
+#include <kin/error.h>
 #include <kin/object.h>
 #include <kin/pickle.h>
 #include <kin/pool.h>
@@ -20,11 +21,19 @@
 #include "os/os.h"
 
 #define AT_ONCE 64
+/* The workers have so many tasks before them, that they need not wait for the server: the more, the longer does
+ * a client wait whose turn has come. */
+#define WORK_LEAST 16
+#define WORK_EACH  4
+#define AGAIN_MS   10
 
+/*   in_work   tasks that are with the workers and not dropped; at most `work_most`. */
 struct kin__tasks {
     kin_pool *pool;
     kin_waiter *waiter;
     uv_poll_t poll;
+    uv_timer_t again;
+    unsigned in_work, work_most;
     kin_buffer message; /* of the task that is being submitted */
 };
 
@@ -50,8 +59,11 @@ static int call_one(const struct header *header, const kin_value *item, const ki
         header->spread == KIN__STAR ? kin_value_ref(item) : kin_value_build("(v)", kin_value_ref(item));
     int rc = header->function->call(&arguments, keywords, &result);
     kin_value_clear(&arguments);
-    if (rc >= 0) return kin_value_list_append(values, result);
-    *error = kin__exception_of(rc, result);
+    if (rc >= 0) {
+        rc = kin_value_list_append(values, result);
+        result = kin_value_none();
+    }
+    if (rc < 0) *error = kin__exception_of(rc, result);
     return rc;
 }
 
@@ -97,6 +109,12 @@ static kin_value failure_of(struct kin_result *result, int rc)
     return kin_value_error(class, kin_value_build("(s)", kin_strerror(rc)));
 }
 
+/* Is there an outcome of every item, as far as there is no error? */
+static bool is_whole(const struct kin__task *task, const kin_value *values, const kin_value *error)
+{
+    return kin_value_kind(error) != KIN_VALUE_NONE || kin_value_len(values) == kin_value_len(&task->items);
+}
+
 static void take(struct kin__server *server, struct kin__task *task)
 {
     const void *bytes = NULL;
@@ -107,6 +125,7 @@ static void take(struct kin__server *server, struct kin__task *task)
                       : kin_pickle_loads(&outcome, bytes, (size_t)size,
                                          &(kin_pickle_options){.keep_unknown = true});
     if (rc == 0) rc = kin_value_parse(&outcome, "(vv)", &values, &error);
+    if (rc == 0 && !is_whole(task, values, error)) rc = KIN_EPROTOCOL;
     if (rc == 0) {
         taken[0] = kin_value_ref(values);
         taken[1] = kin_value_ref(error);
@@ -119,6 +138,7 @@ static void take(struct kin__server *server, struct kin__task *task)
     kin_waiter_remove(server->tasks->waiter, &item);
     kin_result_close(task->result);
     task->result = NULL;
+    server->tasks->in_work--;
     task->done(server, task, taken[0], taken[1]);
 }
 
@@ -131,6 +151,14 @@ static void on_results(uv_poll_t *poll, int status, int events)
     long count = kin_waiter_wait(server->tasks->waiter, ready, AT_ONCE, KIN_NOW);
     /* None of them is dropped meanwhile: only a request does that, and those are looked at afterwards. */
     for (long i = 0; i < count; i++) take(server, ready[i].data);
+    kin__pools_hand_out(server);
+    kin__sessions_settle(server);
+}
+
+static void on_again(uv_timer_t *timer)
+{
+    struct kin__server *server = timer->data;
+    kin__pools_hand_out(server);
     kin__sessions_settle(server);
 }
 
@@ -151,16 +179,23 @@ static int put_together(kin_buffer *message, const struct kin__task *task)
 int kin__task_submit(struct kin__server *server, struct kin__task *task)
 {
     struct kin__tasks *tasks = server->tasks;
+    if (tasks->in_work >= tasks->work_most) return -EAGAIN;
     int rc = put_together(&tasks->message, task);
     if (rc == 0)
         rc = kin_pool_submit(tasks->pool, &task->result, KIN_FN(run), tasks->message.data,
                              tasks->message.size, KIN_NOW, NULL);
     if (tasks->message.capacity > KIN__SCRATCH) kin_buffer_free(&tasks->message);
+    /* Full of what was dropped: if nothing else is there whose end is heard of, it is tried again. */
+    if (rc == -ETIMEDOUT && tasks->in_work == 0) uv_timer_start(&tasks->again, on_again, AGAIN_MS, 0);
     if (rc < 0) return rc == -ETIMEDOUT ? -EAGAIN : rc;
     kin_waitable item = kin_on_result(task->result);
     item.data = task;
     rc = kin_waiter_add(tasks->waiter, &item);
-    if (rc == 0) return 0;
+    if (rc == 0) {
+        tasks->in_work++;
+        return 0;
+    }
+    kin_result_cancel(task->result);
     kin_result_close(task->result);
     task->result = NULL;
     return rc;
@@ -171,8 +206,10 @@ void kin__task_drop(struct kin__server *server, struct kin__task *task)
     if (task->result == NULL) return;
     kin_waitable item = kin_on_result(task->result);
     kin_waiter_remove(server->tasks->waiter, &item);
+    kin_result_cancel(task->result);
     kin_result_close(task->result);
     task->result = NULL;
+    server->tasks->in_work--;
 }
 
 /* ---- the pool --------------------------------------------------------------------------------------- */
@@ -198,10 +235,12 @@ int kin__tasks_open(struct kin__server *server)
     struct kin__tasks *tasks = kin__os_calloc(1, sizeof *tasks);
     if (tasks == NULL) return -ENOMEM;
     server->tasks = tasks;
-    int rc = kin_pool_open(
-        &tasks->pool,
-        &(kin_pool_options){.workers = server->workers, .retries = server->retries, .name = "manager"});
+    const kin_pool_options options = {
+        .workers = server->workers, .retries = server->retries, .name = "manager", .method = KIN_FORK};
+    int rc = kin_pool_open(&tasks->pool, &options);
     if (rc == 0) rc = kin_waiter_open(&tasks->waiter);
+    tasks->work_most = WORK_EACH * kin__tasks_workers(server);
+    if (tasks->work_most < WORK_LEAST) tasks->work_most = WORK_LEAST;
     if (rc < 0) kin__tasks_close(server);
     return rc;
 }
@@ -213,14 +252,16 @@ int kin__tasks_begin(struct kin__server *server)
     int descriptor = kin_waiter_fileno(tasks->waiter);
     if (descriptor < 0) return descriptor;
     int rc = uv_poll_init(&server->loop, &tasks->poll, descriptor);
-    tasks->poll.data = server;
+    uv_timer_init(&server->loop, &tasks->again);
+    tasks->poll.data = tasks->again.data = server;
     return rc == 0 ? uv_poll_start(&tasks->poll, UV_READABLE, on_results) : rc;
 }
 
 void kin__tasks_stop(struct kin__server *server)
 {
-    if (server->tasks != NULL && server->tasks->poll.data != NULL)
-        uv_close((uv_handle_t *)&server->tasks->poll, NULL);
+    if (server->tasks == NULL || server->tasks->poll.data == NULL) return;
+    uv_close((uv_handle_t *)&server->tasks->poll, NULL);
+    uv_close((uv_handle_t *)&server->tasks->again, NULL);
 }
 
 void kin__tasks_close(struct kin__server *server)

@@ -35,7 +35,7 @@ unsigned kin__tasks_workers(struct kin__server *server);
 /* Hands a task to the workers.  -EAGAIN: they have enough to do; otherwise those of kin_pool_submit
  * and kin_pickle_dumps. */
 int kin__task_submit(struct kin__server *server, struct kin__task *task);
-/* What comes of it is of no interest any more; `done` is not called. */
+/* It is ended, and what comes of it is of no interest any more; `done` is not called. */
 void kin__task_drop(struct kin__server *server, struct kin__task *task);
 
 #endif

@@ -4,8 +4,11 @@
  * as many in work at a time as it was made with.  A function is named by the name it was registered
  * under.  What is asked for is a *job*: chunks of items, each a task.
  *
- * Invariants: a job that has chunks in work, or waiting for work, has a reference for each; nobody is
- * parked in join when a closed pool has nothing left to do.
+ * Invariants:
+ *  - A job that has chunks in work, or waiting for work, has a reference for each.
+ *  - Who has something that may be handed out stands in the line of pools (server->pools), and hands out one task
+ *    when it is its turn: nobody waits for the whole of what another has asked for.
+ *  - Nobody is parked in join when a closed pool has nothing left to do.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,8 +25,10 @@
 #include "os/os.h"
 #include "value/value.h"
 
+/*   turn   in server->pools, while it has tasks that it may hand out. */
 struct pool {
     struct kin__managed object;
+    struct kin__links turn;
     uint64_t most; /* tasks in work */
     size_t running;
     struct kin__links waiting; /* works, oldest first */
@@ -78,23 +83,39 @@ static void conclude_by_code(struct kin__server *server, struct work *work, cons
     conclude(server, work, kin_value_list(NULL, 0), error);
 }
 
-/* Hands out what waits, as far as the pool and the workers allow. */
-static void pump(struct kin__server *server, struct pool *pool)
+/* Puts the pool at the end of the line, if it has something to hand out and is not there yet. */
+static void line_up(struct kin__server *server, struct pool *pool)
 {
-    while (pool->running < pool->most && !kin__links_empty(&pool->waiting)) {
-        struct work *work = kin__links_entry(pool->waiting.next, struct work, link);
-        int rc = kin__task_submit(server, &work->task);
-        /* One of this pool's tasks that is in work makes room, and comes here. */
-        if (rc == -EAGAIN && pool->running > 0) break;
-        if (rc < 0) {
-            conclude_by_code(server, work, kin_strerror(rc));
-            continue;
-        }
+    if (pool->running < pool->most && !kin__links_empty(&pool->waiting) && kin__links_empty(&pool->turn))
+        kin__links_append(&server->pools, &pool->turn);
+}
+
+/* One task of the pool; false: the workers have enough to do. */
+static bool hand_out(struct kin__server *server, struct pool *pool)
+{
+    struct work *work = kin__links_entry(pool->waiting.next, struct work, link);
+    int rc = kin__task_submit(server, &work->task);
+    if (rc == -EAGAIN) return false;
+    kin__managed_incref(&pool->object);
+    kin__links_remove(&pool->turn);
+    if (rc < 0) {
+        conclude_by_code(server, work, kin_strerror(rc));
+    } else {
         kin__links_remove(&work->link);
         kin__links_append(&pool->working, &work->link);
         pool->running++;
     }
+    line_up(server, pool);
     wake_joiners(pool);
+    kin__managed_decref(server, &pool->object);
+    return true;
+}
+
+void kin__pools_hand_out(struct kin__server *server)
+{
+    while (!kin__links_empty(&server->pools) &&
+           hand_out(server, kin__links_entry(server->pools.next, struct pool, turn))) {
+    }
 }
 
 static void on_done(struct kin__server *server, struct kin__task *task, kin_value values, kin_value error)
@@ -104,7 +125,8 @@ static void on_done(struct kin__server *server, struct kin__task *task, kin_valu
     kin__managed_incref(&pool->object);
     pool->running--;
     conclude(server, work, values, error);
-    pump(server, pool);
+    line_up(server, pool);
+    wake_joiners(pool);
     kin__managed_decref(server, &pool->object);
 }
 
@@ -169,7 +191,8 @@ static enum kin__outcome begin(struct kin__call *call, enum kin__job_kind kind, 
         return kin__raise_code(call, rc);
     }
     call->created = &job->object;
-    pump(call->server, pool_of(job->pool));
+    line_up(call->server, pool_of(job->pool));
+    kin__pools_hand_out(call->server);
     return KIN__RETURN;
 }
 
@@ -333,7 +356,9 @@ static enum kin__outcome pool_terminate(struct kin__call *call)
         }
     }
     pool->running = 0;
+    kin__links_remove(&pool->turn);
     wake_joiners(pool);
+    kin__pools_hand_out(call->server);
     return kin__return_none(call);
 }
 
@@ -358,6 +383,7 @@ static enum kin__outcome make_pool(struct kin__call *call)
         return kin__raisef(call, "TypeError", "this manager cannot call an initializer");
     /* As many as there can be tasks: more make no difference. */
     pool->most = processes < INT32_MAX ? (uint64_t)processes : INT32_MAX;
+    kin__links_init(&pool->turn);
     kin__links_init(&pool->waiting);
     kin__links_init(&pool->working);
     kin__links_init(&pool->joiners);
@@ -369,6 +395,7 @@ static void drop_pool(struct kin__server *server, struct kin__managed *object)
 {
     struct pool *pool = pool_of(object);
     struct kin__links *lists[] = {&pool->waiting, &pool->working};
+    kin__links_remove(&pool->turn);
     for (int i = 0; i < 2; i++) {
         while (!kin__links_empty(lists[i])) {
             struct work *work = kin__links_entry(lists[i]->next, struct work, link);

@@ -19,6 +19,9 @@ int kin__types_check_tasks(const kin_manager_task *tasks, size_t count);
  * `result`; that is used up. */
 kin_value kin__exception_of(int rc, kin_value result);
 
+/* type_pool.c: the workers may have room: those who have tasks hand them out, in turn. */
+void kin__pools_hand_out(struct kin__server *server);
+
 extern const struct kin__type kin__type_queue, kin__type_joinable_queue, kin__type_task_queue;
 extern const struct kin__type kin__type_lock, kin__type_rlock, kin__type_semaphore,
     kin__type_bounded_semaphore;

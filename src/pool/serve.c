@@ -366,8 +366,9 @@ int kin_worker_serve_sized(const char *address, const kin_worker_options *option
     if (service.options.workers == 0) service.options.workers = (unsigned)kin__os_cpu_count();
     int rc = kin_event_open(&service.finished, NULL);
     if (rc == 0)
-        rc = kin_pool_open(&service.pool,
-                           &(kin_pool_options){.workers = service.options.workers, .name = "worker"});
+        rc = kin_pool_open(
+            &service.pool,
+            &(kin_pool_options){.workers = service.options.workers, .name = "worker", .method = KIN_FORK});
     if (rc == 0) rc = run_threads(&service);
     kin_pool_free(service.pool);
     kin_event_close(service.finished);

@@ -1,18 +1,22 @@
 /* test_manager_pool.c: tasks that clients of a manager have run by name: results, failures, deaths of
  * workers and of clients, the end of a pool.
  */
+#include "support/managers.h"
 #include "support/test.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <kin/container.h>
 #include <kin/error.h>
 #include <kin/manager.h>
 #include <kin/object.h>
+#include <kin/start.h>
 
 #define SOON kin_in_s(20)
 
@@ -46,14 +50,25 @@ static int wait_at_gate(const kin_value *arguments, const kin_value *keywords, k
     return 0;
 }
 
-static const kin_manager_task tasks[] = {{"twice", twice}, {"die", die}, {"wait", wait_at_gate}};
+/* Of 2 it leaves what is no value. */
+static int sometimes_nothing(const kin_value *arguments, const kin_value *keywords, kin_value *result)
+{
+    int64_t given = 0;
+    (void)keywords;
+    int rc = kin_value_get_int(kin_value_at(arguments, 0), &given);
+    *result = given == 2 ? kin_value_str("\xff") : kin_value_int(given);
+    return rc;
+}
+
+static const kin_manager_task tasks[] = {
+    {"twice", twice}, {"die", die}, {"wait", wait_at_gate}, {"sometimes", sometimes_nothing}};
 
 static kin_manager *start(void)
 {
     kin_manager *manager = NULL;
     CHECK_OK(pipe(gate));
     CHECK_OK(
-        kin_manager_start(&manager, &(kin_manager_options){.tasks = tasks, .task_count = 3, .workers = 2}));
+        kin_manager_start(&manager, &(kin_manager_options){.tasks = tasks, .task_count = 4, .workers = 2}));
     return manager;
 }
 
@@ -220,4 +235,149 @@ TEST(join_waits_for_the_last_task)
     check_repr(&value, "True");
     CHECK_OK(kin_proxy_close(result));
     finish(manager, pool);
+}
+
+/* An outcome that cannot be told is its item's failure, and no item is left out. */
+TEST(what_is_no_value_is_a_failure)
+{
+    kin_manager *manager = start();
+    kin_proxy *pool = make_pool(manager);
+    kin_value value;
+    CHECK_OK(kin_proxy_call(pool, "apply", kin_value_build("(s(i))", "sometimes", 1), &value, SOON));
+    check_repr(&value, "1");
+    CHECK_RC(kin_proxy_call(pool, "apply", kin_value_build("(s(i))", "sometimes", 2), &value, SOON),
+             KIN_EREMOTE);
+    CHECK(strstr(raised(manager), "OSError(") != NULL);
+    kin_value arguments = kin_value_build("(s[iiii]i)", "sometimes", 1, 2, 3, 4, 4);
+    CHECK_RC(kin_proxy_call(pool, "map", arguments, &value, SOON), KIN_EREMOTE);
+    CHECK(strstr(raised(manager), "OSError(") != NULL);
+    CHECK_OK(
+        kin_proxy_call(pool, "map", kin_value_build("(s[iii]i)", "sometimes", 1, 3, 4, 3), &value, SOON));
+    check_repr(&value, "[1, 3, 4]");
+    finish(manager, pool);
+}
+
+static bool nothing_in(int descriptor)
+{
+    int bytes = -1;
+    CHECK_OK(ioctl(descriptor, FIONREAD, &bytes));
+    return bytes == 0;
+}
+
+static bool is_ready(kin_proxy *result)
+{
+    return proxy_number(result, "ready", kin_value_none(), SOON) == 1;
+}
+
+/* Of one who has asked for more than there is room for, others wait for a turn, not for all of it. */
+TEST(a_client_that_asks_for_much_leaves_turns_to_others)
+{
+    enum { MANY = 5000, TURNS = 100 };
+    kin_manager *manager = start();
+    kin_proxy *greedy = NULL, *modest = make_pool(manager), *all = NULL;
+    kin_value value, items = kin_value_list(NULL, 0);
+    CHECK_OK(kin_manager_create(manager, &greedy, "Pool", kin_value_build("(i)", 100000), SOON));
+    for (int i = 0; i < MANY; i++) CHECK_OK(kin_value_list_append(&items, kin_value_tuple(NULL, 0)));
+    CHECK_OK(
+        kin_proxy_call(greedy, "starmap_async", kin_value_build("(svi)", "wait", items, 1), &value, SOON));
+    CHECK_OK(kin_manager_proxy(manager, &all, &value, SOON));
+    kin_value_clear(&value);
+    kin_proxy *result = NULL;
+    CHECK_OK(kin_proxy_call(modest, "apply_async", kin_value_build("(s(i))", "twice", 21), &value, SOON));
+    CHECK_OK(kin_manager_proxy(manager, &result, &value, SOON));
+    kin_value_clear(&value);
+    /* None of the other's ends but by this. */
+    int let_go = 0;
+    while (!is_ready(result)) {
+        CHECK_LT(let_go, TURNS);
+        CHECK_EQ(write(gate[1], "x", 1), 1);
+        let_go++;
+        test_until(is_ready(result) || nothing_in(gate[0]));
+    }
+    CHECK_OK(kin_proxy_call(result, "get", kin_value_none(), &value, SOON));
+    check_repr(&value, "42");
+    CHECK_EQ(proxy_number(all, "ready", kin_value_none(), SOON), 0);
+    CHECK_OK(kin_proxy_call(greedy, "terminate", kin_value_none(), NULL, SOON));
+    CHECK_OK(kin_proxy_call(modest, "apply", kin_value_build("(s(i))", "twice", 4), &value, SOON));
+    check_repr(&value, "8");
+    CHECK_OK(kin_proxy_close(all));
+    CHECK_OK(kin_proxy_close(result));
+    CHECK_OK(kin_proxy_close(greedy));
+    finish(manager, modest);
+}
+
+/* What terminate ends makes room: a task that would never end is not run on. */
+TEST(a_terminated_task_leaves_its_worker)
+{
+    kin_manager *manager = start();
+    kin_value value;
+    for (int i = 0; i < 3; i++) {
+        kin_proxy *pool = make_pool(manager), *first = begin(manager, pool, "wait");
+        kin_proxy *second = begin(manager, pool, "wait"), *third = begin(manager, pool, "wait");
+        CHECK_OK(kin_proxy_call(pool, "terminate", kin_value_none(), NULL, SOON));
+        CHECK_OK(kin_proxy_close(first));
+        CHECK_OK(kin_proxy_close(second));
+        CHECK_OK(kin_proxy_close(third));
+        CHECK_OK(kin_proxy_close(pool));
+    }
+    kin_proxy *pool = make_pool(manager);
+    CHECK_OK(kin_proxy_call(pool, "apply", kin_value_build("(s(i))", "twice", 3), &value, SOON));
+    check_repr(&value, "6");
+    finish(manager, pool);
+}
+
+/* ---- start methods -------------------------------------------------------------------------------------- */
+
+/* The server and its workers have what was made here, whatever is the program's way of starting processes. */
+static void start_and_apply(void)
+{
+    kin_manager *manager = start();
+    kin_proxy *pool = make_pool(manager);
+    kin_value value;
+    CHECK_OK(kin_proxy_call(pool, "apply", kin_value_build("(s(i))", "twice", 21), &value, SOON));
+    check_repr(&value, "42");
+    finish(manager, pool);
+}
+
+static void serve(void *address)
+{
+    CHECK_OK(kin_manager_serve(&(kin_manager_options){.address = address,
+                                                      .key = "sesame",
+                                                      .key_size = 6,
+                                                      .tasks = tasks,
+                                                      .task_count = 4,
+                                                      .workers = 1,
+                                                      .end_by_signal = true}));
+}
+
+/* The same of a server that is a process of the user's own. */
+static void serve_and_apply(void)
+{
+    char address[64];
+    snprintf(address, sizeof address, "%s", test_abstract_address());
+    kin_manager *manager = NULL;
+    kin_value value;
+    pid_t server = test_child(serve, address);
+    test_until(kin_manager_connect(&manager, address, "sesame", 6, SOON) == 0);
+    kin_proxy *pool = make_pool(manager);
+    CHECK_OK(kin_proxy_call(pool, "apply", kin_value_build("(s(i))", "twice", 21), &value, SOON));
+    check_repr(&value, "42");
+    CHECK_OK(kin_proxy_close(pool));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_OK(kill(server, SIGTERM));
+    CHECK_EQ(test_collect(server), 0);
+}
+
+TEST_COLD(tasks_are_run_when_the_start_method_is_spawn)
+{
+    CHECK_OK(kin_set_start_method(KIN_SPAWN));
+    start_and_apply();
+    serve_and_apply();
+}
+
+TEST_COLD(tasks_are_run_when_the_start_method_is_forkserver)
+{
+    CHECK_OK(kin_set_start_method(KIN_FORKSERVER));
+    start_and_apply();
+    serve_and_apply();
 }
