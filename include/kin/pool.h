@@ -238,8 +238,8 @@ typedef struct kin_task_options {
  * that of its input type.  Waits until `deadline` while max_queued tasks are waiting.
  * A task whose need fails is not run: it fails with KIN_CAUSE_NEED; kin_result_failure_chain
  * tells why.  What is needed may be closed; it is kept until those that need it are closed.
- * Safe for threads and from tasks of the pool itself: a worker that waits on its own pool is
- * replaced meanwhile.
+ * Safe for threads and from tasks of the pool itself: a worker that waits on its own pool, by any function of
+ * kin's with a deadline, is replaced meanwhile.
  * Errors: -ETIMEDOUT (queue full), KIN_ECLOSED (closed, terminated or freed, also meanwhile), KIN_EBROKEN,
  * KIN_ENOTCODE, -EINVAL (NULL, size does not fit the function, an option out of its range, a need of
  * another pool), -EMSGSIZE, -ENOMEM, KIN_EFOREIGN, -EDEADLK (a task of the pool would have to wait,
@@ -388,7 +388,7 @@ KIN_API int kin_pool_drain(kin_pool *pool, kin_deadline deadline);
  * results of the pool, for those that are there; it waits until there is one, until none is left, or
  * until `deadline`, and returns how many it has called.  With callback_thread a thread does so all
  * the time, until the pool is joined.
- * Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED. */
+ * Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ECLOSED, -EDEADLK (as kin_pool_submit). */
 KIN_API long kin_pool_poll(kin_pool *pool, kin_deadline deadline);
 
 /* kin_pool_progress fills `*progress` with how far the tasks are that were handed in since the pool was

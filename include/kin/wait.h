@@ -122,7 +122,8 @@ KIN_API kin_waitable kin_on_condition(const kin_condition *condition);
  * and returns how many are, 0 at the deadline.  Safe for threads; not for signal handlers.
  * Errors: -EINVAL (NULL), KIN_EFOREIGN, KIN_ENOTCHILD, KIN_ENOTGIVEN (an item is not of this family or
  * process), -EBADF (a descriptor is not open), -ENOSPC (8,000 are being waited for in the family, or 1,000 wait
- * for one thing), -EMFILE, -ENFILE, -ENOMEM, those of kin_family_open. */
+ * for one thing), -EDEADLK (a task would have to wait for one of its own pool, and too many do: kin_pool_submit),
+ * -EMFILE, -ENFILE, -ENOMEM, those of kin_family_open. */
 KIN_API long kin_wait(kin_waitable *items, size_t count, kin_deadline deadline);
 
 /* A set of things to wait for, in private memory.  One thread at a time uses it. */
@@ -143,11 +144,12 @@ KIN_API int kin_waiter_remove(kin_waiter *waiter, const kin_waitable *item);
 /* kin_waiter_wait waits until one of its items is ready, or until `deadline`; it stores at most `limit` of
  * those that are in `ready` and returns how many, 0 at the deadline.  All have their turn.  What it
  * costs grows with how many are ready, and hardly with how many there are.
- * Errors: -EINVAL (NULL, limit 0), KIN_ENOTGIVEN (another process's), -ENOMEM. */
+ * Errors: -EINVAL (NULL, limit 0), KIN_ENOTGIVEN (another process's), -EDEADLK (as kin_wait), -ENOMEM. */
 KIN_API long kin_waiter_wait(kin_waiter *waiter, kin_waitable *ready, size_t limit, kin_deadline deadline);
 
 /* kin_waiter_fileno returns a descriptor, the waiter's, that is readable when one of the items may be
- * ready: then call kin_waiter_wait with KIN_NOW.  Does not block.
+ * ready: then call kin_waiter_wait with KIN_NOW.  A task that sleeps on it for a result of its own pool has nobody in
+ * its place.  Does not block.
  * Errors: -EINVAL (NULL), KIN_ENOTGIVEN, -EMFILE, -ENFILE. */
 KIN_API int kin_waiter_fileno(kin_waiter *waiter);
 

@@ -363,26 +363,74 @@ static int wait_for_set(kin_waiter *waiter, struct harvest *harvest, kin_deadlin
     return count < 0 ? count : rung;
 }
 
-long kin_waiter_wait(kin_waiter *waiter, kin_waitable *ready, size_t limit, kin_deadline deadline)
+/* The pools that the caller is away from while he sleeps, as a worker of theirs: he may be one as a thread, and one
+ * as a process. */
+struct leave {
+    const struct kin__waitable_work *work;
+    void *pools[2];
+    unsigned count;
+    bool taken;
+};
+
+static int leave_one(struct leave *leave, const kin_waitable *item)
 {
-    struct harvest harvest = {ready, limit, 0};
-    if (waiter == NULL || ready == NULL || limit == 0) return -EINVAL;
-    if (waiter->set.withheld) return KIN_ENOTGIVEN;
+    void *pool = leave->work->pool(item);
+    if (pool == NULL || (leave->count > 0 && leave->pools[0] == pool) || leave->count == 2) return 0;
+    int rc = leave->work->leave(pool);
+    if (rc == 0) leave->pools[leave->count++] = pool;
+    return rc;
+}
+
+/* Before the first sleep: 0, or why the caller must not sleep. */
+static int take_leave(const kin_waiter *waiter, struct leave *leave)
+{
+    int rc = 0;
+    if (leave->taken) return 0;
+    leave->taken = true;
+    for (size_t i = 0; i < waiter->count && rc == 0; i++) {
+        const struct kin__waitable_class *class = class_of(&waiter->items[i].what);
+        if (class == NULL || class->work == NULL) continue;
+        leave->work = class->work;
+        if (!leave->work->working()) break;
+        rc = leave_one(leave, &waiter->items[i].what);
+    }
+    return rc;
+}
+
+static void come_back(struct leave *leave)
+{
+    while (leave->count > 0) leave->work->come_back(leave->pools[--leave->count]);
+}
+
+/* Waits until something is in the harvest: 0, also at the deadline. */
+static int gather(kin_waiter *waiter, struct harvest *harvest, struct leave *leave, kin_deadline deadline)
+{
     bool all = false;
     for (;;) {
-        if (waiter->bells + waiter->keeping > 0) go_round(waiter, &harvest, all);
+        if (waiter->bells + waiter->keeping > 0) go_round(waiter, harvest, all);
         kin_deadline now = kin__os_clock(), slice = now + KIN__SLICE_NS;
-        bool last = deadline <= now || harvest.count > 0;
+        bool last = deadline <= now || harvest->count > 0;
         if (waiter->bells == 0 || slice > deadline) slice = deadline;
-        int rung = wait_for_set(waiter, &harvest, last ? KIN_NOW : slice);
+        int left = last || waiter->bells == 0 ? 0 : take_leave(waiter, leave);
+        int rung = left < 0 ? left : wait_for_set(waiter, harvest, last ? KIN_NOW : slice);
         if (rung < 0) return rung;
-        if (harvest.count > 0) break;
-        if (last && rung == 0) return 0;
+        if (harvest->count > 0 || (last && rung == 0)) return 0;
         /* Nothing for a whole slice: whoever should have rung may be dead. */
         all = rung == 0;
         if (all && kin__family_known() && kin__reap_needed()) kin__reap();
     }
-    if (waiter->bells > 0) ring_ourselves(waiter);
+}
+
+long kin_waiter_wait(kin_waiter *waiter, kin_waitable *ready, size_t limit, kin_deadline deadline)
+{
+    struct harvest harvest = {ready, limit, 0};
+    struct leave leave = {0};
+    if (waiter == NULL || ready == NULL || limit == 0) return -EINVAL;
+    if (waiter->set.withheld) return KIN_ENOTGIVEN;
+    int rc = gather(waiter, &harvest, &leave, deadline);
+    come_back(&leave);
+    if (rc < 0) return rc;
+    if (harvest.count > 0 && waiter->bells > 0) ring_ourselves(waiter);
     return (long)harvest.count;
 }
 

@@ -130,6 +130,18 @@ static bool has_due(void *context)
     return due || !any;
 }
 
+/* A task of the pool itself has another worker in its place meanwhile. */
+static int await_due(struct look *look, kin_deadline deadline)
+{
+    if (has_due(look)) return 0;
+    if (deadline <= 0) return -ETIMEDOUT;
+    int rc = kin__own_wait_begin(look->pool);
+    if (rc < 0) return rc;
+    rc = kin__event_await(&look->pool->completed, has_due, look, deadline);
+    kin__own_wait_end(look->pool);
+    return rc;
+}
+
 static long poll_pool(struct look look, kin_deadline deadline)
 {
     for (;;) {
@@ -137,7 +149,7 @@ static long poll_pool(struct look look, kin_deadline deadline)
         long count = run(take_due(look.pool, &any));
         if (count > 0 || (!any && !look.until_named)) return count;
         if (look.until_named && has_due(&look) && !any) return 0;
-        int rc = kin__event_await(&look.pool->completed, has_due, &look, deadline);
+        int rc = await_due(&look, deadline);
         if (rc < 0) return rc == -ETIMEDOUT ? 0 : rc;
     }
 }

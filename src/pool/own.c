@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "memory/waitable.h"
 #include "os/os.h"
 #include "pool/pool.h"
 #include "pool/worker.h"
@@ -98,6 +99,33 @@ void kin__own_wait_end(kin_pool *pool)
     struct kin__worker *slot = kin__worker_here(pool);
     if (slot != NULL) atomic_fetch_sub(&slot->blocked, 1);
 }
+
+/* ---- for who waits for several things --------------------------------------------------------------- */
+
+static bool is_working(void)
+{
+    return here() != NULL;
+}
+
+static void *pool_of(const kin_waitable *item)
+{
+    const kin_result *result = item->object;
+    /* One that is closed, or freed with its pool, is ready. */
+    bool good = kin__check(result, offsetof(struct kin_result, magic), KIN__MAGIC_RESULT) == 0;
+    return good && kin__worker_here(result->pool) != NULL ? result->pool : NULL;
+}
+
+static int leave(void *pool)
+{
+    return kin__own_wait_begin(pool);
+}
+
+static void come_back(void *pool)
+{
+    kin__own_wait_end(pool);
+}
+
+const struct kin__waitable_work kin__own_work = {is_working, pool_of, leave, come_back};
 
 /* ---- for the user ------------------------------------------------------------------------------------ */
 

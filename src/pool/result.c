@@ -301,6 +301,7 @@ static struct kin__event *event_of(const kin_waitable *item)
 
 __attribute__((constructor)) static void register_waitable(void)
 {
-    static const struct kin__waitable_class results = {.look = look, .life = life_of, .event = event_of};
+    static const struct kin__waitable_class results = {
+        .look = look, .life = life_of, .event = event_of, .work = &kin__own_work};
     kin__waitable_classes[KIN_WAITABLE_RESULT] = &results;
 }
