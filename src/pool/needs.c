@@ -163,22 +163,29 @@ void kin__needs_release(kin_result *record)
 
 /* ---- for the user ------------------------------------------------------------------------------------ */
 
+/* What the record needs and has failed, or NULL. */
+static kin_result *failed_need(const kin_result *record)
+{
+    const struct kin__needs *needs = kin__needs_of(record);
+    for (uint32_t i = 0; needs != NULL && i < needs->count; i++) {
+        kin_result *need = needs->edge[i].need;
+        if (KIN__TASK_STATE(atomic_load(&need->state)) == KIN__TASK_FAILED) return need;
+    }
+    return NULL;
+}
+
 long kin_result_failure_chain_sized(kin_result *result, kin_failure *chain, size_t limit, size_t size)
 {
+    kin_failure told;
     if (chain == NULL && limit > 0) return -EINVAL;
-    long count = 0;
-    while (result != NULL) {
-        kin_failure told;
-        int rc = kin_result_failure(result, &told);
-        if (rc < 0) return count > 0 ? count : rc;
+    int rc = kin_result_failure(result, &told);
+    if (rc < 0) return rc;
+    for (long count = 0;; kin__result_failure(result, atomic_load(&result->state), &told)) {
         if ((size_t)count < limit)
             memcpy((char *)chain + (size_t)count * size, &told, size < sizeof told ? size : sizeof told);
         count++;
-        struct kin__needs *needs = kin__needs_of(result);
-        result = NULL;
-        for (uint32_t i = 0; told.cause == KIN_CAUSE_NEED && needs != NULL && i < needs->count; i++)
-            if (KIN__TASK_STATE(atomic_load(&needs->edge[i].need->state)) == KIN__TASK_FAILED)
-                result = needs->edge[i].need;
+        /* While the first is open, all that it needs stays, and what that needed: also what was closed. */
+        result = told.cause == KIN_CAUSE_NEED ? failed_need(result) : NULL;
+        if (result == NULL) return count;
     }
-    return count;
 }

@@ -394,6 +394,9 @@ bool kin__function_known(const kin_result *record);
 int kin__result_look(const kin_result *result, uint64_t life);
 /* kin_result_wait for the task of that life. */
 int kin__result_await(kin_result *result, uint64_t life, kin_deadline deadline);
+/* kin_result_failure of one that is FAILED, as `word` says; also when its submitter has closed it, of one that stays
+ * because others need it. */
+void kin__result_failure(const kin_result *result, uint64_t word, kin_failure *failure);
 
 /* ---- results.c, callback.c ----------------------------------------------------------------------------- */
 

@@ -214,6 +214,14 @@ static kin_failure cancelled(const kin_result *result, uint64_t word)
     return failure;
 }
 
+void kin__result_failure(const kin_result *result, uint64_t word, kin_failure *failure)
+{
+    *failure = kin__is_async(result) ? kin__map_failure(result, word) : result->failure;
+    /* Of one that was cancelled before it was begun, the failure is an earlier task's. */
+    bool ours = failure->cause == KIN_CAUSE_CANCELLED && failure->task == result->number;
+    if ((word & KIN__TASK_CANCELLED) != 0 && !ours) *failure = cancelled(result, word);
+}
+
 int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t size)
 {
     uint64_t word = 0;
@@ -224,10 +232,7 @@ int kin_result_failure_sized(kin_result *result, kin_failure *failure, size_t si
     kin__record_complete(result, word, &told);
     if (rc == 0) {
         if (KIN__TASK_STATE(word) != KIN__TASK_FAILED) return -EINVAL;
-        told = kin__is_async(result) ? kin__map_failure(result, word) : result->failure;
-        /* Of one that was cancelled before it was begun, the failure is an earlier task's. */
-        bool ours = told.cause == KIN_CAUSE_CANCELLED && told.task == result->number;
-        if ((word & KIN__TASK_CANCELLED) != 0 && !ours) told = cancelled(result, word);
+        kin__result_failure(result, word, &told);
     }
     memcpy(failure, &told, size < sizeof told ? size : sizeof told);
     return 0;

@@ -387,6 +387,35 @@ POOL_TEST(a_failed_need_fails_the_chain)
     books_check(&books);
 }
 
+/* In the usual order: who has handed in what needs it closes it. */
+POOL_TEST(the_chain_goes_through_what_was_closed)
+{
+    struct books books = books_open();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_result *chain[3];
+    kin_failure failures[3];
+    CHECK_OK(kin_pool_pause(pool));
+    chain[0] = submit(pool, KIN_FN(fail), board, 42, NULL);
+    for (int i = 1; i < 3; i++) {
+        chain[i] = submit_sum(pool, &chain[i - 1], 1);
+        CHECK_OK(kin_result_close(chain[i - 1]));
+    }
+    CHECK_OK(kin_pool_resume(pool));
+    CHECK_OK(kin_result_wait(chain[2], kin_in_s(30)));
+    CHECK_EQ(kin_result_failure_chain(chain[2], failures, 3), 3);
+    CHECK_EQ(failures[0].cause, KIN_CAUSE_NEED);
+    CHECK_EQ(failures[1].cause, KIN_CAUSE_NEED);
+    CHECK_EQ(failures[2].cause, KIN_CAUSE_RETURNED);
+    CHECK_EQ(failures[2].code, 42);
+    CHECK_STR(failures[2].function, "fail");
+    CHECK_OK(kin_result_close(chain[2]));
+    CHECK_RC(kin_result_failure_chain(chain[2], failures, 3), KIN_ECLOSED);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
 TEST(a_need_that_is_cancelled_or_dies_fails_the_task)
 {
     kin_pool *pool = open_pool(1);
