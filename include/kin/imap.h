@@ -48,7 +48,9 @@ static inline int kin_imap_open(kin_imap **imap, kin_pool *pool, const kin_funct
 }
 
 /* kin_imap_next hands further inputs to the pool, waits for the next outcome until `deadline`, stores
- * its address in `*out`, good until the next call, and returns its size.
+ * its address in `*out`, good until the next call, and returns its size.  What was handed in before the pool was
+ * closed is run; in one that has ended by then, items of a chunk behind one that failed have failed with
+ * KIN_CAUSE_TERMINATED: they were not run.
  * Errors: KIN_EMPTY (that was the last), KIN_EFAILED (this input's task failed: kin_imap_failure tells
  * how; go on with the next), -ETIMEDOUT, KIN_EBROKEN, KIN_ECLOSED (the pool takes no more tasks), what
  * `next` returned, -EINVAL (NULL), -ENOMEM, -EMSGSIZE. */

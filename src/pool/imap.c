@@ -2,7 +2,8 @@
  *
  * Inputs are gathered into chunks, each of which is a task.  When an item of a chunk fails, those
  * before it are done, it is the one that failed, and those after it become a chunk of their own: no
- * item is run for another's failure.
+ * item is run for another's failure, and none is charged with it.  They were handed in, so they come in
+ * without waiting for room, and also when the pool is closed.
  *
  * Invariants:
  *  - Chunks on the way are in `chunk`, in the order of their inputs; each has at least one item whose
@@ -10,6 +11,7 @@
  *  - What was pulled from the inputs and is not handed to the pool yet is in `gathered`.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -24,12 +26,16 @@
 /* A chunk is to take about so long: much more than its task costs, little enough to share. */
 #define CHUNK_NS (500 * 1000LL)
 
-/* PRIVATE. */
+/* PRIVATE.
+ *   rest   the one taken last has failed, and those after it are not handed in again yet.
+ *   end    why they will not be; NONE: they may. */
 struct chunk {
     kin_result *result;
     uint64_t first; /* number of its first item */
     size_t items, taken;
     size_t bytes;
+    bool rest;
+    enum kin_cause end;
 };
 
 struct kin_imap {
@@ -192,21 +198,38 @@ static void remove_chunk(kin_imap *imap, size_t place)
 }
 
 /* Those after the one that failed are run by a task of their own, which takes the chunk's place. */
-static int go_on(kin_imap *imap, struct chunk *chunk, size_t after)
+static int go_on(kin_imap *imap, struct chunk *chunk)
 {
-    size_t size = imap->function.in_size;
+    size_t size = imap->function.in_size, left = chunk->items - chunk->taken;
     kin_result *rest = NULL;
-    int rc = kin__submit_items(imap->pool, &rest, &imap->function,
-                               (const char *)kin__record_argument(chunk->result) + after * size,
-                               (chunk->items - after) * size, chunk->items - after, KIN_FOREVER, &imap->task);
+    int rc = kin__submit_rest(imap->pool, &rest, &imap->function,
+                              (const char *)kin__record_argument(chunk->result) + chunk->taken * size,
+                              left * size, left, &imap->task);
+    if (rc == KIN_ECLOSED || rc == KIN_EBROKEN) {
+        chunk->end = rc == KIN_EBROKEN ? KIN_CAUSE_SUPERVISOR : KIN_CAUSE_TERMINATED;
+        rc = 0;
+    }
     if (rc < 0) return rc;
+    chunk->rest = false;
+    if (rest == NULL) return 0;
     if (imap->options.unordered) kin__result_watch(rest);
     kin_result_close(chunk->result);
-    *chunk = (struct chunk){.result = rest,
-                            .first = chunk->first + after,
-                            .items = chunk->items - after,
-                            .bytes = (chunk->items - after) * size};
+    *chunk = (struct chunk){
+        .result = rest, .first = chunk->first + chunk->taken, .items = left, .bytes = left * size};
     return 0;
+}
+
+static void tell_failure(kin_imap *imap, const struct chunk *chunk)
+{
+    kin_failure *failure = &imap->failure;
+    if (chunk->end == KIN_CAUSE_NONE) {
+        kin_result_failure(chunk->result, failure);
+    } else {
+        *failure = (kin_failure){.cause = chunk->end};
+        const char *name = imap->function.name;
+        snprintf(failure->function, sizeof failure->function, "%s", name != NULL ? name : "?");
+    }
+    failure->task = imap->index;
 }
 
 /* The next outcome of a chunk that is over. */
@@ -227,18 +250,16 @@ static long show(kin_imap *imap, size_t place, const void **out)
     if (item < good) {
         *out = (const char *)kin__record_reply(result) + item * imap->function.out_size * several;
     } else {
-        kin_result_failure(result, &imap->failure);
-        imap->failure.task = imap->index;
+        tell_failure(imap, chunk);
         size = KIN_EFAILED;
     }
     if (item == 0 && !failed) learn(imap, chunk);
-    if (item >= good && chunk->taken < chunk->items) {
-        int rc = go_on(imap, chunk, chunk->taken);
-        return rc < 0 ? rc : size;
-    }
     if (chunk->taken == chunk->items) {
         imap->shown = result;
         remove_chunk(imap, place);
+    } else if (item >= good && chunk->end == KIN_CAUSE_NONE) {
+        chunk->rest = true;
+        go_on(imap, chunk); /* or at the next call, which then tells why not */
     }
     return size;
 }
@@ -284,8 +305,13 @@ long kin_imap_next(kin_imap *imap, const void **out, kin_deadline deadline)
     int rc = imap->chunks > 0 && imap->chunk[0].taken > 0 ? 0 : fill(imap, deadline);
     if (rc < 0 && imap->chunks == 0) return rc;
     if (imap->chunks == 0) return imap->end;
-    rc = await(imap, &place, deadline);
-    return rc < 0 ? rc : show(imap, place, out);
+    while ((rc = await(imap, &place, deadline)) == 0) {
+        struct chunk *chunk = &imap->chunk[place];
+        if (!chunk->rest) return show(imap, place, out);
+        rc = go_on(imap, chunk);
+        if (rc < 0) break;
+    }
+    return rc;
 }
 
 long kin_imap_index(const kin_imap *imap)

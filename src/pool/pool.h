@@ -382,6 +382,9 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadl
 int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
                       size_t argument_size, size_t items, kin_deadline deadline,
                       const kin_task_options *options);
+/* The same for the rest of such a task, in its place: as kin__schedule_add says. */
+int kin__submit_rest(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
+                     size_t argument_size, size_t items, const kin_task_options *options);
 int kin__function_fill(kin_result *record, const kin_function *function);
 /* Where the workers have its pure form, once the record has been filled; *pure is NULL: it has none. */
 int kin__function_pure(const kin_result *record, const kin_function *function, kin_range_function **pure);

@@ -174,16 +174,19 @@ static void wake_for(kin_pool *pool, const kin_result *record)
     kin__schedule_wake(pool, record->affinity != 0 ? INT32_MAX : 1);
 }
 
-/* Who comes in: into the pool of that opening, or the next one at its place gets a record that is not its. */
+/* Who comes in: into the pool of that opening, or the next one at its place gets a record that is not its.  The rest of
+ * what was in takes no room that others could have, and comes into a closed pool, too. */
 struct entrance {
     kin_pool *pool;
     uint32_t opening;
+    bool rest;
 };
 
 static bool is_shut(const struct entrance *entrance)
 {
     return atomic_load(&entrance->pool->openings) != entrance->opening ||
-           atomic_load(&entrance->pool->state) > KIN__POOL_RUNNING;
+           atomic_load(&entrance->pool->state) >
+               (uint32_t)(entrance->rest ? KIN__POOL_CLOSED : KIN__POOL_RUNNING);
 }
 
 /* 0: it is in; KIN_FULL. */
@@ -196,7 +199,7 @@ static int try_add(const struct entrance *entrance, kin_result *record)
     if (rc < 0) return rc;
     if (pool->schedule.sealed || is_shut(entrance)) {
         rc = KIN_ECLOSED;
-    } else if (atomic_load(&pool->listed) >= pool->listed_most) {
+    } else if (!entrance->rest && atomic_load(&pool->listed) >= pool->listed_most) {
         rc = KIN_FULL;
     } else {
         kin__needs_link(record);
@@ -215,9 +218,9 @@ static bool has_room(void *context)
     return is_shut(entrance) || atomic_load(&entrance->pool->listed) < entrance->pool->listed_most;
 }
 
-int kin__schedule_add(kin_pool *pool, kin_result *record, kin_deadline deadline)
+int kin__schedule_add(kin_pool *pool, kin_result *record, bool rest, kin_deadline deadline)
 {
-    struct entrance entrance = {pool, atomic_load(&pool->openings)};
+    struct entrance entrance = {pool, atomic_load(&pool->openings), rest};
     int rc;
     atomic_store_explicit(&record->place, KIN__PLACE_LIST, memory_order_relaxed);
     while ((rc = try_add(&entrance, record)) == KIN_FULL) {
@@ -230,6 +233,8 @@ int kin__schedule_add(kin_pool *pool, kin_result *record, kin_deadline deadline)
     if (rc < 0) return rc;
     atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
     wake_for(pool, record);
+    /* The last worker of a closed pool may be gone. */
+    if (rest) kin__supervisor_wake(pool);
     kin__needs_fail(pool);
     return 0;
 }

@@ -7,8 +7,9 @@
 
 /* ---- schedule.c --------------------------------------------------------------------------------- */
 
-/* NEW → QUEUED in the lists.  Waits for room until `deadline`: -ETIMEDOUT; KIN_ECLOSED, -EDEADLK. */
-int kin__schedule_add(kin_pool *pool, kin_result *record, kin_deadline deadline);
+/* NEW → QUEUED in the lists.  Waits for room until `deadline`: -ETIMEDOUT; KIN_ECLOSED, -EDEADLK.  `rest`: of a task
+ * that was in: does not wait, and comes into a closed pool until that has ended. */
+int kin__schedule_add(kin_pool *pool, kin_result *record, bool rest, kin_deadline deadline);
 /* When a task that failed for that many times is to be begun again; 0: at once. */
 int64_t kin__retry_time(const kin_result *record, unsigned failures);
 /* CLAIMED → QUEUED in the lists, to be begun again at not_before; false when it is not `word` any more.

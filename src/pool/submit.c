@@ -239,12 +239,33 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     rc = fill(record, function, argument, argument_size);
     if (rc == 0 && options != NULL && is_special(options)) {
         rc = fill_special(record, options);
-        if (rc == 0) rc = kin__schedule_add(pool, record, deadline);
+        if (rc == 0) rc = kin__schedule_add(pool, record, false, deadline);
         if (rc == KIN_ECLOSED && kin__record_is_still(record, life)) rc = kin__pool_why_shut(pool);
     } else if (rc == 0) {
         note_plain(record, options);
         rc = kin__pool_queue(pool, record, life, deadline);
     }
+    if (rc == 0)
+        *result = record;
+    else
+        withdraw(record, life);
+    return rc;
+}
+
+int kin__submit_rest(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
+                     size_t argument_size, size_t items, const kin_task_options *options)
+{
+    kin_result *record = NULL;
+    int rc = kin__pool_check(pool);
+    if (rc == 0 && atomic_load(&pool->state) == KIN__POOL_BROKEN) rc = KIN_EBROKEN;
+    if (rc == 0) rc = kin__record_make(pool, &record);
+    if (rc < 0) return rc;
+    const uint64_t life = kin__record_life(record);
+    record->items = (uint32_t)items;
+    fill_options(pool, record, options);
+    rc = fill(record, function, argument, argument_size);
+    if (rc == 0) rc = kin__schedule_add(pool, record, true, KIN_NOW);
+    if (rc == KIN_ECLOSED && atomic_load(&pool->state) == KIN__POOL_BROKEN) rc = KIN_EBROKEN;
     if (rc == 0)
         *result = record;
     else

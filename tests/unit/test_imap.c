@@ -194,6 +194,143 @@ POOL_TEST(an_item_fails_alone_out_of_order)
     take_failures(true);
 }
 
+/* ---- what stands behind an item that failed ----------------------------------------------------------- */
+
+enum { EIGHT = 8, BAD = 3 };
+
+static int but_one(const int *in, long *out)
+{
+    runs[*in]++;
+    *out = *in;
+    return *in == BAD ? 77 : 0;
+}
+KIN_MAP(but_one, int, long)
+
+/* Before the pool, whose workers know it by that. */
+static struct books make_runs(void)
+{
+    struct books books = books_open();
+    runs = kin_alloc(EIGHT * sizeof *runs);
+    memset((void *)runs, 0, EIGHT * sizeof *runs);
+    return books;
+}
+
+/* A stream whose one chunk of eight has been run up to the fourth item, which failed; the first is taken. */
+static kin_imap *begin_eight(kin_pool *pool, kin_items *items)
+{
+    static int in[EIGHT];
+    kin_imap *imap = NULL;
+    const void *out = NULL;
+    for (int i = 0; i < EIGHT; i++) in[i] = i;
+    *items = (kin_items){.items = in, .size = sizeof *in, .count = EIGHT};
+    CHECK_OK(kin_imap_open(&imap, pool, KIN_FN(but_one), kin_input_items, items,
+                           &(kin_imap_options){.chunk = EIGHT}));
+    CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), sizeof(long));
+    CHECK_EQ(kin_imap_index(imap), 0);
+    return imap;
+}
+
+static void next_is_good(kin_imap *imap, long index, kin_deadline deadline)
+{
+    const void *out = NULL;
+    CHECK_RC(kin_imap_next(imap, &out, deadline), sizeof(long));
+    CHECK_EQ(kin_imap_index(imap), index);
+    CHECK_EQ(*(const long *)out, index);
+}
+
+static void next_has_failed(kin_imap *imap, long index, enum kin_cause cause, int code, kin_deadline deadline)
+{
+    const void *out = NULL;
+    kin_failure failure;
+    CHECK_RC(kin_imap_next(imap, &out, deadline), KIN_EFAILED);
+    CHECK_EQ(kin_imap_index(imap), index);
+    CHECK_OK(kin_imap_failure(imap, &failure));
+    CHECK_EQ(failure.cause, cause);
+    CHECK_EQ(failure.code, code);
+    CHECK_EQ(failure.task, index);
+    CHECK_STR(failure.function, "but_one");
+}
+
+static void end_stream(kin_imap *imap)
+{
+    const void *out = NULL;
+    CHECK_RC(kin_imap_next(imap, &out, kin_in_s(30)), KIN_EMPTY);
+    CHECK_OK(kin_imap_close(imap));
+    CHECK_OK(kin_free((void *)runs));
+}
+
+/* It was handed in before the pool was closed. */
+POOL_TEST(is_run_in_a_closed_pool)
+{
+    struct books books = make_runs();
+    kin_pool *pool = open_pool(2);
+    struct board *board = make_board();
+    kin_items items;
+    kin_result *running = submit(pool, KIN_FN(wait_at_gate), board, 1, NULL);
+    test_until(board->inside == 1);
+    kin_imap *imap = begin_eight(pool, &items);
+    CHECK_OK(kin_pool_close(pool));
+    for (int i = 1; i < BAD; i++) next_is_good(imap, i, kin_in_s(30));
+    next_has_failed(imap, BAD, KIN_CAUSE_RETURNED, 77, kin_in_s(30));
+    for (int i = BAD + 1; i < EIGHT; i++) next_is_good(imap, i, kin_in_s(30));
+    for (int i = 0; i < EIGHT; i++) CHECK_EQ(runs[i], 1);
+    end_stream(imap);
+    board->open = 1;
+    CHECK_EQ(value(running), 1);
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    CHECK_OK(kin_pool_free(pool));
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
+/* And if that has ended, it is told for what it is: not run, by nobody's fault. */
+POOL_TEST(is_not_blamed_in_a_pool_that_has_ended)
+{
+    struct books books = make_runs();
+    kin_pool *pool = open_pool(1);
+    kin_items items;
+    kin_imap *imap = begin_eight(pool, &items);
+    CHECK_OK(kin_pool_close(pool));
+    CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+    for (int i = 1; i < BAD; i++) next_is_good(imap, i, kin_in_s(30));
+    next_has_failed(imap, BAD, KIN_CAUSE_RETURNED, 77, kin_in_s(30));
+    for (int i = BAD + 1; i < EIGHT; i++) next_has_failed(imap, i, KIN_CAUSE_TERMINATED, 0, kin_in_s(30));
+    for (int i = 0; i < EIGHT; i++) CHECK_EQ(runs[i], i <= BAD);
+    end_stream(imap);
+    CHECK_OK(kin_pool_free(pool));
+    books_check(&books);
+}
+
+/* Its queue is full, and stays so until the gate is opened. */
+POOL_TEST(takes_no_room_for_which_to_wait)
+{
+    struct books books = make_runs();
+    kin_pool *pool = NULL;
+    CHECK_OK(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind, .workers = 1, .max_queued = 1}));
+    struct board *board = make_board();
+    kin_items items;
+    kin_imap *imap = begin_eight(pool, &items);
+    kin_result *running = submit(pool, KIN_FN(wait_at_gate), board, 1, NULL);
+    test_until(board->inside == 1);
+    kin_result *waiting = submit(pool, KIN_FN(wait_at_gate), board, 2, NULL), *none = NULL;
+    struct order order = {board, 3};
+    CHECK_RC(kin_pool_submit(pool, &none, KIN_FN(wait_at_gate), &order, sizeof order, KIN_NOW, NULL),
+             -ETIMEDOUT);
+    for (int i = 1; i < BAD; i++) next_is_good(imap, i, KIN_NOW);
+    next_has_failed(imap, BAD, KIN_CAUSE_RETURNED, 77, KIN_NOW);
+    const void *out = NULL;
+    CHECK_RC(kin_imap_next(imap, &out, KIN_NOW), -ETIMEDOUT);
+    CHECK_RC(kin_imap_next(imap, &out, kin_in_ms(1)), -ETIMEDOUT);
+    board->open = 1;
+    for (int i = BAD + 1; i < EIGHT; i++) next_is_good(imap, i, kin_in_s(30));
+    end_stream(imap);
+    CHECK_EQ(value(running), 1);
+    CHECK_EQ(value(waiting), 2);
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
+    books_check(&books);
+}
+
 POOL_TEST(a_terminated_pool_ends_its_streams)
 {
     kin_pool *pool = open_pool(2);
