@@ -40,10 +40,15 @@ static int take(struct kin__latch *latch, uint32_t seen, uint32_t mark)
     return 1;
 }
 
+/* So long between two looks at a latch that is held.  Its holder has what it protects in its cache, and gets on fast
+ * as long as nobody takes it away: two who take turns with every message do less than two who wait for each
+ * other's runs of them. */
+#define PAUSE 256
+
 static bool watch(struct kin__latch *latch)
 {
-    unsigned budget = kin__spin_limit / 10, steps = KIN__RELAX_MOST;
-    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps, KIN__RELAX_MOST)) {
+    unsigned budget = kin__spin_limit, steps = PAUSE;
+    for (unsigned spent = 0; spent < budget; spent += kin__relax(&steps, PAUSE)) {
         uint32_t seen = atomic_load_explicit(&latch->point.word, memory_order_relaxed);
         if ((seen & KIN__WORD_OWNER) == 0 && take(latch, seen, 0)) return true;
     }
