@@ -56,6 +56,7 @@ int kin__deputy_greet(kin_pool *pool, unsigned index, kin_connection *connection
     int rc = kin__talk_receive(&here.talk, &hello);
     if (rc < 0) return rc;
     if (hello.kind != KIN__TALK_HELLO || hello.number != KIN__TALK_VERSION) return KIN_EPROTOCOL;
+    kin__talk_greeted(&here.talk, pool->silence_ns);
     memcpy(worker->host, hello.name, hello.name_size);
     worker->host[hello.name_size] = '\0';
     return kin__talk_send(&here.talk, &(struct kin__talk_message){

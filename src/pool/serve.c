@@ -120,7 +120,7 @@ static int greet(struct session *session)
     bool known = answer.kind == KIN__TALK_WELCOME && answer.number == KIN__TALK_VERSION && answer.count > 0 &&
                  answer.count <= INT32_MAX;
     if (!known) return KIN_EPROTOCOL;
-    session->talk.silence_ns = (int64_t)answer.count * 1000000;
+    kin__talk_greeted(&session->talk, (int64_t)answer.count * 1000000);
     return 0;
 }
 

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include <kin/error.h>
+#include <kin/pool.h>
 
 #include "os/os.h"
+
+#define BUFFER_KEPT ((size_t)4 << 20)
 
 /* ---- numbers ------------------------------------------------------------------------------------ */
 
@@ -55,6 +58,9 @@ static int check(const struct kin__talk_message *message)
 {
     if (message->kind < KIN__TALK_HELLO || message->kind > KIN__TALK_BYE) return KIN_EPROTOCOL;
     if (message->form > KIN__TALK_RANGE) return KIN_EPROTOCOL;
+    if (message->kind == KIN__TALK_FAILURE &&
+        (message->cause == KIN_CAUSE_NONE || message->cause >= KIN_CAUSES))
+        return KIN_EPROTOCOL;
     if (message->kind != KIN__TALK_TASK) return 0;
     if (message->name_size == 0) return KIN_EPROTOCOL;
     if (message->form == KIN__TALK_BYTES) return 0;
@@ -110,8 +116,15 @@ void kin__talk_buffer_free(struct kin__talk_buffer *buffer)
     *buffer = (struct kin__talk_buffer){0};
 }
 
+/* One that had to be large is not kept. */
+static void trim(struct kin__talk_buffer *buffer)
+{
+    if (buffer->capacity > BUFFER_KEPT) kin__talk_buffer_free(buffer);
+}
+
 void kin__talk_begin(struct kin__talk *talk, kin_connection *connection, int64_t silence_ns)
 {
+    talk->message_most = KIN__TALK_HEAD + KIN__TALK_NAME_MOST;
     talk->connection = connection;
     talk->silence_ns = silence_ns;
     talk->heard = talk->spoken = kin__os_clock();
@@ -134,7 +147,9 @@ static int send(struct kin__talk *talk, const struct kin__talk_message *message)
     encode_head(message, bytes);
     if (message->name_size > 0) memcpy(bytes + KIN__TALK_HEAD, message->name, message->name_size);
     if (message->size > 0) memcpy(bytes + KIN__TALK_HEAD + message->name_size, message->data, message->size);
-    return kin_connection_send(talk->connection, bytes, size, kin__later(talk->spoken, talk->silence_ns));
+    rc = kin_connection_send(talk->connection, bytes, size, kin__later(talk->spoken, talk->silence_ns));
+    trim(&talk->out);
+    return rc;
 }
 
 int kin__talk_send(struct kin__talk *talk, const struct kin__talk_message *message)
@@ -149,12 +164,13 @@ static int receive(struct kin__talk *talk, struct kin__talk_message *message)
 {
     struct kin__talk_buffer *in = &talk->in;
     kin_deadline until = kin_in_ns(talk->silence_ns);
+    trim(in);
     int rc = kin__talk_buffer_reserve(in, 1);
     if (rc < 0) return rc;
     long got = kin_connection_recv(talk->connection, in->bytes, in->capacity, until);
     if (got == KIN_ETOOSMALL) {
         size_t needed = kin_needed_size();
-        if (needed > KIN__TALK_DATA_MOST + KIN__TALK_HEAD + KIN__TALK_NAME_MOST) return KIN_EPROTOCOL;
+        if (needed > talk->message_most) return KIN_EPROTOCOL;
         rc = kin__talk_buffer_reserve(in, needed);
         if (rc < 0) return rc;
         got = kin_connection_recv(talk->connection, in->bytes, in->capacity, until);
@@ -168,6 +184,12 @@ int kin__talk_receive(struct kin__talk *talk, struct kin__talk_message *message)
     talk->heard = kin__os_clock();
     if (rc < 0) talk->failed = true;
     return rc;
+}
+
+void kin__talk_greeted(struct kin__talk *talk, int64_t silence_ns)
+{
+    talk->message_most = KIN__TALK_DATA_MOST + KIN__TALK_HEAD + KIN__TALK_NAME_MOST;
+    talk->silence_ns = silence_ns;
 }
 
 kin_deadline kin__talk_beat(const struct kin__talk *talk)

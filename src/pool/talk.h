@@ -78,17 +78,21 @@ void kin__talk_buffer_free(struct kin__talk_buffer *buffer);
 /* PRIVATE.  One side of such a connection; all zero: none.
  *   silence_ns      how long the other side may be silent; ours may be a third of that.
  *   heard, spoken   when something came or went last.
+ *   message_most    bytes that a message may have: of who has not said yet what it is, as many as that takes.
  *   failed          it is not to be used any more.
  *   in, out         the last message that came, and that went. */
 struct kin__talk {
     kin_connection *connection;
     int64_t silence_ns;
+    uint64_t message_most;
     kin_deadline heard, spoken;
     bool failed;
     struct kin__talk_buffer in, out;
 };
 
 void kin__talk_begin(struct kin__talk *talk, kin_connection *connection, int64_t silence_ns);
+/* The other side has said what it is: from here on messages have any size. */
+void kin__talk_greeted(struct kin__talk *talk, int64_t silence_ns);
 /* Frees its buffers; the connection is the caller's. */
 void kin__talk_end(struct kin__talk *talk);
 /* Sends it as one message of the connection: 0, or an error of kin_connection_send; after -EMSGSIZE and
