@@ -10,6 +10,8 @@
  *  - When the pool says farewell, what is not answered is of no use any more, and no other connection is opened.
  *  - The bytes of a task and of what it returns lie in family memory, and stay until its result is
  *    over: its worker may be writing.
+ *  - A task that the pool here has lost, or cannot begin any more, is none that has failed: the connection ends, and
+ *    with it the service, or it would go on taking tasks and fail them all.
  */
 #include <errno.h>
 #include <string.h>
@@ -46,15 +48,20 @@ void kin_task_register(kin_task *task)
 /* A pool's record keeps so many bytes of a name. */
 #define NAME_KEPT (sizeof((kin_result *)0)->function - 1)
 
+/* Of a name that was cut there may be two: then it is none of them. */
 static const kin_function *find_function(const struct kin__talk_message *message)
 {
+    const kin_function *found = NULL;
     for (const kin_task *task = __atomic_load_n(&tasks, __ATOMIC_ACQUIRE); task != NULL; task = task->next) {
         size_t length = strlen(task->function->name);
         if (length > NAME_KEPT) length = NAME_KEPT;
-        if (length == message->name_size && memcmp(task->function->name, message->name, length) == 0)
-            return task->function;
+        if (length != message->name_size || memcmp(task->function->name, message->name, length) != 0)
+            continue;
+        if (length < NAME_KEPT) return task->function;
+        if (found != NULL && strcmp(found->name, task->function->name) != 0) return NULL;
+        if (found == NULL) found = task->function;
     }
-    return NULL;
+    return found;
 }
 
 /* ---- what runs in the pool's workers ----------------------------------------------------------------- */
@@ -107,6 +114,20 @@ struct session {
     bool welcome;
     bool dismissed;
 };
+
+static void finish(struct service *service, int error)
+{
+    int none = 0;
+    atomic_compare_exchange_strong(&service->error, &none, error);
+    kin_event_set(service->finished);
+}
+
+/* The pool here can run nothing any more: the error with which the connection ends. */
+static int lose_pool(struct service *service, int rc)
+{
+    finish(service, rc);
+    return rc;
+}
 
 static int greet(struct session *session)
 {
@@ -177,6 +198,7 @@ static int reply(struct session *session, struct job *job, const struct kin__tal
     const void *bytes = NULL;
     long size = kin_result_view(job->result, &bytes);
     bool range = task->form == KIN__TALK_RANGE;
+    if (size == KIN_EBROKEN) return lose_pool(session->service, KIN_EBROKEN);
     if (size < 0) {
         int rc = kin_result_failure(job->result, &failure);
         if (rc < 0) return rc;
@@ -225,10 +247,12 @@ static int run_task(struct session *session, const struct kin__talk_message *tas
     const kin_function *function = find_function(task);
     if (function == NULL || !same_form(function, task))
         return refuse(session, KIN__TALK_FAILURE, KIN_CAUSE_FUNCTION, 0);
+    int rc = kin__pool_accepts(session->service->pool, KIN_FOREVER);
+    if (rc < 0) return lose_pool(session->service, rc);
     job.call.function = function;
     /* The message lies in the buffer for what comes, and something may come meanwhile. */
     struct kin__talk_message kept = *task;
-    int rc = prepare(&job, task);
+    rc = prepare(&job, task);
     /* Before it: what runs has been told of, so that its loss is charged. */
     const struct kin__talk_message begun = {.kind = KIN__TALK_BEGUN};
     if (rc == 0 && (rc = kin__talk_send(&session->talk, &begun)) < 0) {
@@ -240,6 +264,7 @@ static int run_task(struct session *session, const struct kin__talk_message *tas
                              sizeof job.call, KIN_FOREVER, NULL);
     if (rc < 0) {
         kin_free(job.memory);
+        if (rc == KIN_EBROKEN || rc == KIN_ECLOSED) return lose_pool(session->service, rc);
         return refuse_with(session, rc);
     }
     rc = watch(session, &job);
@@ -249,8 +274,10 @@ static int run_task(struct session *session, const struct kin__talk_message *tas
         kin_result_cancel(job.result);
         kin_result_wait(job.result, KIN_FOREVER);
     }
+    /* Of a broken pool the worker may be writing still. */
+    bool over = kin_result_ready(job.result) == 1;
     kin_result_close(job.result);
-    kin_free(job.memory);
+    if (over) kin_free(job.memory);
     return rc;
 }
 
@@ -260,13 +287,6 @@ static bool leaving(const struct service *service)
 {
     return kin_event_is_set(service->finished) == 1 ||
            (service->options.stop != NULL && kin_event_is_set(service->options.stop) == 1);
-}
-
-static void finish(struct service *service, int error)
-{
-    int none = 0;
-    atomic_compare_exchange_strong(&service->error, &none, error);
-    kin_event_set(service->finished);
 }
 
 /* Serves one connection until its end: 0 if there is to be no other. */

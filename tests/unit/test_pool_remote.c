@@ -17,7 +17,6 @@
 #include <kin/error.h>
 #include <kin/listener.h>
 #include <kin/pool.h>
-#include <kin/start.h>
 #include <kin/worker.h>
 
 #include "os/processes.h"
@@ -533,21 +532,6 @@ TEST(what_is_no_worker_is_turned_away)
     }
     pid_t worker = start_worker(pool, 1);
     test_until(remote_workers(pool) == 1);
-    close_pool(pool);
-    CHECK_EQ(test_collect(worker), 0);
-}
-
-/* The functions are the serving program's own, in memory that only a fork has. */
-TEST_COLD(a_worker_serves_whatever_the_start_method)
-{
-    CHECK_OK(kin_set_start_method(KIN_SPAWN));
-    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
-    pid_t worker = start_worker(pool, 1);
-    int in = 12;
-    long out = -1;
-    CHECK_RC(kin_pool_apply(pool, KIN_FN(square), &in, sizeof in, &out, sizeof out, kin_in_s(30), NULL),
-             sizeof out);
-    CHECK_EQ(out, 144);
     close_pool(pool);
     CHECK_EQ(test_collect(worker), 0);
 }
