@@ -21,6 +21,7 @@
 #include "manager/wire.h"
 #include "os/os.h"
 #include "value/pickle.h"
+#include "value/value.h"
 
 /* ---- exceptions and texts ------------------------------------------------------------------------- */
 
@@ -64,9 +65,12 @@ static void answer_text(struct kin__session *session, const char *format, ...)
     kin__session_answer(session, KIN__ANSWER_TRACEBACK, kin_value_str(text));
 }
 
+/* More text than that nobody waits for, nor reads: few bytes can stand for much of it. */
+#define REPR_MOST ((size_t)32 << 20)
+
 kin_value kin__repr(const kin_value *value)
 {
-    long size = kin_value_repr(value, NULL, 0);
+    long size = kin__value_repr_within(value, REPR_MOST);
     if (size < 0) return kin_value_failed((int)size);
     char *text = kin__os_malloc((size_t)size + 1);
     if (text == NULL) return kin_value_failed(-ENOMEM);
@@ -244,8 +248,11 @@ static enum kin__outcome call_create(struct kin__call *call)
     if (!may_create(call, name) || kin__create(call, name) == KIN__RAISE) return KIN__RAISE;
     kin__managed_ident(call->created, ident);
     kin_value exposed = kin__exposed(call->created->type);
-    if (!give_reference(call, call->created)) return kin__raise_code(call, -ENOMEM);
-    return kin__return(call, kin_value_build("(sv)", ident, exposed));
+    call->server->calls++;
+    if (give_reference(call, call->created))
+        return kin__return(call, kin_value_build("(sv)", ident, exposed));
+    kin_value_clear(&exposed);
+    return kin__raise_code(call, -ENOMEM);
 }
 
 static enum kin__outcome no_such_object(struct kin__call *call, const kin_value *ident)
@@ -270,6 +277,7 @@ static enum kin__outcome call_decref(struct kin__call *call)
     struct kin__managed *object = kin__managed_named(call->server, call->argument[0]);
     if (object == NULL) return no_such_object(call, call->argument[0]);
     bool kin = call->session->kin;
+    call->server->calls++;
     if (kin ? !kin__reference_remove(call->session, object) : object->counted == 0)
         return kin__raisef(call, "ValueError", "there is no such reference to the object");
     if (!kin) {
@@ -508,6 +516,10 @@ static bool is_sequence(const kin_value *value)
 
 #define REQUEST_ITEMS 4
 
+/* So much a request may stand for by naming its parts again: values, and for each of its bytes. */
+#define COUNT_LEAST         ((size_t)1 << 22)
+#define COUNT_FOR_EACH_BYTE 16
+
 /* `item` are those of a tuple; `count` is 0 when there is none. */
 static void request(struct kin__call *call, const kin_value *item, size_t count)
 {
@@ -533,8 +545,9 @@ void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t 
     struct kin__call call = {.server = session->server, .session = session};
     kin_pickle_fault fault;
     kin_value item[REQUEST_ITEMS];
-    int count = kin__pickle_loads_items(item, REQUEST_ITEMS, message, size,
-                                        &(kin_pickle_options){.fault = &fault}, &call.has_proxies);
+    const kin_pickle_options options = {.fault = &fault,
+                                        .max_count = COUNT_LEAST + COUNT_FOR_EACH_BYTE * size};
+    int count = kin__pickle_loads_items(item, REQUEST_ITEMS, message, size, &options, &call.has_proxies);
     if (count < 0) {
         answer_text(session, "UnpicklingError: the request cannot be read: %s (%s)\n", kin_strerror(count),
                     fault.text);

@@ -53,6 +53,8 @@ void kin__unhold(struct kin__server *server, struct kin__holding *holding)
 
 void kin__holdings_give_back(struct kin__session *session)
 {
+    if (!kin__links_empty(&session->holdings) || !kin__links_empty(&session->references))
+        session->server->calls++;
     while (!kin__links_empty(&session->holdings)) {
         struct kin__holding *holding =
             kin__links_entry(session->holdings.next, struct kin__holding, in_session);

@@ -7,6 +7,7 @@
 
 #include "manager/dispatch.h"
 #include "manager/object.h"
+#include "manager/permission.h"
 #include "manager/types.h"
 #include "os/os.h"
 #include "value/value.h"
@@ -141,6 +142,34 @@ static enum kin__outcome each_number(struct kin__call *call, const kin_value *va
     return rc < 0 ? kin__raise_code(call, rc) : KIN__RETURN;
 }
 
+enum kin__outcome kin__contents(struct kin__call *call, const kin_value *value, kin_value *contents)
+{
+    struct kin__managed *object = kin_value_kind(value) == KIN_VALUE_PROXY
+                                      ? kin__managed_find(call->server, kin_value_token_id(value))
+                                      : NULL;
+    *contents = kin_value_none();
+    if (object == NULL || object->type->copy == NULL) return KIN__RETURN;
+    if (call->session != NULL && !kin__may_call(call->session, object, NULL))
+        return kin__raise(call, kin__may_not(call->session, kin__permission_name(object->type), "read"));
+    *contents = object->type->copy(
+        &(struct kin__call){.server = call->server, .session = call->session, .object = object});
+    int rc = kin_value_error_code(contents);
+    return rc < 0 ? kin__raise_code(call, rc) : KIN__RETURN;
+}
+
+static enum kin__outcome each_of_object(struct kin__call *call, const kin_value *proxy,
+                                        kin__add_function *add, void *to)
+{
+    kin_value contents;
+    if (kin__contents(call, proxy, &contents) == KIN__RAISE) return KIN__RAISE;
+    enum kin__outcome outcome =
+        kin_value_kind(&contents) == KIN_VALUE_NONE
+            ? kin__raisef(call, "TypeError", "'%s' object is not iterable", kin_value_kind_name(proxy))
+            : kin__for_each(call, &contents, add, to);
+    kin_value_clear(&contents);
+    return outcome;
+}
+
 enum kin__outcome kin__for_each(struct kin__call *call, const kin_value *value, kin__add_function *add,
                                 void *to)
 {
@@ -160,6 +189,7 @@ enum kin__outcome kin__for_each(struct kin__call *call, const kin_value *value, 
     case KIN_VALUE_BYTEARRAY:
     case KIN_VALUE_ARRAY: return each_number(call, value, add, to);
     case KIN_VALUE_RANGE: return each_of_range(call, value, add, to);
+    case KIN_VALUE_PROXY: return each_of_object(call, value, add, to);
     default: return kin__raisef(call, "TypeError", "'%s' object is not iterable", kin_value_kind_name(value));
     }
 }
@@ -183,8 +213,10 @@ enum kin__outcome kin__extend(struct kin__call *call, kin_value *list, const kin
     const kin_value *item;
     if (kin__list_of(call, container, &more) == KIN__RAISE) return KIN__RAISE;
     int rc = 0;
-    for (size_t at = 0; rc == 0 && kin_value_next(&more, &at, &item, NULL);)
+    for (size_t at = 0; rc == 0 && kin_value_next(&more, &at, &item, NULL);) {
         rc = kin_value_list_append(list, kin__keep(call, item));
+        if (rc < 0) kin__keep_not(call, item);
+    }
     kin_value_clear(&more);
     return rc < 0 ? kin__raise_code(call, rc) : KIN__RETURN;
 }

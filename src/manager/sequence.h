@@ -26,6 +26,10 @@ typedef int kin__add_function(void *to, kin_value item);
 enum kin__outcome kin__for_each(struct kin__call *call, const kin_value *value, kin__add_function *add,
                                 void *to);
 
+/* What a proxy of this manager's stands for, if that can be copied and the client may read it; None for another
+ * value.  A list that is given such a proxy takes its items, as in Python. */
+enum kin__outcome kin__contents(struct kin__call *call, const kin_value *value, kin_value *contents);
+
 /* What iterating over the value gives, as a list. */
 enum kin__outcome kin__list_of(struct kin__call *call, const kin_value *value, kin_value *list);
 

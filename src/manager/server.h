@@ -269,7 +269,7 @@ struct kin__server {
     int snapshot_lock; /* that it is this server's; -1: it is not */
     int64_t snapshot_ns;
     struct kin__snapshots *snapshots; /* NULL: none are written at intervals */
-    uint64_t calls;                   /* of objects, so far */
+    uint64_t calls;                   /* that changed something, or may have, so far */
     struct kin__tasks *tasks;         /* NULL: there are no functions */
     struct kin__links pools;          /* Pools that have tasks to hand out to the workers, in turn */
     struct kin__registry registry;

@@ -86,6 +86,23 @@ static enum kin__outcome store_pairs(struct kin__call *call, const kin_value *fr
     return outcome;
 }
 
+/* A dict, or an object of this manager that is one, or what holds pairs. */
+static enum kin__outcome store_from(struct kin__call *call, const kin_value *from)
+{
+    const kin_value *key, *item;
+    kin_value contents;
+    enum kin__outcome outcome = kin__contents(call, from, &contents);
+    if (outcome == KIN__RAISE) return outcome;
+    if (kin_value_kind(&contents) == KIN_VALUE_DICT) from = &contents;
+    if (kin_value_kind(from) != KIN_VALUE_DICT)
+        outcome = store_pairs(call, from);
+    else
+        for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(from, &at, &key, &item);)
+            outcome = store(call, key, item);
+    kin_value_clear(&contents);
+    return outcome;
+}
+
 /* dict.update: what is given by position is a dict or an iterable of pairs; then come the keywords. */
 static enum kin__outcome update(struct kin__call *call)
 {
@@ -95,12 +112,7 @@ static enum kin__outcome update(struct kin__call *call)
     if (given > 1)
         return kin__raisef(call, "TypeError", "%s expected at most 1 argument, got %ld", call->method->name,
                            given);
-    if (given == 1 && kin_value_kind(from) == KIN_VALUE_DICT) {
-        for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(from, &at, &key, &item);)
-            outcome = store(call, key, item);
-    } else if (given == 1) {
-        outcome = store_pairs(call, from);
-    }
+    if (given == 1) outcome = store_from(call, from);
     for (size_t at = 0; outcome == KIN__RETURN && kin_value_next(call->keywords, &at, &key, &item);)
         outcome = store(call, key, item);
     return outcome;

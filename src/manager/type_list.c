@@ -27,6 +27,13 @@ static enum kin__outcome done(struct kin__call *call, int rc)
     return rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
 }
 
+/* The same where what kin__keep made of `value` was used up. */
+static enum kin__outcome keep_done(struct kin__call *call, const kin_value *value, int rc)
+{
+    if (rc < 0) kin__keep_not(call, value);
+    return done(call, rc);
+}
+
 /* ---- making ----------------------------------------------------------------------------------------- */
 
 static enum kin__outcome make(struct kin__call *call)
@@ -95,7 +102,8 @@ static enum kin__outcome list_delitem(struct kin__call *call)
 
 static enum kin__outcome list_append(struct kin__call *call)
 {
-    return done(call, kin_value_list_append(items_of(call), kin__keep(call, call->argument[0])));
+    return keep_done(call, call->argument[0],
+                     kin_value_list_append(items_of(call), kin__keep(call, call->argument[0])));
 }
 
 static enum kin__outcome list_insert(struct kin__call *call)
@@ -105,7 +113,8 @@ static enum kin__outcome list_insert(struct kin__call *call)
     long length = kin_value_len(items_of(call));
     if (index < 0) index = index + length > 0 ? index + length : 0;
     if (index > length) index = length;
-    return done(call, kin_value_list_insert(items_of(call), (long)index, kin__keep(call, call->argument[1])));
+    return keep_done(call, call->argument[1],
+                     kin_value_list_insert(items_of(call), (long)index, kin__keep(call, call->argument[1])));
 }
 
 static enum kin__outcome list_pop(struct kin__call *call)

@@ -29,8 +29,7 @@ static int add_to(void *set, kin_value item)
     return kin_value_set_add(set, item);
 }
 
-/* The items of any container, as a set. */
-static enum kin__outcome set_of(struct kin__call *call, const kin_value *container, kin_value *set)
+static enum kin__outcome set_of_items(struct kin__call *call, const kin_value *container, kin_value *set)
 {
     const kin_value *item;
     uint64_t hash;
@@ -45,6 +44,17 @@ static enum kin__outcome set_of(struct kin__call *call, const kin_value *contain
         kin_value_clear(&call->result);
         return kin__unhashable(call, item);
     }
+    return outcome;
+}
+
+/* The items of any container, as a set. */
+static enum kin__outcome set_of(struct kin__call *call, const kin_value *container, kin_value *set)
+{
+    kin_value contents;
+    if (kin__contents(call, container, &contents) == KIN__RAISE) return KIN__RAISE;
+    bool stands = kin_value_kind(&contents) != KIN_VALUE_NONE;
+    enum kin__outcome outcome = set_of_items(call, stands ? &contents : container, set);
+    kin_value_clear(&contents);
     return outcome;
 }
 

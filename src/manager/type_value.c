@@ -1,7 +1,9 @@
 /* type_value.c: Value, Array, Namespace. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
+
+#include <kin/container.h>
+#include <kin/object.h>
 
 #include "manager/dispatch.h"
 #include "manager/object.h"
@@ -50,18 +52,49 @@ static enum kin__outcome value_set(struct kin__call *call)
     return kin__return_none(call);
 }
 
+/* As Python's class has it. */
+static kin_value value_copy(struct kin__call *call)
+{
+    const struct value *value = value_of(call->object);
+    kin_value state = kin_value_build("{svsv}", "_typecode", kin_value_ref(&value->typecode), "_value",
+                                      kin_value_ref(&value->value));
+    return kin_value_object("multiprocessing.managers.Value", kin_value_tuple(NULL, 0), state);
+}
+
+static void add_text(kin_buffer *text, int *rc, const char *more)
+{
+    if (*rc == 0) *rc = kin_buffer_append(text, more, strlen(more));
+}
+
+static void add_repr(kin_buffer *text, int *rc, const kin_value *value)
+{
+    kin_value repr = kin__repr(value);
+    size_t size = 0;
+    const char *words = kin_value_get_str(&repr, &size);
+    if (*rc == 0) *rc = words != NULL ? kin_buffer_append(text, words, size) : kin_value_error_code(&repr);
+    kin_value_clear(&repr);
+}
+
+/* Uses the text up. */
+static kin_value finish_text(kin_buffer *text, int rc)
+{
+    kin_value made =
+        rc < 0 ? kin_value_failed(rc) : kin_value_str_sized((const char *)text->data, text->size);
+    kin_buffer_free(text);
+    return made;
+}
+
 /* "Value('i', 5)" */
 static kin_value value_text(struct kin__call *call)
 {
-    struct value *value = value_of(call->object);
+    const struct value *value = value_of(call->object);
     kin_value pair = kin_value_build("(vv)", kin_value_ref(&value->typecode), kin_value_ref(&value->value));
-    kin_value repr = kin__repr(&pair);
-    char text[1024];
-    const char *words = kin_value_get_str(&repr, NULL);
-    snprintf(text, sizeof text, "Value%.1000s", words != NULL ? words : "()");
-    kin_value_clear(&repr);
+    kin_buffer text = {0};
+    int rc = 0;
+    add_text(&text, &rc, "Value");
+    add_repr(&text, &rc, &pair);
     kin_value_clear(&pair);
-    return kin_value_str(text);
+    return finish_text(&text, rc);
 }
 
 static void value_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
@@ -82,6 +115,7 @@ const struct kin__type kin__type_value = {
     .size = sizeof(struct value),
     .make = {"__init__", value_make, "typecode value lock", 2, KIN__PYTHON},
     .drop = value_drop,
+    .copy = value_copy,
     .text = value_text,
     .methods = value_methods,
     .save = value_save,
@@ -356,6 +390,8 @@ static enum kin__outcome namespace_get(struct kin__call *call)
 {
     if (!is_name(call, call->argument[0])) return KIN__RAISE;
     const kin_value *value = kin_value_dict_get(names_of(call), call->argument[0]);
+    if (value == NULL && strcmp(kin_value_get_str(call->argument[0], NULL), "__dict__") == 0)
+        return kin__return(call, kin_value_ref(names_of(call)));
     return value != NULL ? kin__return(call, kin_value_ref(value)) : no_attribute(call);
 }
 
@@ -373,28 +409,34 @@ static enum kin__outcome namespace_delete(struct kin__call *call)
     return kin__return_none(call);
 }
 
+/* As Python's class has it. */
+static kin_value namespace_copy(struct kin__call *call)
+{
+    return kin_value_object("multiprocessing.managers.Namespace", kin_value_tuple(NULL, 0),
+                            kin_value_ref(names_of(call)));
+}
+
 /* "Namespace(x=1, y=2)", sorted, without the names that begin with an underscore. */
 static kin_value namespace_text(struct kin__call *call)
 {
     kin_value sorted = kin_value_list(NULL, 0);
     const kin_value *name;
-    char text[2048] = "Namespace(";
-    size_t used = strlen(text);
+    kin_buffer text = {0};
+    int rc = 0;
+    add_text(&text, &rc, "Namespace(");
     for (size_t at = 0; kin_value_next(names_of(call), &at, &name, NULL);)
         if (kin_value_get_str(name, NULL)[0] != '_') kin_value_list_append(&sorted, kin_value_ref(name));
     kin_value_list_sort(&sorted, false);
-    for (long i = 0; i < kin_value_len(&sorted) && used < sizeof text - 64; i++) {
+    for (long i = 0; i < kin_value_len(&sorted); i++) {
         name = kin_value_at(&sorted, i);
-        kin_value repr = kin__repr(kin_value_dict_get(names_of(call), name));
-        const char *words = kin_value_get_str(&repr, NULL);
-        int more = snprintf(text + used, sizeof text - used - 2, "%s%s=%s", i > 0 ? ", " : "",
-                            kin_value_get_str(name, NULL), words != NULL ? words : "?");
-        used = used + (size_t)more < sizeof text - 2 ? used + (size_t)more : sizeof text - 3;
-        kin_value_clear(&repr);
+        if (i > 0) add_text(&text, &rc, ", ");
+        add_text(&text, &rc, kin_value_get_str(name, NULL));
+        add_text(&text, &rc, "=");
+        add_repr(&text, &rc, kin_value_dict_get(names_of(call), name));
     }
-    strcpy(text + used, ")");
+    add_text(&text, &rc, ")");
     kin_value_clear(&sorted);
-    return kin_value_str(text);
+    return finish_text(&text, rc);
 }
 
 static void namespace_save(struct kin__managed *object, kin_value *arguments, kin_value *state)
@@ -425,6 +467,7 @@ const struct kin__type kin__type_namespace = {
     .size = sizeof(struct namespace),
     .make = {"__init__", namespace_make, NULL, 0, KIN__PYTHON},
     .drop = namespace_drop,
+    .copy = namespace_copy,
     .text = namespace_text,
     .methods = namespace_methods,
     .save = namespace_save,

@@ -1,7 +1,8 @@
 /* pickle_write.c: values as pickles of protocol 3.
  *
- * Python 3 reads it in every version, and protocol 3 needs no frames and no memo: only a list,
- * dict or set that has more than one reference is put into the memo, so that it is written once.
+ * Python 3 reads it in every version, and protocol 3 needs no frames and no memo: only what has more than one
+ * reference and can be large (a list, dict or set, a tuple of such, a long text) is put into the memo, so that it
+ * is written once: a pickle is no larger than the memory that its value takes.
  * What needs a class is written as Python itself does: a global, its arguments, REDUCE.
  *
  * Invariant: when a value begins, and after it, there is room for HEAD bytes, so that opcodes and
@@ -18,7 +19,7 @@
 
 #define HEAD 32
 
-/* The memo: containers that were written, by address; open addressing. */
+/* The memo: blocks that were written, by address; open addressing. */
 struct memo {
     const void **object;
     uint32_t *number;
@@ -105,10 +106,10 @@ static int memo_grow(struct memo *memo)
     return 0;
 }
 
-/* Writes a reference to a container that was written before: 1; otherwise 0. */
+/* Writes a reference to what was written before: 1; otherwise 0. */
 static int put_known(struct writer *w, const struct kin__boxed *object)
 {
-    struct memo *memo = &w->memo;
+    const struct memo *memo = &w->memo;
     if (memo->slots == 0) return 0;
     size_t at = memo_slot(memo, object);
     if (memo->object[at] == NULL) return 0;
@@ -117,7 +118,7 @@ static int put_known(struct writer *w, const struct kin__boxed *object)
     return 1;
 }
 
-/* Notes a container that was just written, if anybody else refers to it. */
+/* Notes what was just written, if anybody else refers to it. */
 static int put_memo(struct writer *w, const struct kin__boxed *object)
 {
     struct memo *memo = &w->memo;
@@ -181,6 +182,17 @@ static int put_str(struct writer *w, const char *text, size_t size)
     return put_bytes(w, text, size);
 }
 
+/* Texts from so many bytes on are written once. */
+#define LONG_TEXT 256
+
+/* The block of a long text, NULL: it is none. */
+static const struct kin__boxed *long_text(const kin_value *value)
+{
+    if (!kin__counted(value)) return NULL;
+    const struct kin__text *text = value->as_.object;
+    return text->size >= LONG_TEXT ? &text->object : NULL;
+}
+
 static int put_plain_bytes(struct writer *w, const char *bytes, size_t size)
 {
     put_byte(w, size < 0x100 ? OP_SHORT_BINBYTES : size > UINT32_MAX ? OP_BINBYTES8 : OP_BINBYTES);
@@ -222,13 +234,52 @@ static int write_list(struct writer *w, const struct kin__list *list)
     return rc;
 }
 
-static int write_tuple(struct writer *w, const kin_value *item, size_t size)
+/* Tuples from so many items on are written once. */
+#define LONG_TUPLE 16
+
+/* Can it be larger than a reference to it?  The smaller ones, of numbers and short texts, are written faster. */
+static bool is_large(const kin_value *item, size_t size)
+{
+    if (size >= LONG_TUPLE) return true;
+    for (size_t i = 0; i < size; i++) {
+        if (item[i].kind_ == KIN_VALUE_STR || item[i].kind_ == KIN_VALUE_BYTES ? long_text(&item[i]) != NULL
+                                                                               : kin__counted(&item[i]))
+            return true;
+    }
+    return false;
+}
+
+static int put_tuple(struct writer *w, const kin_value *item, size_t size)
 {
     static const unsigned char short_ones[] = {OP_EMPTY_TUPLE, OP_TUPLE1, OP_TUPLE2, OP_TUPLE3};
     if (size > 3) put_byte(w, OP_MARK);
     int rc = write_items(w, item, size);
     if (rc == 0) put_byte(w, size > 3 ? OP_TUPLE : short_ones[size]);
     return rc;
+}
+
+static int write_tuple(struct writer *w, const kin_value *value)
+{
+    size_t size;
+    const kin_value *item = kin__items(value, &size);
+    const struct kin__boxed *object = kin__counted(value) ? value->as_.object : NULL;
+    if (object == NULL || atomic_load_explicit(&object->count, memory_order_relaxed) == 1 ||
+        !is_large(item, size))
+        return put_tuple(w, item, size);
+    if (put_known(w, object)) return 0;
+    int rc = put_tuple(w, item, size);
+    if (rc == 0) rc = reserve(w, HEAD);
+    return rc == 0 ? put_memo(w, object) : rc;
+}
+
+static int write_text(struct writer *w, const kin_value *value)
+{
+    size_t size;
+    const char *text = kin__text(value, &size);
+    const struct kin__boxed *object = long_text(value);
+    if (object != NULL && put_known(w, object)) return 0;
+    int rc = value->kind_ == KIN_VALUE_STR ? put_str(w, text, size) : put_plain_bytes(w, text, size);
+    return rc == 0 && object != NULL ? put_memo(w, object) : rc;
 }
 
 static int write_dict(struct writer *w, const kin_value *value)
@@ -295,7 +346,7 @@ static int write_call(struct writer *w, const char *module, const char *name, co
                       size_t count)
 {
     int rc = put_global(w, module, name);
-    if (rc == 0) rc = write_tuple(w, item, count);
+    if (rc == 0) rc = put_tuple(w, item, count);
     if (rc == 0) put_byte(w, OP_REDUCE);
     return rc;
 }
@@ -363,7 +414,7 @@ static int write_token(struct writer *w, const kin_value *field)
     int rc = put_global(w, "multiprocessing.managers", "Token");
     put_byte(w, OP_EMPTY_TUPLE);
     put_byte(w, OP_NEWOBJ);
-    if (rc == 0) rc = write_tuple(w, field, KIN__TOKEN_FIELDS);
+    if (rc == 0) rc = put_tuple(w, field, KIN__TOKEN_FIELDS);
     put_byte(w, OP_BUILD);
     return rc;
 }
@@ -385,7 +436,6 @@ static int write_proxy(struct writer *w, const kin_value *field)
 
 static int write_kind(struct writer *w, const kin_value *value)
 {
-    size_t size;
     switch (value->kind_) {
     case KIN_VALUE_NONE: put_byte(w, OP_NONE); return 0;
     case KIN_VALUE_BOOL: put_byte(w, value->as_.integer ? OP_NEWTRUE : OP_NEWFALSE); return 0;
@@ -394,19 +444,10 @@ static int write_kind(struct writer *w, const kin_value *value)
         put_small_integer(w, value->as_.integer);
         return 0;
     case KIN_VALUE_FLOAT: put_float(w, value->as_.number); return 0;
-    case KIN_VALUE_STR: {
-        const char *text = kin__text(value, &size);
-        return put_str(w, text, size);
-    }
-    case KIN_VALUE_BYTES: {
-        const char *bytes = kin__text(value, &size);
-        return put_plain_bytes(w, bytes, size);
-    }
+    case KIN_VALUE_STR:
+    case KIN_VALUE_BYTES: return write_text(w, value);
     case KIN_VALUE_BYTEARRAY: return write_bytearray(w, value);
-    case KIN_VALUE_TUPLE: {
-        const kin_value *item = kin__items(value, &size);
-        return write_tuple(w, item, size);
-    }
+    case KIN_VALUE_TUPLE: return write_tuple(w, value);
     case KIN_VALUE_LIST: return write_list(w, value->as_.object);
     case KIN_VALUE_DICT: return write_dict(w, value);
     case KIN_VALUE_SET:

@@ -11,11 +11,12 @@
 #include "os/os.h"
 #include "value/value.h"
 
-/* Text that is cut at the capacity but counted to the end. */
+/* Text that is cut at the capacity but counted to the end, or until it is longer than `most`. */
 struct writer {
     char *to;
     size_t capacity;
     size_t size;
+    size_t most; /* 0: no limit */
     int code;
 };
 
@@ -265,6 +266,10 @@ static void put_class(struct writer *w, const kin_value *value)
 {
     const char *module, *name;
     kin__class_names(value, &module, &name);
+    if (kin__class_use(value) == KIN__CLASS_CONSTANT) {
+        put_text(w, name);
+        return;
+    }
     put_text(w, "<class '");
     if (strcmp(module, "builtins") != 0) {
         put_text(w, module);
@@ -347,6 +352,10 @@ static void put_parts(struct writer *w, const kin_value *value, const struct abo
 
 static void put_value(struct writer *w, const kin_value *value, const struct above *above)
 {
+    if (w->most != 0 && w->size > w->most) {
+        w->code = -EMSGSIZE;
+        return;
+    }
     switch (value->kind_) {
     case KIN_VALUE_NONE: put_text(w, "None"); break;
     case KIN_VALUE_BOOL: put_text(w, value->as_.integer ? "True" : "False"); break;
@@ -387,6 +396,13 @@ long kin_value_repr(const kin_value *value, char *buffer, size_t capacity)
     put_value(&w, value, NULL);
     if (capacity > 0) w.capacity = capacity - 1;
     return finish(&w, buffer, capacity);
+}
+
+long kin__value_repr_within(const kin_value *value, size_t most)
+{
+    struct writer w = {.most = most};
+    put_value(&w, value, NULL);
+    return finish(&w, NULL, 0);
 }
 
 static bool is_key_error(const kin_value *value)

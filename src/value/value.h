@@ -275,7 +275,8 @@ static inline bool kin__is_state(const kin_value *value)
 /* ---- class.c: the classes and functions that kin knows ------------------------------------ */
 
 enum kin__class_use {
-    KIN__CLASS_NAME, /* a name and nothing more */
+    KIN__CLASS_NAME,     /* a name and nothing more */
+    KIN__CLASS_CONSTANT, /* … and no class: Ellipsis */
     KIN__CLASS_LIST,
     KIN__CLASS_TUPLE,
     KIN__CLASS_DICT,
@@ -312,6 +313,9 @@ kin_value kin__class_make(const char *module, size_t module_size, const char *na
 void kin__class_names(const kin_value *value, const char **module, const char **name);
 /* What it is used for; KIN__CLASS_NAME for an unknown one. */
 enum kin__class_use kin__class_use(const kin_value *value);
+
+/* The size of what kin_value_repr writes; -EMSGSIZE: it is more than `most` by far, of which not all was looked at. */
+long kin__value_repr_within(const kin_value *value, size_t most);
 
 /* Appends to a list that is being made.  A failure takes the place of the list, so that whoever uses it hears
  * of it. */

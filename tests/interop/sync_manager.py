@@ -6,6 +6,7 @@
 It prints "all is well" when that is so.
 """
 import array
+import copy
 import queue
 import sys
 import threading
@@ -298,6 +299,33 @@ def check_values(m):
     raises(TypeError, n._callmethod, '__getattribute__', (1,))
 
 
+def check_contents(m):
+    l, other, d = m.list([1, 2]), m.list([3, 4]), m.dict(a=1)
+    l.extend(other)
+    l += other
+    assert l[:] == [1, 2, 3, 4, 3, 4]
+    l[0:2] = other
+    assert l[:4] == [3, 4, 3, 4]
+    assert m.list(other)[:] == [3, 4] and m.Array('i', other)[:] == array.array('i', [3, 4])
+    d.update(m.dict(b=2))
+    assert dict(m.dict(d).items()) == {'a': 1, 'b': 2}
+    assert m.dict(m.list([m.list(['x', 5])])).items() == [('x', 5)]
+    assert sorted(m.set(other).copy()) == [3, 4]
+    inner = m.list([other])
+    assert m.list(inner)[0][:] == [3, 4]
+    raises(RemoteError, m.list, m.Namespace())
+    raises(RemoteError, m.list, m.Lock())
+    names, value = m.Namespace(x=1), m.Value('i', 5)
+    assert names._getvalue().x == 1 and copy.deepcopy(names).x == 1
+    assert repr(value._getvalue()) == "Value('i', 5)"
+    assert names._callmethod('__getattribute__', ('__dict__',)) == {'x': 1}
+    long = '\xe4' * 1500
+    assert str(m.Value('u', long)) == "Value('u', %r)" % long and str(m.Namespace(x=long, y=long)) == \
+        'Namespace(x=%r, y=%r)' % (long, long)
+    constants = m.list([..., NotImplemented])
+    assert constants[0] is ... and constants[1] is NotImplemented and str(constants) == '[Ellipsis, NotImplemented]'
+
+
 def check_nesting(m):
     outer, inner = m.list(), m.dict()
     outer.append(inner)
@@ -325,6 +353,7 @@ if __name__ == '__main__':
         manager = SyncManager(authkey=b'abc', ctx=multiprocessing.get_context('fork'))
         manager.start()
     check_pool(manager, task)
-    for check in (check_queue, check_list, check_dict, check_set, check_locks, check_condition, check_values, check_nesting):
+    for check in (check_queue, check_list, check_dict, check_set, check_locks, check_condition, check_values, check_contents,
+                  check_nesting):
         check(manager)
     print('all is well')

@@ -116,6 +116,27 @@ TEST(a_condition_gives_no_right_to_a_lock)
     CHECK_OK(kin_manager_close(manager));
 }
 
+/* A dict is made of what a list holds by whoever may read the list. */
+TEST(a_proxy_gives_no_right_to_what_it_stands_for)
+{
+    static const kin_manager_permission may[] = {{"dict", KIN_MAY_WRITE}};
+    static const kin_manager_credential credential = {
+        .name = "maker", .key = "m", .key_size = 1, .permissions = may, .permission_count = 1};
+    kin_manager *manager = start((kin_manager_options){.credentials = &credential, .credential_count = 1});
+    kin_manager *maker = connect_with(manager, "m");
+    kin_proxy *list = NULL, *dict = NULL, *none = NULL;
+    CHECK_OK(kin_manager_create(manager, &list, "list", kin_value_build("([(si)])", "x", 1), SOON));
+    CHECK_OK(kin_manager_create(manager, &dict, "dict", kin_value_build("(v)", kin_proxy_value(list)), SOON));
+    CHECK_EQ(proxy_number(dict, "__getitem__", kin_value_build("(s)", "x"), SOON), 1);
+    CHECK_RC(kin_manager_create(maker, &none, "dict", kin_value_build("(v)", kin_proxy_value(list)), SOON),
+             KIN_EREMOTE);
+    CHECK(strstr(raised(maker), "PermissionError: the key maker may not read list") != NULL);
+    CHECK_OK(kin_proxy_close(dict));
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(maker));
+    CHECK_OK(kin_manager_close(manager));
+}
+
 TEST(a_key_without_permissions_may_do_everything)
 {
     kin_manager *manager = start((kin_manager_options){.credentials = credentials, .credential_count = 3});
@@ -140,6 +161,35 @@ TEST(keys_that_are_none_are_refused)
 }
 
 /* ---- limits ---------------------------------------------------------------------------------------- */
+
+/* A tuple of two that are one, and so on: 2 to the power of `levels` ends. */
+static kin_value doubled(int levels)
+{
+    kin_value value = kin_value_none();
+    for (int i = 0; i < levels; i++) {
+        kin_value pair[2] = {value, kin_value_ref(&value)};
+        value = kin_value_tuple(pair, 2);
+    }
+    return value;
+}
+
+TEST(few_bytes_do_not_stand_for_much)
+{
+    kin_manager *manager = start((kin_manager_options){0});
+    kin_proxy *list = manager_object(manager, "list", SOON);
+    kin_value text;
+    CHECK_RC(kin_proxy_call(list, "append", kin_value_build("(v)", doubled(22)), NULL, SOON), KIN_EREMOTE);
+    CHECK(strstr(raised(manager), "UnpicklingError") != NULL);
+    CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(v)", doubled(18)), NULL, SOON));
+    CHECK_OK(kin_proxy_call(list, "__repr__", kin_value_none(), &text, SOON));
+    kin_value_clear(&text);
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(kin_proxy_call(list, "append", kin_value_build("(v)", doubled(18)), NULL, SOON));
+    CHECK_RC(kin_proxy_call(list, "__repr__", kin_value_none(), &text, SOON), KIN_EREMOTE);
+    CHECK(strstr(raised(manager), "too long") != NULL);
+    CHECK_OK(kin_proxy_close(list));
+    CHECK_OK(kin_manager_close(manager));
+}
 
 TEST(a_client_has_so_many_objects)
 {

@@ -247,6 +247,36 @@ TEST(depth_is_bounded)
 }
 
 /* Thirty lists, each with the one before it twice: a thousand million items for who walks over them. */
+static size_t size_of_pickle(const kin_value *value)
+{
+    kin_value again;
+    kin_buffer bytes = {0};
+    CHECK_OK(kin_pickle_dumps(value, &bytes));
+    CHECK_OK(kin_pickle_loads(&again, bytes.data, bytes.size, NULL));
+    CHECK_EQ(kin_value_equal(value, &again), 1);
+    size_t size = bytes.size;
+    kin_value_clear(&again);
+    kin_buffer_free(&bytes);
+    return size;
+}
+
+TEST(what_is_shared_and_large_is_written_once)
+{
+    static const char text[1000];
+    kin_value pair = kin_value_none(), texts = kin_value_list(NULL, 0);
+    kin_value one = kin_value_bytes(text, sizeof text);
+    for (int i = 0; i < 18; i++) {
+        kin_value two[2] = {pair, kin_value_ref(&pair)};
+        pair = kin_value_tuple(two, 2);
+    }
+    for (int i = 0; i < 100; i++) CHECK_OK(kin_value_list_append(&texts, kin_value_ref(&one)));
+    CHECK_LT(size_of_pickle(&pair), 18 * 11 + 20);
+    CHECK_LT(size_of_pickle(&texts), 1000 + 100 * 5 + 20);
+    kin_value_clear(&one);
+    kin_value_clear(&texts);
+    kin_value_clear(&pair);
+}
+
 TEST(count_is_bounded_for_what_is_shared_too)
 {
     kin_value value;
