@@ -147,8 +147,14 @@ static bool take_process(kin_pool *pool, uint32_t opening, int descriptor, int *
 {
     if (!take_supervisor(pool, opening, descriptor)) return false;
     *rc = atomic_load(&pool->state) == KIN__POOL_ENDED ? 0 : KIN_EBROKEN;
+    kin_exit_status status;
+    kin__os_process_collect(descriptor, &status);
+    kin__os_close(descriptor);
     kin__shield(1);
     kin__callbacks_finish(pool);
+    /* Another process of the family may have found that it was killed, and be breaking the pool down: not while it
+     * is freed. */
+    if (status.kind != KIN_EXITED) kin__reap_of(atomic_load(&pool->supervisor_pid));
     kin__shield(-1);
     kin__supervisor_note(pool, COLLECTED);
     return true;
@@ -170,9 +176,6 @@ static int join_process(kin_pool *pool, uint32_t opening, kin_deadline deadline)
             return rc == -ECANCELED ? rc : -ETIMEDOUT;
         if (rc != 1) keep_ending(pool);
     } while (rc != 1 || !take_process(pool, opening, descriptor, &rc));
-    kin_exit_status status;
-    kin__os_process_collect(descriptor, &status);
-    kin__os_close(descriptor);
     return rc;
 }
 
