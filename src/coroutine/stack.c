@@ -50,7 +50,6 @@ static struct pool pools[POOLS];
 static unsigned kept;
 static _Atomic(struct kin__slab *) known;
 static struct kin__slab *unused;
-static int once_result;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void lock_for_fork(void)
@@ -63,10 +62,15 @@ static void unlock_after_fork(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void set_up(void)
+/* From the start of the program: a fork that is on its way does not see what is set up meanwhile. */
+__attribute__((constructor)) static void watch_forks(void)
 {
     static const struct kin__fork_watch watch = {lock_for_fork, unlock_after_fork, unlock_after_fork};
-    once_result = kin__os_watch_forks(KIN__FORK_STACKS, &watch);
+    kin__os_watch_forks(KIN__FORK_STACKS, &watch);
+}
+
+static void set_up(void)
+{
     for (unsigned index = 0; index < POOLS; index++) {
         size_t size = (size_t)1 << index, count = SLAB_BYTES / size;
         pools[index].size = size;
@@ -159,7 +163,6 @@ int kin__stack_take(struct kin__stack *stack, size_t size)
     if (size == 0) size = KIN__STACK_DEFAULT - KIN__STACK_GUARD;
     if (size < KIN__STACK_LEAST || size > KIN__STACK_MOST) return -EINVAL;
     pthread_once(&once, set_up);
-    if (once_result < 0) return once_result;
     pthread_mutex_lock(&lock);
     struct pool *pool = pool_for(size + KIN__STACK_GUARD);
     int rc = pool->first == NULL ? add_slab(pool) : 0;

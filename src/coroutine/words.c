@@ -180,9 +180,8 @@ static bool arm_own(struct kin__loop *loop, struct watch *watch)
     if (words->event < 0 && add_to_set(loop, kin__os_event_make(), &words->event) < 0) return false;
     watch->own.event = words->event;
     watch->own.word = watch->word;
-    if (kin__private_watch(&watch->own) == 0) return true;
-    watch->own.word = NULL;
-    return false;
+    kin__private_watch(&watch->own);
+    return true;
 }
 
 /* Has the end of the word's present owner reported.  Where that cannot be had, the next slice tells. */

@@ -15,9 +15,6 @@ static struct {
     _Atomic uint32_t count;
 } watches = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_result;
-
 static void lock_for_fork(void)
 {
     pthread_mutex_lock(&watches.lock);
@@ -36,16 +33,15 @@ static void forget_in_child(void)
     pthread_mutex_init(&watches.lock, NULL);
 }
 
-static void set_up(void)
+/* From the start of the program: a fork that is on its way does not see what is set up meanwhile. */
+__attribute__((constructor)) static void watch_forks(void)
 {
     static const struct kin__fork_watch watch = {lock_for_fork, unlock_in_parent, forget_in_child};
-    once_result = kin__os_watch_forks(KIN__FORK_PRIVATE, &watch);
+    kin__os_watch_forks(KIN__FORK_PRIVATE, &watch);
 }
 
-int kin__private_watch(struct kin__private_watch *watch)
+void kin__private_watch(struct kin__private_watch *watch)
 {
-    pthread_once(&once, set_up);
-    if (once_result < 0) return once_result;
     pthread_mutex_lock(&watches.lock);
     watch->previous = NULL;
     watch->next = watches.first;
@@ -54,7 +50,6 @@ int kin__private_watch(struct kin__private_watch *watch)
     /* Seq_cst: the caller looks at the word afterwards; pairs with the load in kin__wake_private. */
     atomic_fetch_add(&watches.count, 1);
     pthread_mutex_unlock(&watches.lock);
-    return 0;
 }
 
 void kin__private_unwatch(struct kin__private_watch *watch)

@@ -28,8 +28,7 @@ struct kin__private_watch {
     int event; /* a descriptor that is set (kin__os_event_set) by who wakes */
 };
 
-/* -ENOMEM: the watch is not entered. */
-int kin__private_watch(struct kin__private_watch *watch);
+void kin__private_watch(struct kin__private_watch *watch);
 void kin__private_unwatch(struct kin__private_watch *watch);
 
 /* SHARED by the threads of the process.  0: free; 1: held; 2: held, and somebody may sleep. */

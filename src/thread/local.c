@@ -148,11 +148,16 @@ static void unlock_in_child(void)
     unlock_after_fork();
 }
 
-static void set_up(void)
+/* From the start of the program: a fork that is on its way does not see what is set up meanwhile. */
+__attribute__((constructor)) static void watch_forks(void)
 {
     static const struct kin__fork_watch watch = {lock_for_fork, unlock_after_fork, unlock_in_child};
+    kin__os_watch_forks(KIN__FORK_NAMES, &watch);
+}
+
+static void set_up(void)
+{
     once_result = -pthread_key_create(&end_key, end_thread);
-    if (once_result == 0) once_result = kin__os_watch_forks(KIN__FORK_NAMES, &watch);
 }
 
 /* ---- names ---------------------------------------------------------------------------------------- */

@@ -51,6 +51,7 @@ static struct {
     kin_thread *last;
     unsigned started;
     unsigned foreign;
+    bool known;     /* the main thread is in the list, or was */
     unsigned forks; /* that lie between the first process and this one; constant in a process */
 } threads = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -107,6 +108,10 @@ static void unlock_in_parent(void)
 
 static void begin_in_child(void)
 {
+    if (!threads.known) {
+        pthread_mutex_init(&threads.lock, NULL);
+        return;
+    }
     kin_thread *only = self != NULL ? self : &main_thread;
     for (kin_thread *thread = threads.first, *next; thread != NULL; thread = next) {
         next = thread->next;
@@ -134,14 +139,22 @@ static void forget(void *thread_self)
     if (thread->kind == FOREIGN) kin__os_free(thread);
 }
 
+/* From the start of the program: a fork that is on its way does not see what is set up meanwhile. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+    static const struct kin__fork_watch watch = {lock_for_fork, unlock_in_parent, begin_in_child};
+    kin__os_watch_forks(KIN__FORK_THREADS, &watch);
+}
+
 static void set_up(void)
 {
     once_result = -pthread_key_create(&forget_key, forget);
-    static const struct kin__fork_watch watch = {lock_for_fork, unlock_in_parent, begin_in_child};
-    if (once_result == 0) once_result = kin__os_watch_forks(KIN__FORK_THREADS, &watch);
     if (once_result == 0 && atexit(kin__threads_finish) != 0) once_result = -ENOMEM;
+    pthread_mutex_lock(&threads.lock);
     atomic_store(&main_thread.id, (uint32_t)kin__os_pid());
     enlist(&main_thread);
+    threads.known = true;
+    pthread_mutex_unlock(&threads.lock);
 }
 
 static int be_set_up(void)
