@@ -51,10 +51,10 @@ static inline int kin_pipe_open(kin_connection **first, kin_connection **second,
 }
 
 /* kin_connection_open makes a connection of a descriptor that the caller has: a connected stream
- * socket, with Python's framing.  The descriptor belongs to the connection from then on, and becomes
- * close-on-exec.  Does not block.  Safe for threads.
+ * socket, with Python's framing, or an end of a pipe that came by kin_connection_recv_descriptor.  The descriptor
+ * belongs to the connection from then on, and becomes close-on-exec.  Does not block.  Safe for threads.
  * Errors, after which the descriptor is still the caller's: -EINVAL (NULL), -EBADF, -ENOTSOCK,
- * -EPROTOTYPE (no stream), -ENOMEM. */
+ * -EPROTOTYPE (neither a stream nor a Unix socket of packets), -ENOMEM. */
 KIN_API int kin_connection_open(kin_connection **connection, int descriptor);
 
 /* kin_connection_close closes this process's end and frees the handle, which no other thread uses
@@ -77,11 +77,13 @@ KIN_API int kin_connection_send(kin_connection *connection, const void *message,
  * bytes, waiting until `deadline` while there is none.  Safe like kin_connection_send.
  * Errors, after which the message can still be received: -ETIMEDOUT, KIN_ETOOSMALL (larger than
  * `capacity` bytes; kin_needed_size tells its size; on a pipe it is kept for this handle),
- * -ENOMSG (a descriptor comes next: kin_connection_recv_descriptor), -ENOMEM.
+ * -ENOMSG (a descriptor comes next: kin_connection_recv_descriptor), -ENOMEM (but where the deadline comes in the
+ * middle of a message and there is no memory to keep its beginning: that message is lost, and so is a stream).
+ * What a deadline cut off is for the thread that receives next; it wakes none that already waits.
  * Others: KIN_ECLOSED (the other end is closed and everything was received), KIN_ETRUNCATED (the
  * sender ended in the middle of this message; on a pipe the next one can be received), -EMFILE
  * (a large message or a descriptor was lost, because this process has no descriptor left),
- * KIN_EPROTOCOL, KIN_ESILENT (the other machine does not answer: kin/listener.h), -ECONNRESET and others
+ * KIN_EPROTOCOL (what came is no message of kin's or Python's), KIN_ESILENT (the other machine does not answer: kin/listener.h), -ECONNRESET and others
  * of the network, -EBADF (this end only sends), -EINVAL
  * (NULL), KIN_ENOTGIVEN. */
 KIN_API long kin_connection_recv(kin_connection *connection, void *buffer, size_t capacity,

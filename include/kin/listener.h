@@ -8,8 +8,9 @@
  *     kin_connection *here = NULL;                        kin_in_s(5));
  *     kin_listener_accept(listener, &here, kin_in_s(60));
  *
- * An address is "tcp://HOST:PORT" (a host may be a name or a number, [::1] for one of IPv6, * for all
- * of this machine; port 0 takes a free one), "tls://HOST:PORT", "unix:/PATH", or "unix:@NAME", which is no
+ * An address is "tcp://HOST:PORT" (a host may be a name or a number, [::1] for one of IPv6; of a name that has
+ * several addresses a listener takes the first that it can; * for all IPv4 addresses of this machine, [::] for those of
+ * both kinds; port 0 takes a free one), "tls://HOST:PORT", "unix:/PATH", or "unix:@NAME", which is no
  * file.
  *
  * Bytes and authentication are those of Python's multiprocessing.connection, in every version

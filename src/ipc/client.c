@@ -23,33 +23,38 @@ static kin_deadline share_of(kin_deadline deadline, int parts)
     return deadline == KIN_FOREVER || deadline <= now ? deadline : now + (deadline - now) / parts;
 }
 
-/* A connected socket, which the breaker holds, or an error. */
-static int connect_breakable(const struct kin__address *address, struct kin__breaker *breaker,
+/* The breaker holds the socket once it is connected. */
+static int connect_breakable(int socket, const struct kin__address *address, struct kin__breaker *breaker,
                              kin_deadline deadline)
 {
-    int made = kin__os_connect_begin(address), rc;
-    if (made < 0) return made;
+    int rc;
     do {
         kin_deadline look = kin_in_ms(LOOK_MS);
-        rc = kin__os_connect_go_on(made, address, deadline < look ? deadline : look);
+        rc = kin__os_connect(socket, address, deadline < look ? deadline : look);
     } while (rc == -ETIMEDOUT && kin__os_clock() < deadline && !kin__breaker_is_broken(breaker));
-    if (rc == 0) rc = kin__breaker_hold(breaker, made);
-    if (rc == 0) return made;
-    kin__os_close(made);
-    return kin__breaker_is_broken(breaker) ? KIN_ECLOSED : rc;
+    if (rc == 0) rc = kin__breaker_hold(breaker, socket);
+    return rc < 0 && kin__breaker_is_broken(breaker) ? KIN_ECLOSED : rc;
 }
 
 /* The addresses are tried in turn, so that one that says nothing leaves time for the others; the error is that
  * of the last. */
-static int connect_to(const char *text, bool *tls, struct kin__breaker *breaker, kin_deadline deadline)
+static int connect_to(struct kin__handle *socket, const char *text, bool *tls, struct kin__breaker *breaker,
+                      kin_deadline deadline)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     int count = kin__address_parse(text, false, addresses, tls, deadline), rc = count;
     for (int i = 0; i < count; i++) {
+        kin__handles_enter();
+        rc = kin__os_socket_to(&addresses[i]);
+        if (rc >= 0) kin__handle_add(socket, rc, true);
+        kin__handles_leave();
+        if (rc < 0) continue;
         kin_deadline end = share_of(deadline, count - i);
-        rc = breaker == NULL ? kin__os_connect(&addresses[i], end)
-                             : connect_breakable(&addresses[i], breaker, end);
-        if (rc >= 0 || rc == KIN_ECLOSED) break;
+        rc = breaker == NULL ? kin__os_connect(socket->descriptor, &addresses[i], end)
+                             : connect_breakable(socket->descriptor, &addresses[i], breaker, end);
+        if (rc == 0) break;
+        kin__handle_close(socket);
+        if (rc == KIN_ECLOSED) break;
     }
     return rc;
 }
@@ -118,33 +123,54 @@ static bool wants_tls(const kin_client_options *options)
            options->server_name != NULL;
 }
 
+/* What was listed as `socket` becomes the connection's. */
+static int take(kin_connection **made, struct kin__handle *socket, struct kin__secure *secure)
+{
+    kin__handles_enter();
+    int rc = kin__connection_take(made, socket->descriptor, secure);
+    if (rc == 0) kin__handle_release(socket);
+    kin__handles_leave();
+    return rc;
+}
+
+/* Connects with `socket`, which is in no list afterwards. */
+static int open_with(kin_connection **made, struct kin__handle *socket, const char *address,
+                     const kin_client_options *options, struct kin__breaker *breaker, kin_deadline deadline)
+{
+    struct kin__secure *secure = NULL;
+    bool tls = false;
+    int proved = connect_to(socket, address, &tls, breaker, deadline);
+    if (proved < 0) return proved;
+    kin__watch_silence(socket->descriptor, options->silence_s);
+    if (tls) proved = secure_with(&secure, socket->descriptor, address, options, deadline);
+    int rc = proved < 0 ? proved : take(made, socket, secure);
+    if (rc < 0) {
+        kin__breaker_let_go(breaker);
+        kin__handle_close(socket);
+        kin__secure_free(secure);
+        return rc;
+    }
+    if (options->key != NULL && proved == 0) rc = authenticate(*made, options, deadline);
+    if (rc < 0) {
+        kin__breaker_let_go(breaker);
+        kin_connection_close(*made);
+    }
+    return rc;
+}
+
 int kin__client_open(kin_connection **connection, const char *address, const kin_client_options *options,
                      struct kin__breaker *breaker, kin_deadline deadline)
 {
     kin_connection *made = NULL;
-    struct kin__secure *secure = NULL;
-    bool tls = false;
     if (is_absurd(options)) return -EINVAL;
     if (strncmp(address, "tls:", 4) != 0 && wants_tls(options)) return -EINVAL;
-    int descriptor = connect_to(address, &tls, breaker, deadline), proved = 0;
-    if (descriptor < 0) return descriptor;
-    kin__watch_silence(descriptor, options->silence_s);
-    if (tls) proved = secure_with(&secure, descriptor, address, options, deadline);
-    int rc = proved < 0 ? proved : kin__connection_take(&made, descriptor, secure);
-    if (rc < 0) {
-        kin__breaker_let_go(breaker);
-        kin__secure_free(secure);
-        kin__os_close(descriptor);
-        return rc;
-    }
-    if (options->key != NULL && proved == 0) rc = authenticate(made, options, deadline);
-    if (rc < 0) {
-        kin__breaker_let_go(breaker);
-        kin_connection_close(made);
-        return rc;
-    }
-    *connection = made;
-    return 0;
+    /* Not on the stack: a child forked by another thread meanwhile has it in its list. */
+    struct kin__handle *socket = kin__os_calloc(1, sizeof *socket);
+    if (socket == NULL) return -ENOMEM;
+    int rc = open_with(&made, socket, address, options, breaker, deadline);
+    kin__os_free(socket);
+    if (rc == 0) *connection = made;
+    return rc;
 }
 
 int kin_client_open_sized(kin_connection **connection, const char *address, const kin_client_options *options,

@@ -15,7 +15,6 @@
 #include "memory/waitable.h"
 #include "os/network.h"
 #include "os/os.h"
-#include "os/suspend.h"
 
 #define SILENCE_DEFAULT_S 60
 
@@ -53,27 +52,35 @@ int kin__connection_make(kin_connection **made, enum kin__connection_kind kind, 
     return 0;
 }
 
+static int make_ends(kin_connection *made[2])
+{
+    int ends[2];
+    kin__handles_enter();
+    int rc = kin__os_socket_pair(KIN__SOCKET_PACKETS, ends);
+    if (rc == 0) {
+        for (int i = 0; i < 2; i++) {
+            if (rc == 0) rc = kin__connection_make(&made[i], KIN__CONNECTION_PACKETS, ends[i], NULL);
+            if (rc < 0) kin__os_close(ends[i]);
+        }
+    }
+    kin__handles_leave();
+    return rc;
+}
+
 int kin_pipe_open_sized(kin_connection **first, kin_connection **second, const kin_pipe_options *options,
                         size_t size)
 {
     kin_pipe_options given = {0};
     kin_connection *made[2] = {NULL, NULL};
-    int ends[2];
     if (first == NULL || second == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    int rc = kin__os_socket_pair(KIN__SOCKET_PACKETS, ends);
-    if (rc < 0) return rc;
-    rc = kin__connection_make(&made[0], KIN__CONNECTION_PACKETS, ends[0], NULL);
-    if (rc == 0) rc = kin__connection_make(&made[1], KIN__CONNECTION_PACKETS, ends[1], NULL);
+    int rc = make_ends(made);
     if (rc == 0 && given.simplex) {
         made[0]->sends = made[1]->receives = false;
-        rc = kin__os_socket_end_sending(ends[0]);
+        rc = kin__os_socket_end_sending(made[0]->handle.descriptor);
     }
     if (rc < 0) {
-        for (int i = 0; i < 2; i++) {
-            if (made[i] == NULL) kin__os_close(ends[i]);
-            kin_connection_close(made[i]);
-        }
+        for (int i = 0; i < 2; i++) kin_connection_close(made[i]);
         return rc;
     }
     *first = made[0];
@@ -83,11 +90,14 @@ int kin_pipe_open_sized(kin_connection **first, kin_connection **second, const k
 
 int kin__connection_take(kin_connection **connection, int descriptor, struct kin__secure *secure)
 {
-    bool stream = false, local = false;
-    int rc = kin__os_socket_describe(descriptor, &stream, &local);
-    if (rc == 0 && !stream) rc = -EPROTOTYPE;
+    enum kin__socket_kind kind = KIN__SOCKET_STREAM;
+    bool local = false;
+    int rc = kin__os_socket_describe(descriptor, &kind, &local);
     if (rc == 0) rc = kin__os_set_inherit(descriptor, false);
-    if (rc == 0) rc = kin__connection_make(connection, KIN__CONNECTION_FRAMED, descriptor, secure);
+    if (rc == 0)
+        rc = kin__connection_make(
+            connection, kind == KIN__SOCKET_STREAM ? KIN__CONNECTION_FRAMED : KIN__CONNECTION_PACKETS,
+            descriptor, secure);
     if (rc < 0) return rc;
     (*connection)->local = local;
     (*connection)->left_over = secure != NULL && kin__secure_readable(secure);
@@ -141,17 +151,11 @@ int kin_connection_fileno(const kin_connection *connection)
 
 /* ---- sending and receiving -------------------------------------------------------------------------- */
 
-/* May the kernel wait for us?  Not in a coroutine. */
-static bool may_block(kin_deadline deadline)
-{
-    return deadline == KIN_FOREVER && kin__suspender == NULL;
-}
-
 long kin__send_until(int socket, const struct kin__part *parts, size_t count, int descriptor,
                      kin_deadline deadline)
 {
     for (;;) {
-        long sent = kin__os_send(socket, parts, count, descriptor, may_block(deadline));
+        long sent = kin__os_send(socket, parts, count, descriptor, kin__may_block(deadline));
         int rc = 0;
         if (sent == -ETIMEDOUT) return KIN_ESILENT;
         if (sent == -EAGAIN)
@@ -167,7 +171,7 @@ long kin__receive_until(int socket, const struct kin__part *parts, size_t count,
                         struct kin__received *received, kin_deadline deadline)
 {
     for (;;) {
-        long got = kin__os_receive(socket, parts, count, received, may_block(deadline));
+        long got = kin__os_receive(socket, parts, count, received, kin__may_block(deadline));
         /* Of the network, not of the deadline. */
         if (got == -ETIMEDOUT) return KIN_ESILENT;
         if (got != -EAGAIN) return got;

@@ -17,6 +17,7 @@
 #include "ipc/handle.h"
 #include "memory/private.h"
 #include "os/socket.h"
+#include "os/suspend.h"
 
 struct kin__breaker;
 struct kin__secure;
@@ -38,7 +39,8 @@ _Static_assert(offsetof(struct kin__packet, bytes) == offsetof(struct kin__packe
 
 /* Private memory.
  *   secure      framed: what goes through is encrypted by it; NULL: it is not.
- *   receiving   held by who receives a message from a stream, until it has the whole or its deadline comes.
+ *   receiving   held by who receives: framed, until it has the whole message or its deadline comes; packets,
+ *               until it has one, and only where there is more than one thread or coroutine.
  *   sending     held by who sends on a stream, likewise.
  *   kept        packets: received and not taken, oldest first; under `keeping`.
  *   spare       packets: room for one, to be used again; taken and given by exchange.
@@ -110,6 +112,12 @@ int kin__framed_send_frames(kin_connection *connection, const void *frames, size
                             kin_deadline deadline);
 long kin__framed_receive_bytes(kin_connection *connection, void *buffer, size_t capacity,
                                kin_deadline deadline);
+
+/* May the kernel wait for us?  Not in a coroutine. */
+static inline bool kin__may_block(kin_deadline deadline)
+{
+    return deadline == KIN_FOREVER && kin__suspender == NULL;
+}
 
 /* One attempt after another until the deadline: waits after -EAGAIN, starts again after -ECONNRESET
  * of a packet socket (which is said once, before what can still be read).  Bytes, or an error. */

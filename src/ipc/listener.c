@@ -98,39 +98,53 @@ static void renew_lock(struct kin__handle *handle)
 
 /* ---- opening ---------------------------------------------------------------------------------------- */
 
-static void renew(struct kin__handle *handle, int descriptor)
+static int none(void)
+{
+    return -1;
+}
+
+/* Closes what the handle has, and gives it what `make` makes, if it does.  That, or the error. */
+static int renew(struct kin__handle *handle, int (*make)(void))
 {
     kin__handle_close(handle);
-    kin__handle_add(handle, descriptor, true);
+    kin__handles_enter();
+    int made = make();
+    kin__handle_add(handle, made >= 0 ? made : -1, true);
+    kin__handles_leave();
+    return made;
 }
 
 static int make_set(kin_listener *listener)
 {
-    int set = kin__os_epoll_make();
-    if (set < 0) return set;
-    int rc = kin__os_epoll_add(set, listener->handle.descriptor, KIN__READABLE, 0);
+    int rc = renew(&listener->set, kin__os_epoll_make);
+    if (rc >= 0)
+        rc = kin__os_epoll_add(listener->set.descriptor, listener->handle.descriptor, KIN__READABLE, 0);
     if (rc < 0) {
-        kin__os_close(set);
+        renew(&listener->set, none);
+        listener->set.withheld = true;
         return rc;
     }
-    renew(&listener->set, set);
-    renew(&listener->spare, kin__os_event_make());
+    renew(&listener->spare, kin__os_event_make);
     return 0;
 }
 
-static int listen_at(const char *text, const kin_listener_options *options, struct kin__address *bound,
-                     bool *tls)
+/* Lists the handle in any case. */
+static int listen_at(struct kin__handle *handle, const char *text, const kin_listener_options *options,
+                     struct kin__address *bound, bool *tls)
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     int count = kin__address_parse(text, true, addresses, tls, KIN_FOREVER), rc = count;
+    *handle = (struct kin__handle){.descriptor = -1, .renew = renew_lock};
+    kin__handles_enter();
     for (int i = 0; i < count; i++) {
         rc = kin__os_listen(&addresses[i], options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT);
-        if (rc >= 0) break;
+        if (rc < 0) continue;
+        handle->descriptor = rc;
+        break;
     }
-    if (rc < 0) return rc;
-    int named = kin__os_address_of(rc, bound);
-    if (named < 0) kin__os_close(rc);
-    return named < 0 ? named : rc;
+    kin__handle_list(handle);
+    kin__handles_leave();
+    return rc < 0 ? rc : kin__os_address_of(rc, bound);
 }
 
 /* Gets ready to speak TLS, if the address asks for it. */
@@ -185,18 +199,12 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
     if (made == NULL) return -ENOMEM;
     fill(made, &given);
     bool tls = false;
-    int rc = listen_at(address, &given, &made->bound, &tls);
-    if (rc < 0) {
-        kin__os_free(made);
-        return rc;
-    }
-    made->handle = (struct kin__handle){.descriptor = rc, .renew = renew_lock};
-    kin__handle_list(&made->handle);
+    made->owner = kin__os_pid();
     kin__handle_add(&made->set, -1, true);
     kin__handle_add(&made->spare, -1, true);
-    made->owner = kin__os_pid();
-    made->file = kin__os_socket_file(&made->bound);
-    rc = make_set(made);
+    int rc = listen_at(&made->handle, address, &given, &made->bound, &tls);
+    if (rc >= 0) made->file = kin__os_socket_file(&made->bound);
+    if (rc >= 0) rc = make_set(made);
     if (rc == 0) rc = make_context(made, address, &given, tls);
     if (rc == 0) rc = kin__os_address_text(&made->bound, made->address, sizeof made->address);
     if (rc == 0 && tls) memcpy(made->address, "tls", strlen("tls"));
@@ -343,12 +351,13 @@ static int secure(kin_listener *listener, struct pending *pending)
     return rc < 0 ? rc : talk(pending);
 }
 
+/* 1: it is welcome now; 0: it is not yet, or is forgotten; or an error. */
 static int go_on(kin_listener *listener, struct pending *pending)
 {
     int rc = pending->secured ? talk(pending) : secure(listener, pending);
     if (rc == -EAGAIN) return 0;
     pending->welcome = rc == 1;
-    if (rc == 1) return 0;
+    if (rc == 1) return 1;
     complain(listener, "a client was refused",
              rc == KIN_ETLS || rc == KIN_ECERTIFICATE ? kin__tls_why(pending->secure->tls)
                                                       : kin_strerror(rc));
@@ -379,10 +388,12 @@ static int greet(kin_listener *listener, struct pending *pending)
 static int turn_away(kin_listener *listener, int error)
 {
     if (listener->spare.descriptor < 0) return error;
-    renew(&listener->spare, -1);
+    renew(&listener->spare, none);
+    kin__handles_enter();
     int descriptor = kin__os_accept(listener->handle.descriptor, NULL);
     if (descriptor >= 0) kin__os_close(descriptor);
-    renew(&listener->spare, kin__os_event_make());
+    kin__handles_leave();
+    renew(&listener->spare, kin__os_event_make);
     if (descriptor < 0) return descriptor == -EAGAIN ? 0 : error;
     complain(listener, "a client was turned away", kin_strerror(error));
     return 1;
@@ -392,22 +403,25 @@ static int turn_away(kin_listener *listener, int error)
 static int take_one(kin_listener *listener)
 {
     struct kin__address from;
+    struct pending *pending = kin__os_calloc(1, sizeof *pending);
+    if (pending == NULL) return -ENOMEM;
+    kin__handles_enter();
     int descriptor = kin__os_accept(listener->handle.descriptor, &from);
-    if (descriptor == -EMFILE || descriptor == -ENFILE) return turn_away(listener, descriptor);
-    if (descriptor < 0) return descriptor == -EAGAIN ? 0 : descriptor;
-    uint64_t network = kin__os_address_network(&from);
-    if (kin__offenders_refuse(&listener->offenders, network, listener->max_failures, kin__os_clock())) {
-        kin__os_close(descriptor);
+    if (descriptor >= 0) kin__handle_add(&pending->handle, descriptor, true);
+    kin__handles_leave();
+    if (descriptor < 0) {
+        kin__os_free(pending);
+        if (descriptor == -EMFILE || descriptor == -ENFILE) return turn_away(listener, descriptor);
+        return descriptor == -EAGAIN ? 0 : descriptor;
+    }
+    pending->network = kin__os_address_network(&from);
+    if (kin__offenders_refuse(&listener->offenders, pending->network, listener->max_failures,
+                              kin__os_clock())) {
+        kin__handle_close(&pending->handle);
+        kin__os_free(pending);
         complain(listener, "a client was turned away", "its address has failed to authenticate too often");
         return 1;
     }
-    struct pending *pending = kin__os_calloc(1, sizeof *pending);
-    if (pending == NULL) {
-        kin__os_close(descriptor);
-        return -ENOMEM;
-    }
-    pending->network = network;
-    kin__handle_add(&pending->handle, descriptor, true);
     kin__watch_silence(descriptor, listener->silence_s);
     pending->expires = kin__os_clock() + listener->handshake_ns;
     struct pending **last = &listener->first;
@@ -491,16 +505,17 @@ static struct pending *find_welcome(kin_listener *listener)
 
 /* ---- accepting ---------------------------------------------------------------------------------------- */
 
-/* Looks at everything that is ready; returns how much that was. */
+/* Looks at what is ready, until somebody is welcome: the caller takes that one, and of the others, whose messages
+ * are still unread, the set goes on telling.  Returns how much was ready. */
 static int look_around(kin_listener *listener, kin_deadline deadline)
 {
     uint64_t tokens[AT_ONCE];
     int count = kin__os_epoll_tokens(listener->set.descriptor, tokens, AT_ONCE, deadline), rc = 0;
-    for (int i = 0; i < count && rc >= 0; i++) {
+    for (int i = 0; i < count && rc == 0; i++) {
         /* What listens comes last: dropping the oldest must not meet a token still to be looked at. */
         if (tokens[i] != 0) rc = go_on(listener, (struct pending *)(uintptr_t)tokens[i]);
     }
-    for (int i = 0; i < count && rc >= 0; i++)
+    for (int i = 0; i < count && rc == 0; i++)
         if (tokens[i] == 0) rc = take_new(listener);
     return rc < 0 ? rc : count;
 }
@@ -510,13 +525,11 @@ static int hand_out(kin_listener *listener, struct pending *pending, kin_connect
     int descriptor = pending->handle.descriptor;
     if (listener->authenticates || pending->secure != NULL)
         kin__os_epoll_remove(listener->set.descriptor, descriptor);
-    /* Before it is the connection's: a child that is forked meanwhile closes it once. */
-    pending->handle.descriptor = -1;
+    kin__handles_enter();
     int rc = kin__connection_take(connection, descriptor, pending->secure);
-    if (rc == 0)
-        pending->secure = NULL;
-    else
-        pending->handle.descriptor = descriptor;
+    if (rc == 0) pending->handle.descriptor = -1;
+    kin__handles_leave();
+    if (rc == 0) pending->secure = NULL;
     forget(listener, pending);
     return rc;
 }
@@ -556,10 +569,23 @@ int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin
     return rc;
 }
 
+/* A child that was given it waits for it before it accepts: it needs a set of its own. */
 int kin_listener_fileno(const kin_listener *listener)
 {
+    kin_listener *own = (kin_listener *)(uintptr_t)listener;
+    int rc = 0;
     if (listener == NULL) return -EINVAL;
-    return listener->handle.withheld || listener->set.withheld ? KIN_ENOTGIVEN : listener->set.descriptor;
+    if (listener->handle.withheld) return KIN_ENOTGIVEN;
+    while (rc >= 0 && own->set.withheld) {
+        /* Who has the lock takes it over, or waits with what was taken over. */
+        if (kin__private_lock(&own->lock, KIN_NOW) < 0) {
+            kin__os_yield();
+            continue;
+        }
+        rc = take_over(own);
+        kin__private_unlock(&own->lock);
+    }
+    return rc < 0 ? rc : own->set.descriptor;
 }
 
 int kin_listener_close(kin_listener *listener)

@@ -16,7 +16,8 @@
  *    from one that was withdrawn, which is passed over.
  *  - A large message whose receiver goes away in its middle is sent again to another.
  *  - A packet that was received and could not be handed out is kept in its process, in order, and
- *    handed out first.
+ *    handed out first.  Of several threads one at a time receives and keeps (`receiving`); the stream of a large
+ *    message is read without that lock.
  */
 #include <errno.h>
 #include <string.h>
@@ -65,36 +66,49 @@ static int send_stream(int stream, const char *bytes, size_t size, kin_deadline 
     return 0;
 }
 
-/* One attempt; `*taken` says whether its packet was sent. */
-static int try_large(kin_connection *connection, const void *message, size_t size, kin_deadline deadline,
-                     bool *taken)
+static int make_stream(struct kin__handle ends[2])
 {
-    struct kin__handle ends[2];
+    int pair[2];
+    kin__handles_enter();
+    int rc = kin__os_socket_pair(KIN__SOCKET_STREAM, pair);
+    for (int i = 0; rc == 0 && i < 2; i++) kin__handle_add(&ends[i], pair[i], true);
+    kin__handles_leave();
+    return rc;
+}
+
+/* One attempt; `*taken` says whether its packet was sent. */
+static int try_large(kin_connection *connection, struct kin__handle ends[2], const void *message, size_t size,
+                     kin_deadline deadline, bool *taken)
+{
     uint8_t mark = 0;
     struct kin__part part = {&mark, 1};
     uint64_t announced = size;
-    int pair[2];
-    int rc = kin__os_socket_pair(KIN__SOCKET_STREAM, pair);
+    int rc = make_stream(ends);
     if (rc < 0) return rc;
-    kin__handle_add(&ends[0], pair[0], true);
-    kin__handle_add(&ends[1], pair[1], true);
-    rc = (int)kin__os_send(pair[1], &part, 1, -1, false);
-    if (rc > 0) rc = send_packet(connection, LARGE, &announced, sizeof announced, pair[1], deadline);
+    rc = (int)kin__os_send(ends[1].descriptor, &part, 1, -1, false);
+    if (rc > 0)
+        rc = send_packet(connection, LARGE, &announced, sizeof announced, ends[1].descriptor, deadline);
     kin__handle_close(&ends[1]);
     *taken = rc == 0;
-    if (rc == 0) rc = send_stream(pair[0], message, size, deadline);
+    if (rc == 0) rc = send_stream(ends[0].descriptor, message, size, deadline);
     /* CRASH: until here the receiver learns that the message is cut off. */
-    kin__os_receive(pair[0], &part, 1, NULL, false);
+    kin__os_receive(ends[0].descriptor, &part, 1, NULL, false);
     kin__handle_close(&ends[0]);
     return rc;
 }
 
 static int send_large(kin_connection *connection, const void *message, size_t size, kin_deadline deadline)
 {
-    bool taken = true;
+    /* Not on the stack: a child forked by another thread meanwhile has them in its list. */
+    struct kin__handle *ends = kin__os_calloc(2, sizeof *ends);
+    bool taken;
     int rc;
-    do rc = try_large(connection, message, size, deadline, &taken);
-    while (rc == -EPIPE && taken);
+    if (ends == NULL) return -ENOMEM;
+    do {
+        taken = false;
+        rc = try_large(connection, ends, message, size, deadline, &taken);
+    } while (rc == -EPIPE && taken);
+    kin__os_free(ends);
     return rc;
 }
 
@@ -208,8 +222,7 @@ static long take_stream(kin_connection *connection, struct kin__packet *packet, 
                 kept->size = packet->size;
                 kept->got = packet->got;
                 memcpy(kept->bytes, buffer, packet->got);
-                kin__handle_add(&kept->handle, packet->handle.descriptor, true);
-                packet->handle.descriptor = -1;
+                kin__handle_move(&kept->handle, &packet->handle);
                 keep(connection, kept, true);
             }
         }
@@ -221,8 +234,10 @@ static long take_stream(kin_connection *connection, struct kin__packet *packet, 
     return size;
 }
 
-/* A packet with its bytes in `packet`, which is in the list of handles: hands it out or keeps it. */
-static long take_packet(kin_connection *connection, struct kin__packet *packet, const struct wish *wish)
+/* A packet with its bytes in `packet`, which is in the list of handles: hands it out, keeps it, or leaves it to
+ * the caller as the stream that it announces. */
+static long take_packet(kin_connection *connection, struct kin__packet *packet, const struct wish *wish,
+                        struct kin__packet **stream)
 {
     long rc;
     if ((wish->descriptor != NULL) != (packet->kind == DESCRIPTOR)) {
@@ -235,7 +250,8 @@ static long take_packet(kin_connection *connection, struct kin__packet *packet, 
     } else if (packet->size > wish->capacity) {
         rc = too_small(packet->size);
     } else if (packet->kind == LARGE) {
-        return take_stream(connection, packet, wish);
+        *stream = packet;
+        return 0;
     } else {
         if (packet->size > 0) memcpy(wish->buffer, packet->bytes, packet->size);
         rc = (long)packet->size;
@@ -246,75 +262,105 @@ static long take_packet(kin_connection *connection, struct kin__packet *packet, 
     return rc;
 }
 
-/* A packet that has just come; of its bytes the first `before` are in the wish's buffer, the others in
- * `spare`. */
-static long take_arrived(kin_connection *connection, uint8_t kind, size_t size, size_t before,
-                         const struct kin__received *received, struct kin__packet *spare,
-                         const struct wish *wish)
+/* What no kin has sent. */
+static bool is_strange(const struct kin__packet *packet, size_t size)
+{
+    if (packet->kind == MESSAGE) return false;
+    return packet->handle.descriptor < 0 ||
+           (packet->kind == LARGE ? size != sizeof packet->size : packet->kind != DESCRIPTOR);
+}
+
+/* A packet that has just come; of its bytes the first `before` are in the wish's buffer, the others in `packet`,
+ * which is in the list of handles if a descriptor came with it. */
+static long take_arrived(kin_connection *connection, size_t size, size_t before,
+                         const struct kin__received *received, struct kin__packet *packet,
+                         const struct wish *wish, struct kin__packet **stream)
 {
     if (before > size) before = size;
-    if (kind == MESSAGE && size <= wish->capacity && wish->descriptor == NULL) {
-        if (size > before) memcpy((char *)wish->buffer + before, spare->bytes + before, size - before);
-        give_spare(connection, spare);
+    if (packet->kind == MESSAGE && size <= wish->capacity && wish->descriptor == NULL) {
+        if (size > before) memcpy((char *)wish->buffer + before, packet->bytes + before, size - before);
+        if (received->descriptor >= 0) kin__handle_close(&packet->handle);
+        give_spare(connection, packet);
         return (long)size;
     }
-    if (received->lost) {
-        give_spare(connection, spare);
-        return -EMFILE;
-    }
-    struct kin__packet *packet = spare != NULL ? spare : make_packet(size);
-    if (packet == NULL) {
-        if (received->descriptor >= 0) kin__os_close(received->descriptor);
-        return -ENOMEM;
+    if (received->descriptor < 0) kin__handle_add(&packet->handle, -1, true);
+    if (received->lost || is_strange(packet, size)) {
+        drop(packet);
+        return received->lost ? -EMFILE : KIN_EPROTOCOL;
     }
     if (before > 0) memcpy(packet->bytes, wish->buffer, before);
-    packet->kind = kind;
     packet->size = packet->got = size;
-    if (kind == LARGE) {
+    if (packet->kind == LARGE) {
         memcpy(&packet->size, packet->bytes, sizeof packet->size);
         packet->got = 0;
     }
-    kin__handle_add(&packet->handle, received->descriptor, true);
-    return take_packet(connection, packet, wish);
+    return take_packet(connection, packet, wish, stream);
 }
 
-static long receive_packet(kin_connection *connection, const struct wish *wish)
+/* As kin__receive_until; what comes with the packet is in the list of handles, as part of `packet`, before another
+ * thread can fork. */
+static long receive_listed(int socket, const struct kin__part *parts, size_t count,
+                           struct kin__packet *packet, struct kin__received *received, kin_deadline deadline)
+{
+    bool alone = kin__os_is_alone();
+    for (;;) {
+        if (!alone) kin__handles_enter();
+        long got = kin__os_receive(socket, parts, count, received, alone && kin__may_block(deadline));
+        if (got > 0 && received->descriptor >= 0)
+            kin__handle_add(&packet->handle, received->descriptor, true);
+        if (!alone) kin__handles_leave();
+        /* The other end is gone and has left something unread: said once, before what we can still read. */
+        if (got == -ECONNRESET) continue;
+        if (got != -EAGAIN) return got;
+        int rc = kin__os_wait_ready(socket, KIN__READABLE, deadline);
+        if (rc < 0) return rc;
+    }
+}
+
+static long receive_packet(kin_connection *connection, const struct wish *wish, struct kin__packet **stream)
 {
     struct kin__received received;
-    struct kin__packet *spare = NULL;
-    uint8_t kind = 0;
-    size_t before = wish->capacity < PACKET_MOST ? wish->capacity : PACKET_MOST, count = 2;
-    if (before < PACKET_MOST && (spare = take_spare(connection)) == NULL) return -ENOMEM;
-    struct kin__part parts[3] = {{&kind, 1}, {wish->buffer, before}};
+    size_t before = wish->capacity < PACKET_MOST ? wish->capacity : PACKET_MOST, count = 3;
+    /* Before anything is taken from the kernel, so that nothing is lost for want of memory. */
+    struct kin__packet *spare = take_spare(connection);
+    if (spare == NULL) return -ENOMEM;
+    struct kin__part parts[3] = {
+        {&spare->kind, 1}, {wish->buffer, before}, {spare->bytes + before, PACKET_MOST - before}};
     if (before <= COPIED_MOST) {
         before = 0;
-        parts[0] = (struct kin__part){&spare->kind, 1 + PACKET_MOST};
+        parts[0].size = 1 + PACKET_MOST;
         count = 1;
-    } else if (spare != NULL) {
-        parts[2] = (struct kin__part){spare->bytes + before, PACKET_MOST - before};
-        count = 3;
+    } else if (before == PACKET_MOST) {
+        count = 2;
     }
-    long rc;
-    /* The other end is gone and has left something unread: said once, before what we can still read. */
-    do rc = kin__receive_until(connection->handle.descriptor, parts, count, &received, wish->deadline);
-    while (rc == -ECONNRESET);
-    if (rc > 0) {
-        if (count == 1) kind = spare->kind;
-        return take_arrived(connection, kind, (size_t)rc - 1, before, &received, spare, wish);
-    }
+    long rc = receive_listed(connection->handle.descriptor, parts, count, spare, &received, wish->deadline);
+    if (rc > 0) return take_arrived(connection, (size_t)rc - 1, before, &received, spare, wish, stream);
     give_spare(connection, spare);
     return rc == 0 ? KIN_ECLOSED : rc;
+}
+
+static long next_packet(kin_connection *connection, const struct wish *wish, struct kin__packet **stream)
+{
+    struct kin__packet *packet = NULL;
+    if (__atomic_load_n(&connection->kept, __ATOMIC_ACQUIRE) != NULL) packet = take_kept(connection);
+    return packet != NULL ? take_packet(connection, packet, wish, stream)
+                          : receive_packet(connection, wish, stream);
 }
 
 long kin__packet_receive(kin_connection *connection, void *buffer, size_t capacity, int *descriptor,
                          kin_deadline deadline)
 {
     const struct wish wish = {buffer, capacity, descriptor, deadline};
+    /* What another thread, or coroutine, receives and keeps is the next for us: until it has looked at that, we
+     * do not sleep in the kernel, where nobody would tell us. */
+    bool shared = !kin__os_is_alone() || kin__suspender != NULL;
     for (;;) {
-        /* Read without the lock: what another thread is about to keep may be missed. */
-        struct kin__packet *packet = NULL;
-        if (__atomic_load_n(&connection->kept, __ATOMIC_ACQUIRE) != NULL) packet = take_kept(connection);
-        long rc = packet != NULL ? take_packet(connection, packet, &wish) : receive_packet(connection, &wish);
+        struct kin__packet *stream = NULL;
+        int locked = shared ? kin__private_lock(&connection->receiving, deadline) : 0;
+        if (locked < 0) return locked;
+        long rc = next_packet(connection, &wish, &stream);
+        if (shared) kin__private_unlock(&connection->receiving);
+        if (stream != NULL) rc = take_stream(connection, stream, &wish);
         if (rc != PASSED_OVER) return rc;
     }
 }

@@ -64,14 +64,17 @@ int kin_signals_open(kin_signals **signals, const int *numbers, size_t count)
     if (made == NULL) return -ENOMEM;
     made->received = bits_of(numbers, count);
     made->thread = kin__os_thread_id();
+    /* Before our own lock: a fork takes that last. */
+    kin__handles_enter();
     pthread_mutex_lock(&lock);
     int rc = made->received != 0 ? open_locked(made) : -EINVAL;
     pthread_mutex_unlock(&lock);
+    if (rc == 0) kin__handle_add(&made->handle, made->handle.descriptor, true);
+    kin__handles_leave();
     if (rc < 0) {
         kin__os_free(made);
         return rc;
     }
-    kin__handle_add(&made->handle, made->handle.descriptor, true);
     *signals = made;
     return 0;
 }

@@ -403,26 +403,16 @@ static int connect_until(int socket, const struct kin__address *address, kin_dea
     return rc;
 }
 
-int kin__os_connect_begin(const struct kin__address *address)
+int kin__os_socket_to(const struct kin__address *address)
 {
     return make_socket(address, 0);
 }
 
-int kin__os_connect_go_on(int socket, const struct kin__address *address, kin_deadline deadline)
+int kin__os_connect(int socket, const struct kin__address *address, kin_deadline deadline)
 {
     int rc = connect_until(socket, address, deadline);
     if (rc < 0 && rc != -EISCONN) return rc == -EAGAIN ? -ETIMEDOUT : rc;
     set_time_limit(socket, KIN_FOREVER);
     hurry(socket);
     return 0;
-}
-
-int kin__os_connect(const struct kin__address *address, kin_deadline deadline)
-{
-    int made = kin__os_connect_begin(address);
-    if (made < 0) return made;
-    int rc = kin__os_connect_go_on(made, address, deadline);
-    if (rc == 0) return made;
-    close(made);
-    return rc;
 }

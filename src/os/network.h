@@ -41,11 +41,11 @@ int kin__os_listen(const struct kin__address *address, int backlog);
 /* Takes a connection that waits; it blocks, and the network's delays are off; where it comes from is stored in
  * `*from`, if that is not NULL.  -EAGAIN: there is none. */
 int kin__os_accept(int listener, struct kin__address *from);
-/* Connects, waiting until `deadline`; the socket blocks.  -ECONNREFUSED, -ENOENT, -ETIMEDOUT … */
-int kin__os_connect(const struct kin__address *address, kin_deadline deadline);
-/* The same in steps: makes the socket; connects it, which may be called again after -ETIMEDOUT. */
-int kin__os_connect_begin(const struct kin__address *address);
-int kin__os_connect_go_on(int socket, const struct kin__address *address, kin_deadline deadline);
+/* Makes a socket that can be connected to the address; returns it. */
+int kin__os_socket_to(const struct kin__address *address);
+/* Connects such a socket, waiting until `deadline`; it blocks then; after
+ * -ETIMEDOUT it may be called again.  -ECONNREFUSED, -ENOENT, -ETIMEDOUT … */
+int kin__os_connect(int socket, const struct kin__address *address, kin_deadline deadline);
 /* Acknowledges at once what has come: a peer that waits for that before it sends on is not kept. */
 void kin__os_acknowledge(int socket);
 /* The connection ends when the other side's system has not answered for so long while nothing is sent to it.

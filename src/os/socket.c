@@ -26,16 +26,16 @@ int kin__os_socket_pair(enum kin__socket_kind kind, int ends[2])
     return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
 }
 
-int kin__os_socket_describe(int socket, bool *stream, bool *local)
+int kin__os_socket_describe(int socket, enum kin__socket_kind *kind, bool *local)
 {
     int type = 0, domain = 0;
     socklen_t size = sizeof type;
     if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return -errno;
     size = sizeof domain;
     if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0) return -errno;
-    *stream = type == SOCK_STREAM;
+    *kind = type == SOCK_STREAM ? KIN__SOCKET_STREAM : KIN__SOCKET_PACKETS;
     *local = domain == AF_UNIX;
-    return 0;
+    return type == SOCK_STREAM || (type == SOCK_SEQPACKET && *local) ? 0 : -EPROTOTYPE;
 }
 
 int kin__os_socket_end_sending(int socket)
@@ -96,7 +96,8 @@ long kin__os_receive(int socket, const struct kin__part *parts, size_t count, st
         message = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
         if (received != NULL) {
             message.msg_control = &control;
-            message.msg_controllen = sizeof control;
+            /* The padding has room for a second one: the kernel shall keep that. */
+            message.msg_controllen = CMSG_LEN(sizeof received->descriptor);
             *received = (struct kin__received){.descriptor = -1};
         }
         ssize_t got = received == NULL && count == 1 ? recv(socket, parts->bytes, parts->size, flags)

@@ -24,8 +24,8 @@ enum kin__socket_kind { KIN__SOCKET_PACKETS, KIN__SOCKET_STREAM };
 
 /* Makes two connected sockets: packets keep their bounds, a stream does not. */
 int kin__os_socket_pair(enum kin__socket_kind kind, int ends[2]);
-/* Is it a stream, and within this machine?  -EBADF, -ENOTSOCK. */
-int kin__os_socket_describe(int socket, bool *stream, bool *local);
+/* Which of the two is it, and is it within this machine, as packets are?  -EPROTOTYPE (neither), -EBADF, -ENOTSOCK. */
+int kin__os_socket_describe(int socket, enum kin__socket_kind *kind, bool *local);
 /* Nothing more is sent on it: the other end reads what is there and then the end. */
 int kin__os_socket_end_sending(int socket);
 /* Nothing goes over it any more in either direction, and whoever waits for it, here or there, finds its end. */

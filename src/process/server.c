@@ -67,15 +67,21 @@ static bool is_there(void)
 
 /* ---- the server's life ------------------------------------------------------------------------- */
 
-static int make_sockets(int control[2], int ends[2])
+/* The sockets between this process and a server; not on the stack: a child forked by another thread meanwhile
+ * has them in its list of handles. */
+enum { CONTROL, CONTROL_OF_SERVER, ENDS, ENDS_OF_SERVER, SOCKETS };
+
+static int make_sockets(struct kin__handle sockets[SOCKETS])
 {
-    int rc = kin__os_socket_pair(KIN__SOCKET_PACKETS, control);
-    if (rc < 0) return rc;
-    rc = kin__os_socket_pair(KIN__SOCKET_PACKETS, ends);
-    if (rc < 0) {
-        kin__os_close(control[0]);
-        kin__os_close(control[1]);
+    int rc = 0;
+    kin__handles_enter();
+    for (int i = 0; i < SOCKETS; i += 2) {
+        int pair[2] = {-1, -1};
+        if (rc == 0) rc = kin__os_socket_pair(KIN__SOCKET_PACKETS, pair);
+        kin__handle_add(&sockets[i], pair[0], true);
+        kin__handle_add(&sockets[i + 1], pair[1], true);
     }
+    kin__handles_leave();
     return rc;
 }
 
@@ -97,33 +103,37 @@ static void forget(void)
     server.pid = 0;
 }
 
-static int begin(void)
+static int begin_with(struct kin__handle sockets[SOCKETS])
 {
     struct kin__order order;
     struct kin__order_parts parts;
-    int control[2], ends[2], descriptor;
-    int rc = make_sockets(control, ends);
-    if (rc < 0) return rc;
+    int descriptor;
+    int given[2] = {sockets[CONTROL_OF_SERVER].descriptor, sockets[ENDS_OF_SERVER].descriptor};
     describe(&order);
     kin__order_begin(&parts, &order);
-    rc = kin__program_begin(&order, &parts, (int[]){control[1], ends[1]}, NULL, &descriptor);
-    kin__os_close(control[1]);
-    kin__os_close(ends[1]);
-    if (rc < 0) {
-        kin__os_close(control[0]);
-        kin__os_close(ends[0]);
-        return rc;
-    }
+    int rc = kin__program_begin(&order, &parts, given, NULL, &descriptor);
+    if (rc < 0) return rc;
     kin__child_lock();
     if (server.pid != 0) forget();
     kin__handle_add(&server.descriptor, descriptor, true);
-    kin__handle_add(&server.control, control[0], true);
-    kin__handle_add(&server.ends, ends[0], true);
+    kin__handle_move(&server.control, &sockets[CONTROL]);
+    kin__handle_move(&server.ends, &sockets[ENDS]);
     server.owner = kin__os_pid();
     server.generation++;
     server.pid = rc;
     kin__child_unlock();
     return 0;
+}
+
+static int begin(void)
+{
+    struct kin__handle *sockets = kin__os_calloc(SOCKETS, sizeof *sockets);
+    if (sockets == NULL) return -ENOMEM;
+    int rc = make_sockets(sockets);
+    if (rc == 0) rc = begin_with(sockets);
+    for (int i = 0; i < SOCKETS; i++) kin__handle_close(&sockets[i]);
+    kin__os_free(sockets);
+    return rc;
 }
 
 /* Waits for the end of a server that is told to end, or dead, and forgets it. */

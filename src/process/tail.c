@@ -16,13 +16,15 @@ int kin__tail_open(struct kin__tail *tail, size_t size, int *theirs)
 {
     int ends[2];
     *tail = (struct kin__tail){.size = size, .bytes = kin__os_malloc(size)};
+    kin__handles_enter();
     int rc = tail->bytes == NULL ? -ENOMEM : kin__os_pipe_make(ends, 0);
+    if (rc == 0) kin__handle_add(&tail->handle, ends[0], true);
+    kin__handles_leave();
     if (rc < 0) {
         kin__os_free(tail->bytes);
         return rc;
     }
     kin__os_set_blocking(ends[0], false); /* of what has just been made, it cannot fail */
-    kin__handle_add(&tail->handle, ends[0], true);
     *theirs = ends[1];
     return 0;
 }

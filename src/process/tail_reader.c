@@ -122,14 +122,16 @@ static int begin_reading(void)
 {
     uintptr_t thread;
     if (reader.running) return kin__os_event_set(reader.wake->descriptor);
-    int rc = kin__os_event_make();
-    if (rc < 0) return rc;
     reader.wake = kin__os_calloc(1, sizeof *reader.wake);
-    if (reader.wake == NULL) {
-        kin__os_close(rc);
-        return -ENOMEM;
+    if (reader.wake == NULL) return -ENOMEM;
+    kin__handles_enter();
+    int rc = kin__os_event_make();
+    if (rc >= 0) kin__handle_add(reader.wake, rc, true);
+    kin__handles_leave();
+    if (rc < 0) {
+        kin__os_free(reader.wake);
+        return rc;
     }
-    kin__handle_add(reader.wake, rc, true);
     rc = kin__os_thread_start(&thread, attend, NULL, 0);
     if (rc < 0) {
         kin__handle_close(reader.wake);

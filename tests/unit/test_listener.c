@@ -20,6 +20,7 @@
 #include <kin/error.h>
 #include <kin/listener.h>
 #include <kin/process.h>
+#include <kin/wait.h>
 
 #include "ipc/challenge.h"
 #include "os/network.h"
@@ -192,8 +193,9 @@ static int raw_connect(kin_listener *listener)
     CHECK_RC(kin__os_address_of(kin_listener_fileno(listener), &address), -ENOTSOCK);
     const char *text = kin_listener_address(listener);
     CHECK_RC(kin__os_address_unix(text + 6, strlen(text + 6), true, &address), 0);
-    int made = kin__os_connect(&address, KIN_FOREVER);
+    int made = kin__os_socket_to(&address);
     CHECK_OK(made);
+    CHECK_RC(kin__os_connect(made, &address, KIN_FOREVER), 0);
     return made;
 }
 
@@ -342,6 +344,58 @@ TEST(fileno_tells_when_there_is_something_to_do)
     CHECK_OK(kin_listener_close(listener));
 }
 
+/* A client in this thread, which goes on with its handshake as far as it can. */
+struct shaking {
+    kin_connection *connection;
+    struct kin__challenge challenge;
+    int done; /* 1: authenticated */
+};
+
+static void shake(struct shaking *one)
+{
+    struct kin__challenge_message reply;
+    uint8_t message[KIN__CHALLENGE_MOST];
+    while (one->done == 0) {
+        long size = kin_connection_recv(one->connection, message, sizeof message, KIN_NOW);
+        if (size == -ETIMEDOUT) return;
+        CHECK_OK(size);
+        one->done = kin__challenge_step(&one->challenge, message, (size_t)size, &reply);
+        CHECK_OK(one->done);
+        if (reply.size > 0)
+            CHECK_RC(kin_connection_send(one->connection, reply.bytes, reply.size, KIN_FOREVER), 0);
+    }
+}
+
+/* Their messages come at the same moments, so that one call meets those of all. */
+TEST(fileno_tells_of_each_that_has_authenticated)
+{
+    enum { CLIENTS = 3 };
+    struct shaking clients[CLIENTS];
+    kin_connection *here;
+    kin_listener *listener = listen_at(test_abstract_address(), "key");
+    kin_waitable item = kin_on_listener(listener);
+    int accepted = 0;
+    for (int i = 0; i < CLIENTS; i++) {
+        struct kin__challenge_message none;
+        clients[i] = (struct shaking){
+            .challenge = {.role = KIN__CHALLENGE_CONNECTS, .key = "key", .key_size = 3, .nonce = {1}}};
+        CHECK_RC(kin_connection_open(&clients[i].connection, raw_connect(listener)), 0);
+        CHECK_RC(kin__challenge_begin(&clients[i].challenge, &none), 0);
+    }
+    while (accepted < CLIENTS) {
+        for (int i = 0; i < CLIENTS; i++) shake(&clients[i]);
+        CHECK_RC(kin_wait(&item, 1, KIN_NOW), 1);
+        int rc = kin_listener_accept(listener, &here, KIN_NOW);
+        if (rc == -ETIMEDOUT) continue;
+        CHECK_RC(rc, 0);
+        CHECK_OK(kin_connection_close(here));
+        accepted++;
+    }
+    CHECK_RC(kin_wait(&item, 1, KIN_NOW), 0);
+    for (int i = 0; i < CLIENTS; i++) CHECK_OK(kin_connection_close(clients[i].connection));
+    CHECK_OK(kin_listener_close(listener));
+}
+
 /* ---- socket files, forks ------------------------------------------------------------------------------- */
 
 TEST(a_socket_file_goes_with_its_listener)
@@ -372,8 +426,13 @@ TEST(a_socket_file_goes_with_its_listener)
 static int serve(void *argument)
 {
     kin_connection *here = NULL;
+    kin_waitable item = kin_on_listener(argument);
     char byte;
-    CHECK_RC(kin_listener_accept(argument, &here, KIN_FOREVER), 0);
+    int rc;
+    CHECK_OK(kin_listener_fileno(argument));
+    do CHECK_RC(kin_wait(&item, 1, KIN_FOREVER), 1);
+    while ((rc = kin_listener_accept(argument, &here, KIN_NOW)) == -ETIMEDOUT);
+    CHECK_RC(rc, 0);
     CHECK_RC(kin_connection_recv(here, &byte, 1, KIN_FOREVER), 1);
     CHECK_RC(kin_connection_send(here, "done", 4, KIN_FOREVER), 0);
     CHECK_RC(kin_listener_close(argument), 0);

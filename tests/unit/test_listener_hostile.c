@@ -47,8 +47,9 @@ static int raw_connect(void)
 {
     struct kin__address address;
     CHECK_RC(kin__os_address_unix("socket", 6, false, &address), 0);
-    int made = kin__os_connect(&address, KIN_FOREVER);
+    int made = kin__os_socket_to(&address);
     CHECK_OK(made);
+    CHECK_RC(kin__os_connect(made, &address, KIN_FOREVER), 0);
     return made;
 }
 
@@ -335,8 +336,9 @@ TEST(a_client_whose_machine_vanishes_keeps_nobody_waiting)
     kin_listener *listener = listen_at("tcp://127.0.0.1:0", (kin_listener_options){KEY, .handshake_ms = 200});
     const char *port = strrchr(kin_listener_address(listener), ':') + 1;
     CHECK_RC(kin__os_address_lookup("127.0.0.1", port, false, &address, 1, KIN_FOREVER), 1);
-    int half = kin__os_connect(&address, KIN_FOREVER);
+    int half = kin__os_socket_to(&address);
     CHECK_OK(half);
+    CHECK_RC(kin__os_connect(half, &address, KIN_FOREVER), 0);
     CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(10)), -ETIMEDOUT);
     set_loopback(false);
     CHECK_RC(kin_listener_accept(listener, &here, kin_in_ms(10)), -ETIMEDOUT);

@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,6 +161,46 @@ TEST(a_message_that_is_too_long_stays_whole)
 }
 
 /* ---- deadlines, ends ------------------------------------------------------------------------------- */
+
+struct receiver {
+    kin_connection *end;
+    size_t capacity;
+    pthread_t thread;
+    _Atomic pid_t id;
+    long rc;
+};
+
+static void *receive_one(void *context)
+{
+    struct receiver *receiver = context;
+    char bytes[100];
+    receiver->id = gettid();
+    receiver->rc = kin_connection_recv(receiver->end, bytes, receiver->capacity, KIN_FOREVER);
+    return NULL;
+}
+
+TEST(what_one_thread_leaves_over_another_that_waits_receives)
+{
+    for (int round = 0; round < 50; round++) {
+        struct ends ends = open_pipe(false);
+        struct receiver small = {.end = ends.second, .capacity = 1};
+        struct receiver large = {.end = ends.second, .capacity = 100};
+        struct receiver *receivers[2] = {&small, &large};
+        for (int i = 0; i < 2; i++) {
+            struct receiver *one = receivers[i];
+            CHECK_EQ(pthread_create(&one->thread, NULL, receive_one, one), 0);
+            while (one->id == 0 || !test_is_asleep(one->id)) sched_yield();
+        }
+        /* Whichever is woken by it: the first has no room for it, and returns with an error. */
+        send_message(ends.first, 10);
+        CHECK_EQ(pthread_join(large.thread, NULL), 0);
+        CHECK_RC(large.rc, 10);
+        send_message(ends.first, 1);
+        CHECK_EQ(pthread_join(small.thread, NULL), 0);
+        CHECK(small.rc == 1 || small.rc == KIN_ETOOSMALL);
+        close_pipe(&ends);
+    }
+}
 
 TEST(deadlines_are_kept)
 {
@@ -343,6 +386,87 @@ TEST(a_child_has_the_ends_that_it_was_given)
     close_pipe(&given);
 }
 
+/* What the child has open and nobody gave it. */
+static int count_sockets(void *unused)
+{
+    int count = 0;
+    (void)unused;
+    for (int descriptor = 0; descriptor < 200; descriptor++) {
+        struct stat status;
+        count += fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode);
+    }
+    return count;
+}
+
+static atomic_bool enough;
+
+static void *use_pipes(void *unused)
+{
+    while (!enough) {
+        struct ends ends = open_pipe(false);
+        close_pipe(&ends);
+    }
+    return unused;
+}
+
+static void *use_one_pipe(void *unused)
+{
+    struct ends ends = open_pipe(false);
+    while (!enough) {
+        static char message[100000], got[100000];
+        CHECK_RC(kin_connection_send(ends.first, message, sizeof message, KIN_FOREVER), 0);
+        CHECK_RC(kin_connection_recv(ends.second, got, sizeof got, KIN_FOREVER), sizeof got);
+    }
+    close_pipe(&ends);
+    return unused;
+}
+
+TEST(a_child_has_no_end_that_other_threads_are_opening_and_closing)
+{
+    pthread_t threads[2];
+    CHECK_EQ(pthread_create(&threads[0], NULL, use_pipes, NULL), 0);
+    CHECK_EQ(pthread_create(&threads[1], NULL, use_one_pipe, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        kin_process *child = NULL;
+        int code = -1;
+        CHECK_OK(kin_process_start(&child, count_sockets, NULL, NULL));
+        CHECK_OK(kin_process_join(child, KIN_FOREVER));
+        CHECK_OK(kin_process_exit_code(child, &code));
+        CHECK_EQ(code, 0);
+        CHECK_OK(kin_process_close(child));
+    }
+    enough = true;
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
+}
+
+TEST(an_end_can_be_passed_to_a_process_that_runs)
+{
+    struct ends way = open_pipe(false), passed = open_pipe(false);
+    pid_t child = fork();
+    if (child == 0) {
+        kin_connection *got = NULL;
+        CHECK_OK(kin_connection_close(passed.first));
+        CHECK_OK(kin_connection_close(passed.second));
+        int descriptor = kin_connection_recv_descriptor(way.second, KIN_FOREVER);
+        CHECK_OK(descriptor);
+        CHECK_RC(kin_connection_open(&got, descriptor), 0);
+        send_message(got, 10);
+        send_message(got, 1 << 20);
+        receive_message(got, 5, 5);
+        CHECK_OK(kin_connection_close(got));
+        _exit(0);
+    }
+    CHECK_RC(kin_connection_send_descriptor(way.first, kin_connection_fileno(passed.second), KIN_FOREVER), 0);
+    CHECK_OK(kin_connection_close(passed.second));
+    receive_message(passed.first, 10, 10);
+    receive_message(passed.first, 1 << 20, 1 << 20);
+    send_message(passed.first, 5);
+    CHECK_EQ(test_collect(child), 0);
+    CHECK_RC(kin_connection_recv(passed.first, NULL, 0, KIN_FOREVER), KIN_ECLOSED);
+    CHECK_OK(kin_connection_close(passed.first));
+    close_pipe(&way);
+}
+
 TEST(exec_takes_no_end_along)
 {
     struct ends ends = open_pipe(false);
@@ -458,7 +582,9 @@ TEST(bad_input_is_refused)
     CHECK_RC(kin_connection_open(&connection, pipe_ends[0]), -ENOTSOCK);
     close(pipe_ends[0]);
     close(pipe_ends[1]);
-    CHECK_RC(kin_connection_open(&connection, kin_connection_fileno(ends.first)), -EPROTOTYPE);
+    int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK_RC(kin_connection_open(&connection, datagrams), -EPROTOTYPE);
+    close(datagrams);
     CHECK_RC(kin_connection_close(NULL), 0);
     close_pipe(&ends);
 }

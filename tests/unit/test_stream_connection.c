@@ -269,3 +269,30 @@ TEST(descriptors_are_passed)
     CHECK_RC(kin_connection_recv_descriptor(there, KIN_NOW), KIN_ECLOSED);
     CHECK_OK(kin_connection_close(there));
 }
+
+/* Whoever sends two with one byte must not make this process hold on to the second: the case would leave it. */
+TEST(a_second_descriptor_is_not_let_in)
+{
+    int other;
+    kin_connection *connection = open_stream(&other);
+    for (int i = 0; i < 3; i++) {
+        int passed[2] = {0, 0};
+        char byte = 1;
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof passed)] = {0};
+        struct iovec piece = {&byte, 1};
+        struct msghdr message = {.msg_iov = &piece,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = CMSG_SPACE(sizeof passed)};
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        *header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof passed)};
+        memcpy(CMSG_DATA(header), passed, sizeof passed);
+        CHECK_EQ(sendmsg(other, &message, 0), 1);
+        int got = kin_connection_recv_descriptor(connection, KIN_NOW);
+        CHECK_OK(got);
+        close(got);
+    }
+    CHECK_OK(kin_connection_close(connection));
+    close(other);
+}

@@ -301,8 +301,9 @@ static int raw_connect(kin_listener *listener)
     struct kin__address address;
     const char *port = strrchr(kin_listener_address(listener), ':') + 1;
     CHECK_EQ(kin__os_address_lookup("127.0.0.1", port, false, &address, 1, KIN_FOREVER), 1);
-    int made = kin__os_connect(&address, KIN_FOREVER);
+    int made = kin__os_socket_to(&address);
     CHECK_OK(made);
+    CHECK_RC(kin__os_connect(made, &address, KIN_FOREVER), 0);
     return made;
 }
 
