@@ -52,7 +52,8 @@ struct item {
 /* Private memory.
  *   set, bell, timer   descriptors; `set` has the two others and those of the items.
  *   first              where the next wait begins, so that all have their turn.
- *   bells, keeping     how many items have a bell, or may be ready although their descriptor is not. */
+ *   bells, keeping     how many items have a bell, or may be ready although their descriptor is not.
+ *   full               those alone were as many as the last wait might return: the set is looked at first. */
 struct kin_waiter {
     struct kin__handle set;
     struct kin__handle bell;
@@ -65,6 +66,7 @@ struct kin_waiter {
     size_t first;
     size_t bells;
     size_t keeping;
+    bool full;
 };
 
 #define NO_ITEM SIZE_MAX
@@ -132,16 +134,17 @@ static struct item *find(kin_waiter *waiter, const kin_waitable *what)
 
 /* ---- opening and closing ----------------------------------------------------------------------------- */
 
+/* A descriptor that was made between kin__handles_enter and here, or the error. */
 static int add_socket(kin_waiter *waiter, struct kin__handle *handle, int descriptor, uint64_t token)
 {
-    if (descriptor < 0) return descriptor;
-    int rc = kin__os_epoll_add(waiter->set.descriptor, descriptor, KIN__READABLE, token);
-    if (rc < 0) {
+    int rc = descriptor;
+    if (rc >= 0) rc = kin__os_epoll_add(waiter->set.descriptor, descriptor, KIN__READABLE, token);
+    if (rc >= 0)
+        kin__handle_add(handle, descriptor, true);
+    else if (descriptor >= 0)
         kin__os_close(descriptor);
-        return rc;
-    }
-    kin__handle_add(handle, descriptor, true);
-    return 0;
+    kin__handles_leave();
+    return rc < 0 ? rc : 0;
 }
 
 /* What only those need who wait for something in family memory. */
@@ -153,6 +156,7 @@ static int make_bell(kin_waiter *waiter)
     if (rc < 0) return rc;
     waiter->number = atomic_fetch_add(&kin__family.header->generation, 1);
     kin__bell_name(name, waiter->number);
+    kin__handles_enter();
     return add_socket(waiter, &waiter->bell, kin__os_bell_make(name), TOKEN_BELL);
 }
 
@@ -161,12 +165,14 @@ int kin_waiter_open(kin_waiter **waiter)
     if (waiter == NULL) return -EINVAL;
     kin_waiter *made = kin__os_calloc(1, sizeof *made);
     if (made == NULL) return -ENOMEM;
+    kin__handles_enter();
     int set = kin__os_epoll_make();
+    if (set >= 0) kin__handle_add(&made->set, set, true);
+    kin__handles_leave();
     if (set < 0) {
         kin__os_free(made);
         return set;
     }
-    kin__handle_add(&made->set, set, true);
     made->bell.descriptor = made->timer.descriptor = -1;
     made->free = NO_ITEM;
     *waiter = made;
@@ -306,6 +312,13 @@ static void reap_item(struct harvest *harvest, const struct item *item)
     harvest->ready[harvest->count++].ready = true;
 }
 
+static bool is_reaped(const struct harvest *harvest, const struct item *item)
+{
+    for (size_t i = 0; i < harvest->count; i++)
+        if (is_same(&harvest->ready[i], &item->what)) return true;
+    return false;
+}
+
 /* Looks at an item with a bell, having armed that. */
 static bool check(struct item *item)
 {
@@ -328,26 +341,22 @@ static void go_round(kin_waiter *waiter, struct harvest *harvest, bool all)
     for (; left > 0 && harvest->count < harvest->limit; left--) {
         if (i >= waiter->count) i = 0;
         struct item *item = &waiter->items[i++];
-        bool ready = item->bell != NULL ? (all || is_due(item)) && check(item)
-                                        : item->keeps && look(&item->what, item->life) != 0;
+        bool ready = item->bell != NULL
+                         ? (all || is_due(item)) && check(item)
+                         : item->keeps && look(&item->what, item->life) != 0 && !is_reaped(harvest, item);
         if (ready) reap_item(harvest, item);
     }
     waiter->first = left > 0 ? i : waiter->first;
 }
 
-static bool is_reaped(const struct harvest *harvest, const struct item *item)
-{
-    for (size_t i = 0; i < harvest->count; i++)
-        if (is_same(&harvest->ready[i], &item->what)) return true;
-    return false;
-}
-
-/* Waits for the descriptors; returns whether a bell has rung, or an error. */
+/* Waits for the descriptors; returns whether a bell has rung, or an error.  The kernel hands each in its turn, and
+ * takes what it has handed out for seen: so it is not asked for more than there is room for. */
 static int wait_for_set(kin_waiter *waiter, struct harvest *harvest, kin_deadline deadline)
 {
     uint64_t tokens[TOKENS];
+    size_t room = harvest->limit - harvest->count;
     bool rung = false;
-    int count = kin__os_epoll_tokens(waiter->set.descriptor, tokens, TOKENS, deadline);
+    int count = kin__os_epoll_tokens(waiter->set.descriptor, tokens, room < TOKENS ? room : TOKENS, deadline);
     for (int i = 0; i < count; i++) {
         if (tokens[i] == TOKEN_BELL) {
             kin__os_bell_silence(waiter->bell.descriptor);
@@ -355,7 +364,7 @@ static int wait_for_set(kin_waiter *waiter, struct harvest *harvest, kin_deadlin
         } else if (tokens[i] == TOKEN_TIMER) {
             kin__os_alarm_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);
             rung = true;
-        } else if (harvest->count < harvest->limit) {
+        } else {
             struct item *item = &waiter->items[tokens[i] - TOKEN_ITEMS];
             if (!is_reaped(harvest, item)) reap_item(harvest, item);
         }
@@ -405,9 +414,15 @@ static void come_back(struct leave *leave)
 /* Waits until something is in the harvest: 0, also at the deadline. */
 static int gather(kin_waiter *waiter, struct harvest *harvest, struct leave *leave, kin_deadline deadline)
 {
-    bool all = false;
+    bool all = false, set_first = waiter->full;
+    if (set_first) {
+        int rc = wait_for_set(waiter, harvest, KIN_NOW);
+        if (rc < 0) return rc;
+    }
     for (;;) {
         if (waiter->bells + waiter->keeping > 0) go_round(waiter, harvest, all);
+        waiter->full = !set_first && harvest->count == harvest->limit;
+        if (harvest->count == harvest->limit) return 0;
         kin_deadline now = kin__os_clock(), slice = now + KIN__SLICE_NS;
         bool last = deadline <= now || harvest->count > 0;
         if (waiter->bells == 0 || slice > deadline) slice = deadline;
@@ -439,6 +454,7 @@ int kin_waiter_fileno(kin_waiter *waiter)
     if (waiter == NULL) return -EINVAL;
     if (waiter->set.withheld) return KIN_ENOTGIVEN;
     if (waiter->timer.descriptor < 0) {
+        kin__handles_enter();
         int rc = add_socket(waiter, &waiter->timer, kin__os_alarm_make(), TOKEN_TIMER);
         if (rc < 0) return rc;
         kin__os_alarm_set(waiter->timer.descriptor, kin__os_clock() + TIMER_NS);

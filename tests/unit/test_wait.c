@@ -214,6 +214,43 @@ TEST(a_waiter_tells_what_is_ready_as_long_as_it_is)
     CHECK_OK(kin_waiter_close(waiter));
 }
 
+/* What is always ready must not hide what is of another kind, nor what came after it. */
+TEST(all_kinds_have_their_turn)
+{
+    enum { PIPES = 3, QUEUES = 2, ITEMS = PIPES + QUEUES };
+    kin_waiter *waiter = NULL;
+    kin_queue *queues[QUEUES];
+    int ends[PIPES][2];
+    CHECK_OK(kin_waiter_open(&waiter));
+    for (int i = 0; i < ITEMS; i++) {
+        kin_waitable item;
+        if (i < PIPES) {
+            CHECK_EQ(pipe2(ends[i], O_CLOEXEC), 0);
+            CHECK_EQ(write(ends[i][1], "x", 1), 1);
+            item = kin_on_descriptor(ends[i][0]);
+        } else {
+            queues[i - PIPES] = open_queue();
+            put(queues[i - PIPES], i);
+            item = kin_on_queue(queues[i - PIPES]);
+        }
+        item.data = &ends[0][0] + i;
+        CHECK_RC(kin_waiter_add(waiter, &item), 0);
+    }
+    for (size_t limit = 1; limit <= ITEMS; limit++) {
+        unsigned seen = 0;
+        kin_waitable ready[ITEMS];
+        for (int i = 0; i < 4 * ITEMS; i++) {
+            long count = kin_waiter_wait(waiter, ready, limit, KIN_FOREVER);
+            CHECK(count >= 1 && count <= (long)limit);
+            for (long j = 0; j < count; j++) seen |= 1u << ((int *)ready[j].data - &ends[0][0]);
+        }
+        CHECK_EQ(seen, (1u << ITEMS) - 1);
+    }
+    CHECK_OK(kin_waiter_close(waiter));
+    for (int i = 0; i < PIPES; i++) close(ends[i][0]), close(ends[i][1]);
+    for (int i = 0; i < QUEUES; i++) CHECK_OK(kin_queue_close(queues[i]));
+}
+
 TEST(a_waiter_has_a_descriptor)
 {
     kin_waiter *waiter = NULL;
