@@ -1,7 +1,7 @@
 /* listener.c: listening, and authenticating many peers at once while waiting for one that has.
  *
  * Invariants:
- *  - Whoever has not authenticated can make us hold a `struct pending` and nothing else: their number
+ *  - Whoever has not authenticated can make us hold a `struct kin__pending` and nothing else: their number
  *    is bounded, each has a deadline, each message a size.  Nobody waits for one of them.
  *  - One thread at a time talks with them; what the others wait for is `lock`, with their deadline.
  *  - A process that inherits a listener by fork begins with nobody pending: who was belongs to its
@@ -19,6 +19,7 @@
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
 #include "ipc/offenders.h"
+#include "ipc/pending.h"
 #include "ipc/secure.h"
 #include "memory/waitable.h"
 #include "os/epoll.h"
@@ -38,23 +39,6 @@
 #define COMPLAINTS_MOST 10
 #define COMPLAINTS_NS   1000000000
 
-/* A peer on its way; under the listener's lock.
- *   network    where it comes from (kin__os_address_network). */
-struct pending {
-    struct kin__handle handle;
-    struct pending *next;
-    bool welcome; /* it has authenticated, or need not */
-    bool secured; /* the handshake of TLS is done, or there is none */
-    uint64_t network;
-    kin_deadline expires;
-    struct kin__secure *secure; /* NULL: without TLS */
-    struct kin__challenge challenge;
-    struct kin__frame frame;
-    size_t got;
-    uint8_t message[KIN__CHALLENGE_MOST];
-};
-_Static_assert(sizeof(struct pending) <= 512, "what a stranger costs is small");
-
 /* Private memory.
  *   handle     what listens.
  *   owner      the process that opened it, and removes the socket file.
@@ -71,7 +55,7 @@ struct kin_listener {
     struct kin__handle spare;
     int owner;
     struct kin__private_lock lock;
-    struct pending *first;
+    struct kin__pending *first;
     unsigned pending;
     unsigned max_pending;
     unsigned max_failures;
@@ -240,9 +224,9 @@ static void complain(kin_listener *listener, const char *what, const char *why)
 
 /* ---- the pending -------------------------------------------------------------------------------------- */
 
-static void forget(kin_listener *listener, struct pending *pending)
+static void forget(kin_listener *listener, struct kin__pending *pending)
 {
-    struct pending **at = &listener->first;
+    struct kin__pending **at = &listener->first;
     while (*at != pending) at = &(*at)->next;
     *at = pending->next;
     listener->pending--;
@@ -254,76 +238,14 @@ static void forget(kin_listener *listener, struct pending *pending)
 }
 
 /* Forgets one that has failed to authenticate, and notes that. */
-static void blame(kin_listener *listener, struct pending *pending)
+static void blame(kin_listener *listener, struct kin__pending *pending)
 {
     kin__offenders_note(&listener->offenders, pending->network, listener->max_failures, kin__os_clock());
     forget(listener, pending);
 }
 
-static int send_reply(struct pending *pending, const struct kin__challenge_message *reply)
-{
-    uint8_t header[KIN__FRAME_HEADER_MOST];
-    struct kin__part parts[2] = {{header, kin__frame_header(header, reply->size)},
-                                 {(void *)(uintptr_t)reply->bytes, reply->size}};
-    if (reply->size == 0) return 0;
-    /* So little always fits into what the kernel keeps for a peer that reads. */
-    int socket = pending->handle.descriptor;
-    long sent = pending->secure != NULL ? kin__secure_send(pending->secure, socket, parts, 2, KIN_NOW)
-                                        : kin__os_send(socket, parts, 2, -1, false);
-    return sent == (long)(parts[0].size + parts[1].size) ? 0 : -EPIPE;
-}
-
-/* Bytes that are there, 0 at the end, -EAGAIN if there are none. */
-static long receive_some(struct pending *pending, const struct kin__part *part)
-{
-    int socket = pending->handle.descriptor;
-    if (pending->secure == NULL) return kin__os_receive(socket, part, 1, NULL, false);
-    long got = kin__secure_receive(pending->secure, socket, part->bytes, part->size, KIN_NOW);
-    return got == -ETIMEDOUT ? -EAGAIN : got;
-}
-
-/* 0: there is a whole message; -EAGAIN: not yet. */
-static int receive_message(struct pending *pending)
-{
-    struct kin__frame *frame = &pending->frame;
-    for (;;) {
-        uint8_t header[KIN__FRAME_HEADER_MOST];
-        size_t missing = kin__frame_missing(frame);
-        struct kin__part part = {header, missing};
-        if (missing == 0) {
-            if (frame->size > sizeof pending->message) return -EMSGSIZE;
-            if (pending->got == frame->size) return 0;
-            part = (struct kin__part){pending->message + pending->got, frame->size - pending->got};
-        }
-        long got = receive_some(pending, &part);
-        if (got == 0) return KIN_ECLOSED;
-        if (got < 0) return (int)got;
-        if (missing == 0)
-            pending->got += (size_t)got;
-        else if (kin__frame_feed(frame, header, (size_t)got) < 0)
-            return KIN_EPROTOCOL;
-    }
-}
-
-/* Goes on with the handshake as far as it can: -EAGAIN, 1 when it is done, or why it failed. */
-static int talk(struct pending *pending)
-{
-    struct kin__challenge_message reply;
-    int rc = receive_message(pending);
-    while (rc == 0) {
-        rc = kin__challenge_step(&pending->challenge, pending->message, pending->got, &reply);
-        int sent = send_reply(pending, &reply);
-        if (sent < 0 && rc >= 0) rc = sent;
-        pending->frame = (struct kin__frame){0};
-        pending->got = 0;
-        kin__os_acknowledge(pending->handle.descriptor);
-        if (rc == 0) rc = receive_message(pending);
-    }
-    return rc;
-}
-
 /* Poses the challenge, once that can be done. */
-static int challenge(kin_listener *listener, struct pending *pending)
+static int challenge(kin_listener *listener, struct kin__pending *pending)
 {
     struct kin__challenge_message reply;
     pending->challenge = (struct kin__challenge){.role = KIN__CHALLENGE_ACCEPTS,
@@ -334,12 +256,12 @@ static int challenge(kin_listener *listener, struct pending *pending)
     if (rc == 0) rc = kin__challenge_begin(&pending->challenge, &reply);
     kin__os_acknowledge(pending->handle.descriptor);
     /* A peer that is gone already is found gone when it is read. */
-    if (rc == 0) send_reply(pending, &reply);
+    if (rc == 0) kin__pending_send(pending, &reply);
     return rc;
 }
 
 /* The handshake of TLS as far as it can be done: -EAGAIN, or 1. */
-static int secure(kin_listener *listener, struct pending *pending)
+static int secure(kin_listener *listener, struct kin__pending *pending)
 {
     int rc = kin__secure_handshake(pending->secure, pending->handle.descriptor, KIN_NOW);
     kin__os_acknowledge(pending->handle.descriptor);
@@ -348,13 +270,13 @@ static int secure(kin_listener *listener, struct pending *pending)
     if (!listener->authenticates) return 1;
     rc = challenge(listener, pending);
     /* What came with the last bytes of the handshake the set does not show. */
-    return rc < 0 ? rc : talk(pending);
+    return rc < 0 ? rc : kin__pending_talk(pending);
 }
 
 /* 1: it is welcome now; 0: it is not yet, or is forgotten; or an error. */
-static int go_on(kin_listener *listener, struct pending *pending)
+static int go_on(kin_listener *listener, struct kin__pending *pending)
 {
-    int rc = pending->secured ? talk(pending) : secure(listener, pending);
+    int rc = pending->secured ? kin__pending_talk(pending) : secure(listener, pending);
     if (rc == -EAGAIN) return 0;
     pending->welcome = rc == 1;
     if (rc == 1) return 1;
@@ -371,7 +293,7 @@ static int go_on(kin_listener *listener, struct pending *pending)
 }
 
 /* Begins to talk with somebody who has just come. */
-static int greet(kin_listener *listener, struct pending *pending)
+static int greet(kin_listener *listener, struct kin__pending *pending)
 {
     pending->secured = listener->context == NULL;
     pending->welcome = pending->secured && !listener->authenticates;
@@ -403,7 +325,7 @@ static int turn_away(kin_listener *listener, int error)
 static int take_one(kin_listener *listener)
 {
     struct kin__address from;
-    struct pending *pending = kin__os_calloc(1, sizeof *pending);
+    struct kin__pending *pending = kin__os_calloc(1, sizeof *pending);
     if (pending == NULL) return -ENOMEM;
     kin__handles_enter();
     int descriptor = kin__os_accept(listener->handle.descriptor, &from);
@@ -424,7 +346,7 @@ static int take_one(kin_listener *listener)
     }
     kin__watch_silence(descriptor, listener->silence_s);
     pending->expires = kin__os_clock() + listener->handshake_ns;
-    struct pending **last = &listener->first;
+    struct kin__pending **last = &listener->first;
     while (*last != NULL) last = &(*last)->next;
     *last = pending;
     listener->pending++;
@@ -434,9 +356,9 @@ static int take_one(kin_listener *listener)
 }
 
 /* The oldest that has not authenticated: of all, or of a network. */
-static struct pending *oldest_of(kin_listener *listener, bool any, uint64_t network)
+static struct kin__pending *oldest_of(kin_listener *listener, bool any, uint64_t network)
 {
-    struct pending *pending = listener->first;
+    struct kin__pending *pending = listener->first;
     while (pending != NULL && (pending->welcome || !(any || pending->network == network)))
         pending = pending->next;
     return pending;
@@ -447,7 +369,7 @@ static uint64_t candidate(const kin_listener *listener)
 {
     uint64_t network = 0;
     unsigned votes = 0;
-    for (const struct pending *pending = listener->first; pending != NULL; pending = pending->next) {
+    for (const struct kin__pending *pending = listener->first; pending != NULL; pending = pending->next) {
         if (votes == 0) network = pending->network;
         votes += pending->network == network ? 1u : -1u;
     }
@@ -461,9 +383,9 @@ static void make_room(kin_listener *listener)
     if (listener->pending <= listener->max_pending) return;
     uint64_t network = candidate(listener);
     unsigned count = 0;
-    for (const struct pending *pending = listener->first; pending != NULL; pending = pending->next)
+    for (const struct kin__pending *pending = listener->first; pending != NULL; pending = pending->next)
         count += pending->network == network;
-    struct pending *oldest = count > listener->pending / 2 ? oldest_of(listener, false, network) : NULL;
+    struct kin__pending *oldest = count > listener->pending / 2 ? oldest_of(listener, false, network) : NULL;
     if (oldest == NULL) oldest = oldest_of(listener, true, 0);
     if (oldest == NULL) return;
     complain(listener, "too many clients have not authenticated; the oldest is dropped", NULL);
@@ -486,7 +408,7 @@ static int take_new(kin_listener *listener)
 static kin_deadline expire(kin_listener *listener)
 {
     kin_deadline now = kin__os_clock();
-    for (struct pending *pending = listener->first, *following; pending != NULL; pending = following) {
+    for (struct kin__pending *pending = listener->first, *following; pending != NULL; pending = following) {
         following = pending->next;
         if (pending->welcome) continue;
         if (pending->expires > now) return pending->expires;
@@ -496,9 +418,9 @@ static kin_deadline expire(kin_listener *listener)
     return KIN_FOREVER;
 }
 
-static struct pending *find_welcome(kin_listener *listener)
+static struct kin__pending *find_welcome(kin_listener *listener)
 {
-    struct pending *pending = listener->first;
+    struct kin__pending *pending = listener->first;
     while (pending != NULL && !pending->welcome) pending = pending->next;
     return pending;
 }
@@ -513,14 +435,14 @@ static int look_around(kin_listener *listener, kin_deadline deadline)
     int count = kin__os_epoll_tokens(listener->set.descriptor, tokens, AT_ONCE, deadline), rc = 0;
     for (int i = 0; i < count && rc == 0; i++) {
         /* What listens comes last: dropping the oldest must not meet a token still to be looked at. */
-        if (tokens[i] != 0) rc = go_on(listener, (struct pending *)(uintptr_t)tokens[i]);
+        if (tokens[i] != 0) rc = go_on(listener, (struct kin__pending *)(uintptr_t)tokens[i]);
     }
     for (int i = 0; i < count && rc == 0; i++)
         if (tokens[i] == 0) rc = take_new(listener);
     return rc < 0 ? rc : count;
 }
 
-static int hand_out(kin_listener *listener, struct pending *pending, kin_connection **connection)
+static int hand_out(kin_listener *listener, struct kin__pending *pending, kin_connection **connection)
 {
     int descriptor = pending->handle.descriptor;
     if (listener->authenticates || pending->secure != NULL)
@@ -548,7 +470,7 @@ static int accept_locked(kin_listener *listener, kin_connection **connection, ki
 {
     int rc = take_over(listener);
     while (rc >= 0) {
-        struct pending *pending = find_welcome(listener);
+        struct kin__pending *pending = find_welcome(listener);
         if (pending != NULL) return hand_out(listener, pending, connection);
         kin_deadline next = expire(listener);
         rc = look_around(listener, next < deadline ? next : deadline);
