@@ -7,6 +7,7 @@
 #include <kin/channel.h>
 #include <kin/condition.h>
 #include <kin/connection.h>
+#include <kin/connection_value.h>
 #include <kin/container.h>
 #include <kin/coroutine.h>
 #include <kin/error.h>

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <kin/connection_value.h>
+#include <kin/container.h>
 #include <kin/error.h>
 #include <kin/listener.h>
 
@@ -132,6 +134,36 @@ TEST(python_s_client_with_our_listener)
         CHECK_EQ(test_collect(child), 0);
         CHECK_OK(kin_listener_close(listener));
     }
+}
+
+/* Connection.send and recv, and ours of values. */
+TEST(values_to_and_from_python)
+{
+    const char *script = PREAMBLE "connection = connect(address, key)\n"
+                                  "try:\n"
+                                  "    while True: connection.send([connection.recv(), None])\n"
+                                  "except EOFError: pass\n";
+    kin_listener *listener = NULL;
+    kin_connection *connection = NULL;
+    static char large[1000000];
+    kin_value values[] = {kin_value_build("{s:[idb], s:(N)}", "x", 1, 0.5, 1, "y"),
+                          kin_value_bytes(large, sizeof large)};
+    find_pythons();
+    CHECK_OK(kin_listener_open(&listener, "unix:socket", &(kin_listener_options){.key = "k", .key_size = 1}));
+    pid_t child = start_python(pythons[0], script, kin_listener_address(listener), "k", -1);
+    CHECK_RC(kin_listener_accept(listener, &connection, KIN_FOREVER), 0);
+    for (int i = 0; i < 2; i++) {
+        kin_value back;
+        CHECK_RC(kin_connection_send_value(connection, &values[i], KIN_FOREVER), 0);
+        CHECK_RC(kin_connection_recv_value(connection, &back, NULL, KIN_FOREVER), 0);
+        CHECK_EQ(kin_value_len(&back), 2);
+        CHECK_EQ(kin_value_equal(kin_value_at(&back, 0), &values[i]), 1);
+        kin_value_clear(&back);
+        kin_value_clear(&values[i]);
+    }
+    CHECK_OK(kin_connection_close(connection));
+    CHECK_EQ(test_collect(child), 0);
+    CHECK_OK(kin_listener_close(listener));
 }
 
 /* Python says on a pipe when, and where, it listens. */

@@ -85,6 +85,18 @@ static void send_byte(void)
 {
     CHECK_OK(kin_connection_send(at.there, "x", 1, KIN_FOREVER));
 }
+static int receive_value(kin_deadline deadline)
+{
+    kin_value value;
+    int rc = kin_connection_recv_value(at.here, &value, NULL, deadline);
+    kin_value_clear(&value);
+    return rc;
+}
+static void send_value(void)
+{
+    const kin_value value = kin_value_int(7);
+    CHECK_OK(kin_connection_send_value(at.there, &value, KIN_FOREVER));
+}
 static void connections_close(void)
 {
     CHECK_OK(kin_connection_close(at.here));
@@ -114,6 +126,20 @@ static void large_stream_open(void)
 static int send_large(kin_deadline deadline)
 {
     return kin_connection_send(at.here, at.bytes, LARGE, deadline);
+}
+static int send_large_value(kin_deadline deadline)
+{
+    kin_value value = kin_value_bytes(at.bytes, LARGE);
+    int rc = kin_connection_send_value(at.here, &value, deadline);
+    kin_value_clear(&value);
+    return rc;
+}
+static void receive_large_value(void)
+{
+    kin_value value;
+    int rc = kin_connection_recv_value(at.there, &value, NULL, patience);
+    if (patience == KIN_FOREVER) CHECK_RC(rc, 0);
+    kin_value_clear(&value);
 }
 static void receive_large(void)
 {
@@ -213,6 +239,9 @@ const struct kind kinds[] = {
     {"pipe, wait", pipe_open, connection_wait, send_byte, connections_close, -ETIMEDOUT},
     {"pipe, poll", pipe_open, connection_poll, send_byte, connections_close, -ETIMEDOUT},
     {"pipe, send", large_pipe_open, send_large, receive_large, connections_close, -ETIMEDOUT},
+    {"pipe, send a value", large_pipe_open, send_large_value, receive_large_value, connections_close,
+     -ETIMEDOUT},
+    {"pipe, recv a value", pipe_open, receive_value, send_value, connections_close, -ETIMEDOUT},
     {"stream, recv", stream_open, receive, send_byte, connections_close, -ETIMEDOUT},
     {"stream, send", large_stream_open, send_large, receive_large, connections_close, -ETIMEDOUT},
     {"listener, accept", listener_open, listener_accept, listener_connect, listener_close, -ETIMEDOUT},
