@@ -112,6 +112,15 @@ static int make_set(kin_listener *listener)
     return 0;
 }
 
+/* The handle stays in the list. */
+static void drop_socket(struct kin__handle *handle)
+{
+    kin__handles_enter();
+    if (handle->descriptor >= 0) kin__os_close(handle->descriptor);
+    handle->descriptor = -1;
+    kin__handles_leave();
+}
+
 /* Lists the handle in any case. */
 static int listen_at(struct kin__handle *handle, const char *text, const kin_listener_options *options,
                      struct kin__address *bound, bool *tls)
@@ -119,16 +128,18 @@ static int listen_at(struct kin__handle *handle, const char *text, const kin_lis
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     int count = kin__address_parse(text, true, addresses, tls, KIN_FOREVER), rc = count;
     *handle = (struct kin__handle){.descriptor = -1, .renew = renew_lock};
-    kin__handles_enter();
-    for (int i = 0; i < count; i++) {
-        rc = kin__os_listen(&addresses[i], options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT);
-        if (rc < 0) continue;
-        handle->descriptor = rc;
-        break;
-    }
     kin__handle_list(handle);
-    kin__handles_leave();
-    return rc < 0 ? rc : kin__os_address_of(rc, bound);
+    for (int i = 0; i < count; i++) {
+        kin__handles_enter();
+        rc = handle->descriptor = kin__os_socket_to(&addresses[i]);
+        kin__handles_leave();
+        if (rc >= 0)
+            rc = kin__os_listen_with(handle->descriptor, &addresses[i],
+                                     options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT);
+        if (rc >= 0) break;
+        drop_socket(handle);
+    }
+    return rc < 0 ? rc : kin__os_address_of(handle->descriptor, bound);
 }
 
 /* Gets ready to speak TLS, if the address asks for it. */

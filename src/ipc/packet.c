@@ -134,7 +134,7 @@ static struct kin__packet *make_packet(size_t room)
     return packet;
 }
 
-/* For a packet that is larger than the caller's buffer: room for what is beyond it. */
+/* Room for a packet, or for what of it is beyond the caller's buffer. */
 static struct kin__packet *take_spare(kin_connection *connection)
 {
     struct kin__packet *spare = __atomic_exchange_n(&connection->spare, NULL, __ATOMIC_ACQUIRE);
@@ -306,7 +306,7 @@ static long receive_listed(int socket, const struct kin__part *parts, size_t cou
     for (;;) {
         if (!alone) kin__handles_enter();
         long got = kin__os_receive(socket, parts, count, received, alone && kin__may_block(deadline));
-        if (got > 0 && received->descriptor >= 0)
+        if (got >= 0 && received->descriptor >= 0)
             kin__handle_add(&packet->handle, received->descriptor, true);
         if (!alone) kin__handles_leave();
         /* The other end is gone and has left something unread: said once, before what we can still read. */
@@ -335,6 +335,8 @@ static long receive_packet(kin_connection *connection, const struct wish *wish, 
     }
     long rc = receive_listed(connection->handle.descriptor, parts, count, spare, &received, wish->deadline);
     if (rc > 0) return take_arrived(connection, (size_t)rc - 1, before, &received, spare, wish, stream);
+    /* A packet without a byte is none of kin's, and looks like the end. */
+    if (rc == 0 && received.descriptor >= 0) kin__handle_close(&spare->handle);
     give_spare(connection, spare);
     return rc == 0 ? KIN_ECLOSED : rc;
 }

@@ -387,7 +387,10 @@ static bool trim(void)
     bool trimmed = false;
     for (unsigned i = KIN__CLASSES_SMALL; i < KIN__CLASSES_SMALL + KIN__CLASSES_LARGE; i++) {
         struct kin__class *class = &kin__heap()->classes[i];
-        if (__atomic_load_n(&class->reserve, __ATOMIC_RELAXED) == 0 || kin__class_lock(class) < 0) continue;
+        /* Somebody may be stopped who holds one. */
+        if (__atomic_load_n(&class->reserve, __ATOMIC_RELAXED) == 0 ||
+            kin__class_lock_until(class, KIN_NOW) < 0)
+            continue;
         forget_recent(class);
         for (uint64_t next = class->free; next != 0; next = kin__family.pages[next - 1].next_free) {
             struct kin__page *span = &kin__family.pages[next - 1];
@@ -501,16 +504,21 @@ static bool give_memory_back(struct kin__place *place)
                RESERVE << __atomic_load_n(&class->doublings, __ATOMIC_RELAXED);
 }
 
-/* Frees the block that the thread's note names. */
+/* CRASH: marked and not yet unbacked costs a needless backing later. */
+static void give_back(struct kin__place *place, void *block)
+{
+    if (!give_memory_back(place)) return;
+    kin__span_set_backed(place->span, false);
+    kin__os_memory_unback(block, place->class->block_size);
+    note_given_back(place->class);
+}
+
+/* Frees the block that the thread's note names.  Its memory is given back while it still is ours, so that nobody
+ * waits for that with the latch; but a reaper, who may not get the latch, leaves what it does not free as it is. */
 static int free_noted(void *block, _Atomic(void *) *destination, struct kin__place *place)
 {
-    if (give_memory_back(place)) {
-        /* Still ours, so that nobody can be given it before it is settled.  CRASH: marked and
-         * not yet unbacked costs a needless backing later. */
-        kin__span_set_backed(place->span, false);
-        kin__os_memory_unback(block, place->class->block_size);
-        note_given_back(place->class);
-    }
+    bool reaps = kin__self.level == KIN__LEVEL_REAP;
+    if (!reaps) give_back(place, block);
     int rc = kin__class_lock(place->class);
     if (rc < 0) {
         note_clear(own_note());
@@ -521,6 +529,7 @@ static int free_noted(void *block, _Atomic(void *) *destination, struct kin__pla
         kin__class_unlock(place->class);
         return -EINVAL;
     }
+    if (reaps) give_back(place, block);
     mark_free(place, destination);
     count_free(place, block);
     note_clear(own_note());

@@ -59,18 +59,20 @@ static void grow_unlock(void)
 }
 
 /* Undoes a dead grower's half-done step: a span that left top but did not reach its class.
- * Under `grow`, and under the latch of the class in question (`class_index`). */
-static void settle_taking(void)
+ * Under `grow`. */
+static int settle_taking(kin_deadline deadline)
 {
     uint32_t taking = kin__heap()->taking;
-    if (taking == 0) return;
+    if (taking == 0) return 0;
     uint32_t page = taking - 1;
     struct kin__class *class = &kin__heap()->classes[kin__family.pages[page].class_index];
-    if (kin__class_lock(class) < 0) return;
+    int rc = kin__class_lock_until(class, deadline);
+    if (rc < 0) return rc;
     if (atomic_load(&kin__heap()->top) > page && class->spans != taking)
         atomic_store(&kin__heap()->top, page);
     kin__heap()->taking = 0;
     kin__class_unlock(class);
+    return 0;
 }
 
 static int describe(uint32_t pages)
@@ -120,7 +122,7 @@ static uint32_t span_pages(unsigned class_index, uint64_t block_size)
 }
 
 /* Gives the class a new span from top.  Under `grow`; called without the class's latch. */
-static int take_span(struct kin__class *class, unsigned class_index)
+static int take_span(struct kin__class *class, unsigned class_index, kin_deadline deadline)
 {
     uint32_t page = atomic_load(&kin__heap()->top);
     uint32_t pages = span_pages(class_index, class->block_size);
@@ -135,7 +137,7 @@ static int take_span(struct kin__class *class, unsigned class_index)
     }
     kin__os_memory_populate(kin__span_start(page), (uint64_t)pages << KIN__PAGE_SHIFT);
     fill_span(page, class_index, pages);
-    rc = kin__class_lock(class);
+    rc = kin__class_lock_until(class, deadline);
     if (rc < 0) return rc;
     /* CRASH: after `taking`, the next grower looks whether the span arrived (settle_taking). */
     kin__heap()->taking = page + 1;
@@ -162,12 +164,12 @@ int kin__class_grow(struct kin__class *class, unsigned class_index, kin_deadline
 {
     int rc = grow_lock(deadline);
     if (rc < 0) return rc;
-    settle_taking();
-    rc = kin__class_lock(class);
+    rc = settle_taking(deadline);
+    if (rc == 0) rc = kin__class_lock_until(class, deadline);
     if (rc == 0) {
         bool empty = kin__class_empty(class);
         kin__class_unlock(class);
-        if (empty) rc = take_span(class, class_index);
+        if (empty) rc = take_span(class, class_index, deadline);
     }
     grow_unlock();
     return rc;

@@ -78,11 +78,12 @@ static void wake_for(_Atomic(struct kin__wait_point *) *named)
     if (point != NULL) kin__waiters_wake_all(point);
 }
 
-static void reap_member(struct kin__member *member, uint64_t state)
+/* True when the slot is free again. */
+static bool reap_member(struct kin__member *member, uint64_t state)
 {
     uint64_t dead = (state & ~(uint64_t)0xff) | KIN__SLOT_DEAD;
     /* CRASH: from here on it is dead whatever its life word says, until it is free. */
-    if (!atomic_compare_exchange_strong(&member->state, &state, dead)) return;
+    if (!atomic_compare_exchange_strong(&member->state, &state, dead)) return false;
     kin__self.reap_missed = false;
     bool counted = kin__waits_settle(member->waiting_on, KIN__WAITS);
     kin__note_settle(member);
@@ -93,7 +94,7 @@ static void reap_member(struct kin__member *member, uint64_t state)
     int kind = touching != NULL ? kin__object_kind_of(touching) : -1;
     if (kind >= 0 && kin__reap_hooks[kind].announce != NULL) kin__reap_hooks[kind].announce(touching, member);
     /* Its ledger is needed, or somebody is stopped who holds what we need: dead until the next look. */
-    if (!counted || kin__self.reap_missed) return;
+    if (!counted || kin__self.reap_missed) return false;
     for (int depth = 0; depth < KIN__WAITS; depth++) atomic_store(&member->waiting_on[depth], NULL);
     atomic_store(&member->touching, NULL);
     atomic_store(&member->waking, NULL);
@@ -102,6 +103,7 @@ static void reap_member(struct kin__member *member, uint64_t state)
     atomic_fetch_add(&kin__family.header->deaths, 1);
     /* CRASH: until this store everything above is repeated by the next reaper. */
     atomic_store(&member->state, KIN__SLOT_FREE);
+    return true;
 }
 
 static int reap_members(void)
@@ -111,10 +113,7 @@ static int reap_members(void)
     for (uint32_t i = 0; i < high; i++) {
         struct kin__member *member = &kin__family.members[i];
         uint64_t state = atomic_load(&member->state);
-        if (member_dead(member, state)) {
-            reap_member(member, state);
-            found++;
-        }
+        if (member_dead(member, state)) found += reap_member(member, state);
     }
     return found;
 }

@@ -3,7 +3,8 @@
  * Invariants: reaping is idempotent, and a reaper that dies half-way is followed by another
  * that repeats what it did.  One process reaps at a time; nobody ever waits for a reaper.  A reaper waits for
  * nobody either: it does not get a latch whose holder is stopped (kin__self.reap_missed), then frees nothing more of
- * what it is settling, and that is settled at a later look.
+ * what it is settling, and that is settled at a later look.  A process's slot is kept until all objects of the family
+ * have been asked about it.
  */
 #ifndef KIN_MEMORY_REAP_H
 #define KIN_MEMORY_REAP_H

@@ -248,21 +248,28 @@ static int bind_and_listen(int made, const struct kin__address *address, int bac
     return rc;
 }
 
-int kin__os_listen(const struct kin__address *address, int backlog)
+int kin__os_listen_with(int socket, const struct kin__address *address, int backlog)
 {
     const int one = 1;
-    int made = make_socket(address, SOCK_NONBLOCK), lock = -1;
-    if (made < 0) return made;
-    setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    int lock = -1;
+    fcntl(socket, F_SETFL, O_NONBLOCK);
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (is_file(address)) lock = lock_directory(as_unix(address)->sun_path);
-    int rc = bind_and_listen(made, address, backlog, lock >= 0);
+    int rc = bind_and_listen(socket, address, backlog, lock >= 0);
     if (lock >= 0) {
         /* Said, because a process that was forked meanwhile has a copy. */
         flock(lock, LOCK_UN);
         close(lock);
     }
+    return rc;
+}
+
+int kin__os_listen(const struct kin__address *address, int backlog)
+{
+    int made = make_socket(address, 0);
+    int rc = made < 0 ? made : kin__os_listen_with(made, address, backlog);
     if (rc == 0) return made;
-    close(made);
+    if (made >= 0) close(made);
     return rc;
 }
 

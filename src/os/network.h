@@ -38,10 +38,12 @@ int kin__os_address_of_peer(int socket, struct kin__address *address);
 /* Makes a socket that listens at the address and does not block; returns it.  A socket file that
  * nobody listens at any more is replaced.  -EADDRINUSE, -EACCES and others. */
 int kin__os_listen(const struct kin__address *address, int backlog);
+/* The same with a socket that kin__os_socket_to has made: 0. */
+int kin__os_listen_with(int socket, const struct kin__address *address, int backlog);
 /* Takes a connection that waits; it blocks, and the network's delays are off; where it comes from is stored in
  * `*from`, if that is not NULL.  -EAGAIN: there is none. */
 int kin__os_accept(int listener, struct kin__address *from);
-/* Makes a socket that can be connected to the address; returns it. */
+/* Makes a socket that can be connected to the address, or listen there; returns it. */
 int kin__os_socket_to(const struct kin__address *address);
 /* Connects such a socket, waiting until `deadline`; it blocks then; after
  * -ETIMEDOUT it may be called again.  -ECONNREFUSED, -ENOENT, -ETIMEDOUT … */

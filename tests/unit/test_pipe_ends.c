@@ -107,7 +107,7 @@ static int count_sockets(void *unused)
 {
     int count = 0;
     (void)unused;
-    for (int descriptor = 0; descriptor < 200; descriptor++) {
+    for (int descriptor = 3; descriptor < 200; descriptor++) {
         struct stat status;
         count += fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode);
     }

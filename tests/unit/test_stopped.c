@@ -110,6 +110,50 @@ TEST(a_closing_that_was_cut_off_is_finished_when_it_can_be)
     CHECK_OK(kin_event_close(scene->event));
 }
 
+static void hold_a_large_message(void *argument)
+{
+    struct scene *scene = argument;
+    void *message;
+    CHECK_OK(kin_queue_reserve(scene->queue, &message, 20 << 20));
+    scene->stage = 1;
+    kin_event_wait(scene->event, KIN_FOREVER);
+}
+
+/* In the class of the allocator that has the largest block of all. */
+static void stop_in_a_class(void *argument)
+{
+    struct scene *scene = argument;
+    struct kin__class *largest = NULL;
+    CHECK_OK(kin__enter());
+    for (unsigned i = KIN__CLASSES_SMALL; i < KIN__CLASSES_SMALL + KIN__CLASSES_LARGE; i++)
+        if (kin__heap()->classes[i].allocated > 0) largest = &kin__heap()->classes[i];
+    CHECK(largest != NULL);
+    CHECK_RC(kin__class_lock(largest), 0);
+    raise(SIGSTOP);
+    kin__class_unlock(largest);
+    scene->stage = 2;
+}
+
+TEST(what_a_dead_process_held_is_freed_when_it_can_be)
+{
+    struct scene *scene = test_shared(sizeof *scene);
+    CHECK_OK(kin_event_open(&scene->event, NULL));
+    CHECK_OK(kin_queue_open(&scene->queue, NULL));
+    struct books before = books_open();
+    pid_t holder = test_child(hold_a_large_message, scene);
+    test_until(scene->stage == 1);
+    pid_t stopped = test_child(stop_in_a_class, scene);
+    await_stop(stopped);
+    test_kill(holder);
+    for (int i = 0; i < 3; i++) CHECK_RC(kin_event_wait(scene->event, kin_in_ms(150)), -ETIMEDOUT);
+    CHECK_EQ(kill(stopped, SIGCONT), 0);
+    CHECK_EQ(test_collect(stopped), 0);
+    CHECK_OK(kin_sweep());
+    books_check_blocks(&before);
+    CHECK_OK(kin_queue_close(scene->queue));
+    CHECK_OK(kin_event_close(scene->event));
+}
+
 /* As in grow.c. */
 static void stop_while_taking_pages(void *argument)
 {
