@@ -62,10 +62,9 @@ static void on_grace_end(uv_timer_t *timer)
     kin__sessions_settle(server);
 }
 
-bool kin__absence_left(struct kin__session *session)
+bool kin__absence_left(const uint8_t *at, size_t left)
 {
-    const uint8_t *at = kin__buffer_start(&session->input), *message = at;
-    size_t left = kin__buffer_size(&session->input);
+    const uint8_t *message = at;
     uint64_t length = 0;
     for (long header; (header = kin__frame_look(at, left, &length)) > 0 && length <= left - (size_t)header;) {
         message = at + header;

@@ -20,9 +20,9 @@ int kin__absence_keep(struct kin__session *session, int64_t count);
 /* The session has ended: may its client come back?  Then what it holds stays with it for the time of grace. */
 bool kin__absence_begin(struct kin__session *session);
 
-/* Is the last of what came, and was not worked on, that the client does not come back?  That it may have said behind a
- * request which is still in work. */
-bool kin__absence_left(struct kin__session *session);
+/* Is the last of what came, and has not been worked on, that the client does not come back?  That it may have said
+ * behind a request which is still in work. */
+bool kin__absence_left(const uint8_t *at, size_t left);
 
 /* Gives back at once what those hold who are away. */
 void kin__absences_end(struct kin__server *server);

@@ -201,6 +201,7 @@ struct kin__session {
     bool stranger;        /* has not proved yet that it knows a key */
     bool secured;         /* TLS has begun */
     bool gone;            /* the client has hung up: what it asked for is done, but nothing is taken for it */
+    bool left;            /* … and has said that it does not come back */
     struct kin__tls *tls; /* NULL: nothing is encrypted */
     bool paused;          /* has asked for as much as it may in this second */
     size_t key;           /* which it has shown */

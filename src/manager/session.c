@@ -352,6 +352,7 @@ static bool is_over_limit(struct kin__session *session, size_t size)
 static size_t work(struct kin__session *session, const uint8_t *bytes, size_t size)
 {
     size_t used = 0;
+    if (session->gone && session->identity != NULL) session->left = kin__absence_left(bytes, size);
     while (is_free(session)) {
         uint64_t length;
         long header = kin__frame_look(bytes + used, size - used, &length);
@@ -442,7 +443,9 @@ static void look_at(struct kin__session *session)
 static void lose(struct kin__session *session)
 {
     if (session->stage == KIN__AUTHENTICATING && !session->ending) kin__blame(session, KIN_ECLOSED);
-    if (session->identity != NULL && kin__absence_left(session)) session->ending = true;
+    if (session->identity != NULL &&
+        kin__absence_left(kin__buffer_start(&session->input), kin__buffer_size(&session->input)))
+        session->ending = true;
     kin__session_end(session);
 }
 

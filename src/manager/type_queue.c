@@ -206,7 +206,7 @@ static enum kin__outcome get(struct kin__call *call, double seconds)
         return kin__session_park(call, call->object, &queue->getters, seconds, on_empty);
     }
     /* Nobody would hear the answer, nor come back for it. */
-    if (call->session->gone && call->session->identity == NULL)
+    if (call->session->gone && (call->session->identity == NULL || call->session->left))
         return kin__raise(call, exception("queue.Empty"));
     if (note_taken(queue, call->session, &queue->ring[queue->first]) < 0)
         return kin__raise_code(call, -ENOMEM);

@@ -204,10 +204,10 @@ static int get_for_ever(void *queue)
     return 0;
 }
 
-TEST(a_call_of_an_object_that_is_cancelled_on_its_way_takes_nothing)
+static void cancel_get(int64_t grace_ns)
 {
     kin_coroutine *coroutine = NULL;
-    begin(0, 0);
+    begin(grace_ns, 0);
     kin_proxy *queue = make("Queue");
     CHECK_OK(kin_proxy_put(queue, kin_value_int(7), SOON));
     connected = may_ask = false;
@@ -228,6 +228,16 @@ TEST(a_call_of_an_object_that_is_cancelled_on_its_way_takes_nothing)
     CHECK_OK(kin_proxy_close(queue));
     finish();
     CHECK_OK(kin_loop_close());
+}
+
+TEST(a_call_of_an_object_that_is_cancelled_on_its_way_takes_nothing)
+{
+    cancel_get(0);
+}
+
+TEST(nor_does_it_where_clients_come_back)
+{
+    cancel_get(60 * SECOND_S);
 }
 
 /* What was closed meanwhile is gone when the server listens again. */
