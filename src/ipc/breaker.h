@@ -6,7 +6,8 @@
  * Invariants:
  *  - A descriptor that is held is open: it is let go before it is closed.
  *  - One that a fork has copied is the parent's to break.
- *  - Who sets a word and then breaks, and who holds a descriptor and then looks at the word, do not miss each other.
+ *  - Who sets a word and then breaks, and who holds a descriptor and then looks at the word, do not miss each other;
+ *    nor does who holds one already, tells the breaker the word, and looks at it then.
  */
 #ifndef KIN_IPC_BREAKER_H
 #define KIN_IPC_BREAKER_H

@@ -150,6 +150,12 @@ static int enter(kin_manager *manager, struct kin__line *line, bool patient, kin
         kin__client_end(&line->client, kin_in_ms(KIN__LEAVE_MS));
         kin__breaker_mend(&line->breaker);
     }
+    /* A line that is connected holds its descriptor already, and nobody breaks for an object that was closed before
+     * the call said that it is of that one. */
+    if (kin__breaker_is_broken(&line->breaker)) {
+        kin_value_clear(&line->client.error);
+        return KIN_ECLOSED;
+    }
     line->client.patient = patient;
     int rc = settle(manager, &line->client, deadline);
     return rc == 0 ? kin__line_connect(manager, line, deadline) : rc;

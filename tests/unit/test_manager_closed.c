@@ -24,6 +24,8 @@
 #include <kin/queue.h>
 #include <kin/queue_value.h>
 
+#include "manager/manager.h"
+
 #define SOON     kin_in_s(30)
 #define SECOND_S INT64_C(1000000000)
 
@@ -505,6 +507,26 @@ TEST(a_queue_or_lock_that_was_closed_says_so)
     end(server);
 }
 
+/* However late it says that its call is of that object: a line that is connected is told by nobody. */
+TEST(a_call_of_an_object_that_was_closed_before_ends)
+{
+    kin_value item;
+    for (int grace_s = 0; grace_s <= 600; grace_s += 600) {
+        pid_t server = begin(grace_s * SECOND_S);
+        kin_proxy *words = manager_object(manager, "words", SOON),
+                  *list = manager_object(manager, "list", SOON);
+        CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
+        kin__proxy_end(words);
+        CHECK_RC(kin_proxy_get(words, &item, SOON), KIN_ECLOSED);
+        CHECK(kin_manager_error(manager) == NULL);
+        CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
+        CHECK_OK(kin_proxy_close(words));
+        CHECK_OK(kin_proxy_close(list));
+        CHECK_OK(kin_manager_close(manager));
+        end(server);
+    }
+}
+
 static kin_queue *other_queue;
 static kin_lock *free_lock;
 
@@ -516,6 +538,13 @@ static void *get_bytes(void *queue)
     /* The thread's next call is one like others. */
     CHECK_OK(kin_queue_put(other_queue, "y", 1, SOON));
     return NULL;
+}
+
+/* By a thread that is connected already. */
+static void *get_more(void *queue)
+{
+    CHECK_OK(kin_queue_put(other_queue, "y", 1, SOON));
+    return get_bytes(queue);
 }
 
 static void *join_it(void *queue)
@@ -547,13 +576,13 @@ TEST(calls_of_a_queue_end_when_it_is_closed)
             CHECK_OK(kin_queue_put(queue, "x", 1, SOON));
             CHECK_EQ(pthread_create(&thread[0], NULL, get_bytes, empty), 0);
             CHECK_EQ(pthread_create(&thread[1], NULL, join_it, queue), 0);
-            CHECK_EQ(pthread_create(&thread[2], NULL, get_bytes, empty), 0);
+            CHECK_EQ(pthread_create(&thread[2], NULL, get_more, empty), 0);
             test_until(atomic_load(&on_their_way) == 3);
             CHECK_OK(kin_queue_close(queue));
             CHECK_OK(kin_queue_close(empty));
             for (int i = 0; i < 3; i++) CHECK_EQ(pthread_join(thread[i], NULL), 0);
         }
-        CHECK_EQ(kin_queue_qsize(other_queue), ROUNDS / 2 * 2);
+        CHECK_EQ(kin_queue_qsize(other_queue), ROUNDS / 2 * 3);
         CHECK_OK(kin_queue_close(other_queue));
         end(server);
     }
