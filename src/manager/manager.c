@@ -166,9 +166,10 @@ int kin__manager_exit(kin_manager *manager, struct kin__line *line, int rc, kin_
     bool resumed = line->client.resumed;
     rc = outcome(line, rc);
     if (atomic_load(&manager->closed)) {
+        /* What a call has raised stays its caller's to read. */
+        kin_value error = rc == KIN_ECLOSED ? closed_error(manager) : kin_value_ref(&line->client.error);
         kin__line_leave(line, kin_in_ms(KIN__LEAVE_MS));
-        kin_value_clear(&line->client.error);
-        if (rc == KIN_ECLOSED) line->client.error = closed_error(manager);
+        line->client.error = error;
     }
     int64_t grace_ns = line->client.grace_ns;
     line->client.resumed = line->client.patient = false;

@@ -244,6 +244,18 @@ static void *call_many(void *words)
     return NULL;
 }
 
+/* What was raised can be read, whether the manager is closed or not by then. */
+static void *call_wrongly(void *words)
+{
+    int rc;
+    atomic_fetch_add(&on_their_way, 1);
+    while ((rc = kin_proxy_call(words, "qsize", kin_value_build("(i)", 1), NULL, KIN_FOREVER)) == KIN_EREMOTE)
+        CHECK_STR(kin_value_class_name(kin_manager_error(manager)), "TypeError");
+    CHECK_RC(rc, KIN_ECLOSED);
+    CHECK(is_said());
+    return NULL;
+}
+
 /* Ends while it is closed. */
 static void *call_once(void *words)
 {
@@ -256,7 +268,7 @@ static void *call_once(void *words)
 }
 
 typedef void *work(void *words);
-static work *const works[] = {wait_for_words, make_lists, call_many, call_once, wait_for_words};
+static work *const works[] = {wait_for_words, make_lists, call_many, call_once, wait_for_words, call_wrongly};
 enum { WORKS = sizeof works / sizeof works[0] };
 
 /* `held`: its calls count as users too, whoever else is gone. */
