@@ -214,6 +214,8 @@ int kin__absence_note(struct kin__session *session, struct kin__buffer *out, siz
     while (identity->kept > 0 && kin__buffer_size(last) + size > session->server->message_most)
         forget_first(identity);
     int rc = kin__buffer_append(last, kin__buffer_start(out) + from, size);
-    identity->kept += rc == 0;
+    if (rc == 0) identity->kept++;
+    /* Those that are kept end with the last that was given: without it nobody can be told what was missed. */
+    while (rc < 0 && identity->kept > 0) forget_first(identity);
     return rc;
 }
