@@ -11,7 +11,8 @@
  *   taken for the answer to another request.
  * - Requests stay in `out` until they are answered.  With a time of grace a connection that breaks is made again; the
  *   server says how many requests it has done, sends the answers to these again, and gets the others again.  It keeps
- *   the answers to FLIGHT_MOST requests: so many are in flight, and fewer where their answers are large.
+ *   the answers to FLIGHT_MOST requests: so many are in flight, and fewer where their answers are large.  One that
+ *   does not know that keeps the last answer, and gets one request at a time.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -83,6 +84,7 @@ static void make_request(struct pipeline *pipeline)
 static size_t flight_most(const struct pipeline *pipeline)
 {
     size_t most = FLIGHT_MOST;
+    if (pipeline->client->grace_ns > 0 && !pipeline->client->keeps) return 1;
     if (pipeline->client->grace_ns > 0 && pipeline->largest > ANSWERS_BYTES / FLIGHT_MOST)
         most = ANSWERS_BYTES / pipeline->largest;
     return most > 0 ? most : 1;
@@ -246,7 +248,9 @@ static int prepare(struct kin__client *client, kin_deadline deadline)
     int rc = kin__client_call(client, NULL, KIN__WIRE_KEEP, arguments, &ignored, deadline);
     client->keeps = rc == 0;
     kin_value_clear(&ignored);
-    return rc;
+    if (rc != KIN_EREMOTE) return rc;
+    kin_value_clear(&client->error);
+    return 0;
 }
 
 static int call_all(struct kin__client *client, kin_call *calls, size_t count, kin_deadline deadline,
