@@ -137,6 +137,9 @@ static void become_case(const struct run *run, const char *directory)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    /* A shell starts what runs behind it with interrupts ignored, and nohup without hangups. */
+    static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    for (size_t i = 0; i < sizeof ending / sizeof ending[0]; i++) signal(ending[i], SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, RLIM_INFINITY});
     int nothing = open("/dev/null", O_RDONLY);
     dup2(nothing, STDIN_FILENO);

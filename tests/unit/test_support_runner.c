@@ -148,6 +148,13 @@ TEST(a_crash_names_the_signal)
     expect_failure("crashes", "# killed by SIGSEGV\n");
 }
 
+/* As a shell starts what runs behind it. */
+TEST(an_interrupt_that_was_ignored_counts_in_a_case)
+{
+    signal(SIGINT, SIG_IGN);
+    expect_failure("interrupts_itself", "killed by SIGINT");
+}
+
 TEST(an_exit_code_is_a_failure)
 {
     expect_failure("exits_with_code_3", "# exit code 3\n");

@@ -69,6 +69,11 @@ TEST(crashes)
     raise(SIGSEGV);
 }
 
+TEST(interrupts_itself)
+{
+    raise(SIGINT);
+}
+
 TEST(exits_with_code_3)
 {
     exit(3);
