@@ -246,7 +246,6 @@ TEST(depth_is_bounded)
     CHECK_RC(kin_pickle_loads(&value, deep, 2 * depth, &(kin_pickle_options){.max_depth = 898}), -ELOOP);
 }
 
-/* Thirty lists, each with the one before it twice: a thousand million items for who walks over them. */
 static size_t size_of_pickle(const kin_value *value)
 {
     kin_value again;
@@ -277,6 +276,7 @@ TEST(what_is_shared_and_large_is_written_once)
     kin_value_clear(&pair);
 }
 
+/* Thirty lists, each with the one before it twice: a thousand million items for who walks over them. */
 TEST(count_is_bounded_for_what_is_shared_too)
 {
     kin_value value;
