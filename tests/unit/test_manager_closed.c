@@ -24,8 +24,6 @@
 #include <kin/queue.h>
 #include <kin/queue_value.h>
 
-#include "manager/manager.h"
-
 #define SOON     kin_in_s(30)
 #define SECOND_S INT64_C(1000000000)
 
@@ -516,109 +514,5 @@ TEST(a_queue_or_lock_that_was_closed_says_so)
     CHECK_RC(kin_lock_release(lock), KIN_ECLOSED);
     CHECK_RC(kin_lock_locked(lock), KIN_ECLOSED);
     CHECK_RC(kin_lock_close(lock), KIN_ECLOSED);
-    end(server);
-}
-
-/* However late it says that its call is of that object: a line that is connected is told by nobody. */
-TEST(a_call_of_an_object_that_was_closed_before_ends)
-{
-    kin_value item;
-    for (int grace_s = 0; grace_s <= 600; grace_s += 600) {
-        pid_t server = begin(grace_s * SECOND_S);
-        kin_proxy *words = manager_object(manager, "words", SOON),
-                  *list = manager_object(manager, "list", SOON);
-        CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
-        kin__proxy_end(words);
-        CHECK_RC(kin_proxy_get(words, &item, SOON), KIN_ECLOSED);
-        CHECK(kin_manager_error(manager) == NULL);
-        CHECK_EQ(proxy_number(list, "__len__", kin_value_none(), SOON), 0);
-        CHECK_OK(kin_proxy_close(words));
-        CHECK_OK(kin_proxy_close(list));
-        CHECK_OK(kin_manager_close(manager));
-        end(server);
-    }
-}
-
-static kin_queue *other_queue;
-static kin_lock *free_lock;
-
-static void *get_bytes(void *queue)
-{
-    char byte;
-    atomic_fetch_add(&on_their_way, 1);
-    CHECK_RC(kin_queue_get(queue, &byte, 1, KIN_FOREVER), KIN_ECLOSED);
-    /* The thread's next call is one like others. */
-    CHECK_OK(kin_queue_put(other_queue, "y", 1, SOON));
-    return NULL;
-}
-
-/* By a thread that is connected already. */
-static void *get_more(void *queue)
-{
-    CHECK_OK(kin_queue_put(other_queue, "y", 1, SOON));
-    return get_bytes(queue);
-}
-
-static void *join_it(void *queue)
-{
-    atomic_fetch_add(&on_their_way, 1);
-    CHECK_RC(kin_queue_join(queue, KIN_FOREVER), KIN_ECLOSED);
-    return NULL;
-}
-
-static void *acquire_it(void *lock)
-{
-    atomic_fetch_add(&on_their_way, 1);
-    CHECK_RC(kin_lock_acquire(lock, KIN_FOREVER), KIN_ECLOSED);
-    CHECK_OK(kin_lock_acquire(free_lock, SOON));
-    CHECK_OK(kin_lock_release(free_lock));
-    return NULL;
-}
-
-TEST(calls_of_a_queue_end_when_it_is_closed)
-{
-    pthread_t thread[3];
-    for (int grace_s = 0; grace_s <= 600; grace_s += 600) {
-        pid_t server = begin(grace_s * SECOND_S);
-        CHECK_OK(kin_manager_close(manager));
-        other_queue = open_queue("answers");
-        for (int round = 0; round < ROUNDS / 2; round++) {
-            kin_queue *queue = open_queue("JoinableQueue"), *empty = open_queue("words");
-            atomic_store(&on_their_way, 0);
-            CHECK_OK(kin_queue_put(queue, "x", 1, SOON));
-            CHECK_EQ(pthread_create(&thread[0], NULL, get_bytes, empty), 0);
-            CHECK_EQ(pthread_create(&thread[1], NULL, join_it, queue), 0);
-            CHECK_EQ(pthread_create(&thread[2], NULL, get_more, empty), 0);
-            test_until(atomic_load(&on_their_way) == 3);
-            CHECK_OK(kin_queue_close(queue));
-            CHECK_OK(kin_queue_close(empty));
-            for (int i = 0; i < 3; i++) CHECK_EQ(pthread_join(thread[i], NULL), 0);
-        }
-        CHECK_EQ(kin_queue_qsize(other_queue), ROUNDS / 2 * 3);
-        CHECK_OK(kin_queue_close(other_queue));
-        end(server);
-    }
-}
-
-TEST(calls_of_a_lock_end_when_it_is_closed)
-{
-    pthread_t thread;
-    pid_t server = begin(0);
-    CHECK_OK(kin_manager_close(manager));
-    kin_lock *held = open_lock();
-    CHECK_OK(
-        kin_lock_open_with(&free_lock, &(kin_lock_options){.address = address, .key = "k", .key_size = 1}));
-    CHECK_OK(kin_lock_acquire(held, SOON));
-    for (int round = 0; round < ROUNDS; round++) {
-        kin_lock *lock = open_lock();
-        atomic_store(&on_their_way, 0);
-        CHECK_EQ(pthread_create(&thread, NULL, acquire_it, lock), 0);
-        test_until(atomic_load(&on_their_way) == 1);
-        CHECK_OK(kin_lock_close(lock));
-        CHECK_EQ(pthread_join(thread, NULL), 0);
-    }
-    CHECK_OK(kin_lock_release(held));
-    CHECK_OK(kin_lock_close(held));
-    CHECK_OK(kin_lock_close(free_lock));
     end(server);
 }
