@@ -396,11 +396,13 @@ bool kin__map_charge(kin_result *part, kin_failure *failure)
 {
     struct kin__map *map = part->map;
     struct kin__span span = kin__span_unpack(atomic_load(&part->span));
-    if (span.busy == 0) return true;
-    uint64_t item = kin__map_item(map, span.first) + part->progress[span.parity];
-    if (item >= kin__map_item(map, span.first + span.busy)) return true;
     bool killed = atomic_load(&part->killed) != 0;
-    if (!killed && map->pure != NULL && part->noted != span.first + 1) {
+    if (span.busy == 0) return !killed;
+    uint64_t item = kin__map_item(map, span.first) + part->progress[span.parity];
+    if (item >= kin__map_item(map, span.first + span.busy)) return !killed;
+    /* Only the whole of them from the beginning is run by the pure form (run_busy). */
+    bool by_pure = map->pure != NULL && part->timeout_ns == 0 && part->progress[span.parity] == 0;
+    if (!killed && by_pure && part->noted != span.first + 1) {
         part->noted = span.first + 1;
         return true;
     }
