@@ -15,7 +15,7 @@ static void count_finished(kin_pool *pool, struct kin__worker *worker, kin_resul
     atomic_store(&worker->finishing, NULL);
 }
 
-bool kin__worker_charge(kin_pool *pool, unsigned index, bool was_ready, kin_failure *failure)
+bool kin__worker_charge(kin_pool *pool, unsigned index, bool its_doing, kin_failure *failure)
 {
     struct kin__worker *worker = kin__pool_worker(pool, index);
     kin_result *record = atomic_load(&worker->current);
@@ -42,7 +42,7 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, bool was_ready, kin_fail
     }
     /* What a worker finds that is not ready yet is its predecessor's, and none of its doing: the next one has
      * it.  (Those that never get ready end the pool.) */
-    if (!was_ready) return true;
+    if (!its_doing) return true;
     bool ending = atomic_load(&pool->state) >= KIN__POOL_TERMINATED;
     if (record->map != NULL) {
         bool go_on = kin__map_charge(record, failure) && !ending;

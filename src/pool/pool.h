@@ -349,8 +349,8 @@ int kin__worker_main(kin_pool *pool, unsigned index, struct kin_connection *conn
 /* `wake` is this process's descriptor for that; a supervisor that was begun anew finds its functions. */
 int kin__supervisor_main(kin_pool *pool, const kin_pool_options *options, int wake);
 /* Decides about the record a dead worker was on, or, before it was ready, was to begin with: true when its
- * successor is to begin with it, as `current` says. */
-bool kin__worker_charge(kin_pool *pool, unsigned index, bool was_ready, kin_failure *failure);
+ * successor is to begin with it, as `current` says.  `its_doing`: it was ready, or was ended for that record. */
+bool kin__worker_charge(kin_pool *pool, unsigned index, bool its_doing, kin_failure *failure);
 
 /* ---- wake.c --------------------------------------------------------------------------------------------- */
 

@@ -279,7 +279,10 @@ static void bury(struct supervisor *s, unsigned index)
     /* Of a kill between what it was allowed and what it took from the queue. */
     atomic_store(&worker->intent, 0);
     atomic_store(&worker->blocked, 0);
-    if (!kin__worker_charge(pool, index, was_ready, &failure)) atomic_store(&worker->current, NULL);
+    /* Ended for what it was to begin with: that is over, and says nothing of the workers. */
+    bool condemned = failure.cause == KIN_CAUSE_CANCELLED || failure.cause == KIN_CAUSE_TIMEOUT;
+    if (!kin__worker_charge(pool, index, was_ready || condemned, &failure))
+        atomic_store(&worker->current, NULL);
     bool retired = atomic_exchange(&worker->retire, 0) != 0;
     kin__pool_counted(pool);
     /* Others may wait for the room it took, or to be told that it need not go any more. */
@@ -287,7 +290,7 @@ static void bury(struct supervisor *s, unsigned index)
     /* How long a deputy lives is its peer's doing, and says nothing of what the pool's own workers can do. */
     if (atomic_load(&worker->deputy)) return;
     s->last = failure;
-    s->early_deaths = was_ready ? 0 : s->early_deaths + 1;
+    s->early_deaths = was_ready ? 0 : s->early_deaths + !condemned;
     /* One that cannot begin is not started again and again without a pause. */
     if (!was_ready)
         s->fork_again = kin__os_clock() + (FORK_PAUSE_NS << (s->early_deaths < 6 ? s->early_deaths : 6));
