@@ -95,7 +95,8 @@ static enum kin__claim claim(const void *message, size_t size, void *context)
             /* CRASH: claimed and still in the queue: the next consumer drops the message. */
             if (atomic_compare_exchange_strong(&record->state, &word,
                                                kin__claimed_word(word, claimant->index))) {
-                if (!plain) kin__worker_begins(claimant->worker, record);
+                /* Only now it is certain to be this task's. */
+                if (!kin__record_is_plain(record)) kin__worker_begins(claimant->worker, record);
                 return KIN__CLAIM_TAKE;
             }
     }
