@@ -235,7 +235,8 @@ typedef struct kin_task_options {
 
 /* kin_pool_submit hands `function(argument)` to the pool and stores in `*result` what will
  * hold its outcome.  `size` bytes of the argument are copied; for a KIN_MAP function size is
- * that of its input type.  Waits until `deadline` while max_queued tasks are waiting.
+ * that of its input type.  Waits until `deadline` while max_queued tasks are waiting; up to 2 seconds, whatever
+ * `deadline` is, while the supervisor of a pool that was opened just now has not taken over.
  * A task whose need fails is not run: it fails with KIN_CAUSE_NEED; kin_result_failure_chain
  * tells why.  What is needed may be closed; it is kept until those that need it are closed.
  * Safe for threads and from tasks of the pool itself: a worker that waits on its own pool, by any function of
