@@ -99,6 +99,12 @@ POOL_TEST(in_every_way)
 
 /* ---- without end ------------------------------------------------------------------------------------- */
 
+/* For a chain of starts. */
+static kin_deadline in_scaled_s(double seconds)
+{
+    return kin_in_ns((int64_t)(seconds * 1e9 * test_time_scale()));
+}
+
 static int wait_deeper(const struct wish *wish, long *out);
 KIN_MAP(wait_deeper, struct wish, long)
 
@@ -107,7 +113,7 @@ static int wait_deeper(const struct wish *wish, long *out)
 {
     kin_result *result = NULL;
     int rc =
-        kin_pool_submit(wish->pool, &result, KIN_FN(wait_deeper), wish, sizeof *wish, kin_in_s(30), NULL);
+        kin_pool_submit(wish->pool, &result, KIN_FN(wait_deeper), wish, sizeof *wish, in_scaled_s(30), NULL);
     if (rc < 0) return rc;
     long waited = wait_in(wish, result);
     if (waited == -EDEADLK) CHECK_OK(kin_result_cancel(result));
@@ -122,9 +128,9 @@ static void go_down(int way)
     kin_pool *pool = open_pool(1);
     struct wish wish = {.pool = pool, .way = way};
     long out = 0;
-    CHECK_RC(
-        kin_pool_apply(pool, KIN_FN(wait_deeper), &wish, sizeof wish, &out, sizeof out, kin_in_s(60), NULL),
-        sizeof out);
+    CHECK_RC(kin_pool_apply(pool, KIN_FN(wait_deeper), &wish, sizeof wish, &out, sizeof out, in_scaled_s(60),
+                            NULL),
+             sizeof out);
     CHECK_EQ(out, -EDEADLK);
     end_pool(pool);
 }
