@@ -251,12 +251,17 @@ int kin__pool_await_start(kin_pool *pool, bool all, kin_deadline deadline)
     kin_deadline least = kin_in_ns(LATE_NS);
     if (deadline < least) deadline = least;
     int rc = 0;
+    uint32_t opening = atomic_load(&pool->openings);
     kin__shield(1);
     while (rc >= 0 && is_starting(pool, all)) {
         uint32_t seen = kin__event_prepare(&pool->changed);
         if (is_starting(pool, all)) rc = kin__event_sleep(&pool->changed, seen, deadline);
         kin__event_done(&pool->changed);
-        kin__pool_note_lost(pool);
+        /* Freed, and the next one here is just being opened. */
+        if (atomic_load(&pool->openings) != opening)
+            rc = KIN_ECLOSED;
+        else
+            kin__pool_note_lost(pool);
     }
     kin__shield(-1);
     return rc < 0 && is_starting(pool, all) ? rc : 0;

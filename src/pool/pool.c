@@ -321,8 +321,10 @@ static void break_down(kin_pool *pool)
 
 void kin__pool_note_lost(kin_pool *pool)
 {
-    if (pool->threads || atomic_load(&pool->supervisor_identity) != 0) return;
-    if (gone(atomic_load(&pool->supervisor_pid), atomic_load(&pool->supervisor_since))) break_down(pool);
+    if (pool->threads || has_ended(pool) || atomic_load(&pool->supervisor_identity) != 0) return;
+    int pid = atomic_load(&pool->supervisor_pid);
+    /* 0: not started yet. */
+    if (pid != 0 && gone(pid, atomic_load(&pool->supervisor_since))) break_down(pool);
 }
 
 static void announce(void *object, struct kin__member *dead)
