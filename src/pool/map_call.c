@@ -300,6 +300,21 @@ static int make(kin_pool *pool, const struct plan *plan, struct call *call)
     return 0;
 }
 
+/* Reports, and frees the map, unless the pool is being freed: who frees it waits for those who have touched it before
+ * he closed it.  Seq_cst: pairs with wait_for_callers in pool.c. */
+static int take_outcome(const struct call *call, const struct plan *plan, uint64_t *failed)
+{
+    _Atomic(void *) *touching = &kin__self.member->touching;
+    void *outer = atomic_exchange(touching, (void *)call->pool);
+    bool there = __atomic_load_n(&call->pool->magic, __ATOMIC_SEQ_CST) == KIN__MAGIC_POOL && is_ours(call);
+    if (there) report(call->map, plan, failed);
+    /* Over large arrays it takes its time, and he does not wait for ever. */
+    there = there && is_ours(call);
+    if (there) kin__map_free(call->map);
+    atomic_store(touching, outer);
+    return there ? 0 : KIN_ECLOSED;
+}
+
 static int run_map(kin_pool *pool, struct plan *plan, kin_deadline deadline, const kin_map_options *options,
                    size_t size)
 {
@@ -315,11 +330,9 @@ static int run_map(kin_pool *pool, struct plan *plan, kin_deadline deadline, con
     if (rc < 0) return rc;
     rc = run_parts(&call, deadline, &plan->options);
     if (rc == KIN_EBROKEN) return rc; /* its workers may not be gone yet: the pool keeps the records */
-    if (!is_ours(&call)) return KIN_ECLOSED;
     uint64_t failed = 0;
-    report(call.map, plan, &failed);
-    if (!is_ours(&call)) return KIN_ECLOSED; /* it takes its time over large arrays */
-    kin__map_free(call.map);
+    int taken = take_outcome(&call, plan, &failed);
+    if (taken < 0) return taken;
     return rc < 0 ? rc : failed > 0 ? KIN_EFAILED : 0;
 }
 

@@ -17,7 +17,8 @@
 #include "pool/schedule.h"
 #include "process/fork.h"
 
-#define STOPPED_NS (500 * 1000000LL) /* a supervisor that takes longer to end may be stopped */
+#define CALLERS_NS (1000 * 1000000LL) /* a caller of a map that takes longer to leave it may be stopped */
+#define STOPPED_NS (500 * 1000000LL)  /* a supervisor that takes longer to end may be stopped */
 
 bool kin__pool_raise(kin_pool *pool, enum kin__pool_state state)
 {
@@ -274,6 +275,21 @@ static void end_supervisor(kin_pool *pool)
     join(pool, KIN_FOREVER);
 }
 
+/* Who was in a map and is awake has touched the pool while he looks at his records for the last time, and nobody
+ * begins that any more (take_outcome in map_call.c).  Not for ever: he may be stopped. */
+static void wait_for_callers(kin_pool *pool)
+{
+    kin_deadline until = kin_in_ns(CALLERS_NS);
+    __atomic_store_n(&pool->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
+    uint32_t high = atomic_load(&kin__family.header->member_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct kin__member *member = &kin__family.members[i];
+        while (member != kin__self.member && atomic_load(&member->touching) == pool &&
+               !kin__member_died(member) && kin__os_clock() < until)
+            kin__os_pause_until(kin__os_clock() + 100000);
+    }
+}
+
 void kin__pool_release(kin_pool *pool)
 {
     kin__shield(1);
@@ -281,6 +297,7 @@ void kin__pool_release(kin_pool *pool)
     /* Another thread that has just joined it may still be at that. */
     while (supervisor_descriptor(pool) == COLLECTING) kin__os_pause_until(kin__os_clock() + 1000000);
     if (!pool->threads) wait_for_orphans(pool);
+    wait_for_callers(pool);
     kin__shield(-1);
     if (pool->wake_descriptor >= 0) kin__os_close(pool->wake_descriptor);
     kin__callbacks_forget(pool);
