@@ -300,13 +300,17 @@ static void announce(void *object, struct kin__member *dead)
     }
 }
 
+void kin__queue_destroy(kin_queue *queue, _Atomic(void *) *destination)
+{
+    __atomic_store_n(&queue->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
+    destroy(queue, destination);
+}
+
 /* A queue that was being opened. */
 static bool settle_queue(void *object, _Atomic(void *) *entry, uint64_t identity)
 {
-    kin_queue *queue = object;
     (void)identity;
-    __atomic_store_n(&queue->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
-    destroy(queue, entry);
+    kin__queue_destroy(object, entry);
     return true;
 }
 

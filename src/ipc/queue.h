@@ -163,6 +163,9 @@ static inline void kin__queue_tell_finished(kin_queue *queue)
 }
 /* Under the head's latch: may what a process has taken and kept come back to this one? */
 bool kin__queue_may_come_back(kin_queue *queue);
+/* Closes and frees a queue that nobody uses any more, whose only name is *destination: NULL afterwards, wherever the
+ * thread may die.  A reaper that does not get a latch leaves it named, and calls again at its next look. */
+void kin__queue_destroy(kin_queue *queue, _Atomic(void *) *destination);
 /* When the queue is closed. */
 void kin__queue_forget_tasks(kin_queue *queue);
 /* Of a process that has ended (struct kin__reap_hooks). */

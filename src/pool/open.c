@@ -54,6 +54,7 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     snprintf(pool->name, sizeof pool->name, "%s", options->name != NULL ? options->name : "pool");
     pool->tasks = NULL;
     pool->tasks_life = KIN__QUEUE_NONE;
+    atomic_store(&pool->tasks_closed, NULL);
     atomic_fetch_add(&pool->openings, 1);
     pool->owner = kin__self.process_identity;
     pool->image = *kin__os_image();

@@ -219,15 +219,34 @@ int kin_pool_join(kin_pool *pool, kin_deadline deadline)
     return kin__worker_here(pool) != NULL ? -EDEADLK : join(pool, deadline);
 }
 
-/* Frees what a pool has; idempotent.  Nobody runs tasks of it any more. */
+/* The task queue, if it is there and not the next one at its place. */
+static kin_queue *own_tasks(kin_pool *pool)
+{
+    kin_queue *tasks = kin__pool_tasks(pool);
+    bool ours = tasks != NULL && __atomic_load_n(&tasks->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE &&
+                (pool->tasks_life == KIN__QUEUE_NONE || kin__queue_life(tasks) == pool->tasks_life);
+    return ours ? tasks : NULL;
+}
+
+/* CRASH: from the first store on it is named as one that is being freed until it is free, also when a reaper does
+ * not get a latch. */
+static void free_tasks(kin_pool *pool)
+{
+    kin_queue *tasks = own_tasks(pool);
+    if (tasks != NULL) atomic_store(&pool->tasks_closed, tasks);
+    __atomic_store_n(&pool->tasks, NULL, __ATOMIC_RELAXED); /* read by who comes late */
+    tasks = atomic_load(&pool->tasks_closed);
+    if (tasks != NULL) kin__queue_destroy(tasks, &pool->tasks_closed);
+}
+
+/* Frees what a pool has; idempotent, and repeated by a reaper that did not get a latch.  Nobody runs tasks of it any
+ * more. */
 static void free_parts(kin_pool *pool)
 {
     __atomic_store_n(&pool->magic, KIN__MAGIC_CLOSED, __ATOMIC_SEQ_CST);
-    /* Not the next queue at this place.  CRASH: closed and still named, it is passed by again. */
-    bool ours = pool->tasks != NULL &&
-                (pool->tasks_life == KIN__QUEUE_NONE || kin__queue_life(pool->tasks) == pool->tasks_life);
-    if (ours) kin_queue_close(pool->tasks);
-    __atomic_store_n(&pool->tasks, NULL, __ATOMIC_RELAXED); /* read by who comes late */
+    free_tasks(pool);
+    /* Before they are freed, one by one: it may be broken down in between. */
+    atomic_store(&pool->segment_count, 0);
     kin__records_close(pool);
     atomic_store(&pool->slots, 0);
     for (unsigned i = 0; i < KIN__WORKER_BLOCKS; i++) {
@@ -328,12 +347,15 @@ static void wake_results(kin_pool *pool)
     kin__waiters_wake_all(&pool->completed.point);
 }
 
+/* Repeated by a reaper until the queue has ended: somebody who is stopped may have a latch of it. */
 static void break_down(kin_pool *pool)
 {
-    if (has_ended(pool)) return;
-    kin__pool_raise(pool, KIN__POOL_BROKEN);
-    if (pool->tasks != NULL) kin_queue_shutdown(pool->tasks, 0);
-    wake_results(pool);
+    if (atomic_load(&pool->state) == KIN__POOL_ENDED) return;
+    bool first = kin__pool_raise(pool, KIN__POOL_BROKEN);
+    kin_queue *tasks = own_tasks(pool);
+    bool open = tasks != NULL && (atomic_load(&tasks->life) & KIN__LIFE_ENDED) == 0;
+    if (open) kin_queue_shutdown(tasks, 0);
+    if (first || open) wake_results(pool);
 }
 
 void kin__pool_note_lost(kin_pool *pool)

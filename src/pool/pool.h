@@ -170,7 +170,8 @@ struct kin_pool {
     void *context;
     char name[64];
     kin_queue *tasks;
-    uint32_t tasks_life; /* which of the queues at that place it is */
+    uint32_t tasks_life;          /* which of the queues at that place it is */
+    _Atomic(void *) tasks_closed; /* the same queue, while it is being freed; see free_tasks in pool.c */
     uint64_t owner;
     struct kin__image
         image; /* the workers': where they have functions; by a supervisor that was begun anew */

@@ -3,6 +3,10 @@
 #define _GNU_SOURCE
 #include "pool_board.h"
 
+#include <sys/wait.h>
+
+#include <kin/event.h>
+
 #include "ipc/queue.h"
 #include "os/processes.h"
 #include "pool/pool.h"
@@ -356,16 +360,145 @@ POOL_TEST(closing_tells_who_waits_for_room)
     struct board *board = make_board();
     pid_t submitter = stopped_submitter(board, 1, expect_closed);
     CHECK_EQ(kill(submitter, SIGCONT), 0);
-    test_until(sleeps(submitter));
+    /* Counted, and asleep: not between two slices. */
+    test_until(sleeps(submitter) && one_waits_for_room());
     uint32_t before = atomic_load(&full->room.point.word);
     CHECK_OK(kin_pool_close(full));
-    CHECK_NE(atomic_load(&full->room.point.word), before);
+    bool told = atomic_load(&full->room.point.word) != before;
     CHECK_EQ(test_collect(submitter), 0);
     board->open = 1;
     CHECK_OK(kin_pool_join(full, kin_in_s(30)));
     CHECK_OK(kin_pool_free(full));
     CHECK_OK(kin_free(board));
     books_check(&books);
+    /* Its slice may have ended just then. */
+    if (!told && !test_again()) CHECK(told);
+}
+
+/* ---- somebody is stopped in the task queue ----------------------------------------------------------------- */
+
+static void stop_in_tail(void *pool)
+{
+    struct kin__latch *latch;
+    CHECK_OK(kin__enter());
+    CHECK_RC(kin__queue_lock_tail(((kin_pool *)pool)->tasks, KIN_FOREVER, &latch), 0);
+    raise(SIGSTOP);
+    kin__latch_release(latch);
+}
+
+/* While others look after the dead, and miss the latch. */
+static pid_t stopped_in_tail(kin_pool *pool)
+{
+    int status;
+    pid_t child = test_child(stop_in_tail, pool);
+    CHECK_EQ(waitpid(child, &status, WUNTRACED), child);
+    CHECK(WIFSTOPPED(status));
+    return child;
+}
+
+static void look_and_go_on(pid_t stopped)
+{
+    kin_event *never;
+    CHECK_OK(kin_event_open(&never, NULL));
+    for (int i = 0; i < 5; i++) CHECK_RC(kin_event_wait(never, kin_in_ms(150)), -ETIMEDOUT);
+    CHECK_OK(kin_event_close(never));
+    CHECK_EQ(kill(stopped, SIGCONT), 0);
+    CHECK_EQ(test_collect(stopped), 0);
+    CHECK_GE(kin_sweep(), 0);
+}
+
+static void expect_broken(void *board)
+{
+    kin_result *result = NULL;
+    struct order order = {board, 9};
+    int rc = kin_pool_submit(full, &result, KIN_FN(note), &order, sizeof order, kin_in_s(60), &how);
+    CHECK_RC(rc, KIN_EBROKEN);
+}
+
+TEST(who_waits_for_room_is_told_that_the_pool_broke_while_one_was_stopped)
+{
+    struct books books = books_open();
+    struct board *board = make_board();
+    pid_t submitter = stopped_submitter(board, 0, expect_broken);
+    pid_t stopped = stopped_in_tail(full);
+    CHECK_EQ(kill(supervisor_of(full), SIGKILL), 0);
+    look_and_go_on(stopped);
+    CHECK_EQ(kill(submitter, SIGCONT), 0);
+    CHECK_EQ(test_collect(submitter), 0);
+    CHECK_OK(kin_pool_free(full));
+    CHECK_OK(kin_free(board));
+    books_check_blocks(&books);
+}
+
+/* What an opener and the case share. */
+struct opened {
+    struct board *board;
+    kin_pool *_Atomic pool;
+};
+
+static void open_and_stay(void *context)
+{
+    struct opened *opened = context;
+    kin_pool *pool = open_pool(1);
+    submit(pool, KIN_FN(wait_at_gate), opened->board, 1, NULL);
+    test_until(opened->board->inside == 1);
+    submit(pool, KIN_FN(note), opened->board, 2, NULL);
+    opened->pool = pool;
+    test_until(false);
+}
+
+TEST(a_pool_whose_opener_died_while_one_was_stopped_is_freed)
+{
+    struct books books = books_open();
+    struct opened *opened = test_shared(sizeof *opened);
+    opened->board = make_board();
+    pid_t opener = test_child(open_and_stay, opened);
+    test_until(opened->pool != NULL);
+    pid_t stopped = stopped_in_tail(opened->pool);
+    test_kill(opener);
+    look_and_go_on(stopped);
+    CHECK_OK(kin_free(opened->board));
+    books_check_blocks(&books);
+}
+
+/* ---- a successor that is not ready yet ---------------------------------------------------------------------- */
+
+static struct board *gate; /* as the workers have it, too */
+
+/* The first worker begins at once. */
+static int wait_unless_first(void *context)
+{
+    (void)context;
+    if (gate->count++ > 0) test_until(gate->open != 0);
+    return 0;
+}
+
+static int die(const struct order *order, int *out)
+{
+    *out = 0;
+    order->board->inside++;
+    return raise(SIGKILL);
+}
+KIN_MAP(die, struct order, int)
+
+/* Before, each successor was killed for it before it was ready, and in the end the pool had to be given up. */
+TEST(a_task_that_is_cancelled_before_its_next_worker_is_ready_ends_alone)
+{
+    struct books books = books_open();
+    gate = make_board();
+    kin_pool *pool = NULL;
+    CHECK_OK(kin_pool_open(
+        &pool, &(kin_pool_options){.workers = 1, .retries = 1, .initializer = wait_unless_first}));
+    kin_result *dying = submit(pool, KIN_FN(die), gate, 1, NULL);
+    test_until(gate->count == 2);
+    CHECK_OK(kin_result_cancel(dying));
+    CHECK_RC(kin_result_wait(dying, kin_in_s(30)), 0);
+    CHECK_EQ(failure_of(dying).cause, KIN_CAUSE_CANCELLED);
+    gate->open = 1;
+    CHECK_GE(value(submit(pool, KIN_FN(note), gate, 2, NULL)), 0);
+    end_pool(pool);
+    CHECK_OK(kin_free(gate));
+    books_check_blocks(&books);
 }
 
 /* Results that were not closed are gone with their pool, and what was special about them. */
