@@ -1,5 +1,6 @@
 /* test_pool_ends.c: what ends when nobody wants it any more, or when the pool is ended: maps that are closed or
- * whose caller died, supervisors that were stopped or killed, submitters that wait for room meanwhile. */
+ * whose caller died, supervisors that were stopped or killed, submitters that wait for room meanwhile, and the items and
+ * tasks that end with a worker. */
 #define _GNU_SOURCE
 #include "pool_board.h"
 
@@ -498,6 +499,52 @@ TEST(a_task_that_is_cancelled_before_its_next_worker_is_ready_ends_alone)
     CHECK_GE(value(submit(pool, KIN_FN(note), gate, 2, NULL)), 0);
     end_pool(pool);
     CHECK_OK(kin_free(gate));
+    books_check_blocks(&books);
+}
+
+/* ---- pure items that are run one by one -------------------------------------------------------------------- */
+
+/* Item 2 returns an error if the board is open; item 5 never ends, or, on an open board, dies. */
+static int act_purely(const struct order *order, int *out)
+{
+    order->board->order[order->number]++;
+    *out = 0;
+    if (order->number == 2 && order->board->open != 0) return 1;
+    if (order->number == 5 && order->board->open != 0) return raise(SIGKILL);
+    while (order->number == 5) pause();
+    return 0;
+}
+KIN_MAP_PURE(act_purely, struct order, int)
+
+/* With a time for each item, and after an error in their portion, it is known which one it was. */
+TEST(a_death_among_pure_items_that_are_run_one_by_one_is_charged_at_once)
+{
+    enum { PURE = 8 };
+    struct books books = books_open();
+    struct board *board = make_board();
+    kin_pool *pool = open_pool(1);
+    for (board->open = 0; board->open < 2; board->open++) {
+        struct order in[PURE] = {{board, 0}};
+        int out[PURE];
+        kin_failure failure[PURE] = {0};
+        size_t failed = 0;
+        for (int i = 0; i < PURE; i++) in[i] = (struct order){board, i};
+        kin_map_options options = {.keep_going = true,
+                                   .retries = -1,
+                                   .chunk = PURE,
+                                   .timeout_ns = board->open != 0 ? 0 : 100 * 1000000LL,
+                                   .failures = failure,
+                                   .max_failures = PURE,
+                                   .failed = &failed};
+        int rc = kin_pool_map_with(pool, KIN_FN(act_purely), in, out, PURE, kin_in_s(60), &options);
+        CHECK_RC(rc, KIN_EFAILED);
+        CHECK_EQ(failed, board->open != 0 ? 2 : 1);
+        CHECK_EQ(failure[failed - 1].task, 5);
+        CHECK_EQ(failure[failed - 1].cause, board->open != 0 ? KIN_CAUSE_SIGNALED : KIN_CAUSE_TIMEOUT);
+        for (int i = 0; i < PURE; i++) CHECK_EQ(board->order[i], board->open + 1);
+    }
+    end_pool(pool);
+    CHECK_OK(kin_free(board));
     books_check_blocks(&books);
 }
 
