@@ -30,7 +30,7 @@ static void forget_in_child(void)
 {
     watches.first = NULL;
     atomic_store(&watches.count, 0);
-    pthread_mutex_init(&watches.lock, NULL);
+    pthread_mutex_unlock(&watches.lock);
 }
 
 /* From the start of the program: a fork that is on its way does not see what is set up meanwhile. */

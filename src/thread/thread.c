@@ -109,7 +109,7 @@ static void unlock_in_parent(void)
 static void begin_in_child(void)
 {
     if (!threads.known) {
-        pthread_mutex_init(&threads.lock, NULL);
+        pthread_mutex_unlock(&threads.lock);
         return;
     }
     kin_thread *only = self != NULL ? self : &main_thread;
@@ -123,7 +123,7 @@ static void begin_in_child(void)
     atomic_store(&only->id, (uint32_t)kin__os_thread_id());
     atomic_store(&only->users, 0);
     enlist(only);
-    pthread_mutex_init(&threads.lock, NULL);
+    pthread_mutex_unlock(&threads.lock);
 }
 
 /* A thread that kin did not start, or the first one, ends. */
