@@ -13,7 +13,8 @@
 
 static kin_lock *lock;
 static atomic_long balance;
-static atomic_long lost; /* changes that were overwritten */
+static atomic_long lost;        /* changes that were overwritten */
+static pthread_barrier_t start; /* the one does not end before the other has begun */
 
 /* The other thread may come between the reading and the writing. */
 static int change(long amount)
@@ -40,6 +41,7 @@ struct account_holder {
 static void *add_and_subtract(void *argument)
 {
     const struct account_holder *holder = argument;
+    pthread_barrier_wait(&start);
     for (int i = 0; i < ROUNDS; i++) {
         holder->change(holder->amount);
         holder->change(-holder->amount);
@@ -53,10 +55,12 @@ static void run(int (*how)(long amount), const char *name)
     struct account_holder holders[] = {{how, 5}, {how, 8}};
     pthread_t threads[2];
     balance = lost = 0;
+    pthread_barrier_init(&start, NULL, 2);
     for (int i = 0; i < 2; i++) {
         if (pthread_create(&threads[i], NULL, add_and_subtract, &holders[i]) != 0) exit(EXIT_FAILURE);
     }
     for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&start);
     printf("%s: balance is %ld, %ld changes were lost\n", name, balance, lost);
 }
 

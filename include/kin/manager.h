@@ -150,7 +150,7 @@ typedef struct kin_manager_options {
  * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
  * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none; options, of which kin_process_error has the
  * words), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, KIN_ELIBRARY (OpenSSL's libcrypto is not installed),
- * KIN_ESNAPSHOT (the file is not whole), -EBUSY (another manager has it), others of the file system,
+ * KIN_ESNAPSHOT (the file is not whole, or holds a name or type that is not served: the log names it), -EBUSY (another manager has it), others of the file system,
  * KIN_ETLS and KIN_ECERTIFICATE (kin_tls_text tells why), those of kin_process_start and, with tasks, of
  * kin_pool_open. */
 KIN_API int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size);

@@ -162,6 +162,7 @@ int kin__client_open(kin_connection **connection, const char *address, const kin
                      struct kin__breaker *breaker, kin_deadline deadline)
 {
     kin_connection *made = NULL;
+    kin__tls_text_clear();
     if (is_absurd(options)) return -EINVAL;
     if (strncmp(address, "tls:", 4) != 0 && wants_tls(options)) return -EINVAL;
     /* Not on the stack: a child forked by another thread meanwhile has it in its list. */

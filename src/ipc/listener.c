@@ -188,6 +188,7 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
 {
     kin_listener_options given = {0};
     if (listener == NULL || address == NULL) return -EINVAL;
+    kin__tls_text_clear();
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     if (is_absurd(&given)) return -EINVAL;
     kin_listener *made = kin__os_calloc(1, sizeof *made + given.key_size);
@@ -496,6 +497,7 @@ int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin
     if (listener == NULL || connection == NULL) return -EINVAL;
     if (listener->handle.withheld) return KIN_ENOTGIVEN;
     int rc = kin__private_lock(&listener->lock, deadline);
+    kin__tls_text_clear();
     if (rc < 0) return rc;
     rc = accept_locked(listener, connection, deadline);
     kin__private_unlock(&listener->lock);

@@ -26,10 +26,20 @@
 
 #define TEXT_SIZE (KIN__TLS_WHY + 300)
 
+/* This thread has memory for a text. */
+static _Thread_local bool has_text;
+
 void kin__tls_text_set(const char *where, const char *why)
 {
     char *text = kin__os_thread_memory(KIN__MEMORY_OF_TLS, TEXT_SIZE);
-    if (text != NULL) snprintf(text, TEXT_SIZE, "%s: %s", where, why);
+    has_text = text != NULL;
+    if (has_text) snprintf(text, TEXT_SIZE, "%s: %s", where, why);
+}
+
+void kin__tls_text_clear(void)
+{
+    char *text = has_text ? kin__os_thread_memory(KIN__MEMORY_OF_TLS, TEXT_SIZE) : NULL;
+    if (text != NULL) *text = '\0';
 }
 
 int kin_tls_text(char *text, size_t size)

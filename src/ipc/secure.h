@@ -57,5 +57,7 @@ void kin__secure_end(struct kin__secure *secure, int socket);
 
 /* What kin_tls_text tells the calling thread from now on. */
 void kin__tls_text_set(const char *where, const char *why);
+/* It tells nothing: a call begins that may fail for something else. */
+void kin__tls_text_clear(void);
 
 #endif

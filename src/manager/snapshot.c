@@ -240,9 +240,11 @@ static int add_object(struct kin__server *server, const kin_value *entry)
     if (rc < 0) return rc;
     const struct kin__type *type = kin__types_find(server, described.name);
     if (type == NULL || type->save == NULL) {
-        kin__log(KIN_LOG_WARNING, "manager: %s holds an object of the type %s, which this manager has not",
+        /* The next writing would lose it. */
+        kin__log(KIN_LOG_ERROR,
+                 "manager: %s holds an object of the type %s, which this manager does not serve",
                  server->snapshot, described.name);
-        return 0;
+        return KIN_ESNAPSHOT;
     }
     rc = kin__managed_make_named(server, type, described.ident);
     return rc == -EINVAL ? KIN_ESNAPSHOT : rc;
@@ -279,7 +281,15 @@ static int share(struct kin__server *server, const kin_value *names)
         const struct kin__type *type = text != NULL ? kin__types_find(server, text) : NULL;
         struct kin__managed **shared = type != NULL ? kin__types_shared(server, type) : NULL;
         struct kin__managed *object = kin__managed_named(server, ident);
-        if (shared != NULL && object != NULL && *shared == NULL) *shared = kin__managed_incref(object);
+        if (object == NULL) continue;
+        if (shared == NULL) {
+            /* The next writing would lose it. */
+            kin__log(KIN_LOG_ERROR,
+                     "manager: %s holds an object by the name %s, which this manager does not serve",
+                     server->snapshot, text != NULL ? text : "?");
+            return KIN_ESNAPSHOT;
+        }
+        if (*shared == NULL) *shared = kin__managed_incref(object);
     }
     return 0;
 }

@@ -203,9 +203,10 @@ static bool is_file(const struct kin__address *address)
     return as_socket_address(address)->sa_family == AF_UNIX && as_unix(address)->sun_path[0] != '\0';
 }
 
-/* A socket file whose listener was killed stays behind, and nobody can connect to it. */
+/* A socket file whose listener was killed stays behind, and nobody can connect to it: nor to any other file. */
 static bool is_left_behind(const struct kin__address *address)
 {
+    if (kin__os_socket_file(address) == 0) return false;
     int probe = make_socket(address, SOCK_NONBLOCK);
     if (probe < 0) return false;
     bool refused = connect(probe, as_socket_address(address), address->size) < 0 && errno == ECONNREFUSED;
@@ -338,7 +339,8 @@ uint64_t kin__os_socket_file(const struct kin__address *address)
 {
     struct stat status;
     if (!is_file(address)) return 0;
-    return lstat(as_unix(address)->sun_path, &status) == 0 ? status.st_ino : 0;
+    bool there = lstat(as_unix(address)->sun_path, &status) == 0;
+    return there && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
 }
 
 void kin__os_socket_file_remove(const struct kin__address *address, uint64_t identity)

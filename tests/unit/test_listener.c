@@ -5,6 +5,7 @@
 #include "support/test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -421,6 +422,26 @@ TEST(a_socket_file_goes_with_its_listener)
     CHECK_EQ(access("socket", F_OK), 0);
     CHECK_OK(kin_listener_close(second));
     CHECK_EQ(access("socket", F_OK), -1);
+}
+
+TEST(a_file_that_is_no_socket_stays)
+{
+    kin_listener *listener = NULL;
+    CHECK_EQ(close(open("precious", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    CHECK_EQ(symlink("precious", "link"), 0);
+    CHECK_EQ(mkfifo("fifo", 0600), 0);
+    static const char *const paths[] = {"precious", "link", "fifo"};
+    for (int i = 0; i < 3; i++) {
+        char address[40];
+        struct stat status;
+        snprintf(address, sizeof address, "unix:%s", paths[i]);
+        CHECK_RC(kin_listener_open(&listener, address, NULL), -EADDRINUSE);
+        CHECK_EQ(lstat(paths[i], &status), 0);
+        CHECK(!S_ISSOCK(status.st_mode));
+        CHECK_EQ(unlink(paths[i]), 0);
+        if (i == 0) CHECK_EQ(close(open("precious", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    }
+    unlink("precious");
 }
 
 static int serve(void *argument)

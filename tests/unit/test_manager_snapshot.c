@@ -134,6 +134,22 @@ TEST(objects_are_there_after_the_end)
     unlink(file());
 }
 
+/* What is not listed this time would be gone with the next writing. */
+TEST(a_name_that_is_not_served_is_not_lost)
+{
+    kin_manager *manager = NULL;
+    CHECK_OK(start(&manager));
+    fill(manager);
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_RC(kin_manager_start(
+                 &manager, &(kin_manager_options){.types = types + 1, .type_count = 9, .snapshot = file()}),
+             KIN_ESNAPSHOT);
+    CHECK_OK(start(&manager));
+    check(manager, "jobs", "qsize", kin_value_none(), "3");
+    CHECK_OK(kin_manager_close(manager));
+    unlink(file());
+}
+
 /* ---- files that are not whole -------------------------------------------------------------------- */
 
 static void write_file(const char *bytes, size_t size)
