@@ -19,6 +19,7 @@
 #include "manager/session.h"
 #include "manager/types.h"
 #include "os/os.h"
+#include "value/value.h"
 
 #define AT_ONCE 64
 /* The workers have so many tasks before them, that they need not wait for the server: the more, the longer does
@@ -56,9 +57,14 @@ static int call_one(const struct header *header, const kin_value *item, const ki
         return -EINVAL;
     }
     arguments =
-        header->spread == KIN__STAR ? kin_value_ref(item) : kin_value_build("(v)", kin_value_ref(item));
-    int rc = header->function->call(&arguments, keywords, &result);
+        header->spread == KIN__STAR ? kin__tuple_of(item, 0) : kin_value_build("(v)", kin_value_ref(item));
+    kin_value none = kin_value_dict();
+    int rc = kin_value_error_code(&arguments);
+    if (rc == 0)
+        rc = header->function->call(&arguments, kin_value_kind(keywords) == KIN_VALUE_DICT ? keywords : &none,
+                                    &result);
     kin_value_clear(&arguments);
+    kin_value_clear(&none);
     if (rc >= 0) {
         rc = kin_value_list_append(values, result);
         result = kin_value_none();

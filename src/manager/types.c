@@ -92,21 +92,13 @@ static enum kin__outcome call_user(struct kin__call *call)
     return conclude(call, rc, result);
 }
 
-/* The arguments without those that say what is to be made. */
-static kin_value own_arguments(const struct kin__call *call)
-{
-    kin_value arguments = kin_value_list(NULL, 0);
-    for (long i = (long)call->skip; i < kin_value_len(call->arguments); i++)
-        kin__collect(&arguments, kin_value_ref(kin_value_at(call->arguments, i)));
-    return arguments;
-}
-
 static enum kin__outcome make_user(struct kin__call *call)
 {
     const kin_manager_type *user = call->object->type->user;
     kin_value exception = kin_value_none();
     if (user->make == NULL) return KIN__RETURN;
-    kin_value arguments = own_arguments(call);
+    /* Without those that say what is to be made. */
+    kin_value arguments = kin__tuple_of(call->arguments, (size_t)call->skip);
     int rc = kin_value_error_code(&arguments);
     if (rc == 0) rc = user->make(of_user(call), &arguments, call->keywords, &exception);
     kin_value_clear(&arguments);

@@ -38,6 +38,18 @@ kin_value kin_value_tuple(kin_value *items, size_t count)
     return value;
 }
 
+kin_value kin__tuple_of(const kin_value *sequence, size_t first)
+{
+    size_t size, count;
+    const kin_value *items = kin__items(sequence, &size);
+    count = size > first ? size - first : 0;
+    kin_value value = count > 0 ? kin__tuple_make(KIN_VALUE_TUPLE, count) : kin_value_tuple(NULL, 0);
+    if (count == 0 || value.kind_ == KIN_VALUE_FAILED) return value;
+    for (size_t i = 0; i < count; i++)
+        ((struct kin__tuple *)value.as_.object)->item[i] = kin_value_ref(&items[first + i]);
+    return value;
+}
+
 kin_value *kin__items(const kin_value *value, size_t *size)
 {
     *size = 0;

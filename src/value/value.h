@@ -317,6 +317,9 @@ enum kin__class_use kin__class_use(const kin_value *value);
 /* The size of what kin_value_repr writes; -EMSGSIZE: it is more than `most` by far, of which not all was looked at. */
 long kin__value_repr_within(const kin_value *value, size_t most);
 
+/* A tuple of the items of a tuple or list from the first-th on. */
+kin_value kin__tuple_of(const kin_value *sequence, size_t first);
+
 /* Appends to a list that is being made.  A failure takes the place of the list, so that whoever uses it hears
  * of it. */
 static inline void kin__collect(kin_value *list, kin_value item)

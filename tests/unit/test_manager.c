@@ -532,9 +532,9 @@ static int counter_make(void **object, const kin_value *arguments, const kin_val
                         kin_value *exception)
 {
     struct counter *counter = calloc(1, sizeof *counter);
-    (void)keywords;
+    CHECK_EQ(kin_value_kind(keywords), KIN_VALUE_DICT);
     if (counter == NULL) return -ENOMEM;
-    if (kin_value_parse(arguments, "[l]", &counter->count) < 0) {
+    if (kin_value_parse(arguments, "(l)", &counter->count) < 0) {
         free(counter);
         *exception = kin_value_errorf("TypeError", "a counter begins at a number");
         return -EINVAL;

@@ -23,8 +23,9 @@
 static int twice(const kin_value *arguments, const kin_value *keywords, kin_value *result)
 {
     int64_t given;
-    (void)keywords;
-    int rc = kin_value_get_int(kin_value_at(arguments, 0), &given);
+    /* However they are given: apply, map, starmap. */
+    int rc = kin_value_parse(arguments, "(L)", &given);
+    if (kin_value_kind(keywords) != KIN_VALUE_DICT) rc = -EINVAL;
     if (rc == 0) *result = kin_value_int(2 * given);
     return rc;
 }
