@@ -174,11 +174,10 @@ static void *break_for_good(void *unused)
     return NULL;
 }
 
-static void append_some(int from, int count)
+static void append_some(kin_call *to, int count)
 {
     for (int i = 0; i < count; i++)
-        calls[i] =
-            (kin_call){.proxy = list, .method = "append", .arguments = kin_value_build("(i)", from + i)};
+        to[i] = (kin_call){.proxy = list, .method = "append", .arguments = kin_value_build("(i)", i)};
 }
 
 static void open_gate(void)
@@ -194,9 +193,9 @@ static bool break_in_time(int64_t milliseconds)
 {
     pthread_t thread;
     kin_deadline began = kin_clock(), deadline = kin_in_ms(milliseconds);
-    append_some(BEFORE, 2 + BEHIND);
     calls[0] = (kin_call){.proxy = gate, .method = "wait"};
     calls[1] = (kin_call){.proxy = queue, .method = "get"};
+    append_some(&calls[2], BEHIND);
     over = false;
     CHECK_OK(pthread_create(&thread, NULL, break_for_good, NULL));
     CHECK_RC(kin_proxy_call_many(calls, 2 + BEHIND, deadline), -ETIMEDOUT);
@@ -216,7 +215,7 @@ static bool give_up_in_a_break(int64_t milliseconds)
     open_all();
     open_gate();
     CHECK_OK(kin_proxy_acquire(lock, SOON));
-    append_some(0, BEFORE);
+    append_some(calls, BEFORE);
     CHECK_OK(kin_proxy_call_many(calls, BEFORE, SOON));
     bool in_time = break_in_time(milliseconds);
     if (in_time) {
