@@ -149,13 +149,13 @@ static bool take_process(kin_pool *pool, uint32_t opening, int descriptor, int *
     if (!take_supervisor(pool, opening, descriptor)) return false;
     *rc = atomic_load(&pool->state) == KIN__POOL_ENDED ? 0 : KIN_EBROKEN;
     kin_exit_status status;
-    kin__os_process_collect(descriptor, &status);
+    bool in_order = kin__os_process_collect(descriptor, &status) == 0 && status.kind == KIN_EXITED;
     kin__os_close(descriptor);
     kin__shield(1);
     kin__callbacks_finish(pool);
     /* Another process of the family may have found that it was killed, and be breaking the pool down: not while it
      * is freed. */
-    if (status.kind != KIN_EXITED) kin__reap_of(atomic_load(&pool->supervisor_pid));
+    if (!in_order) kin__reap_of(atomic_load(&pool->supervisor_pid));
     kin__shield(-1);
     kin__supervisor_note(pool, COLLECTED);
     return true;

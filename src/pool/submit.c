@@ -171,8 +171,11 @@ static void fill_options(kin_pool *pool, kin_result *record, const kin_task_opti
     if (record->attempts > 1) record->backoff_ns = backoff;
 }
 
-static int fill(kin_result *record, const kin_function *function, const void *argument, size_t size)
+static int fill(kin_pool *pool, kin_result *record, const kin_function *function, const void *argument,
+                size_t size, size_t items, const kin_task_options *options)
 {
+    record->items = (uint32_t)items;
+    fill_options(pool, record, options);
     record->argument_size = size;
     record->came = record->number % KIN__TIMED_ONE_OF == 0 ? kin__os_clock() : 0;
     int rc = kin__function_fill(record, function);
@@ -234,9 +237,7 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
     if (rc == 0) rc = kin__record_make(pool, &record);
     if (rc < 0) return rc;
     const uint64_t life = kin__record_life(record);
-    record->items = (uint32_t)items;
-    fill_options(pool, record, options);
-    rc = fill(record, function, argument, argument_size);
+    rc = fill(pool, record, function, argument, argument_size, items, options);
     if (rc == 0 && options != NULL && is_special(options)) {
         rc = fill_special(record, options);
         if (rc == 0) rc = kin__schedule_add(pool, record, false, deadline);
@@ -261,9 +262,7 @@ int kin__submit_rest(kin_pool *pool, kin_result **result, const kin_function *fu
     if (rc == 0) rc = kin__record_make(pool, &record);
     if (rc < 0) return rc;
     const uint64_t life = kin__record_life(record);
-    record->items = (uint32_t)items;
-    fill_options(pool, record, options);
-    rc = fill(record, function, argument, argument_size);
+    rc = fill(pool, record, function, argument, argument_size, items, options);
     if (rc == 0) rc = kin__schedule_add(pool, record, true, KIN_NOW);
     if (rc == KIN_ECLOSED && atomic_load(&pool->state) == KIN__POOL_BROKEN) rc = KIN_EBROKEN;
     if (rc == 0)
