@@ -143,13 +143,21 @@ static void finish_late(kin_result *record, uint64_t word, const struct kin__wor
     charge(record, word, &failure, true);
 }
 
+/* A thread cannot be ended: what its task makes comes too late, as that of a process that is killed in it. */
+static bool is_too_late(const kin_pool *pool)
+{
+    return pool->threads && atomic_load(&pool->state) >= KIN__POOL_TERMINATED;
+}
+
 static void finish(kin_result *record, uint64_t word, int rc)
 {
     /* A task that was told to end (kin_task_cancelled) has not failed by itself. */
-    bool ended = rc != 0 && atomic_load(&record->pool->state) >= KIN__POOL_TERMINATED;
+    bool ended =
+        rc != 0 ? atomic_load(&record->pool->state) >= KIN__POOL_TERMINATED : is_too_late(record->pool);
     if (rc != 0 && !ended && record->retries_error != 0 && again(record, word)) return;
-    if (rc != 0) kin__record_fail(record, word, ended ? KIN_CAUSE_TERMINATED : KIN_CAUSE_RETURNED, rc, 0);
-    kin__record_finish(record, word, rc == 0 ? KIN__TASK_DONE : KIN__TASK_FAILED);
+    bool failed = rc != 0 || ended;
+    if (failed) kin__record_fail(record, word, ended ? KIN_CAUSE_TERMINATED : KIN_CAUSE_RETURNED, rc, 0);
+    kin__record_finish(record, word, failed ? KIN__TASK_FAILED : KIN__TASK_DONE);
 }
 
 static int run_bytes(kin_result *record, kin_reply *reply)
@@ -288,7 +296,8 @@ static void run_plain(kin_result *record, uint64_t word, struct kin__worker *wor
 {
     size_t progress = 0;
     int rc = record->range(record->argument_inline, record->reply_inline, 1, &progress);
-    if (rc != 0 || !kin__record_done(record, word, worker)) finish(record, word, rc);
+    if (rc != 0 || is_too_late(record->pool) || !kin__record_done(record, word, worker))
+        finish(record, word, rc);
 }
 
 /* True if it has left more room than that of one task. */

@@ -221,6 +221,24 @@ TEST(a_terminated_pool_waits_for_what_runs)
     CHECK_OK(kin_free(board));
 }
 
+/* A plain task, and with a retry one that is not. */
+TEST(what_ends_after_terminate_comes_too_late)
+{
+    for (int retries = 0; retries < 2; retries++) {
+        kin_pool *pool = open_threads(1);
+        struct board *board = make_board();
+        kin_result *obedient = submit(pool, KIN_FN(obey), board, 0, &(kin_task_options){.retries = retries});
+        test_until(board->inside == 1);
+        CHECK_OK(kin_pool_terminate(pool));
+        CHECK_OK(kin_pool_join(pool, kin_in_s(30)));
+        CHECK_EQ(board->count, 1);
+        CHECK_EQ(failure_of(obedient).cause, KIN_CAUSE_TERMINATED);
+        CHECK_OK(kin_result_close(obedient));
+        CHECK_OK(kin_pool_free(pool));
+        CHECK_OK(kin_free(board));
+    }
+}
+
 static int leave(const struct order *order, int *out)
 {
     *out = 0;
