@@ -12,6 +12,7 @@
 
 #include <kin/connection.h>
 #include <kin/container.h>
+#include <kin/listener.h>
 #include <kin/manager.h>
 #include <kin/pickle.h>
 
@@ -53,6 +54,21 @@ static inline void client_hear(kin_connection *client, kin_value *answer, kin_de
     long size = kin_connection_recv(client, bytes, sizeof bytes, deadline);
     CHECK_GT(size, 0);
     CHECK_OK(kin_pickle_loads(answer, bytes, (size_t)size, NULL));
+}
+
+/* How many objects the server has, by a client of its own that opens with the key "k". */
+static inline int64_t manager_count_objects(const char *address, kin_deadline deadline)
+{
+    kin_connection *client = NULL;
+    kin_value answer;
+    int64_t count = -1;
+    CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, deadline));
+    client_ask(client, kin_value_none(), "number_of_objects", kin_value_tuple(NULL, 0), deadline);
+    client_hear(client, &answer, deadline);
+    CHECK_OK(kin_value_get_int(kin_value_at(&answer, 1), &count));
+    kin_value_clear(&answer);
+    CHECK_OK(kin_connection_close(client));
+    return count;
 }
 
 #endif

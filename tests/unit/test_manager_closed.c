@@ -72,17 +72,7 @@ static void end(pid_t server)
 
 static int64_t count_objects(void)
 {
-    kin_connection *client = NULL;
-    kin_value answer;
-    const char *kind;
-    int64_t count = -1;
-    CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
-    client_ask(client, kin_value_none(), "number_of_objects", kin_value_tuple(NULL, 0), SOON);
-    client_hear(client, &answer, SOON);
-    CHECK_OK(kin_value_parse(&answer, "(sL)", &kind, &count));
-    kin_value_clear(&answer);
-    CHECK_OK(kin_connection_close(client));
-    return count;
+    return manager_count_objects(address, SOON);
 }
 
 static bool is_said(void)

@@ -34,17 +34,7 @@ static kin_proxy *make(const char *type)
 
 static int64_t count_objects(void)
 {
-    kin_connection *client = NULL;
-    kin_value answer;
-    int64_t count = -1;
-    CHECK_OK(kin_client_open(&client, kin_manager_address(manager),
-                             &(kin_client_options){.key = "k", .key_size = 1}, SOON));
-    client_ask(client, kin_value_none(), "number_of_objects", kin_value_tuple(NULL, 0), SOON);
-    client_hear(client, &answer, SOON);
-    CHECK_OK(kin_value_get_int(kin_value_at(&answer, 1), &count));
-    kin_value_clear(&answer);
-    CHECK_OK(kin_connection_close(client));
-    return count;
+    return manager_count_objects(kin_manager_address(manager), SOON);
 }
 
 static void check_raised(const char *text)

@@ -102,16 +102,7 @@ static kin_connection *open_client(void)
 
 static int64_t count_objects(void)
 {
-    kin_connection *client = open_client();
-    kin_value answer;
-    const char *kind;
-    int64_t count = -1;
-    client_ask(client, kin_value_none(), "number_of_objects", kin_value_tuple(NULL, 0), SOON);
-    client_hear(client, &answer, SOON);
-    CHECK_OK(kin_value_parse(&answer, "(sL)", &kind, &count));
-    kin_value_clear(&answer);
-    CHECK_OK(kin_connection_close(client));
-    return count;
+    return manager_count_objects(address, SOON);
 }
 
 /* ---- calls that are given up --------------------------------------------------------------------------- */
