@@ -183,7 +183,9 @@ static bool reap_process(struct kin__process_slot *process, uint64_t state)
             settled = false;
     }
     if (!settled) return false;
-    forget_process(process);
+    /* 0: it died before it had one, and no object knows it; or all have forgotten it already.  What has nobody's
+     * identity must not pass for its own. */
+    if (identity != 0) forget_process(process);
     if (kin__self.reap_missed) return false;
     kin__bells_reap(identity);
     atomic_store(&process->generation, 0);

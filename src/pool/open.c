@@ -63,6 +63,11 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     __atomic_store_n(&pool->opened, kin__os_clock(), __ATOMIC_RELAXED);
     pool->wake_descriptor = -1;
     kin__supervisor_note(pool, KIN__SUPERVISOR_NONE);
+    /* Before the state, by which a reaper that finds the supervisor of the pool that was here knows that it is over
+     * (announce and forget in pool.c, which read in the opposite order; all seq_cst). */
+    atomic_store(&pool->supervisor, NULL);
+    atomic_store(&pool->supervisor_identity, 0);
+    atomic_store(&pool->supervisor_pid, 0);
     atomic_store(&pool->state, KIN__POOL_OPENING);
     atomic_store(&pool->timed, 0);
     atomic_store(&pool->closer, NULL);
@@ -75,9 +80,6 @@ static void fill(kin_pool *pool, const kin_pool_options *options)
     atomic_store(&pool->listed, 0);
     memset(&pool->schedule, 0, sizeof pool->schedule);
     pool->schedule.interval_ns = options->interval_ns;
-    atomic_store(&pool->supervisor, NULL);
-    atomic_store(&pool->supervisor_identity, 0);
-    atomic_store(&pool->supervisor_pid, 0);
     memset(&pool->open_failure, 0, sizeof pool->open_failure);
     pool->open_words[0] = '\0';
     pool->free_record = 0;

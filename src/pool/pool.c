@@ -369,6 +369,8 @@ void kin__pool_note_lost(kin_pool *pool)
 static void announce(void *object, struct kin__member *dead)
 {
     kin_pool *pool = object;
+    /* Before the other: once it is another's it is not that of a pool that has ended. */
+    if (atomic_load(&pool->state) == KIN__POOL_ENDED) return;
     if (atomic_load(&pool->supervisor) == dead) break_down(pool);
 }
 
@@ -376,6 +378,7 @@ static void announce(void *object, struct kin__member *dead)
 static void forget(void *object, struct kin__process_slot *dead)
 {
     kin_pool *pool = object;
+    if (atomic_load(&pool->state) == KIN__POOL_ENDED) return; /* as in announce */
     if (atomic_load(&pool->supervisor_identity) == atomic_load(&dead->generation)) break_down(pool);
 }
 
