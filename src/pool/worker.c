@@ -151,6 +151,8 @@ static bool is_too_late(const kin_pool *pool)
 
 static void finish(kin_result *record, uint64_t word, int rc)
 {
+    /* The supervisor is dead, and this process is about to be: who waits is told that, not what a task made of it. */
+    if (rc != 0 && atomic_load(&record->pool->state) == KIN__POOL_BROKEN) return;
     /* A task that was told to end (kin_task_cancelled) has not failed by itself. */
     bool ended =
         rc != 0 ? atomic_load(&record->pool->state) >= KIN__POOL_TERMINATED : is_too_late(record->pool);
