@@ -21,10 +21,7 @@ static int grow_lock(kin_deadline deadline)
     struct kin__robust *lock = &kin__heap()->grow;
     bool waiting = false;
     int rc = 0;
-    if (deadline != KIN_FOREVER) {
-        kin_deadline least = kin__os_clock() + KIN__SLICE_NS;
-        deadline = deadline > least ? deadline : least;
-    }
+    deadline = kin__with_grace(deadline);
     while (rc >= 0) {
         uint32_t seen = atomic_load(&lock->point.word);
         if (kin__word_is_mine(seen)) return -EDEADLK; /* a signal handler that interrupted us in here */

@@ -7,9 +7,6 @@
 #include "base/log.h"
 #include "os/os.h"
 
-/* Even a deadline that has passed waits this long for a holder that is only being slow. */
-#define GRACE_NS KIN__SLICE_NS
-
 /* Who cleans up after the dead does so in somebody's wait, and cannot wait for one who is stopped: what it does not
  * finish is done at the next look. */
 static bool reaps(void)
@@ -59,12 +56,7 @@ int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline)
 {
     if (kin__self.robust->pending != NULL) return -EDEADLK;
     if (watch(latch)) return latch->point.dirty;
-    if (reaps()) {
-        deadline = kin__self.reap_until;
-    } else if (deadline != KIN_FOREVER) {
-        kin_deadline least = kin__os_clock() + GRACE_NS;
-        deadline = deadline > least ? deadline : least;
-    }
+    deadline = reaps() ? kin__self.reap_until : kin__with_grace(deadline);
     int rc = 0;
     kin__waiters_enter(&latch->point);
     for (;;) {

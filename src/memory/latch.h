@@ -23,6 +23,14 @@ struct kin__latch {
     struct kin__wait_point point;
 };
 
+/* Even a deadline that has passed waits this long for a holder that is only being slow. */
+static inline kin_deadline kin__with_grace(kin_deadline deadline)
+{
+    if (deadline == KIN_FOREVER) return deadline;
+    kin_deadline least = kin__os_clock() + KIN__SLICE_NS;
+    return deadline > least ? deadline : least;
+}
+
 int kin__latch_acquire_slow(struct kin__latch *latch, kin_deadline deadline);
 
 /* `list` is kin__self.robust: looked up once, for all that an operation does with it. */

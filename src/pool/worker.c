@@ -151,11 +151,11 @@ static bool is_too_late(const kin_pool *pool)
 
 static void finish(kin_result *record, uint64_t word, int rc)
 {
+    uint32_t state = atomic_load(&record->pool->state);
     /* The supervisor is dead, and this process is about to be: who waits is told that, not what a task made of it. */
-    if (rc != 0 && atomic_load(&record->pool->state) == KIN__POOL_BROKEN) return;
+    if (rc != 0 && state == KIN__POOL_BROKEN) return;
     /* A task that was told to end (kin_task_cancelled) has not failed by itself. */
-    bool ended =
-        rc != 0 ? atomic_load(&record->pool->state) >= KIN__POOL_TERMINATED : is_too_late(record->pool);
+    bool ended = state >= KIN__POOL_TERMINATED && (rc != 0 || record->pool->threads);
     if (rc != 0 && !ended && record->retries_error != 0 && again(record, word)) return;
     bool failed = rc != 0 || ended;
     if (failed) kin__record_fail(record, word, ended ? KIN_CAUSE_TERMINATED : KIN_CAUSE_RETURNED, rc, 0);
