@@ -47,13 +47,14 @@ typedef struct kin_worker_options {
     /* The key, and for TLS the certificates; NULL: none. */
     const kin_client_options *client;
     unsigned workers;    /* tasks at a time; 0: as many as processors this process may use */
-    int64_t patience_ns; /* how long to try to reach the pool before giving up; 0: 10 seconds */
+    int64_t patience_ns; /* how long to try while the pool has welcomed none of them; 0: 10 seconds */
     kin_event *stop;     /* when it is set: finish what was begun, and return; NULL: none */
 } kin_worker_options;
 
 /* kin_worker_serve runs tasks for the pool at `address` until the pool is closed, in `workers` processes
  * of its own, and returns 0.  When the connection ends in another way what runs for it is ended, and
- * it connects again, for as long as its patience lasts.  Blocks; uses threads of its own.
+ * it connects again, for as long as its patience lasts; that does not end while one of its connections is
+ * welcome to the pool, which may have no place for the others yet.  Blocks; uses threads of its own.
  * Errors: those of kin_client_open, when the patience is over (KIN_EAUTHENTICATION at once), and of
  * kin_pool_open; KIN_EPROTOCOL (there is no pool at this address, or one of another version); KIN_EBROKEN (the supervisor
  * of the workers here was killed);

@@ -25,6 +25,8 @@
  * those before: nobody can steal them. */
 #define BUSY_START 16
 #define BUSY_NS    (50 * 1000LL)
+/* What a deputy begins at once goes there in one message, whose way takes as long as thousands of small items. */
+#define BUSY_THERE_NS (10 * 1000000LL)
 
 /* ---- stealing ------------------------------------------------------------------------------------ */
 
@@ -273,17 +275,17 @@ static void run_busy(kin_result *part, struct kin__span span, struct kin__worker
     }
 }
 
-/* PRIVATE to a worker on a part.  How much it begins at once, and when it did so last. */
+/* PRIVATE to a worker on a part.  How much it begins at once, how long that is to take, and when it did so last. */
 struct pace {
-    uint64_t units;
+    uint64_t units, aim;
     int64_t since;
 };
 
-/* The units took so long: the next are as many as should take BUSY_NS, but not many times more. */
+/* The units took so long: the next are as many as should take as long as the aim, but not many times more. */
 static void adapt(struct pace *pace, uint64_t units)
 {
     int64_t now = kin__os_clock(), took = now - pace->since;
-    uint64_t fitting = took > 0 ? units * BUSY_NS / (uint64_t)took : KIN__BUSY_MOST;
+    uint64_t fitting = took > 0 ? units * pace->aim / (uint64_t)took : KIN__BUSY_MOST;
     pace->since = now;
     pace->units = fitting < 8 * units ? fitting : 8 * units;
     if (pace->units < 1) pace->units = 1;
@@ -339,8 +341,9 @@ bool kin__map_run(kin_result *part, struct kin__worker *worker)
     /* A theft that our predecessor did not finish is finished before the span moves. */
     if (lock(map) == 0) kin__latch_release(&map->latch);
     struct kin__span span = kin__span_unpack(atomic_load(&part->span));
-    struct pace pace = {.units = BUSY_START, .since = kin__os_clock()};
     const bool there = kin__deputy_here();
+    struct pace pace = {
+        .units = BUSY_START, .aim = there ? BUSY_THERE_NS : BUSY_NS, .since = kin__os_clock()};
     do {
         do {
             if (span.busy > 0 && !there) run_busy(part, span, worker);

@@ -96,22 +96,25 @@ KIN_BYTES(run_call)
 
 /* PRIVATE.  What the threads of one kin_worker_serve share.
  *   finished   the pool has said that it is closed, or one of them gives up: all end.
- *   error      why, of who gave up first. */
+ *   error      why, of who gave up first.
+ *   welcome    how many connections the pool has welcomed, and that have not ended: while there is one, nobody
+ *              loses his patience.
+ *   until      when it is lost, without one.  Written before the last one is taken out of `welcome`, both seq_cst. */
 struct service {
     const char *address;
     kin_worker_options options;
     kin_pool *pool;
     kin_event *finished;
     _Atomic int error;
+    _Atomic unsigned welcome;
+    _Atomic kin_deadline until;
 };
 
 /* PRIVATE to a thread.
- *   welcome     the pool has taken this connection's side for a worker.
- *   dismissed   it has said farewell over it. */
+ *   dismissed   the pool has said farewell over it. */
 struct session {
     struct service *service;
     struct kin__talk talk;
-    bool welcome;
     bool dismissed;
 };
 
@@ -289,13 +292,12 @@ static bool leaving(const struct service *service)
            (service->options.stop != NULL && kin_event_is_set(service->options.stop) == 1);
 }
 
-/* Serves one connection until its end: 0 if there is to be no other. */
-static int serve_connection(struct session *session)
+/* Runs what comes until the connection's end: 0 if there is to be no other. */
+static int serve_tasks(struct session *session)
 {
     struct service *service = session->service;
     struct kin__talk_message message;
-    int rc = greet(session);
-    session->welcome = rc == 0;
+    int rc = 0;
     while (rc == 0) {
         kin_waitable items[] = {kin_on_connection(session->talk.connection), kin_on_event(service->finished),
                                 kin_on_event(service->options.stop)};
@@ -311,6 +313,32 @@ static int serve_connection(struct session *session)
     if (!session->dismissed) return rc;
     finish(service, 0);
     return 0;
+}
+
+/* As serve_tasks, of a connection that the pool has yet to welcome. */
+static int serve_connection(struct session *session)
+{
+    struct service *service = session->service;
+    int rc = greet(session);
+    if (rc < 0) return rc;
+    atomic_fetch_add(&service->welcome, 1);
+    rc = serve_tasks(session);
+    atomic_store(&service->until, kin_in_ns(service->options.patience_ns));
+    atomic_fetch_sub(&service->welcome, 1);
+    return rc;
+}
+
+/* Is there to be another attempt, after that pause? */
+static bool is_patient(struct service *service, int64_t pause)
+{
+    return atomic_load(&service->welcome) > 0 || kin__os_clock() + pause < atomic_load(&service->until);
+}
+
+/* How long one attempt may take. */
+static kin_deadline attempt_ends(struct service *service)
+{
+    return atomic_load(&service->welcome) > 0 ? kin_in_ns(service->options.patience_ns)
+                                              : atomic_load(&service->until);
 }
 
 /* Is it an error that trying again does not mend? */
@@ -331,10 +359,10 @@ static int serve_slot(void *argument)
     struct session session = {.service = argument};
     struct service *service = argument;
     int64_t pause = PAUSE_FIRST_NS;
-    kin_deadline until = kin_in_ns(service->options.patience_ns);
     while (!leaving(service)) {
         kin_connection *connection = NULL;
-        int rc = kin_client_open(&connection, service->address, service->options.client, until);
+        int rc =
+            kin_client_open(&connection, service->address, service->options.client, attempt_ends(service));
         if (rc == 0) {
             kin__talk_begin(&session.talk, connection, service->options.patience_ns);
             rc = serve_connection(&session);
@@ -342,9 +370,8 @@ static int serve_slot(void *argument)
             if (rc == 0) break;
             kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
                      kin_strerror(rc));
-            if (session.welcome) until = kin_in_ns(service->options.patience_ns);
         }
-        if (is_final(rc) || kin__os_clock() + pause >= until) {
+        if (is_final(rc) || !is_patient(service, pause)) {
             finish(service, rc);
             break;
         }
@@ -384,6 +411,7 @@ int kin_worker_serve_sized(const char *address, const kin_worker_options *option
     if (service.options.patience_ns < 0 || service.options.workers > KIN__WORKERS_MOST) return -EINVAL;
     if (service.options.patience_ns == 0) service.options.patience_ns = PATIENCE_NS;
     if (service.options.workers == 0) service.options.workers = (unsigned)kin__os_cpu_count();
+    atomic_init(&service.until, kin_in_ns(service.options.patience_ns));
     int rc = kin_event_open(&service.finished, NULL);
     if (rc == 0)
         rc = kin_pool_open(

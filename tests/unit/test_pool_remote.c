@@ -102,6 +102,7 @@ static kin_pool *open_pool(const char *address, unsigned retries)
 struct serving {
     const char *address, *key;
     unsigned workers;
+    int64_t patience_ns;
 };
 
 static void serve(void *argument)
@@ -109,14 +110,14 @@ static void serve(void *argument)
     struct serving *serving = argument;
     kin_client_options client = {.key = serving->key, .key_size = strlen(serving->key)};
     kin_worker_options options = {
-        .client = &client, .workers = serving->workers, .patience_ns = 3 * 1000000000LL};
+        .client = &client, .workers = serving->workers, .patience_ns = serving->patience_ns};
     int rc = kin_worker_serve(serving->address, &options);
     _exit(rc == 0 ? 0 : rc == KIN_EAUTHENTICATION ? 77 : rc == -ECONNREFUSED ? 78 : 79);
 }
 
 static pid_t start_worker(kin_pool *pool, unsigned workers)
 {
-    struct serving serving = {kin_pool_address(pool), KEY, workers};
+    struct serving serving = {kin_pool_address(pool), KEY, workers, SILENCE_NS};
     return test_child(serve, &serving);
 }
 
@@ -502,7 +503,7 @@ TEST(who_comes_to_a_closed_pool_without_work_is_not_greeted)
 TEST(another_key_is_refused)
 {
     kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
-    struct serving serving = {kin_pool_address(pool), "another", 1};
+    struct serving serving = {kin_pool_address(pool), "another", 1, SILENCE_NS};
     pid_t worker = test_child(serve, &serving);
     CHECK_EQ(WEXITSTATUS(test_collect(worker)), 77);
     CHECK_EQ(remote_workers(pool), 0);
@@ -511,7 +512,7 @@ TEST(another_key_is_refused)
 
 TEST(nobody_there_is_an_error_when_patience_ends)
 {
-    struct serving serving = {"tcp://127.0.0.1:1", KEY, 1};
+    struct serving serving = {"tcp://127.0.0.1:1", KEY, 1, 300 * 1000000LL};
     pid_t worker = test_child(serve, &serving);
     CHECK_EQ(WEXITSTATUS(test_collect(worker)), 78);
 }
