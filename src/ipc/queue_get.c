@@ -303,7 +303,7 @@ static long take_run(kin_queue *queue, struct basket *basket)
             rc = RUN_ENDS;
         if (rc != TAKEN) break;
         if (record.size > 0) memcpy(place_in(basket), record.bytes, record.size);
-        kin__stream_pass(&queue->stream, &cursor, &record);
+        kin__stream_pass(&cursor, &record);
         add_to(basket, record.size);
     }
     if (basket->count > before) kin__queue_take_tasks(queue, (uint32_t)(basket->count - before));

@@ -15,6 +15,7 @@ struct kin__record {
     size_t size;
     struct kin__message *message;
     int64_t priority; /* of a queue by priority */
+    uint64_t word;    /* where it begins, of one that was found in a stream */
 };
 
 /* A record's header: kind in the lowest two bits, size above. */

@@ -258,13 +258,6 @@ enum kin__append kin__stream_append(struct kin__stream *stream, const struct kin
 
 /* ---- the head ------------------------------------------------------------------------------------- */
 
-/* Where the oldest record is, past padding. */
-static uint64_t skip_padding(struct kin__stream *stream, uint64_t word)
-{
-    if (kin__header_kind(*record_at(stream, word)) != KIN__RECORD_PAD) return word;
-    return kin__advance(word, SEGMENT_UNITS - (word & (SEGMENT_UNITS - 1)));
-}
-
 bool kin__stream_peek(struct kin__stream *stream, uint64_t word, struct kin__record *record)
 {
     struct kin__end *head = &stream->ends.head;
@@ -273,8 +266,12 @@ bool kin__stream_peek(struct kin__stream *stream, uint64_t word, struct kin__rec
         head->other_position = atomic_load_explicit(&stream->ends.tail.position, memory_order_acquire);
         if (((word ^ head->other_position) & KIN__POSITION_MASK) == 0) return false;
     }
-    word = skip_padding(stream, word);
     uint64_t *at = record_at(stream, word);
+    if (__builtin_expect(kin__header_kind(at[0]) == KIN__RECORD_PAD, 0)) {
+        word = kin__advance(word, SEGMENT_UNITS - (word & (SEGMENT_UNITS - 1)));
+        at = record_at(stream, word);
+    }
+    record->word = word;
     record->kind = kin__header_kind(at[0]);
     record->size = at[0] >> 2;
     record->bytes = at + 1;
@@ -290,23 +287,21 @@ const void *kin__stream_place(struct kin__stream *stream)
     return (word & (SEGMENT_UNITS - 1)) != 0 ? record_at(stream, word) : NULL;
 }
 
-static inline void pass(struct kin__stream *stream, struct kin__cursor *cursor,
-                        const struct kin__record *record)
+static inline void pass(struct kin__cursor *cursor, const struct kin__record *record)
 {
-    uint64_t word = kin__advance(skip_padding(stream, cursor->word), kin__record_units(record));
+    uint64_t word = kin__advance(record->word, kin__record_units(record));
     kin__cursor_pass(cursor, word, kin__record_charge(record));
 }
 
-void kin__stream_pass(struct kin__stream *stream, struct kin__cursor *cursor,
-                      const struct kin__record *record)
+void kin__stream_pass(struct kin__cursor *cursor, const struct kin__record *record)
 {
-    pass(stream, cursor, record);
+    pass(cursor, record);
 }
 
 void kin__stream_consume(struct kin__stream *stream, const struct kin__record *record)
 {
     struct kin__cursor cursor = kin__cursor_at(&stream->ends.head);
-    pass(stream, &cursor, record);
+    pass(&cursor, record);
     kin__end_store(&stream->ends.head, cursor.word, cursor.bytes);
 }
 

@@ -74,10 +74,9 @@ bool kin__stream_peek(struct kin__stream *stream, uint64_t word, struct kin__rec
 /* Under the head's latch: where the next record will probably be, for a prefetch; or
  * NULL. */
 const void *kin__stream_place(struct kin__stream *stream);
-/* Under the head's latch: commits that the first record is gone; or only passes the one just peeked. */
+/* Under the head's latch, of the record just peeked: commits that it is gone; or only passes it. */
 void kin__stream_consume(struct kin__stream *stream, const struct kin__record *record);
-void kin__stream_pass(struct kin__stream *stream, struct kin__cursor *cursor,
-                      const struct kin__record *record);
+void kin__stream_pass(struct kin__cursor *cursor, const struct kin__record *record);
 
 /* Under the head's latch: does the stream still name this message where it was put? */
 bool kin__stream_names(struct kin__stream *stream, const struct kin__message *message);

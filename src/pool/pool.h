@@ -226,6 +226,13 @@ struct kin_pool {
 /* One task of so many is timed: clocks cost as much as a trivial task. */
 #define KIN__TIMED_ONE_OF 64
 
+/* What every public function begins with. */
+static inline int kin__pool_check(kin_pool *pool)
+{
+    int rc = kin__enter();
+    return rc < 0 ? rc : kin__check(pool, offsetof(struct kin_pool, magic), KIN__MAGIC_POOL);
+}
+
 static inline struct kin__worker *kin__pool_worker(kin_pool *pool, unsigned index)
 {
     void *block = atomic_load_explicit(&pool->worker_blocks[index / KIN__WORKER_BLOCK], memory_order_acquire);
@@ -375,7 +382,6 @@ void kin__pool_note_tasks(kin_pool *pool);
 
 /* ---- submit.c ------------------------------------------------------------------------------------------ */
 
-int kin__pool_check(kin_pool *pool);
 /* Puts a NEW record, which has that life, into the task queue. */
 int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline);
 /* As kin_pool_submit, of one task that runs its function over `items` items, one after the other.  `options`

@@ -19,7 +19,7 @@ static void push_free(kin_pool *pool, kin_result *record, uint32_t index)
     pool->free_record = index + 1;
 }
 
-static void repair(kin_pool *pool)
+static __attribute__((noinline)) void repair(kin_pool *pool)
 {
     _Atomic(void *) *segments = kin__pool_segments(pool);
     uint32_t count = 0;
@@ -35,7 +35,7 @@ static void repair(kin_pool *pool)
     kin__latch_clean(&pool->records);
 }
 
-static int lock(kin_pool *pool)
+static inline __attribute__((always_inline)) int lock(kin_pool *pool)
 {
     int rc = kin__latch_acquire(&pool->records, KIN_FOREVER);
     if (rc == 1) repair(pool);
@@ -111,28 +111,37 @@ static void prepare(kin_result *record)
     __atomic_store_n(&record->magic, KIN__MAGIC_RESULT, __ATOMIC_RELEASE);
 }
 
-int kin__record_make(kin_pool *pool, kin_result **record)
+/* Takes one of a new segment, or one that has become free meanwhile. */
+static __attribute__((noinline)) int take_new(kin_pool *pool, kin_result **record)
 {
-    struct kin__record_segment *segment = NULL;
-    for (;;) {
-        int rc = lock(pool);
-        if (rc < 0) return rc;
+    int rc = 0;
+    if (atomic_load(&pool->segment_count) == KIN__RECORD_SEGMENTS) return -ENOMEM;
+    struct kin__record_segment *segment = kin__allocate_object(KIN__OBJECT_RECORDS, sizeof *segment, &rc);
+    if (segment == NULL) return rc;
+    rc = lock(pool);
+    if (rc == 0) {
         *record = pop_free(pool);
-        bool full = atomic_load(&pool->segment_count) == KIN__RECORD_SEGMENTS;
-        if (*record == NULL && segment != NULL && !full) {
+        if (*record == NULL && atomic_load(&pool->segment_count) < KIN__RECORD_SEGMENTS) {
             add_segment(pool, segment);
             segment = NULL;
             *record = pop_free(pool);
         }
         kin__latch_release(&pool->records);
-        if (*record != NULL) break;
-        if (full) return -ENOMEM;
-        segment = kin__allocate_object(KIN__OBJECT_RECORDS, sizeof *segment, &rc);
-        if (segment == NULL) return rc;
+        if (*record == NULL) rc = -ENOMEM;
     }
     if (segment != NULL) kin__allocate_cancel();
-    prepare(*record);
-    return 0;
+    return rc;
+}
+
+int kin__record_make(kin_pool *pool, kin_result **record)
+{
+    int rc = lock(pool);
+    if (rc < 0) return rc;
+    *record = pop_free(pool);
+    kin__latch_release(&pool->records);
+    if (__builtin_expect(*record == NULL, 0)) rc = take_new(pool, record);
+    if (rc == 0) prepare(*record);
+    return rc;
 }
 
 /* ---- the end of a record ------------------------------------------------------------------------------ */
@@ -151,7 +160,7 @@ static void forget_schedule(kin_result *record)
     make_ordinary(record);
 }
 
-void kin__record_free(kin_result *record)
+static inline void free_record(kin_result *record)
 {
     kin_pool *pool = record->pool;
     __atomic_store_n(&record->magic, KIN__MAGIC_CLOSED, __ATOMIC_RELEASE);
@@ -174,6 +183,11 @@ void kin__record_free(kin_result *record)
     kin__latch_release(&pool->records);
 }
 
+void kin__record_free(kin_result *record)
+{
+    free_record(record);
+}
+
 void kin__record_tell(kin_result *record, kin_result *job)
 {
     kin__event_notify(job != NULL ? &job->done : &record->done, INT32_MAX);
@@ -192,21 +206,25 @@ static void note_finishing(struct kin__worker *here, kin_result *record)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* Only its worker writes it. */
+static inline void count_one(_Atomic uint64_t *count)
+{
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 void kin__record_count(kin_pool *pool, struct kin__worker *worker, enum kin__task_state state)
 {
     if (worker == NULL) {
         atomic_fetch_add(state == KIN__TASK_DONE ? &pool->done : &pool->failed, 1);
         kin__pool_counted(pool);
     } else {
-        _Atomic uint64_t *count = state == KIN__TASK_DONE ? &worker->done : &worker->failed;
-        atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
-                              memory_order_relaxed);
+        count_one(state == KIN__TASK_DONE ? &worker->done : &worker->failed);
     }
 }
 
 void kin__record_gone(kin_result *record, uint64_t word)
 {
-    kin__record_free(record);
+    free_record(record);
     if ((word & KIN__TASK_WATCHED) != 0) kin__event_notify(&record->pool->completed, INT32_MAX);
 }
 
@@ -273,7 +291,7 @@ bool kin__record_done(kin_result *record, uint64_t expected, struct kin__worker 
     /* Release, and CRASH, as in kin__record_finish. */
     uint64_t over = (expected & ~(uint64_t)0xff) | KIN__TASK_DONE;
     if (!atomic_compare_exchange_strong(&record->state, &expected, over)) return false;
-    kin__record_count(record->pool, worker, KIN__TASK_DONE);
+    count_one(&worker->done);
     kin__event_notify(&record->done, INT32_MAX);
     return true;
 }

@@ -11,7 +11,7 @@
 #include "pool/pool.h"
 #include "process/words.h"
 
-static int check(const kin_result *result)
+static inline __attribute__((always_inline)) int check(const kin_result *result)
 {
     int rc = kin__enter();
     if (rc == 0) rc = kin__check(result, offsetof(struct kin_result, magic), KIN__MAGIC_RESULT);
@@ -110,26 +110,36 @@ long kin_result_view(kin_result *result, const void **out)
     return rc < 0 ? rc : reply_of(result, word, out);
 }
 
-long kin_result_get(kin_result *result, void *out, size_t capacity, kin_deadline deadline)
+static inline long copy_reply(kin_result *result, uint64_t word, void *out, size_t capacity)
 {
     const void *reply = NULL;
-    if (out == NULL && capacity > 0) return -EINVAL;
-    long rc = check(result);
-    if (rc < 0) return rc;
-    uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
-    if (__builtin_expect(!kin__task_over(word), 0)) {
-        rc = kin__result_await(result, kin__record_life(result), deadline);
-        if (rc == 0) rc = outcome(result, &word);
-        if (rc < 0) return rc;
-    }
-    rc = reply_of(result, word, &reply);
-    if (rc < 0) return rc;
-    if ((size_t)rc > capacity) {
-        kin__needed_size_set((size_t)rc);
+    long size = reply_of(result, word, &reply);
+    if (size < 0) return size;
+    if ((size_t)size > capacity) {
+        kin__needed_size_set((size_t)size);
         return KIN_ETOOSMALL;
     }
-    if (rc > 0) memcpy(out, reply, (size_t)rc);
-    return rc;
+    if (size > 0) memcpy(out, reply, (size_t)size);
+    return size;
+}
+
+static __attribute__((noinline)) long get_later(kin_result *result, void *out, size_t capacity,
+                                                kin_deadline deadline)
+{
+    uint64_t word;
+    int rc = kin__result_await(result, kin__record_life(result), deadline);
+    if (rc == 0) rc = outcome(result, &word);
+    return rc < 0 ? rc : copy_reply(result, word, out, capacity);
+}
+
+long kin_result_get(kin_result *result, void *out, size_t capacity, kin_deadline deadline)
+{
+    if (out == NULL && capacity > 0) return -EINVAL;
+    int rc = check(result);
+    if (rc < 0) return rc;
+    uint64_t word = atomic_load_explicit(&result->state, memory_order_acquire);
+    if (__builtin_expect(!kin__task_over(word), 0)) return get_later(result, out, capacity, deadline);
+    return copy_reply(result, word, out, capacity);
 }
 
 int kin_result_ready(kin_result *result)
@@ -154,17 +164,18 @@ static void tell_closed(kin_result *result, uint64_t word)
     if ((word & KIN__TASK_WATCHED) != 0) kin__event_notify(&result->pool->completed, INT32_MAX);
 }
 
-int kin_result_close(kin_result *result)
+static bool is_ours(const kin_result *result)
 {
-    if (result == NULL) return 0;
-    int rc = check(result);
-    if (rc < 0) return rc;
-    uint64_t word = atomic_load(&result->state);
+    return atomic_load_explicit(&result->owner, memory_order_relaxed) == kin__self.process_identity;
+}
+
+static __attribute__((noinline)) int close_any(kin_result *result, uint64_t word)
+{
     for (;;) {
         bool closed = (word & (KIN__TASK_DROPPED | KIN__TASK_CLOSING)) != 0;
         if (closed || KIN__TASK_STATE(word) == KIN__TASK_FREE) return KIN_ECLOSED;
         /* CRASH: of one that frees it, and is not its owner, nobody would know that it began to. */
-        bool ours = atomic_load_explicit(&result->owner, memory_order_relaxed) == kin__self.process_identity;
+        bool ours = is_ours(result);
         bool async = kin__is_async(result); /* before the exchange: afterwards it may be another's */
         bool over = kin__task_over(word), kept = (word & KIN__TASK_NEEDED) != 0 || async;
         uint64_t flag = over && ours && !kept ? KIN__TASK_CLOSING : KIN__TASK_DROPPED;
@@ -179,6 +190,21 @@ int kin_result_close(kin_result *result)
         tell_closed(result, word);
         return 0;
     }
+}
+
+int kin_result_close(kin_result *result)
+{
+    if (result == NULL) return 0;
+    int rc = check(result);
+    if (rc < 0) return rc;
+    uint64_t word = atomic_load(&result->state);
+    /* As in close_any, of one that is over and has nothing else to be minded. */
+    bool simple = kin__task_over(word) && (word & KIN__TASK_FLAGS) == 0 && is_ours(result);
+    if (__builtin_expect(!simple || kin__is_async(result), 0) ||
+        !atomic_compare_exchange_strong(&result->state, &word, word | KIN__TASK_CLOSING))
+        return close_any(result, word);
+    kin__record_gone(result, word);
+    return 0;
 }
 
 int kin_result_cancel(kin_result *result)

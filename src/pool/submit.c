@@ -16,16 +16,20 @@
 /* ---- functions ------------------------------------------------------------------------------------ */
 
 /* Functions that this thread has found to be code: the look-up walks all loaded libraries. */
-#define KNOWN 16
+#define KNOWN 16 /* a power of two */
 static _Thread_local const void *known[KNOWN] __attribute__((tls_model("initial-exec")));
 
-static bool is_code(const void *function)
+static __attribute__((noinline)) bool look_up(const void *function, const void **slot)
 {
-    unsigned slot = (unsigned)((uintptr_t)function >> 4) % KNOWN;
-    if (known[slot] == function) return true;
     if (kin__os_is_code(function) != 1) return false;
-    known[slot] = function;
+    *slot = function;
     return true;
+}
+
+static inline bool is_code(const void *function)
+{
+    const void **slot = &known[(uintptr_t)function >> 4 & (KNOWN - 1)];
+    return __builtin_expect(*slot == function, 1) || look_up(function, slot);
 }
 
 static const void *entry_of(const kin_result *record)
@@ -41,10 +45,9 @@ bool kin__function_known(const kin_result *record)
 }
 
 /* Says where the workers have the function: who was begun by exec has the program elsewhere. */
-static int move_to_workers(kin_result *record)
+static __attribute__((noinline)) int move_to_workers(kin_result *record)
 {
     const struct kin__image *here = kin__os_image(), *there = &record->pool->image;
-    if (__builtin_expect(here->layout == there->layout, 1)) return 0;
     if (here->program == 0 || here->program != there->program || !kin__os_is_own_code(entry_of(record)))
         return KIN_EFUNCTION;
     uintptr_t distance = (uintptr_t)(there->base - here->base);
@@ -61,12 +64,13 @@ int kin__function_fill(kin_result *record, const kin_function *function)
     record->bytes = function->bytes;
     record->in_size = (uint32_t)function->in_size;
     record->out_size = (uint32_t)function->out_size;
-    if (!kin__function_known(record)) return KIN_ENOTCODE;
+    if (!is_code(entry_of(record))) return KIN_ENOTCODE;
     const char *name = function->name != NULL ? function->name : "?";
     size_t length = strnlen(name, sizeof record->function - 1);
     memcpy(record->function, name, length);
     record->function[length] = '\0';
-    return move_to_workers(record);
+    bool same = kin__os_image()->layout == record->pool->image.layout;
+    return __builtin_expect(same, 1) ? 0 : move_to_workers(record);
 }
 
 int kin__function_pure(const kin_result *record, const kin_function *function, kin_range_function **pure)
@@ -81,12 +85,6 @@ int kin__function_pure(const kin_result *record, const kin_function *function, k
 }
 
 /* ---- pools that take tasks --------------------------------------------------------------------------- */
-
-int kin__pool_check(kin_pool *pool)
-{
-    int rc = kin__enter();
-    return rc < 0 ? rc : kin__check(pool, offsetof(struct kin_pool, magic), KIN__MAGIC_POOL);
-}
 
 /* While a worker of the pool waits for room, another makes it. */
 static int queue_from_worker(kin_pool *pool, kin_result *record, kin_deadline deadline)
@@ -108,19 +106,11 @@ static bool take_back(kin_pool *pool, kin_result *record, uint64_t *word)
     return true;
 }
 
-int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline)
+/* It could not be put into the queue, for that reason: 0 if it is in all the same. */
+static __attribute__((noinline)) int give_up_queueing(kin_pool *pool, kin_result *record, uint64_t life,
+                                                      int rc)
 {
-    uint64_t word = KIN__TASK_QUEUED;
-    /* Release: pairs with the acquire of who claims it. */
-    atomic_store_explicit(&record->state, word, memory_order_release);
-    atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
-    bool own = kin__worker_here(pool) != NULL;
-    kin_queue *tasks = kin__pool_tasks(pool);
-    int rc = KIN_ECLOSED;
-    if (tasks != NULL) rc = kin_queue_put(tasks, &record, sizeof record, own ? KIN_NOW : deadline);
-    if (rc == KIN_FULL && own) rc = queue_from_worker(pool, record, deadline);
-    if (rc == 0) return 0;
-    word = atomic_load(&record->state); /* before the look at its life */
+    uint64_t word = atomic_load(&record->state); /* before the look at its life */
     if (kin__record_is_still(record, life)) {
         /* A worker has found it all the same, by an old message of an earlier task in this record; or it is not
          * in, or the supervisor of an ending pool fails it just now. */
@@ -130,9 +120,29 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadl
     return rc == KIN_FULL ? -ETIMEDOUT : rc;
 }
 
+static inline int queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline)
+{
+    /* Release: pairs with the acquire of who claims it. */
+    atomic_store_explicit(&record->state, (uint64_t)KIN__TASK_QUEUED, memory_order_release);
+    atomic_fetch_add_explicit(&pool->submitted, 1, memory_order_relaxed);
+    bool own = kin__worker_here(pool) != NULL;
+    kin_queue *tasks = kin__pool_tasks(pool);
+    int rc = KIN_ECLOSED;
+    if (tasks != NULL) rc = kin_queue_put(tasks, &record, sizeof record, own ? KIN_NOW : deadline);
+    if (__builtin_expect(rc == 0, 1)) return 0;
+    if (rc == KIN_FULL && own) rc = queue_from_worker(pool, record, deadline);
+    return rc == 0 ? 0 : give_up_queueing(pool, record, life, rc);
+}
+
+int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadline deadline)
+{
+    return queue(pool, record, life, deadline);
+}
+
 /* ---- the public functions ------------------------------------------------------------------------------ */
 
-static int check_function(const kin_function *function, const void *argument, size_t size, size_t items)
+static inline int check_function(const kin_function *function, const void *argument, size_t size,
+                                 size_t items)
 {
     if (function == NULL || (function->range == NULL) == (function->bytes == NULL)) return -EINVAL;
     if ((argument == NULL && size > 0) || (function->range != NULL && size != items * function->in_size))
@@ -155,34 +165,42 @@ static bool is_special(const kin_task_options *options)
 }
 
 /* Without options a task has what the pool's have. */
-static void fill_options(kin_pool *pool, kin_result *record, const kin_task_options *options)
+static inline void fill_options(kin_pool *pool, kin_result *record, const kin_task_options *options)
 {
     int64_t backoff = pool->backoff_ns;
-    record->retries = (uint16_t)pool->retries;
-    record->retries_error = (uint16_t)pool->retries_error;
+    unsigned retries = pool->retries, retries_error = pool->retries_error;
     if (options != NULL) {
-        record->retries = (uint16_t)times(options->retries, pool->retries);
-        record->retries_error = (uint16_t)times(options->retries_error, pool->retries_error);
+        retries = times(options->retries, retries);
+        retries_error = times(options->retries_error, retries_error);
         if (options->backoff_ns != 0) backoff = options->backoff_ns;
         __atomic_store_n(&record->timeout_ns, options->timeout_ns, __ATOMIC_RELAXED);
         if (options->timeout_ns > 0) atomic_store(&pool->timed, 1);
     }
+    record->retries = (uint16_t)retries;
+    record->retries_error = (uint16_t)retries_error;
     record->attempts = 1u + record->retries + record->retries_error;
     if (record->attempts > 1) record->backoff_ns = backoff;
 }
 
-static int fill(kin_pool *pool, kin_result *record, const kin_function *function, const void *argument,
-                size_t size, size_t items, const kin_task_options *options)
+static inline int fill_argument(kin_result *record, const void *argument, size_t size)
 {
-    record->items = (uint32_t)items;
-    fill_options(pool, record, options);
     record->argument_size = size;
-    record->came = record->number % KIN__TIMED_ONE_OF == 0 ? kin__os_clock() : 0;
+    if (__builtin_expect(size > sizeof record->argument_inline, 0))
+        return kin__record_store(&record->argument_block, record->argument_inline,
+                                 sizeof record->argument_inline, argument, size);
+    if (size > 0) memcpy(record->argument_inline, argument, size);
+    return 0;
+}
+
+/* What kin__record_make has not filled in as most tasks have it. */
+static inline int fill(kin_pool *pool, kin_result *record, const kin_function *function, const void *argument,
+                       size_t size, size_t items, const kin_task_options *options)
+{
+    if (items != 1) record->items = (uint32_t)items;
+    fill_options(pool, record, options);
+    if (__builtin_expect(record->number % KIN__TIMED_ONE_OF == 0, 0)) record->came = kin__os_clock();
     int rc = kin__function_fill(record, function);
-    if (rc == 0)
-        rc = kin__record_store(&record->argument_block, record->argument_inline,
-                               sizeof record->argument_inline, argument, size);
-    return rc;
+    return rc == 0 ? fill_argument(record, argument, size) : rc;
 }
 
 static int fill_special(kin_result *record, const kin_task_options *options)
@@ -205,7 +223,7 @@ static int check_options(const kin_task_options *options)
 }
 
 /* Says so, once it is complete but for that, of one that is nothing more than the next in turn. */
-static void note_plain(kin_result *record, const kin_task_options *options)
+static inline void note_plain(kin_result *record, const kin_task_options *options)
 {
     bool plain = options == NULL && record->range != NULL && record->items == 1 && record->came == 0 &&
                  record->retries_error == 0 && record->argument_size <= sizeof record->argument_inline &&
@@ -216,7 +234,7 @@ static void note_plain(kin_result *record, const kin_task_options *options)
 }
 
 /* A record that was not taken in.  One that the supervisor has failed is closed like any other. */
-static void withdraw(kin_result *record, uint64_t life)
+static __attribute__((noinline)) void withdraw(kin_result *record, uint64_t life)
 {
     if (!kin__record_is_still(record, life)) return;
     if (KIN__TASK_STATE(atomic_load(&record->state)) == KIN__TASK_NEW)
@@ -225,17 +243,19 @@ static void withdraw(kin_result *record, uint64_t life)
         kin_result_close(record);
 }
 
-int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
-                      size_t argument_size, size_t items, kin_deadline deadline,
-                      const kin_task_options *options)
+/* Compiled twice: the one without options has nothing of them. */
+static inline __attribute__((always_inline)) int submit(kin_pool *pool, kin_result **result,
+                                                        const kin_function *function, const void *argument,
+                                                        size_t argument_size, size_t items,
+                                                        kin_deadline deadline,
+                                                        const kin_task_options *options)
 {
-    kin_result *record = NULL;
+    kin_result *record;
     int rc = kin__pool_check(pool);
     if (rc == 0) rc = result == NULL ? -EINVAL : check_function(function, argument, argument_size, items);
     if (rc == 0) rc = kin__pool_accepts(pool, deadline);
     if (rc == 0 && options != NULL) rc = check_options(options);
-    if (rc == 0) rc = kin__record_make(pool, &record);
-    if (rc < 0) return rc;
+    if (rc < 0 || (rc = kin__record_make(pool, &record)) < 0) return rc;
     const uint64_t life = kin__record_life(record);
     rc = fill(pool, record, function, argument, argument_size, items, options);
     if (rc == 0 && options != NULL && is_special(options)) {
@@ -244,13 +264,20 @@ int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *f
         if (rc == KIN_ECLOSED && kin__record_is_still(record, life)) rc = kin__pool_why_shut(pool);
     } else if (rc == 0) {
         note_plain(record, options);
-        rc = kin__pool_queue(pool, record, life, deadline);
+        rc = queue(pool, record, life, deadline);
     }
-    if (rc == 0)
+    if (__builtin_expect(rc == 0, 1))
         *result = record;
     else
         withdraw(record, life);
     return rc;
+}
+
+int kin__submit_items(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
+                      size_t argument_size, size_t items, kin_deadline deadline,
+                      const kin_task_options *options)
+{
+    return submit(pool, result, function, argument, argument_size, items, deadline, options);
 }
 
 int kin__submit_rest(kin_pool *pool, kin_result **result, const kin_function *function, const void *argument,
@@ -272,15 +299,23 @@ int kin__submit_rest(kin_pool *pool, kin_result **result, const kin_function *fu
     return rc;
 }
 
+static __attribute__((noinline)) int submit_with(kin_pool *pool, kin_result **result,
+                                                 const kin_function *function, const void *argument,
+                                                 size_t argument_size, kin_deadline deadline,
+                                                 const kin_task_options *options, size_t size)
+{
+    kin_task_options given = {0};
+    memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    return kin__submit_items(pool, result, function, argument, argument_size, 1, deadline, &given);
+}
+
 int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_function *function,
                           const void *argument, size_t argument_size, kin_deadline deadline,
                           const kin_task_options *options, size_t size)
 {
-    if (options == NULL)
-        return kin__submit_items(pool, result, function, argument, argument_size, 1, deadline, NULL);
-    kin_task_options given = {0};
-    memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    return kin__submit_items(pool, result, function, argument, argument_size, 1, deadline, &given);
+    if (__builtin_expect(options == NULL, 1))
+        return submit(pool, result, function, argument, argument_size, 1, deadline, NULL);
+    return submit_with(pool, result, function, argument, argument_size, deadline, options, size);
 }
 
 long kin_pool_apply(kin_pool *pool, const kin_function *function, const void *argument, size_t argument_size,

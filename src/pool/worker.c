@@ -73,6 +73,7 @@ struct claimant {
     unsigned index;
     bool admitted; /* schedule.c has allowed it */
     bool deputy;
+    kin_range_function *known; /* of the last plain task: it is there */
 };
 
 /* Under the queue's latch: makes the record of this message ours. */
@@ -329,12 +330,23 @@ static __attribute__((noinline)) bool run_any(kin_result *record, uint64_t word,
     return heavy;
 }
 
-static void run(kin_result *record, struct kin__worker *worker, kin_reply *reply)
+/* Plain, to be run here, and by a function that is there. */
+static inline bool is_usual(struct claimant *claimant, const kin_result *record, uint64_t word)
+{
+    if (!kin__record_is_plain(record) || (word & KIN__TASK_FLAGS) != 0 || claimant->deputy) return false;
+    if (__builtin_expect(record->range == claimant->known, 1)) return true;
+    if (!kin__function_known(record)) return false;
+    claimant->known = record->range;
+    return true;
+}
+
+static void run(struct claimant *claimant, kin_result *record, kin_reply *reply)
 {
     uint64_t word = atomic_load_explicit(&record->state, memory_order_relaxed);
-    kin_pool *pool = record->pool;
-    bool heavy = false, plain = kin__record_is_plain(record) && (word & KIN__TASK_FLAGS) == 0;
-    if (__builtin_expect(plain && !kin__deputy_here() && kin__function_known(record), 1))
+    kin_pool *pool = claimant->pool;
+    struct kin__worker *worker = claimant->worker;
+    bool heavy = false;
+    if (__builtin_expect(is_usual(claimant, record, word), 1))
         run_plain(record, word, worker);
     else
         heavy = run_any(record, word, worker, reply);
@@ -372,12 +384,12 @@ int kin_task_cancelled(void)
 }
 
 /* The supervisor may have left a task of our predecessor for us to begin with; it is claimed. */
-static void run_inherited(struct kin__worker *worker, kin_reply *reply)
+static void run_inherited(struct claimant *claimant, kin_reply *reply)
 {
-    kin_result *record = atomic_load(&worker->current);
+    kin_result *record = atomic_load(&claimant->worker->current);
     if (record == NULL) return;
-    if (record->timeout_ns != 0) atomic_store(&worker->started, kin__os_clock());
-    run(record, worker, reply);
+    if (record->timeout_ns != 0) atomic_store(&claimant->worker->started, kin__os_clock());
+    run(claimant, record, reply);
 }
 
 /* A worker that is woken when another one keeps up with the tasks alone, as it may with short ones, costs who hands
@@ -463,7 +475,7 @@ static int work(struct claimant *claimant, kin_reply *reply)
     struct kin__queue_claim by = {
         .claim = claim, .context = claimant, .interrupt = &pool->attention, .pause_ns = PAUSE_NS};
     kin_result *record;
-    run_inherited(worker, reply);
+    run_inherited(claimant, reply);
     /* Nothing says yet that a task comes soon, and the others who start want the processor. */
     kin__watch_expect(false);
     bool first = true;
@@ -475,7 +487,7 @@ static int work(struct claimant *claimant, kin_reply *reply)
         if (taken == 0) continue;
         if (first) kin__watch_expect(true);
         first = false;
-        run(record, worker, reply);
+        run(claimant, record, reply);
     }
     if (claimant->deputy && atomic_load(&pool->state) == KIN__POOL_TERMINATED) kin__deputy_farewell();
     return KIN__WORKER_RECYCLE;
