@@ -23,6 +23,7 @@ int kin__message_make(struct kin__message **message, size_t size, kin_deadline d
     made->size = size;
     made->held = held;
     made->queue = NULL;
+    atomic_store_explicit(&made->copied, KIN__COPIED, memory_order_relaxed);
     atomic_store_explicit(&made->owner, kin__self.process_identity, memory_order_relaxed);
     kin__allocate_publish(&kin__self.process->held[held]);
     *message = made;

@@ -205,7 +205,8 @@ static bool drain_one(kin_queue *queue)
     bool found = kin__queue_peek(queue, &record);
     struct kin__shelf_slot *kept = found || !queue->by_rank ? NULL : kin__shelf_any_taken(&queue->shelf);
     if (kept != NULL) record = kin__shelf_record(kept);
-    if (record.message != NULL) {
+    bool left = kept != NULL && record.message != NULL && kin__message_leave(record.message);
+    if (record.message != NULL && !left) {
         /* Nobody's: who put it, and died before it let go, does not free it any more. */
         atomic_store(&record.message->owner, 0);
         atomic_store(&queue->draining, record.message);
@@ -342,6 +343,8 @@ static bool settle_message(void *block, _Atomic(void *) *entry, uint64_t identit
         bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
         bool in_queue = open && kin__queue_names(queue, message);
         bool ours = atomic_load(&message->owner) == identity;
+        /* It copies no more: who closes the queue need not leave it what is in it. */
+        if (in_queue && ours) atomic_store(&message->copied, KIN__COPIED);
         kin__latch_release(&queue->ends.head.latch);
         if (!open) return false;
         if (in_queue || !ours) return true;

@@ -76,6 +76,7 @@ struct taker {
     size_t capacity;
     bool in_place;                        /* or hand over the block: */
     struct kin__message *message;         /* in: one that an inline message fits in; out: what was taken */
+    struct kin__message *source;          /* out: what the queue keeps, to be copied when the latch is free */
     const struct kin__queue_claim *claim; /* NULL: none */
     const void *place;                    /* out, when there is none: where it will be */
     bool has_taken;                       /* likewise: this process keeps tasks of the queue */
@@ -133,14 +134,62 @@ static long take_block(kin_queue *queue, const struct kin__record *record, struc
     return TAKEN;
 }
 
+/* Under the head's latch, for a block that the queue keeps: ours to be copied, which may take long, when the latch
+ * is free.
+ * CRASH: once it is taken it is put back; before, the reaper finds it in the queue. */
+static long take_to_copy(kin_queue *queue, const struct kin__record *record, struct taker *taker)
+{
+    if (taker->in_place && (taker->message == NULL || taker->message->size < record->size))
+        return WANTS_BLOCK;
+    if (!taker->in_place && record->size > taker->capacity) return KIN_ETOOSMALL;
+    int rc = kin__message_hold(record->message);
+    if (rc < 0) return rc;
+    atomic_store_explicit(&record->message->copied, KIN__COPYING, memory_order_relaxed);
+    commit_taken(queue, record);
+    taker->source = record->message;
+    return TAKEN;
+}
+
+/* The queue was closed while the block was copied: it is ours alone, unless who closed it died before he gave
+ * it up. */
+static void free_source(kin_queue *queue, struct taker *taker, uint32_t held, kin_deadline deadline)
+{
+    /* Somebody is stopped in there: it is ours until the process ends. */
+    if (kin__queue_lock_head(queue, deadline) < 0) return;
+    bool named = kin__queue_life(queue) == taker->life && kin__queue_names(queue, taker->source);
+    if (named) atomic_store(&taker->source->copied, KIN__COPIED);
+    kin__latch_release(&queue->ends.head.latch);
+    if (named)
+        kin__message_let_go(held);
+    else
+        kin__message_free(taker->source);
+}
+
+/* Without the latch.  The block stays: nobody says that it is done before it is copied, and who closes the queue
+ * leaves it to us. */
+static void copy_source(kin_queue *queue, struct taker *taker, kin_deadline deadline)
+{
+    struct kin__message *source = taker->source;
+    uint32_t held = source->held;
+    void *bytes = taker->in_place ? kin__message_bytes(taker->message) : taker->buffer;
+    memcpy(bytes, kin__message_bytes(source), source->size);
+    if (taker->in_place) taker->message->size = source->size;
+    /* CRASH: after it the block is the queue's alone, whatever stands in our table: let go last. */
+    if (kin__message_end_copy(source))
+        kin__message_let_go(held);
+    else
+        free_source(queue, taker, held, deadline);
+    taker->source = NULL;
+}
+
 /* Under the head's latch, of a queue that keeps what is taken: gives out a copy, unless it has come back
  * too often. */
-static long take_kept(kin_queue *queue, struct kin__record *record, struct taker *taker,
+static long take_kept(kin_queue *queue, const struct kin__record *record, struct taker *taker,
                       struct kin__message **dropped)
 {
     if (kin__shelf_first(&queue->shelf)->deliveries <= queue->redeliver) {
-        if (record->kind == KIN__RECORD_MESSAGE) record->bytes = kin__message_bytes(record->message);
-        return take_inline(queue, record, taker);
+        return record->kind == KIN__RECORD_MESSAGE ? take_to_copy(queue, record, taker)
+                                                   : take_inline(queue, record, taker);
     }
     int rc = record->kind == KIN__RECORD_MESSAGE ? kin__message_hold(record->message) : 0;
     if (rc < 0) return rc;
@@ -177,6 +226,7 @@ static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_de
     if (rc == TAKEN || rc == DROPPED) kin__queue_tell_space(queue, 1);
     if (finished) kin__queue_tell_finished(queue);
     if (dropped != NULL) kin__message_free(dropped);
+    if (taker->source != NULL) copy_source(queue, taker, deadline);
     if (rc == TAKEN && spare != NULL && taker->message != spare) kin__message_free(spare);
     return rc;
 }

@@ -366,6 +366,13 @@ void kin__shelf_take(struct kin__shelf *shelf, bool keep)
 
 /* ---- what was taken --------------------------------------------------------------------------------- */
 
+/* Has the thread that took it not got it yet? */
+static bool is_being_copied(const struct kin__shelf_slot *slot)
+{
+    return kin__header_kind(slot->header) == KIN__RECORD_MESSAGE &&
+           kin__message_is_being_copied(slot->message);
+}
+
 struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf)
 {
     struct kin__shelf_slot *of_process = NULL;
@@ -373,7 +380,7 @@ struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf)
         struct kin__shelf_slot *slot = slot_at(shelf, entry - 1);
         if (slot->taker == kin__self.process_identity) {
             if (slot->thread == kin__self.identity) return slot;
-            if (of_process == NULL) of_process = slot;
+            if (of_process == NULL && !is_being_copied(slot)) of_process = slot;
         }
         entry = slot->next;
     }
@@ -410,7 +417,8 @@ uint32_t kin__shelf_put_back(struct kin__shelf *shelf, uint64_t taker)
 
 bool kin__shelf_names(struct kin__shelf *shelf, const struct kin__message *message)
 {
-    if (segments_of(shelf) == NULL || message->position >= shelf->segment_count * KIN__SHELF_SLOTS)
+    if (segments_of(shelf) == NULL || shelf->closing ||
+        message->position >= shelf->segment_count * KIN__SHELF_SLOTS)
         return false;
     struct kin__shelf_slot *slot = slot_at(shelf, (uint32_t)message->position);
     return state_of(slot) != KIN__SHELF_FREE && kin__header_kind(slot->header) == KIN__RECORD_MESSAGE &&

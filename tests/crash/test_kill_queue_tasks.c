@@ -3,6 +3,8 @@
  * it again.  And whoever shuts a queue down. */
 #include "crash.h"
 
+#include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "ipc/queue.h"
@@ -153,6 +155,95 @@ TEST(putting_back, .deadline = 240)
 {
     killed(LARGE, redelivers,
            (struct stepkill){.setup = leave_a_task, .operation = reap, .survive = survive_reaper});
+}
+
+/* ---- closing while another copies a task ---------------------------------------------------------- */
+
+struct closing {
+    kin_queue *queue;
+    struct books books;
+    pid_t copier;
+    bool copier_first; /* it ends before anybody looks after the dead */
+    char *buffer;
+    _Atomic bool reached;
+    int going_on[2]; /* a pipe */
+};
+static struct closing *closing;
+
+/* The copier's buffer can be written to when it may go on. */
+static void stay_in_the_copying(int number)
+{
+    char byte;
+    (void)number;
+    atomic_store(&closing->reached, true);
+    CHECK_EQ(read(closing->going_on[0], &byte, 1), 1);
+    CHECK_EQ(mprotect(closing->buffer, LARGE, PROT_READ | PROT_WRITE), 0);
+}
+
+static void copy_slowly(void *unused)
+{
+    (void)unused;
+    signal(SIGSEGV, stay_in_the_copying);
+    closing->buffer = mmap(NULL, LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(closing->buffer != MAP_FAILED);
+    CHECK_RC(kin_queue_get(closing->queue, closing->buffer, LARGE, KIN_NOW), LARGE);
+    for (int i = 0; i < LARGE; i++) CHECK_EQ(closing->buffer[i], 'V');
+}
+
+static void open_with_a_copier(void *unused)
+{
+    static char large[LARGE];
+    (void)unused;
+    memset(large, 'V', sizeof large);
+    CHECK_OK(kin_queue_open(&closing->queue,
+                            &(kin_queue_options){.joinable = 1, .redeliver = -1, .max_items = 10}));
+    for (int i = 0; i < 2; i++) CHECK_OK(kin_queue_put(closing->queue, large, sizeof large, KIN_NOW));
+    closing->reached = false;
+    closing->copier = test_child(copy_slowly, NULL);
+    test_until(atomic_load(&closing->reached));
+}
+
+static void close_queue(void *unused)
+{
+    (void)unused;
+    CHECK_OK(kin_queue_close(closing->queue));
+}
+
+static void let_the_copier_go(void)
+{
+    CHECK_EQ(write(closing->going_on[1], "", 1), 1);
+    CHECK_EQ(test_collect(closing->copier), 0);
+}
+
+static void survive_closer(void *unused, long step, bool finished)
+{
+    (void)unused;
+    (void)step;
+    if (closing->copier_first) let_the_copier_go();
+    CHECK_OK(kin_sweep());
+    bool is_open = kin_queue_qsize(closing->queue) >= 0;
+    if (!closing->copier_first) let_the_copier_go();
+    CHECK(!is_open || !finished);
+    if (is_open) CHECK_OK(kin_queue_close(closing->queue));
+    books_check(&closing->books);
+}
+
+TEST(closing_while_a_task_is_copied, .deadline = 240)
+{
+    closing = test_shared(sizeof *closing);
+    closing->books = books_open();
+    CHECK_EQ(pipe(closing->going_on), 0);
+    for (int i = 0; i < 2; i++) {
+        closing->copier_first = i == 1;
+        CHECK_GT(stepkill(&(struct stepkill){.setup = open_with_a_copier,
+                                             .prepare = join_family,
+                                             .operation = close_queue,
+                                             .survive = survive_closer,
+                                             .mode = STEPKILL_ADDRESSES})
+                     .points,
+                 100);
+    }
+    for (int i = 0; i < 2; i++) close(closing->going_on[i]);
 }
 
 /* ---- dropping what has come back too often ------------------------------------------------------ */

@@ -3,10 +3,12 @@
 #include "support/books.h"
 #include "support/test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <kin/error.h>
@@ -258,4 +260,103 @@ TEST(only_tasks_are_redelivered)
 {
     kin_queue *queue = NULL;
     CHECK_RC(kin_queue_open(&queue, &(kin_queue_options){.redeliver = 1}), -EINVAL);
+}
+
+/* ---- copying what is large -------------------------------------------------------------------- */
+
+enum { SLOW_SIZE = 32768 };
+
+/* A buffer that its first writer has to wait for: until others have looked what can be done meanwhile. */
+static struct {
+    kin_queue *queue;
+    char *bytes;
+    _Atomic bool reached;
+    int going_on[2]; /* a pipe */
+} slow;
+
+static void wait_at_the_buffer(int number, siginfo_t *info, void *unused)
+{
+    char byte;
+    (void)unused;
+    if ((char *)info->si_addr < slow.bytes || (char *)info->si_addr >= slow.bytes + SLOW_SIZE) {
+        signal(number, SIG_DFL);
+        return;
+    }
+    atomic_store(&slow.reached, true);
+    if (read(slow.going_on[0], &byte, 1) == 1) mprotect(slow.bytes, SLOW_SIZE, PROT_READ | PROT_WRITE);
+}
+
+static void *get_slowly(void *unused)
+{
+    (void)unused;
+    return (void *)kin_queue_get(slow.queue, slow.bytes, SLOW_SIZE, KIN_NOW);
+}
+
+/* Returns a thread that is copying the first message. */
+static pthread_t begin_slowly(kin_queue *queue)
+{
+    pthread_t thread;
+    struct sigaction action = {.sa_sigaction = wait_at_the_buffer, .sa_flags = SA_SIGINFO};
+    slow.queue = queue;
+    slow.reached = false;
+    CHECK_EQ(pipe(slow.going_on), 0);
+    slow.bytes = mmap(NULL, SLOW_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(slow.bytes != MAP_FAILED);
+    CHECK_EQ(sigaction(SIGSEGV, &action, NULL), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, get_slowly, NULL), 0);
+    test_until(atomic_load(&slow.reached));
+    return thread;
+}
+
+static void end_slowly(pthread_t thread, int number)
+{
+    void *size;
+    int got;
+    CHECK_EQ(write(slow.going_on[1], "", 1), 1);
+    CHECK_EQ(pthread_join(thread, &size), 0);
+    CHECK_EQ((long)size, (long)size_of(number));
+    memcpy(&got, slow.bytes, sizeof got);
+    CHECK_EQ(got, number);
+    for (size_t i = sizeof got; i < size_of(number); i++) CHECK_EQ(slow.bytes[i], 0);
+    for (int i = 0; i < 2; i++) close(slow.going_on[i]);
+}
+
+TEST(who_copies_a_large_task_holds_nobody_up)
+{
+    struct books books = books_open();
+    kin_queue *queue = open_tasks((kin_queue_options){0});
+    put_number(queue, 2);
+    put_number(queue, 3);
+    pthread_t thread = begin_slowly(queue);
+    put_number(queue, 4);
+    CHECK_EQ(get_number(queue, KIN_NOW), 3);
+    CHECK_OK(kin_queue_task_done(queue));
+    /* Nobody has the other one yet. */
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_EQ(kin_queue_qsize(queue), 1);
+    CHECK_OK(kin_queue_shutdown(queue, 1));
+    end_slowly(thread, 2);
+    CHECK_RC(kin_queue_join(queue, KIN_NOW), -ETIMEDOUT);
+    CHECK_OK(kin_queue_task_done(queue));
+    CHECK_OK(kin_queue_join(queue, KIN_NOW));
+    CHECK_OK(kin_queue_close(queue));
+    books_check_wakes(&books);
+}
+
+TEST(a_task_that_is_copied_when_its_queue_is_closed_is_whole)
+{
+    struct books books = books_open();
+    static char large[SLOW_SIZE];
+    kin_queue *next = NULL, *queue = open_tasks((kin_queue_options){0});
+    put_number(queue, 2);
+    put_number(queue, 5);
+    pthread_t thread = begin_slowly(queue);
+    CHECK_OK(kin_queue_close(queue));
+    /* What was freed is used again. */
+    memset(large, 0xff, sizeof large);
+    CHECK_OK(kin_queue_open(&next, NULL));
+    for (int i = 0; i < 20; i++) CHECK_OK(kin_queue_put(next, large, size_of(2), KIN_NOW));
+    end_slowly(thread, 2);
+    CHECK_OK(kin_queue_close(next));
+    books_check_wakes(&books);
 }
