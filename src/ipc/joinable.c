@@ -78,7 +78,7 @@ bool kin__queue_all_done(kin_queue *queue)
 bool kin__queue_may_come_back(kin_queue *queue)
 {
     return queue->tasks == KIN__TASKS_KEPT && atomic_load(&queue->shelf.taken) != 0 &&
-           kin__shelf_own(&queue->shelf) == NULL;
+           !kin__shelf_has_taken(&queue->shelf);
 }
 
 static int enter(kin_queue *queue)
@@ -121,7 +121,9 @@ int kin_queue_task_done(kin_queue *queue)
     bool kept = queue->tasks == KIN__TASKS_KEPT;
     rc = kin__queue_lock_head(queue, KIN_FOREVER);
     if (rc >= 0) {
-        rc = kept ? keep_no_more(queue, &message) : count_done(queue);
+        /* Who closes it frees what is looked at after it has had the latch as well. */
+        bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
+        rc = !open ? KIN_ECLOSED : kept ? keep_no_more(queue, &message) : count_done(queue);
         bool finished = rc == 0 && kin__queue_all_done(queue);
         bool none_comes_back = kept && rc == 0 && atomic_load(&queue->shelf.taken) == 0 &&
                                kin__queue_ended(queue, kin__queue_life(queue)) != KIN__OPEN;
@@ -175,13 +177,14 @@ void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead)
     if (__atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) != KIN__MAGIC_QUEUE ||
         !kin__queue_is_joinable(queue))
         return;
+    uint32_t place = (uint32_t)(dead - kin__family.processes);
     if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return;
     /* Who closes it frees the counts only after it has had the latch as well. */
     bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
     if (open && queue->tasks == KIN__TASKS_KEPT)
-        kin__shelf_put_back(&queue->shelf, atomic_load(&dead->generation));
+        kin__shelf_put_back(&queue->shelf, place);
     else if (open)
-        atomic_store(&counts_of(queue)[dead - kin__family.processes], 0);
+        atomic_store(&counts_of(queue)[place], 0);
     bool finished = open && kin__queue_all_done(queue);
     bool kept = open && queue->tasks == KIN__TASKS_KEPT;
     kin__latch_release(&queue->ends.head.latch);

@@ -212,7 +212,7 @@ static long try_take(kin_queue *queue, struct taker *taker, size_t *size, kin_de
         rc = why_none(queue, taker->life);
         /* It is open, and whoever closes it needs this latch before he frees what is looked at. */
         if (rc == KIN_EMPTY) taker->place = kin__queue_place(queue);
-        taker->has_taken = queue->tasks == KIN__TASKS_KEPT && kin__shelf_own(&queue->shelf) != NULL;
+        taker->has_taken = queue->tasks == KIN__TASKS_KEPT && kin__shelf_has_taken(&queue->shelf);
     } else {
         *size = record.size;
         if (__builtin_expect(queue->tasks == KIN__TASKS_KEPT, 0))

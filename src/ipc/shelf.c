@@ -5,6 +5,9 @@
 
 #include "memory/region.h"
 
+/* 2^64 divided by the golden ratio: what differs a little is spread. */
+#define SPREAD UINT64_C(0x9e3779b97f4a7c15)
+
 static _Atomic(void *) *segments_of(struct kin__shelf *shelf)
 {
     return atomic_load_explicit(&shelf->directory, memory_order_relaxed);
@@ -25,6 +28,18 @@ static struct kin__rank *place_at(struct kin__shelf *shelf, uint32_t place)
     return &segment_of(shelf, place)->heap[place % KIN__SHELF_SLOTS];
 }
 
+/* Of a shelf that keeps. */
+static struct kin__shelf_lists *lists_of(struct kin__shelf *shelf)
+{
+    return (struct kin__shelf_lists *)&segments_of(shelf)[shelf->segments];
+}
+
+static size_t lists_size(void)
+{
+    return sizeof(struct kin__shelf_lists) +
+           kin__family.header->process_limit * sizeof(struct kin__shelf_list);
+}
+
 static enum kin__shelf_state state_of(struct kin__shelf_slot *slot)
 {
     return (enum kin__shelf_state)atomic_load_explicit(&slot->state, memory_order_relaxed);
@@ -39,12 +54,13 @@ int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_b
     if (shelf->keeps) slots += KIN__SHELF_TAKEN_MOST;
     uint64_t segments = (slots + KIN__SHELF_SLOTS - 1) / KIN__SHELF_SLOTS;
     int rc = 0;
-    _Atomic(void *) *directory = kin__allocate(segments * sizeof *directory, &rc);
+    _Atomic(void *) *directory =
+        kin__allocate(segments * sizeof *directory + (shelf->keeps ? lists_size() : 0), &rc);
     if (directory == NULL) return rc;
     for (uint64_t i = 0; i < segments; i++) atomic_store_explicit(&directory[i], NULL, memory_order_relaxed);
+    if (shelf->keeps) memset(&directory[segments], 0, lists_size());
     shelf->segments = (uint32_t)segments;
     shelf->segment_count = shelf->heaped = shelf->free = shelf->moving = 0;
-    shelf->taken_first = shelf->taken_last = 0;
     memset(shelf->tails, 0, sizeof shelf->tails);
     shelf->count = 0;
     shelf->closing = false;
@@ -120,8 +136,7 @@ static void heap_pop(struct kin__shelf *shelf)
 
 static struct kin__shelf_tail *tail_of(struct kin__shelf *shelf, int64_t priority)
 {
-    /* 2^64 divided by the golden ratio: what differs a little is spread. */
-    uint64_t hash = (uint64_t)priority * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t hash = (uint64_t)priority * SPREAD;
     _Static_assert(KIN__SHELF_TAILS == 1 << 4, "as many as four bits tell apart");
     return &shelf->tails[hash >> 60];
 }
@@ -183,39 +198,75 @@ static void free_add(struct kin__shelf *shelf, uint32_t number)
     shelf->free = number + 1;
 }
 
+static struct kin__shelf_list *list_of_thread(struct kin__shelf *shelf, uint64_t thread)
+{
+    return &lists_of(shelf)->of_thread[thread * SPREAD >> (64 - KIN__SHELF_THREADS_BITS)];
+}
+
+static struct kin__shelf_list *list_of_process(struct kin__shelf *shelf, uint32_t process)
+{
+    return &lists_of(shelf)->of_process[process];
+}
+
 static void taken_add(struct kin__shelf *shelf, uint32_t number)
 {
-    slot_at(shelf, number)->next = 0;
-    if (shelf->taken_last != 0)
-        slot_at(shelf, shelf->taken_last - 1)->next = number + 1;
+    struct kin__shelf_slot *slot = slot_at(shelf, number);
+    struct kin__shelf_list *process = list_of_process(shelf, slot->taker);
+    struct kin__shelf_list *thread = list_of_thread(shelf, slot->thread);
+    slot->next = slot->of_thread = 0;
+    slot->previous = process->last;
+    if (process->last != 0)
+        slot_at(shelf, process->last - 1)->next = number + 1;
     else
-        shelf->taken_first = number + 1;
-    shelf->taken_last = number + 1;
+        process->first = number + 1;
+    if (thread->last != 0)
+        slot_at(shelf, thread->last - 1)->of_thread = number + 1;
+    else
+        thread->first = number + 1;
+    process->last = thread->last = number + 1;
     atomic_fetch_add(&shelf->taken, 1);
 }
 
-/* Returns the slot's number. */
-static uint32_t taken_remove(struct kin__shelf *shelf, const struct kin__shelf_slot *slot)
+/* Who is done with one takes the first of its thread, and who puts back or drops all takes them in their order:
+ * only those of other threads with the same hash are before it. */
+static void thread_remove(struct kin__shelf *shelf, uint32_t number)
 {
-    uint32_t before = 0, entry = shelf->taken_first;
-    while (slot_at(shelf, entry - 1) != slot) {
+    const struct kin__shelf_slot *slot = slot_at(shelf, number);
+    struct kin__shelf_list *thread = list_of_thread(shelf, slot->thread);
+    uint32_t before = 0;
+    for (uint32_t entry = thread->first; entry != number + 1; entry = slot_at(shelf, entry - 1)->of_thread)
         before = entry;
-        entry = slot_at(shelf, entry - 1)->next;
-    }
     if (before != 0)
-        slot_at(shelf, before - 1)->next = slot->next;
+        slot_at(shelf, before - 1)->of_thread = slot->of_thread;
     else
-        shelf->taken_first = slot->next;
-    if (shelf->taken_last == entry) shelf->taken_last = before;
+        thread->first = slot->of_thread;
+    if (thread->last == number + 1) thread->last = before;
+}
+
+static void taken_remove(struct kin__shelf *shelf, uint32_t number)
+{
+    struct kin__shelf_slot *slot = slot_at(shelf, number);
+    struct kin__shelf_list *process = list_of_process(shelf, slot->taker);
+    thread_remove(shelf, number);
+    if (slot->previous != 0)
+        slot_at(shelf, slot->previous - 1)->next = slot->next;
+    else
+        process->first = slot->next;
+    if (slot->next != 0)
+        slot_at(shelf, slot->next - 1)->previous = slot->previous;
+    else
+        process->last = slot->previous;
     atomic_fetch_sub(&shelf->taken, 1);
-    return entry - 1;
 }
 
 /* ---- the latch, and what a death leaves --------------------------------------------------------- */
 
-/* The list of those taken, in the order of takings, with the heap's help. */
+/* The lists of those taken, in the order of takings, with the heap's help. */
 static void list_taken(struct kin__shelf *shelf)
 {
+    atomic_store(&shelf->taken, 0);
+    if (!shelf->keeps) return;
+    memset(lists_of(shelf), 0, lists_size());
     for (uint32_t number = 0; number < shelf->segment_count * KIN__SHELF_SLOTS; number++) {
         struct kin__shelf_slot *slot = slot_at(shelf, number);
         if (state_of(slot) == KIN__SHELF_TAKEN)
@@ -248,9 +299,8 @@ void kin__shelf_repair(struct kin__shelf *shelf)
         while (count < shelf->segments && atomic_load(&segments_of(shelf)[count]) != NULL) count++;
         settle_moving(shelf);
         shelf->segment_count = count;
-        shelf->heaped = shelf->free = shelf->taken_first = shelf->taken_last = 0;
+        shelf->heaped = shelf->free = 0;
         memset(shelf->tails, 0, sizeof shelf->tails);
-        atomic_store(&shelf->taken, 0);
         list_taken(shelf);
         for (uint32_t number = 0; number < count * KIN__SHELF_SLOTS; number++) {
             enum kin__shelf_state state = state_of(slot_at(shelf, number));
@@ -351,7 +401,7 @@ void kin__shelf_take(struct kin__shelf *shelf, bool keep)
     uint32_t number = place_at(shelf, 0)->slot;
     struct kin__shelf_slot *slot = slot_at(shelf, number);
     if (keep) {
-        slot->taker = kin__self.process_identity;
+        slot->taker = kin__self.process_index;
         slot->thread = kin__self.identity;
         slot->taken_at = shelf->count++;
     }
@@ -366,6 +416,12 @@ void kin__shelf_take(struct kin__shelf *shelf, bool keep)
 
 /* ---- what was taken --------------------------------------------------------------------------------- */
 
+/* If not, there may be no lists any more: who is late comes to a shelf that is closed. */
+static bool any_is_taken(struct kin__shelf *shelf)
+{
+    return atomic_load_explicit(&shelf->taken, memory_order_relaxed) != 0;
+}
+
 /* Has the thread that took it not got it yet? */
 static bool is_being_copied(const struct kin__shelf_slot *slot)
 {
@@ -375,44 +431,57 @@ static bool is_being_copied(const struct kin__shelf_slot *slot)
 
 struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf)
 {
-    struct kin__shelf_slot *of_process = NULL;
-    for (uint32_t entry = shelf->taken_first; entry != 0;) {
-        struct kin__shelf_slot *slot = slot_at(shelf, entry - 1);
-        if (slot->taker == kin__self.process_identity) {
-            if (slot->thread == kin__self.identity) return slot;
-            if (of_process == NULL && !is_being_copied(slot)) of_process = slot;
-        }
-        entry = slot->next;
+    if (!any_is_taken(shelf)) return NULL;
+    struct kin__shelf_slot *slot;
+    uint32_t process = kin__self.process_index;
+    uint32_t entry = list_of_thread(shelf, kin__self.identity)->first;
+    for (; entry != 0; entry = slot->of_thread) {
+        slot = slot_at(shelf, entry - 1);
+        if (slot->thread == kin__self.identity && slot->taker == process) return slot;
     }
-    return of_process;
+    /* No more than other threads are copying. */
+    for (entry = list_of_process(shelf, process)->first; entry != 0; entry = slot->next) {
+        slot = slot_at(shelf, entry - 1);
+        if (!is_being_copied(slot)) return slot;
+    }
+    return NULL;
+}
+
+bool kin__shelf_has_taken(struct kin__shelf *shelf)
+{
+    return any_is_taken(shelf) && list_of_process(shelf, kin__self.process_index)->first != 0;
 }
 
 void kin__shelf_done(struct kin__shelf *shelf, struct kin__shelf_slot *slot)
 {
+    uint32_t before = slot->previous;
+    uint32_t number =
+        (before != 0 ? slot_at(shelf, before - 1)->next : list_of_process(shelf, slot->taker)->first) - 1;
     /* CRASH: before it the message is handed out again, after it it is done; the lists are caches. */
     atomic_store(&slot->state, KIN__SHELF_FREE);
-    free_add(shelf, taken_remove(shelf, slot));
+    taken_remove(shelf, number);
+    free_add(shelf, number);
     note_slots(shelf);
 }
 
 struct kin__shelf_slot *kin__shelf_any_taken(struct kin__shelf *shelf)
 {
-    return shelf->taken_first != 0 ? slot_at(shelf, shelf->taken_first - 1) : NULL;
+    if (!any_is_taken(shelf)) return NULL;
+    uint32_t process = 0;
+    while (list_of_process(shelf, process)->first == 0) process++;
+    return slot_at(shelf, list_of_process(shelf, process)->first - 1);
 }
 
-uint32_t kin__shelf_put_back(struct kin__shelf *shelf, uint64_t taker)
+void kin__shelf_put_back(struct kin__shelf *shelf, uint32_t taker)
 {
-    uint32_t count = 0;
-    for (uint32_t entry = shelf->taken_first, next; entry != 0; entry = next) {
-        struct kin__shelf_slot *slot = slot_at(shelf, entry - 1);
-        next = slot->next;
-        if (slot->taker != taker) continue;
-        move(shelf, &shelf->ends.tail, entry - 1, KIN__SHELF_QUEUED, slot->deliveries + 1);
-        taken_remove(shelf, slot);
-        run_add(shelf, entry - 1);
-        count++;
+    if (!any_is_taken(shelf)) return;
+    const struct kin__shelf_list *list = list_of_process(shelf, taker);
+    while (list->first != 0) {
+        uint32_t number = list->first - 1;
+        move(shelf, &shelf->ends.tail, number, KIN__SHELF_QUEUED, slot_at(shelf, number)->deliveries + 1);
+        taken_remove(shelf, number);
+        run_add(shelf, number);
     }
-    return count;
 }
 
 bool kin__shelf_names(struct kin__shelf *shelf, const struct kin__message *message)
@@ -426,3 +495,4 @@ bool kin__shelf_names(struct kin__shelf *shelf, const struct kin__message *messa
 }
 
 KIN__LAYOUT_PART(shelf_segment, struct kin__shelf_segment);
+KIN__LAYOUT_PART(shelf_lists, struct kin__shelf_lists);

@@ -2,7 +2,7 @@
  * that hands out again what a dead process had taken: each message in a slot of its own.
  *
  * Invariants:
- *  - A slot's state is the truth; the runs, the heap, the free list, the list of those taken and
+ *  - A slot's state is the truth; the runs, the heap, the free list, the lists of those taken and
  *    the counts are caches, made anew by whoever finds that the last holder of the latch died.
  *  - Those queued are in runs, lists in which each comes before the next; the heap has the first of
  *    each run.  Messages of equal priority mostly make one run, which costs no more than a list.
@@ -43,10 +43,13 @@ struct kin__rank {
  *   header      kind and size, as in a stream; valid unless it is free, as the rest.
  *   priority, number   its rank; number counts what was put (of a queue that is last in first out,
  *               downwards), and stays when it comes back.
- *   taker, thread, taken_at   of one that is taken: identity of the process, of the thread, and a
- *               number that tells the order of takings.
+ *   thread, taken_at, taker   of one that is taken: identity of the thread, a number that tells the order of
+ *               takings, and where its process is in the table: nobody else is there before the reaper has put
+ *               back what it took.
  *   next        the next slot, plus one, in the list that it is in, which depends on its state: those
- *               free, those taken, or its run: a cache.
+ *               free, those its process has taken, or its run: a cache.
+ *   previous, of_thread   of one that is taken, likewise: the one before it in that list, and the next in the
+ *               list that its thread's are in.
  *   message, bytes   the block, or the message itself. */
 struct kin__shelf_slot {
     _Atomic uint32_t state;
@@ -54,10 +57,12 @@ struct kin__shelf_slot {
     uint64_t header;
     int64_t priority;
     uint64_t number;
-    uint64_t taker;
     uint64_t thread;
     uint64_t taken_at;
+    uint32_t taker;
     uint32_t next;
+    uint32_t previous;
+    uint32_t of_thread;
     union {
         struct kin__message *message;
         unsigned char bytes[168];
@@ -78,15 +83,29 @@ struct kin__shelf_tail {
     uint32_t slot;
 };
 
+/* SHARED.  First and last slot, plus one, of a list; 0: none. */
+struct kin__shelf_list {
+    uint32_t first;
+    uint32_t last;
+};
+
+/* SHARED, behind the directory of a shelf that keeps: what is taken, in the order of takings, twice: by thread, as
+ * a hash of its identity says, and by process.  Caches. */
+#define KIN__SHELF_THREADS_BITS 10
+struct kin__shelf_lists {
+    struct kin__shelf_list of_thread[1 << KIN__SHELF_THREADS_BITS];
+    struct kin__shelf_list of_process[];
+};
+
 /* SHARED.
  *   directory   the segments that there are, `segments` at most; each is freed when the queue is.
  *   closing     the segments are being freed: nobody looks into them, not even to repair.
  *   keeps       what is taken stays in its slot until it is done; constant once it is open.
  *   count       of numbers given to messages and takings.  Grows; a death leaves gaps.
- *   heaped, free, taken_first, taken_last, segment_count   caches: entries of the heap, first slots of
- *               the lists plus one, segments in the directory.
+ *   heaped, free, segment_count   caches: entries of the heap, the first free slot plus one, segments in the
+ *               directory.
  *   tails       where runs end, found by a hash of the priority: a cache; not every run is there.
- *   taken       how many are in the list of those taken: a cache, read without the latch.
+ *   taken       how many are taken: a cache, read without the latch.
  *   has_slot    is there a free slot, or room for a segment?  Likewise.
  *   moving      slot plus one of the message that is being put, taken or put back: its state becomes
  *               `moving_to` and its deliveries `moving_deliveries` once `moving_end` is not at
@@ -102,8 +121,6 @@ struct kin__shelf {
     uint32_t segment_count;
     uint32_t heaped;
     uint32_t free;
-    uint32_t taken_first;
-    uint32_t taken_last;
     struct kin__shelf_tail tails[KIN__SHELF_TAILS];
     _Atomic uint32_t taken;
     _Atomic uint32_t has_slot;
@@ -142,13 +159,15 @@ static inline struct kin__record kin__shelf_record(const struct kin__shelf_slot 
 void kin__shelf_take(struct kin__shelf *shelf, bool keep);
 
 /* The message that this thread, or else its process, has taken the longest ago and not done, NULL if
- * there is none; and that it is done. */
+ * there is none that somebody has got by now; and that it is done. */
 struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf);
+/* Has this process taken something that is not done? */
+bool kin__shelf_has_taken(struct kin__shelf *shelf);
 void kin__shelf_done(struct kin__shelf *shelf, struct kin__shelf_slot *slot);
 /* Any that is taken. */
 struct kin__shelf_slot *kin__shelf_any_taken(struct kin__shelf *shelf);
-/* Puts back what the process of that identity has taken and not done; returns how many. */
-uint32_t kin__shelf_put_back(struct kin__shelf *shelf, uint64_t taker);
+/* Puts back what the process in that place has taken and not done. */
+void kin__shelf_put_back(struct kin__shelf *shelf, uint32_t taker);
 
 /* Does it still name this message where it was put? */
 bool kin__shelf_names(struct kin__shelf *shelf, const struct kin__message *message);

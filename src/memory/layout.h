@@ -11,7 +11,8 @@
 #define KIN__LAYOUT_PARTS(each) \
     each(array) each(barrier) each(condition) each(event) each(ledger) each(map) each(message) each(mutex) \
         each(names) each(needs) each(parties) each(permits) each(pool) each(queue) each(readers) \
-            each(records) each(remote) each(rwlock) each(semaphore) each(shelf_segment) each(worker)
+            each(records) each(remote) each(rwlock) each(semaphore) each(shelf_lists) each(shelf_segment) \
+                each(worker)
 
 #define KIN__LAYOUT_DECLARE(name) extern const uint32_t kin__layout_of_##name;
 KIN__LAYOUT_PARTS(KIN__LAYOUT_DECLARE)

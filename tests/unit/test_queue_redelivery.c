@@ -209,6 +209,37 @@ TEST(a_thread_acknowledges_its_own)
     books_check_wakes(&books);
 }
 
+/* Those of several threads in turn, of which each says first that its own are done. */
+TEST(each_of_many_tasks_of_several_threads_is_done_once)
+{
+    enum { THREADS = 3, EACH = 700 };
+    struct books books = books_open();
+    kin_queue *queue = open_tasks((kin_queue_options){0});
+    for (int i = 0; i < THREADS * EACH; i++) put_number(queue, 3 * i);
+    for (int i = 0; i < THREADS * EACH; i++) {
+        pthread_t thread;
+        void *number = (void *)(intptr_t)-1;
+        if (i % EACH == 0) {
+            CHECK_EQ(pthread_create(&thread, NULL, take_one, queue), 0);
+            CHECK_EQ(pthread_join(thread, &number), 0);
+        } else {
+            number = take_one(queue);
+        }
+        CHECK_EQ((intptr_t)number, 3 * i);
+        if (i % 5 == 4) CHECK_OK(kin_queue_task_done(queue));
+    }
+    int left = THREADS * EACH - THREADS * EACH / 5;
+    /* Another process has what it took, and its death puts that back and no more. */
+    for (int i = 0; i < 6; i++) put_number(queue, i);
+    run_and_sweep(&(struct plan){.queue = queue, .tasks = 5, .done = 2});
+    for (int i = 2; i < 6; i++) CHECK_EQ(get_number(queue, KIN_NOW), i);
+    for (int i = 0; i < left + 4; i++) CHECK_OK(kin_queue_task_done(queue));
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_join(queue, KIN_NOW));
+    CHECK_OK(kin_queue_close(queue));
+    books_check_wakes(&books);
+}
+
 TEST(in_place_and_in_batches_it_is_kept_as_well)
 {
     struct books books = books_open();
