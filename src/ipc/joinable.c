@@ -81,6 +81,16 @@ bool kin__queue_may_come_back(kin_queue *queue)
            !kin__shelf_has_taken(&queue->shelf);
 }
 
+bool kin__queue_is_over(kin_queue *queue, uint32_t life)
+{
+    if (queue->tasks != KIN__TASKS_KEPT || kin__queue_ended(queue, life) != KIN__ENDED_IN_ORDER) return false;
+    /* Somebody may be stopped in there: the caller looks again. */
+    if (kin__queue_lock_head(queue, KIN_NOW) < 0) return false;
+    bool over = kin__queue_life(queue) != life || kin__shelf_has_taken(&queue->shelf);
+    kin__latch_release(&queue->ends.head.latch);
+    return over;
+}
+
 static int enter(kin_queue *queue)
 {
     int rc = kin__queue_enter(queue);

@@ -366,7 +366,9 @@ static int look(const kin_waitable *item)
 {
     kin_queue *queue = (kin_queue *)(uintptr_t)item->object;
     int rc = kin__queue_enter(queue);
-    return rc < 0 ? rc : kin__queue_may_get(queue, kin__queue_life(queue), false);
+    if (rc < 0) return rc;
+    uint32_t life = kin__queue_life(queue);
+    return kin__queue_may_get(queue, life, false) || kin__queue_is_over(queue, life);
 }
 
 static uint32_t life_of(const kin_waitable *item)

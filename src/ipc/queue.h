@@ -163,6 +163,9 @@ static inline void kin__queue_tell_finished(kin_queue *queue)
 }
 /* Under the head's latch: may what a process has taken and kept come back to this one? */
 bool kin__queue_may_come_back(kin_queue *queue);
+/* Without the latch: has the queue of that life ended for this process, which waits for nobody's tasks because it has
+ * some itself? */
+bool kin__queue_is_over(kin_queue *queue, uint32_t life);
 /* Closes and frees a queue that nobody uses any more, whose only name is *destination: NULL afterwards, wherever the
  * thread may die.  A reaper that does not get a latch leaves it named, and calls again at its next look. */
 void kin__queue_destroy(kin_queue *queue, _Atomic(void *) *destination);

@@ -92,6 +92,15 @@ TEST(each_kind_becomes_ready)
     becomes_ready(kin_on_queue(queue), end_queue, queue);
     CHECK_OK(kin_queue_close(queue));
 
+    /* As for kin_queue_get: who has a task is not kept waiting for others'. */
+    CHECK_OK(kin_queue_open(&queue, &(kin_queue_options){.joinable = 1, .redeliver = 1}));
+    put(queue, 1);
+    get(queue, 1);
+    becomes_ready(kin_on_queue(queue), end_queue, queue);
+    CHECK_RC(kin_queue_get(queue, NULL, 0, KIN_FOREVER), KIN_ECLOSED);
+    CHECK_OK(kin_queue_task_done(queue));
+    CHECK_OK(kin_queue_close(queue));
+
     kin_event *event = NULL;
     CHECK_OK(kin_event_open(&event, NULL));
     becomes_ready(kin_on_event(event), set_event, event);
