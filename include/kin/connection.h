@@ -114,6 +114,12 @@ KIN_API int kin_connection_recv_descriptor(kin_connection *connection, kin_deadl
  * Errors: -EINVAL (NULL), KIN_ENOTGIVEN. */
 KIN_API int kin_connection_fileno(const kin_connection *connection);
 
+/* kin_connection_peer writes the address of the other side as kin_listener_address has it, such as
+ * "tcp://10.0.0.7:51234", and returns the length it would have, like snprintf.  A client's port is a free one;
+ * a client of a Unix socket has no address, nor has an end of a pipe: "unix:".  Does not block.  Safe for threads.
+ * Errors: -ENOTCONN (the network connection was broken off), -EINVAL (NULL), KIN_ENOTGIVEN, KIN_EPRIVATE. */
+KIN_API int kin_connection_peer(const kin_connection *connection, char *text, size_t size);
+
 /* kin_tls_text writes why TLS made the calling thread's last call fail with KIN_ETLS, KIN_ECERTIFICATE,
  * KIN_EAUTHENTICATION or KIN_ETRUNCATED, such as "tls://db:5000: certificate verify failed: self-signed
  * certificate", and returns the length it would have, like snprintf; 0 when TLS made none fail (as when a key is

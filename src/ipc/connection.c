@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -147,6 +148,19 @@ int kin_connection_fileno(const kin_connection *connection)
 {
     int rc = check(connection);
     return rc < 0 ? rc : connection->handle.descriptor;
+}
+
+int kin_connection_peer(const kin_connection *connection, char *text, size_t size)
+{
+    struct kin__address address;
+    char whole[256];
+    int rc = check(connection);
+    if (rc == 0 && text == NULL && size > 0) rc = -EINVAL;
+    if (rc == 0) rc = kin__os_address_of_peer(connection->handle.descriptor, &address);
+    if (rc == 0) rc = kin__os_address_text(&address, whole, sizeof whole);
+    if (rc < 0) return rc;
+    if (connection->secure != NULL) memcpy(whole, "tls", strlen("tls"));
+    return snprintf(text, size, "%s", whole);
 }
 
 /* ---- sending and receiving -------------------------------------------------------------------------- */

@@ -80,6 +80,24 @@ static void say(kin_connection *from, kin_connection *to, const char *text)
     CHECK_STR(got, text);
 }
 
+/* Each side finds the other where that says it is. */
+static void check_peers(kin_connection *client, kin_connection *here, const char *address)
+{
+    char peer[200] = "", own[200];
+    struct kin__address bound;
+    CHECK_OK(kin__os_address_of(kin_connection_fileno(client), &bound));
+    CHECK_OK(kin__os_address_text(&bound, own, sizeof own));
+    CHECK_RC(kin_connection_peer(here, peer, sizeof peer), (int)strlen(own));
+    CHECK_STR(peer, own);
+    CHECK_RC(kin_connection_peer(client, peer, sizeof peer), (int)strlen(address));
+    CHECK_STR(peer, address);
+    CHECK_RC(kin_connection_peer(client, peer, 4), (int)strlen(address));
+    CHECK_EQ(strlen(peer), 3);
+    CHECK_RC(kin_connection_peer(client, NULL, 0), (int)strlen(address));
+    CHECK_RC(kin_connection_peer(client, NULL, 1), -EINVAL);
+    CHECK_RC(kin_connection_peer(NULL, peer, sizeof peer), -EINVAL);
+}
+
 static void meet(const char *address, const char *key)
 {
     struct client client;
@@ -89,6 +107,7 @@ static void meet(const char *address, const char *key)
     start_client(&client, kin_listener_address(listener), key);
     CHECK_RC(kin_listener_accept(listener, &here, KIN_FOREVER), 0);
     CHECK_RC(join_client(&client), 0);
+    check_peers(client.connection, here, kin_listener_address(listener));
     say(client.connection, here, "from the client");
     say(here, client.connection, "from the listener");
     CHECK_OK(kin_listener_close(listener));

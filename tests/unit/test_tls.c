@@ -151,6 +151,9 @@ static void pass(kin_connection *from, kin_connection *to, size_t size)
 static void talk(struct pair *pair)
 {
     static const size_t sizes[] = {5, 0, 1, 16379, 16380, 16381, 32768, 100000, 3000001};
+    char peer[100] = "";
+    CHECK_GE(kin_connection_peer(pair->here, peer, sizeof peer), 17);
+    CHECK_EQ(strncmp(peer, "tls://127.0.0.1:", 16), 0);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         test_context("%zu bytes", sizes[i]);
         pass(pair->here, pair->there, sizes[i]);
