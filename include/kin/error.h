@@ -52,7 +52,7 @@ KIN_BEGIN
     X(KIN_ECERTIFICATE, -1048, "a certificate was refused; kin_tls_text tells why") \
     X(KIN_EPRIVATE, -1049, "only the process that opened it can use it") \
     X(KIN_ESILENT, -1050, "the other side's machine does not answer any more") \
-    X(KIN_ESNAPSHOT, -1059, "the snapshot is not whole, or not one of this manager") \
+    X(KIN_ESNAPSHOT, -1059, "the snapshot was refused; kin_process_error tells why") \
     X(KIN_ENOTMAIN, -1055, "the program's main does not begin with kin_main(&argc, &argv)") \
     X(KIN_EPOINTER, -1056, "private memory is not in a spawned child: give bytes, a value or family memory") \
     X(KIN_EFUNCTION, -1057, "there is no function of that name, or its library has no build id") \

@@ -128,8 +128,9 @@ typedef struct kin_manager_options {
     size_t max_objects;     /* at a time; 0: no limit */
     const char *snapshot;   /* a file: what it holds is made when the manager starts, and the file is written
                                when it ends; NULL: none */
-    int64_t snapshot_ns;    /* it is also written at such intervals, if there were calls; 0: not */
-    unsigned silence_s;     /* a client whose system does not answer for so many seconds, or that does not
+    int64_t
+        snapshot_ns; /* it is also written at such intervals, if there were calls; 0: not, as without a file */
+    unsigned silence_s; /* a client whose system does not answer for so many seconds, or that does not
                                read its answers, is given up; 0: 60 */
     /* Of TLS alone, PEM files, as in kin_listener_options; the key is proved behind them: */
     const char *certificate; /* NULL: both sides prove by the key who they are */
@@ -149,9 +150,10 @@ typedef struct kin_manager_options {
 
 /* kin_manager_start starts a manager in a child process and stores a handle in `*manager`; clients
  * can connect when it returns.  `options` may be NULL.  The child ends with its parent.
- * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none; options, of which kin_process_error has the
- * words), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, KIN_ELIBRARY (OpenSSL's libcrypto is not installed),
- * KIN_ESNAPSHOT (the file is not whole, or holds a name or type that is not served: the log names it), -EBUSY (another manager has it), others of the file system,
+ * Errors: KIN_EADDRESS, KIN_EHOST, -EINVAL (a type that is none; two types of one name; two keys that are the
+ * same; options: kin_process_error has the words), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, KIN_ELIBRARY (OpenSSL's libcrypto is not installed),
+ * KIN_ESNAPSHOT (the file is not whole, or has a name that is not served, or is served as another type), -EBUSY
+ * (another manager has it), others of the file system (of all these kin_process_error has the words),
  * KIN_ETLS and KIN_ECERTIFICATE (kin_tls_text tells why), those of kin_process_start and, with tasks, of
  * kin_pool_open. */
 KIN_API int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *options, size_t size);

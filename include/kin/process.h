@@ -102,7 +102,7 @@ static inline int kin_process_start(kin_process **process, kin_process_function 
 }
 
 /* kin_process_error returns in words why the calling thread's last start of a process or a command, or its
- * last opening of a pool, failed, such as "descriptor 7 is not open" or "cgroup v2 is not delegated:
+ * last opening of a pool or start of a manager, failed, such as "descriptor 7 is not open" or "cgroup v2 is not delegated:
  * /sys/fs/cgroup: permission denied"; "" when it did not, or when the code says it all.  The string is the
  * thread's until its next start. */
 KIN_API const char *kin_process_error(void);

@@ -1,12 +1,15 @@
 /* snapshot.c: see snapshot.h.
  *
- * A snapshot is a pickle of (shared, objects): who has which name, and of each object its number, its type,
- * how often clients have counted it, what it is made with, and its state.  Behind it stand a magic word,
+ * A snapshot is a pickle of (shared, objects): who has which name, and of each object its number, the name it is
+ * made by, its type, how often clients have counted it, what it is made with, and its state.  Behind it stand a magic word,
  * its size and a digest of it, so that a file that is not whole is told from one that is.  It is written
  * under another name, synced, and renamed.
  *
  * CRASH: at any moment the file is the last whole snapshot; what is left under the other name is overwritten
  * by the next one.
+ *
+ * A name may be served as another type the next time.  What the next writing would lose so, or for a name that is not
+ * served at all, is refused before anything is made.
  *
  * Objects refer to each other by their numbers, which they keep: all of them are there before the first
  * gets its state.  What only the connections of clients had a reference of is gone with these.
@@ -30,6 +33,7 @@
 #include "os/file.h"
 #include "os/openssl.h"
 #include "os/os.h"
+#include "process/words.h"
 #include "value/value.h"
 
 #define DIGEST_SIZE 32
@@ -40,7 +44,8 @@
 /* What tells a snapshot's digest from another use of the same bytes. */
 #define DIGEST_KEY "kin manager snapshot 1"
 
-#define MAGIC "kinsnap1"
+#define MAGIC         "kinsnap2"
+#define MAGIC_VERSION 7 /* where its version stands */
 
 struct trailer {
     char magic[8];
@@ -68,7 +73,7 @@ static kin_value describe(struct kin__managed *object)
     kin__managed_ident(object, ident);
     object->type->save(object, &arguments, &state);
     if (kin_value_kind(&arguments) == KIN_VALUE_NONE) arguments = kin_value_tuple(NULL, 0);
-    return kin_value_build("(ssvvv)", ident, kin__permission_name(object->type),
+    return kin_value_build("(sssvvv)", ident, kin__permission_name(object->type), object->type->name,
                            kin_value_uint(object->counted), arguments, state);
 }
 
@@ -200,35 +205,49 @@ void kin__snapshots_end(struct kin__server *server)
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-static int check(const kin_buffer *bytes)
+static int refuse_damaged(const struct kin__server *server)
+{
+    return kin__start_say(KIN_ESNAPSHOT, "the snapshot is not whole, or is none: %s", server->snapshot);
+}
+
+/* It is whole, and says what this version does not write. */
+static int refuse_version(const struct kin__server *server)
+{
+    return kin__start_say(KIN_ESNAPSHOT, "the snapshot is of another version of kin: %s", server->snapshot);
+}
+
+static int check(const struct kin__server *server, const kin_buffer *bytes)
 {
     struct trailer trailer;
     uint8_t digest[KIN__HMAC_MOST];
-    if (bytes->size < sizeof trailer) return KIN_ESNAPSHOT;
+    if (bytes->size < sizeof trailer) return refuse_damaged(server);
     size_t size = bytes->size - sizeof trailer;
     memcpy(&trailer, bytes->data + size, sizeof trailer);
-    if (memcmp(trailer.magic, MAGIC, sizeof trailer.magic) != 0 || trailer.size != size) return KIN_ESNAPSHOT;
+    if (memcmp(trailer.magic, MAGIC, MAGIC_VERSION) != 0 || trailer.size != size)
+        return refuse_damaged(server);
     int rc = kin__os_hmac(KIN__SHA256, DIGEST_KEY, strlen(DIGEST_KEY), bytes->data, size, digest);
     if (rc < 0) return rc;
-    return memcmp(digest, trailer.digest, DIGEST_SIZE) == 0 ? 0 : KIN_ESNAPSHOT;
+    if (memcmp(digest, trailer.digest, DIGEST_SIZE) != 0) return refuse_damaged(server);
+    return trailer.magic[MAGIC_VERSION] == MAGIC[MAGIC_VERSION] ? 0 : refuse_version(server);
 }
 
 /* What an entry says. */
 struct described {
     const char *ident;
     const char *name;
+    const char *type;
     uint64_t counted;
     const kin_value *arguments;
     const kin_value *state;
 };
 
-static int parse(const kin_value *entry, struct described *described)
+static int parse(const struct kin__server *server, const kin_value *entry, struct described *described)
 {
     const kin_value *counted;
-    if (kin_value_parse(entry, "(ssvvv)", &described->ident, &described->name, &counted,
+    if (kin_value_parse(entry, "(sssvvv)", &described->ident, &described->name, &described->type, &counted,
                         &described->arguments, &described->state) < 0 ||
         kin_value_get_uint(counted, &described->counted) < 0)
-        return KIN_ESNAPSHOT;
+        return refuse_version(server);
     return 0;
 }
 
@@ -236,25 +255,25 @@ static int parse(const kin_value *entry, struct described *described)
 static int add_object(struct kin__server *server, const kin_value *entry)
 {
     struct described described;
-    int rc = parse(entry, &described);
+    int rc = parse(server, entry, &described);
     if (rc < 0) return rc;
     const struct kin__type *type = kin__types_find(server, described.name);
-    if (type == NULL || type->save == NULL) {
-        /* The next writing would lose it. */
-        kin__log(KIN_LOG_ERROR,
-                 "manager: %s holds an object of the type %s, which this manager does not serve",
-                 server->snapshot, described.name);
-        return KIN_ESNAPSHOT;
-    }
+    if (type == NULL || type->save == NULL)
+        return kin__start_say(KIN_ESNAPSHOT, "%s, a %s in the snapshot, is not served, and would be lost: %s",
+                              described.name, described.type, server->snapshot);
+    if (strcmp(type->name, described.type) != 0)
+        return kin__start_say(KIN_ESNAPSHOT,
+                              "%s, a %s in the snapshot, is served as %s, and would be lost: %s",
+                              described.name, described.type, type->name, server->snapshot);
     rc = kin__managed_make_named(server, type, described.ident);
-    return rc == -EINVAL ? KIN_ESNAPSHOT : rc;
+    return rc == -EINVAL ? refuse_version(server) : rc;
 }
 
 static int make_object(struct kin__server *server, const kin_value *entry)
 {
     static const kin_value none = {0};
     struct described described;
-    int rc = parse(entry, &described);
+    int rc = parse(server, entry, &described);
     struct kin__managed *object = rc == 0 ? kin__managed_find(server, described.ident) : NULL;
     if (object == NULL) return rc;
     kin_value keywords = kin_value_dict();
@@ -266,6 +285,7 @@ static int make_object(struct kin__server *server, const kin_value *entry)
     rc = kin__invoke_make(&call) == KIN__RAISE ? KIN_ESNAPSHOT : 0;
     if (rc == 0 && object->type->restore != NULL && !kin_value_equal(described.state, &none))
         rc = object->type->restore(&call, described.state);
+    if (rc == KIN_ESNAPSHOT) refuse_version(server);
     kin_value_clear(&call.result);
     kin_value_clear(&keywords);
     object->counted = described.counted;
@@ -282,13 +302,10 @@ static int share(struct kin__server *server, const kin_value *names)
         struct kin__managed **shared = type != NULL ? kin__types_shared(server, type) : NULL;
         struct kin__managed *object = kin__managed_named(server, ident);
         if (object == NULL) continue;
-        if (shared == NULL) {
-            /* The next writing would lose it. */
-            kin__log(KIN_LOG_ERROR,
-                     "manager: %s holds an object by the name %s, which this manager does not serve",
-                     server->snapshot, text != NULL ? text : "?");
-            return KIN_ESNAPSHOT;
-        }
+        if (shared == NULL)
+            return kin__start_say(KIN_ESNAPSHOT,
+                                  "%s, which is in the snapshot, is not served, and would be lost: %s",
+                                  text != NULL ? text : "?", server->snapshot);
         if (*shared == NULL) *shared = kin__managed_incref(object);
     }
     return 0;
@@ -297,8 +314,8 @@ static int share(struct kin__server *server, const kin_value *names)
 static int restore(struct kin__server *server, const kin_value *all)
 {
     const kin_value *names, *objects, *entry;
-    int rc = kin_value_parse(all, "(vv)", &names, &objects) < 0 ? KIN_ESNAPSHOT : 0;
-    if (rc < 0) return rc;
+    if (kin_value_parse(all, "(vv)", &names, &objects) < 0) return refuse_version(server);
+    int rc = 0;
     for (size_t at = 0; rc == 0 && kin_value_next(objects, &at, &entry, NULL);)
         rc = add_object(server, entry);
     for (size_t at = 0; rc == 0 && kin_value_next(objects, &at, &entry, NULL);)
@@ -306,7 +323,7 @@ static int restore(struct kin__server *server, const kin_value *all)
     if (rc == 0) rc = share(server, names);
     for (size_t at = 0; rc == 0 && kin_value_next(objects, &at, &entry, NULL);) {
         struct described described;
-        parse(entry, &described);
+        parse(server, entry, &described);
         kin__managed_decref(server, kin__managed_find(server, described.ident));
     }
     return rc;
@@ -319,10 +336,10 @@ static int load(struct kin__server *server)
     int rc = kin__os_file_read(server->snapshot, &bytes.data, &bytes.size);
     if (rc == -ENOENT) return 0;
     bytes.capacity = bytes.size;
-    if (rc == 0) rc = check(&bytes);
+    if (rc == 0) rc = check(server, &bytes);
     /* A value that a client may send lies some levels deeper here. */
     const kin_pickle_options options = {.max_count = SIZE_MAX, .max_depth = SIZE_MAX, .keep_unknown = true};
-    if (rc == 0 && kin_pickle_loads(&all, bytes.data, bytes.size, &options) < 0) rc = KIN_ESNAPSHOT;
+    if (rc == 0 && kin_pickle_loads(&all, bytes.data, bytes.size, &options) < 0) rc = refuse_version(server);
     if (rc == 0) rc = restore(server, &all);
     kin_value_clear(&all);
     kin_buffer_free(&bytes);
@@ -336,9 +353,6 @@ static int claim(struct kin__server *server)
     while ((rc = kin__os_file_claim(server->snapshot, &server->snapshot_lock)) == -EBUSY &&
            kin_clock() < deadline)
         kin__os_sleep_until(kin_in_ms(10));
-    if (rc == -EBUSY)
-        kin__log(KIN_LOG_ERROR, "manager: %s is the snapshot of another manager, which runs",
-                 server->snapshot);
     return rc;
 }
 
@@ -349,7 +363,11 @@ int kin__snapshot_open(struct kin__server *server, const kin_manager_options *op
     strcpy(server->snapshot, options->snapshot);
     server->snapshot_ns = options->snapshot_ns;
     int rc = claim(server);
-    return rc < 0 ? rc : load(server);
+    if (rc == -EBUSY)
+        return kin__start_say(rc, "the snapshot is that of another manager, which runs: %s",
+                              server->snapshot);
+    if (rc == 0) rc = load(server);
+    return rc < 0 && rc != KIN_ESNAPSHOT ? kin__start_fail(rc, "the snapshot %.150s", server->snapshot) : rc;
 }
 
 void kin__snapshot_close(struct kin__server *server, bool ended)

@@ -5,7 +5,8 @@
 #include "manager/server.h"
 
 /* Claims the file of the options and makes the objects that it holds; no file is none.  Errors: -EBUSY (it is
- * another manager's), KIN_ESNAPSHOT (it is not whole, or not one of these), those of reading it, -ENOMEM. */
+ * another manager's), KIN_ESNAPSHOT (it is not whole, or the next writing would lose something of it), those of
+ * reading it, -ENOMEM; all with words (process/words.h). */
 int kin__snapshot_open(struct kin__server *server, const kin_manager_options *options);
 /* Frees what belongs to that.  `ended`: the server has, and not only this process's copy of it. */
 void kin__snapshot_close(struct kin__server *server, bool ended);

@@ -6,11 +6,12 @@
 #include "manager/types.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "manager/dispatch.h"
 #include "os/os.h"
+#include "process/words.h"
 #include "value/value.h"
 
 static const struct kin__type *const types[] = {
@@ -47,6 +48,17 @@ const struct kin__type *kin__types_find(struct kin__server *server, const char *
         if (strcmp(server->types[i].user->name, name) == 0) return &server->types[i];
     }
     return find_python(name);
+}
+
+bool kin__types_fit(const struct kin__server *server, const char *pattern)
+{
+    for (size_t i = 0; i < server->type_count; i++) {
+        if (fnmatch(pattern, server->types[i].user->name, 0) == 0) return true;
+    }
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (fnmatch(pattern, types[i]->name, 0) == 0) return true;
+    }
+    return false;
 }
 
 struct kin__managed **kin__types_shared(struct kin__server *server, const struct kin__type *type)
@@ -114,14 +126,14 @@ static void drop_user(struct kin__server *server, struct kin__managed *object)
 
 static int adopt(struct kin__type *type, const kin_manager_type *user)
 {
-    if (user->name == NULL || (user->shared == NULL) == (user->methods == NULL)) return -EINVAL;
+    if (user->name == NULL) return kin__start_say(-EINVAL, "a type has no name");
+    if ((user->shared == NULL) == (user->methods == NULL))
+        return kin__start_say(-EINVAL, "the type %s has not one of shared and methods", user->name);
     if (user->shared != NULL) {
         const struct kin__type *python = find_python(user->shared);
-        if (python == NULL) {
-            kin__log(KIN_LOG_ERROR, "manager: there is no type %s, which was to be %s", user->shared,
-                     user->name);
-            return -EINVAL;
-        }
+        if (python == NULL)
+            return kin__start_say(-EINVAL, "there is no type %s, which was to be %s", user->shared,
+                                  user->name);
         *type = *python;
         type->user = user;
         return 0;
@@ -135,8 +147,21 @@ static int adopt(struct kin__type *type, const kin_manager_type *user)
                                .methods = methods,
                                .user = user};
     for (size_t i = 0; i < user->method_count; i++) {
-        if (user->methods[i].name == NULL || user->methods[i].call == NULL) return -EINVAL;
+        if (user->methods[i].name == NULL || user->methods[i].call == NULL)
+            return kin__start_say(-EINVAL, "method %zu of %s lacks its name or its function", i, user->name);
         methods[i] = (struct kin__method){user->methods[i].name, call_user, NULL, 0, KIN__PYTHON};
+    }
+    return 0;
+}
+
+/* Which of the two would be meant cannot be told. */
+static int check_names(const kin_manager_type *given, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(given[i].name, given[k].name) == 0)
+                return kin__start_say(-EINVAL, "two types have the name %s", given[i].name);
+        }
     }
     return 0;
 }
@@ -162,7 +187,7 @@ int kin__types_register(struct kin__server *server, const kin_manager_type *give
         int rc = adopt(&server->types[i], &given[i]);
         if (rc < 0) return rc;
     }
-    return 0;
+    return check_names(given, count);
 }
 
 void kin__types_drop(struct kin__server *server)

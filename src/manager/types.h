@@ -6,10 +6,12 @@
 
 /* The type of that name: the user's come before Python's.  NULL: there is none. */
 const struct kin__type *kin__types_find(struct kin__server *server, const char *name);
+/* Does a pattern of permissions fit the name of any of them? */
+bool kin__types_fit(const struct kin__server *server, const char *pattern);
 /* Where the one object of a type stands that everybody shares; NULL: each create makes one. */
 struct kin__managed **kin__types_shared(struct kin__server *server, const struct kin__type *type);
 
-/* Makes the user's types known.  Errors: -EINVAL, -ENOMEM. */
+/* Makes the user's types known.  Errors: -EINVAL, with words (process/words.h), -ENOMEM. */
 int kin__types_register(struct kin__server *server, const kin_manager_type *types, size_t count);
 void kin__types_drop(struct kin__server *server);
 /* Can the functions be called?  -EINVAL. */

@@ -211,12 +211,13 @@ TEST(what_cannot_be_served_is_said)
     refused((const char *const[]){"serve", "-k", "/dev/null", "unix:@x", NULL}, "it is empty");
     refused((const char *const[]){"serve", "-k", path, "5000", NULL}, "no address");
     refused((const char *const[]){"serve", "-k", path, "unix:/no/such/directory", NULL}, "no/such/directory");
-    refused((const char *const[]){"serve", "-k", path, "unix:@x", "a=Nonsense", NULL}, "a TYPE is not known");
+    refused((const char *const[]){"serve", "-k", path, "unix:@x", "a=Nonsense", NULL},
+            "unix:@x: there is no type Nonsense, which was to be a");
     refused((const char *const[]){"serve", "-q", "-k", path, "unix:@x", "a=Lock", "b=Quue", NULL},
             "there is no type Quue, which was to be b");
     refused((const char *const[]){"serve", "-k", path, "unix:@x", "Queue", NULL}, "not NAME=TYPE: Queue");
     refused((const char *const[]){"serve", "-k", path, "--snapshot", "/no/such/file", "unix:@x", NULL},
-            "the snapshot /no/such/file: No such file or directory");
+            "the snapshot /no/such/file: no such file or directory");
     refused((const char *const[]){"serve", "-k", path, "--certificate", path, "unix:@x", NULL},
             "certificates are for tls://");
     refused(

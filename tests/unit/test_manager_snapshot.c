@@ -21,6 +21,7 @@
 #include <kin/log.h>
 #include <kin/manager.h>
 #include <kin/object.h>
+#include <kin/process.h>
 
 #include "os/openssl.h"
 #include "os/os.h"
@@ -93,6 +94,23 @@ static void fill(kin_manager *manager)
     call(manager, "turn", "acquire", kin_value_none());
 }
 
+/* What the last start was refused by names the file at its end. */
+static void check_words(const char *words)
+{
+    char expected[4400];
+    snprintf(expected, sizeof expected, "%s%s", words, file());
+    CHECK_STR(kin_process_error(), expected);
+}
+
+static size_t read_file(char *bytes, size_t size)
+{
+    FILE *opened = fopen(file(), "r");
+    CHECK(opened != NULL);
+    size_t got = fread(bytes, 1, size, opened);
+    fclose(opened);
+    return got;
+}
+
 TEST(objects_are_there_after_the_end)
 {
     kin_manager *manager = NULL;
@@ -144,8 +162,46 @@ TEST(a_name_that_is_not_served_is_not_lost)
     CHECK_RC(kin_manager_start(
                  &manager, &(kin_manager_options){.types = types + 1, .type_count = 9, .snapshot = file()}),
              KIN_ESNAPSHOT);
+    check_words("jobs, a TaskQueue in the snapshot, is not served, and would be lost: ");
     CHECK_OK(start(&manager));
     check(manager, "jobs", "qsize", kin_value_none(), "3");
+    CHECK_OK(kin_manager_close(manager));
+    unlink(file());
+}
+
+/* … as would be what a name of another type cannot hold, or holds in another way. */
+TEST(a_name_that_is_served_as_another_type_is_not_lost)
+{
+    static const struct {
+        size_t place;
+        const char *type, *words;
+    } others[] = {
+        {0, "Queue", "jobs, a TaskQueue in the snapshot, is served as Queue, and would be lost: "},
+        {1, "list", "board, a dict in the snapshot, is served as list, and would be lost: "},
+        {3, "set", "numbers, a list in the snapshot, is served as set, and would be lost: "},
+        {6, "RLock", "door, a Lock in the snapshot, is served as RLock, and would be lost: "},
+    };
+    static char before[65536], after[65536];
+    kin_manager *manager = NULL;
+    CHECK_OK(start(&manager));
+    fill(manager);
+    CHECK_OK(kin_manager_close(manager));
+    size_t size = read_file(before, sizeof before);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        kin_manager_type changed[10];
+        memcpy(changed, types, sizeof changed);
+        changed[others[i].place].shared = others[i].type;
+        const kin_manager_options options = {.types = changed, .type_count = 10, .snapshot = file()};
+        test_context("%s", others[i].type);
+        CHECK_RC(kin_manager_start(&manager, &options), KIN_ESNAPSHOT);
+        check_words(others[i].words);
+        CHECK_EQ(read_file(after, sizeof after), size);
+        CHECK_MEM(after, before, size);
+    }
+    test_context(NULL);
+    CHECK_OK(start(&manager));
+    check(manager, "jobs", "qsize", kin_value_none(), "3");
+    check(manager, "board", "__len__", kin_value_none(), "2");
     CHECK_OK(kin_manager_close(manager));
     unlink(file());
 }
@@ -158,15 +214,6 @@ static void write_file(const char *bytes, size_t size)
     CHECK(stream != NULL);
     CHECK_EQ(fwrite(bytes, 1, size, stream), size);
     fclose(stream);
-}
-
-static size_t read_file(char *bytes, size_t size)
-{
-    FILE *opened = fopen(file(), "r");
-    CHECK(opened != NULL);
-    size_t got = fread(bytes, 1, size, opened);
-    fclose(opened);
-    return got;
 }
 
 TEST(a_file_that_is_not_whole_is_refused)
@@ -182,6 +229,7 @@ TEST(a_file_that_is_not_whole_is_refused)
         write_file(whole, length);
         test_context("%zu of %zu bytes", length, size);
         CHECK_RC(start(&manager), KIN_ESNAPSHOT);
+        check_words("the snapshot is not whole, or is none: ");
     }
     for (size_t at = 0; at < size; at++) {
         memcpy(changed, whole, size);
@@ -225,6 +273,7 @@ TEST(names_that_are_none_are_refused)
     memcpy(bytes + size - DIGEST, digest, DIGEST);
     write_file(bytes, size);
     CHECK_RC(start(&manager), KIN_ESNAPSHOT);
+    check_words("the snapshot is of another version of kin: ");
     unlink(file());
 }
 
@@ -258,12 +307,10 @@ TEST(a_second_server_of_a_snapshot_is_refused)
 {
     kin_manager *first = NULL, *second = NULL;
     char lock[4200];
-    logged = test_shared(512);
-    kin_log_set(note_line, KIN_LOG_WARNING, NULL);
     CHECK_OK(start(&first));
     call(first, "numbers", "append", kin_value_build("(i)", 1));
     CHECK_RC(start(&second), -EBUSY);
-    CHECK(strstr(logged, "/snapshot is the snapshot of another manager, which runs") != NULL);
+    check_words("the snapshot is that of another manager, which runs: ");
     check(first, "numbers", "__len__", kin_value_none(), "1");
     CHECK_OK(kin_manager_close(first));
     CHECK_OK(start(&second));

@@ -18,6 +18,7 @@
 #include <kin/error.h>
 #include <kin/log.h>
 #include <kin/manager.h>
+#include <kin/process.h>
 
 #include "key.h"
 #include "option_values.h"
@@ -205,30 +206,16 @@ static void log_line(enum kin_log_level level, const char *line, void *unused)
     say("%s", line);
 }
 
-/* Is there a directory that the file can be written into? */
-static bool can_be_written(const char *path)
-{
-    char directory[4096];
-    const char *slash = strrchr(path, '/');
-    int length = slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path);
-    snprintf(directory, sizeof directory, "%.*s", length, slash == NULL ? "." : path);
-    return access(directory, W_OK) == 0;
-}
-
 static const char *reason(const struct given *given, int rc)
 {
     static char why[512];
     bool of_file = rc == KIN_ETLS || (given->options.certificate != NULL && (rc == -ENOENT || rc == -EACCES));
     if (of_file && kin_tls_text(why, sizeof why) > 0) return why;
-    if (rc == -EBUSY) return "the snapshot is that of another manager, which runs";
-    if (given->options.snapshot != NULL && !can_be_written(given->options.snapshot)) {
-        snprintf(why, sizeof why, "the snapshot %.400s: %s", given->options.snapshot, kin_strerror(rc));
-        return why;
-    }
-    if (rc != -EINVAL) return kin_strerror(rc);
-    if (given->options.certificate != NULL || given->options.authorities != NULL)
+    const char *words = kin_process_error();
+    if (words[0] != '\0') return words;
+    if (rc == -EINVAL && (given->options.certificate != NULL || given->options.authorities != NULL))
         return "certificates are for tls://, the authorities' besides one's own";
-    return "a TYPE is not known";
+    return kin_strerror(rc);
 }
 
 static int serve(struct given *given, int count, char **words)
