@@ -16,6 +16,7 @@
 #include "manager/types.h"
 #include "os/network.h"
 #include "os/os.h"
+#include "process/words.h"
 
 /* So many refusals are logged in a second. */
 #define REFUSALS_LOGGED 5
@@ -28,6 +29,25 @@ static int add_key(struct kin__server *server, const void *key, size_t size)
     if (copy == NULL) return -ENOMEM;
     if (size > 0) memcpy(copy, key, size);
     server->keys[server->key_count++] = (struct kin__challenge_key){copy, size};
+    return 0;
+}
+
+/* A client is told apart by its key alone: of two who have the same the first one's rights would be those of both. */
+static int check_distinct(const struct kin__server *server, const kin_manager_credential *given)
+{
+    const struct kin__challenge_key *last = &server->keys[server->key_count - 1];
+    size_t count = server->key_count - 1;
+    for (size_t i = 0; i < count; i++) {
+        if (server->keys[i].size != last->size || memcmp(server->keys[i].key, last->key, last->size) != 0)
+            continue;
+        const char *name = given[count - server->has_own_key].name;
+        if (server->has_own_key && i == 0)
+            return kin__start_say(-EINVAL, "the key of %s is the one that may do everything",
+                                  name != NULL ? name : "a credential");
+        const char *other = given[i - server->has_own_key].name;
+        return kin__start_say(-EINVAL, "the key of %s is that of %s", name != NULL ? name : "a credential",
+                              other != NULL ? other : "another credential");
+    }
     return 0;
 }
 
@@ -53,8 +73,32 @@ int kin__keys_open(struct kin__server *server, const kin_manager_options *option
         const kin_manager_credential *credential = &options->credentials[i];
         rc = check(credential);
         if (rc == 0) rc = add_key(server, credential->key, credential->key_size);
+        if (rc == 0) rc = check_distinct(server, options->credentials);
     }
     return rc;
+}
+
+/* Is there something that a client may ask for by a name which the pattern fits? */
+static bool fits_something(const struct kin__server *server, const char *pattern)
+{
+    static const char *const calls[] = {"shutdown", "debug_info", "number_of_objects"}; /* of the server */
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        if (fnmatch(pattern, calls[i], 0) == 0) return true;
+    }
+    return kin__types_fit(server, pattern);
+}
+
+void kin__permissions_review(const struct kin__server *server)
+{
+    for (size_t i = server->has_own_key; i < server->key_count; i++) {
+        const kin_manager_credential *credential = &server->credentials[i - server->has_own_key];
+        for (size_t k = 0; k < credential->permission_count; k++) {
+            const char *pattern = credential->permissions[k].name;
+            if (fits_something(server, pattern)) continue;
+            kin__log(KIN_LOG_WARNING, "manager: %s, a permission of the key %s, fits no name that is served",
+                     pattern, credential->name != NULL ? credential->name : "without a name");
+        }
+    }
 }
 
 void kin__keys_close(struct kin__server *server)

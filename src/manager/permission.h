@@ -5,9 +5,11 @@
 #include "manager/server.h"
 
 /* Copies the keys of the options; the first one is that without restrictions, if there is one.
- * Errors: -EINVAL, -ENOMEM. */
+ * Errors: -EINVAL (also two that are the same, with words), -ENOMEM. */
 int kin__keys_open(struct kin__server *server, const kin_manager_options *options);
 void kin__keys_close(struct kin__server *server);
+/* Warns of permissions that say nothing of what is served: a name was mistyped. */
+void kin__permissions_review(const struct kin__server *server);
 
 /* Has the session's key the right to do that with what has the name? */
 bool kin__may(const struct kin__session *session, const char *name, enum kin_manager_right right);

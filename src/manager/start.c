@@ -7,6 +7,7 @@
 
 #include "ipc/challenge.h"
 #include "manager/manager.h"
+#include "manager/permission.h"
 #include "manager/server.h"
 #include "os/os.h"
 #include "os/suspend.h"
@@ -134,7 +135,16 @@ static int check_options(const kin_manager_options *options)
     if (options->grace_ns < 0) return kin__start_say(-EINVAL, "grace_ns is negative");
     if (options->lease_ns < 0) return kin__start_say(-EINVAL, "lease_ns is negative");
     if (options->snapshot_ns < 0) return kin__start_say(-EINVAL, "snapshot_ns is negative");
+    if (options->snapshot_ns > 0 && options->snapshot == NULL)
+        return kin__start_say(-EINVAL, "snapshot_ns is given, and snapshot is NULL");
     return check_credentials(options);
+}
+
+static int open_server(struct kin__server **server, const kin_manager_options *options)
+{
+    int rc = kin__server_open(server, options);
+    if (rc == 0) kin__permissions_review(*server);
+    return rc;
 }
 
 /* What a client is told of certificates means something only where the server has one. */
@@ -163,7 +173,7 @@ int kin_manager_start_sized(kin_manager **manager, const kin_manager_options *op
     }
     given.end_by_signal = true;
     given.ready = NULL;
-    if (rc == 0) rc = kin__server_open(&server, &given);
+    if (rc == 0) rc = open_server(&server, &given);
     if (rc < 0) return rc;
     const kin_client_options client = as_client(&given);
     rc = kin__manager_make(&made, kin__server_address(server), &client);
@@ -187,7 +197,7 @@ int kin_manager_serve_sized(const kin_manager_options *options, size_t size)
     struct kin__server *server;
     complete(&given, options, size);
     int rc = check_options(&given);
-    if (rc == 0) rc = kin__server_open(&server, &given);
+    if (rc == 0) rc = open_server(&server, &given);
     if (rc < 0) return rc;
     rc = kin__server_run(server);
     kin__server_close(server, true);

@@ -140,6 +140,48 @@ TEST(further_keys_may_do_what_a_file_says)
     unlink(rules);
 }
 
+/* A name that was mistyped would take a right away without a word. */
+TEST(a_permission_of_nothing_that_is_served_is_told)
+{
+    char text[512], address[128], main_key[256];
+    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
+    const char *key = write_file("reader.key", "abc\n", 0600);
+    snprintf(text, sizeof text,
+             "key reader %s\nreader baord read\nreader b*d read\nreader Queue write\nreader shut* write\n",
+             key);
+    const char *rules = write_file("permissions", text, 0600);
+    const char *const words[] = {"serve",      "-k", main_key, "-p", rules, "tcp://127.0.0.1:0",
+                                 "board=list", NULL};
+    struct running running = start(words);
+    read_address(&running, address, sizeof address);
+    kill(running.pid, SIGTERM);
+    struct ran ran = tool_wait(running);
+    CHECK_EQ(ran.code, 0);
+    CHECK_STR(ran.err,
+              "kin serve: manager: baord, a permission of the key reader, fits no name that is served\n");
+    unlink(main_key);
+    unlink(key);
+    unlink(rules);
+}
+
+/* By the key alone two are told apart: of two with the same the first one's rights would be those of both. */
+TEST(keys_that_are_the_same_are_refused)
+{
+    char text[1024], main_key[256], key[256];
+    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
+    snprintf(key, sizeof key, "%s", write_file("reader.key", "abc\n", 0600));
+    snprintf(text, sizeof text, "key reader %s\nreader a read\nkey writer %s\nwriter a write\n", key, key);
+    const char *rules = write_file("permissions", text, 0600);
+    const char *const words[] = {"serve", "-k", main_key, "-p", rules, "unix:@x", "a=list", NULL};
+    refused(words, "the key of writer is that of reader");
+    snprintf(text, sizeof text, "key reader %s\nreader a read\n", main_key);
+    write_file("permissions", text, 0600);
+    refused(words, "the key of reader is the one that may do everything");
+    unlink(main_key);
+    unlink(key);
+    unlink(rules);
+}
+
 TEST(permissions_that_are_none_are_said)
 {
     static const char *const wrong[][2] = {
@@ -218,6 +260,10 @@ TEST(what_cannot_be_served_is_said)
     refused((const char *const[]){"serve", "-k", path, "unix:@x", "Queue", NULL}, "not NAME=TYPE: Queue");
     refused((const char *const[]){"serve", "-k", path, "--snapshot", "/no/such/file", "unix:@x", NULL},
             "the snapshot /no/such/file: no such file or directory");
+    refused((const char *const[]){"serve", "-k", path, "unix:@x", "a=Queue", "b=dict", "a=dict", NULL},
+            "two types have the name a");
+    refused((const char *const[]){"serve", "-k", path, "--interval", "1s", "unix:@x", NULL},
+            "--interval is of a snapshot, and an option is missing: --snapshot");
     refused((const char *const[]){"serve", "-k", path, "--certificate", path, "unix:@x", NULL},
             "certificates are for tls://");
     refused(

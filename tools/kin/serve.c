@@ -258,6 +258,8 @@ int serve_main(int count, char **words)
     if (given.permission_file != NULL && given.options.certificate == NULL &&
         strncmp(words[optind], "tls:", strlen("tls:")) == 0)
         return refuse("--permissions at tls:// needs a certificate", "--certificate");
+    if (given.options.snapshot_ns > 0 && given.options.snapshot == NULL)
+        return refuse("--interval is of a snapshot, and an option is missing", "--snapshot");
     code = serve(&given, count - optind, words + optind);
     permissions_free(&given.permissions);
     return code;
