@@ -182,6 +182,25 @@ TEST(keys_that_are_the_same_are_refused)
     unlink(rules);
 }
 
+/* ps(1) shows what was typed. */
+TEST(the_command_line_stays_as_it_was_typed)
+{
+    char path[64], shown[4096], address[128];
+    const char *key = key_file("secret");
+    struct running running =
+        start((const char *const[]){"serve", "-k", key, "tcp://127.0.0.1:0", "board=list", NULL});
+    read_address(&running, address, sizeof address);
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)running.pid);
+    FILE *stream = fopen(path, "r");
+    CHECK(stream != NULL);
+    size_t size = fread(shown, 1, sizeof shown, stream);
+    fclose(stream);
+    CHECK(memmem(shown, size, "board=list", sizeof "board=list") != NULL);
+    kill(running.pid, SIGTERM);
+    CHECK_EQ(tool_wait(running).code, 0);
+    unlink(key);
+}
+
 TEST(permissions_that_are_none_are_said)
 {
     static const char *const wrong[][2] = {

@@ -172,19 +172,24 @@ static int read_options(int count, char **words, struct given *given)
     return -1;
 }
 
-/* NAME=TYPE becomes an entry; the word is cut in two. */
+/* NAME=TYPE becomes an entry, with a copy of the name: what ps(1) shows stays as it was typed. */
 static bool read_types(int count, char **words, kin_manager_type *types)
 {
     for (int i = 0; i < count; i++) {
-        char *equal = strchr(words[i], '=');
+        const char *equal = strchr(words[i], '=');
         if (equal == NULL || equal == words[i] || equal[1] == '\0') {
             refuse("not NAME=TYPE", words[i]);
             return false;
         }
-        *equal = '\0';
-        types[i] = (kin_manager_type){.name = words[i], .shared = equal + 1};
+        types[i] =
+            (kin_manager_type){.name = strndup(words[i], (size_t)(equal - words[i])), .shared = equal + 1};
     }
     return true;
+}
+
+static void free_types(kin_manager_type *types, int count)
+{
+    for (int i = 0; i < count; i++) free((void *)(uintptr_t)types[i].name);
 }
 
 /* ---- serving --------------------------------------------------------------------------------------------- */
@@ -218,10 +223,8 @@ static const char *reason(const struct given *given, int rc)
     return kin_strerror(rc);
 }
 
-static int serve(struct given *given, int count, char **words)
+static int serve(struct given *given, int count, char **words, kin_manager_type *types)
 {
-    kin_manager_type types[count];
-    memset(types, 0, sizeof types);
     if (!read_types(count - 1, words + 1, types)) return EXIT_OTHER;
     if (!key_read(&given->key, given->key_file, !given->quiet)) return EXIT_OTHER;
     if (given->permission_file != NULL &&
@@ -260,7 +263,10 @@ int serve_main(int count, char **words)
         return refuse("--permissions at tls:// needs a certificate", "--certificate");
     if (given.options.snapshot_ns > 0 && given.options.snapshot == NULL)
         return refuse("--interval is of a snapshot, and an option is missing", "--snapshot");
-    code = serve(&given, count - optind, words + optind);
+    kin_manager_type types[count - optind];
+    memset(types, 0, sizeof types);
+    code = serve(&given, count - optind, words + optind, types);
+    free_types(types, count - optind - 1);
     permissions_free(&given.permissions);
     return code;
 }
