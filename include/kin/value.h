@@ -201,12 +201,12 @@ KIN_API long kin_value_text(const kin_value *value, char *buffer, size_t capacit
  *
  *     i I l L k K     int, unsigned, long, int64_t, unsigned long, uint64_t
  *     d b N           double, bool (as int), None (no argument)
- *     s  s#           text; text and size_t (NULL makes None)
- *     y#              bytes: const void * and size_t
+ *     s  s#           text; text and size_t (NULL, with size 0, makes None)
+ *     y#              bytes: const void * and size_t; likewise
  *     v               a kin_value, which is used up
  *     (…) […] {k:v}   tuple, list, dict of items; a tuple of one is "(i)"
  *
- * Spaces and commas mean nothing.  Fails with -EINVAL (a fault in the format), and like what
+ * Spaces and commas mean nothing.  Fails with -EINVAL (a fault in the format; NULL of a size), and like what
  * makes the parts; the values given are used up then too. */
 KIN_API kin_value kin_value_build(const char *format, ...);
 
@@ -226,7 +226,7 @@ KIN_API kin_value kin_value_build(const char *format, ...);
  *
  * What it stores is borrowed from `value`.  After an error some of it may have been stored.
  * Errors: KIN_EKIND (another kind, length, or a missing key), -ERANGE (does not fit),
- * -EINVAL (a fault in the format, NULL). */
+ * -EINVAL (a fault in the format, NULL, also where something was to be stored). */
 KIN_API int kin_value_parse(const kin_value *value, const char *format, ...);
 
 KIN_END

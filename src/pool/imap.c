@@ -65,6 +65,7 @@ struct kin_imap {
 long kin_input_items(void *context, const void **input)
 {
     kin_items *items = context;
+    if (items == NULL || input == NULL) return -EINVAL;
     if (items->next >= items->count) return KIN_EMPTY;
     *input = (const char *)items->items + items->next++ * items->size;
     return (long)items->size;
@@ -76,7 +77,7 @@ int kin_imap_open_sized(kin_imap **imap, kin_pool *pool, const kin_function *fun
     int rc = kin__pool_check(pool);
     if (rc == 0) rc = kin__pool_accepts(pool, KIN_NOW);
     if (rc < 0) return rc;
-    if (imap == NULL || function == NULL || next == NULL ||
+    if (imap == NULL || function == NULL || next == NULL || (next == kin_input_items && context == NULL) ||
         (function->range == NULL) == (function->bytes == NULL))
         return -EINVAL;
     kin_imap_options given = {0};

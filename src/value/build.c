@@ -96,7 +96,7 @@ static kin_value build_text(struct builder *b)
     if (*b->at != '#') return text ? kin_value_str(text) : kin_value_none();
     b->at++;
     size_t size = va_arg(b->arguments, size_t);
-    return text ? kin_value_str_sized(text, size) : kin_value_none();
+    return text || size > 0 ? kin_value_str_sized(text, size) : kin_value_none();
 }
 
 static kin_value build_bytes(struct builder *b)
@@ -104,7 +104,7 @@ static kin_value build_bytes(struct builder *b)
     if (next_letter(b) != '#') return malformed(b);
     const void *bytes = va_arg(b->arguments, const void *);
     size_t size = va_arg(b->arguments, size_t);
-    return bytes ? kin_value_bytes(bytes, size) : kin_value_none();
+    return bytes || size > 0 ? kin_value_bytes(bytes, size) : kin_value_none();
 }
 
 static kin_value build_item(struct builder *b, int depth)

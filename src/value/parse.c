@@ -45,6 +45,7 @@ static int natural_within(const kin_value *value, uint64_t most, uint64_t *numbe
     { \
         type *to_ = va_arg(p->arguments, type *); \
         int64_t number_ = 0; \
+        if (to_ == NULL) return -EINVAL; \
         int rc_ = integer_within(value, (least), (most), &number_); \
         if (rc_ == 0 && value) *to_ = (type)number_; \
         return rc_; \
@@ -54,6 +55,7 @@ static int natural_within(const kin_value *value, uint64_t most, uint64_t *numbe
     { \
         type *to_ = va_arg(p->arguments, type *); \
         uint64_t number_ = 0; \
+        if (to_ == NULL) return -EINVAL; \
         int rc_ = natural_within(value, (most), &number_); \
         if (rc_ == 0 && value) *to_ = (type)number_; \
         return rc_; \
@@ -62,12 +64,14 @@ static int natural_within(const kin_value *value, uint64_t most, uint64_t *numbe
 static int parse_float(struct parser *p, const kin_value *value)
 {
     double *to = va_arg(p->arguments, double *);
+    if (to == NULL) return -EINVAL;
     return value ? kin_value_get_float(value, to) : 0;
 }
 
 static int parse_truth(struct parser *p, const kin_value *value)
 {
     bool *to = va_arg(p->arguments, bool *);
+    if (to == NULL) return -EINVAL;
     int rc = value ? kin_value_is_true(value) : 0;
     if (value && rc >= 0) *to = rc;
     return rc < 0 ? rc : 0;
@@ -79,6 +83,7 @@ static int parse_text(struct parser *p, const kin_value *value, bool or_none)
     bool sized = *p->at == '#';
     if (sized) p->at++;
     size_t unwanted, *size = sized ? va_arg(p->arguments, size_t *) : &unwanted;
+    if (to == NULL || size == NULL) return -EINVAL;
     if (value == NULL) return 0;
     if (or_none && value->kind_ == KIN_VALUE_NONE) {
         *to = NULL;
@@ -96,6 +101,7 @@ static int parse_bytes(struct parser *p, const kin_value *value)
     if (next_letter(p) != '#') return -EINVAL;
     const void **to = va_arg(p->arguments, const void **);
     size_t *size = va_arg(p->arguments, size_t *);
+    if (to == NULL || size == NULL) return -EINVAL;
     if (value == NULL) return 0;
     const void *bytes = kin_value_get_bytes(value, size);
     if (bytes == NULL) return KIN_EKIND;
@@ -106,6 +112,7 @@ static int parse_bytes(struct parser *p, const kin_value *value)
 static int parse_value(struct parser *p, const kin_value *value)
 {
     const kin_value **to = va_arg(p->arguments, const kin_value **);
+    if (to == NULL) return -EINVAL;
     if (value) *to = value;
     return 0;
 }
@@ -149,6 +156,7 @@ static int parse_dict(struct parser *p, const kin_value *value, int depth)
         }
         if (next_letter(p) != 's') return -EINVAL;
         const char *key = va_arg(p->arguments, const char *);
+        if (key == NULL) return -EINVAL;
         const kin_value *item = value ? kin_value_dict_get_str(value, key) : NULL;
         if (item == NULL && !optional) return KIN_EKIND;
         skip_blanks(p);

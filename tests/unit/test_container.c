@@ -284,6 +284,36 @@ TEST(parse_says_what_does_not_fit)
     CHECK_RC(kin_value_parse(&value, "v", &v), -EPERM);
 }
 
+TEST(null_takes_and_gives_nothing)
+{
+    int i = 0;
+    size_t size = 0;
+    const char *s = NULL;
+    static const char *const formats[] = {"(i)", "(l)",  "(L)",  "(I)",  "(k)",   "(K)",  "(d)",
+                                          "(b)", "(s#)", "(z#)", "(y#)", "(|iv)", "(|y#)"};
+    kin_value value = kin_value_build("(i)", 1);
+    for (size_t k = 0; k < sizeof formats / sizeof *formats; k++) {
+        test_context("format %s", formats[k]);
+        CHECK_RC(kin_value_parse(&value, formats[k], NULL, NULL), -EINVAL);
+    }
+    test_context(NULL);
+    CHECK_RC(kin_value_parse(&value, "(i|v)", &i, NULL), -EINVAL);
+    kin_value_clear(&value);
+    value = kin_value_build("{s:s}", "a", "b");
+    CHECK_RC(kin_value_parse(&value, "{s:s}", NULL, &s), -EINVAL);
+    CHECK_RC(kin_value_parse(&value, "{s:s}", "a", NULL), -EINVAL);
+    CHECK_RC(kin_value_parse(&value, "{s:s#}", "a", &s, NULL), -EINVAL);
+    CHECK_RC(kin_value_parse(&value, "{s:s#}", "a", NULL, &size), -EINVAL);
+    kin_value_clear(&value);
+    value = kin_value_build("(y#)", NULL, (size_t)3);
+    CHECK_RC(kin_value_error_code(&value), -EINVAL);
+    value = kin_value_build("{s:s#}", "a", NULL, (size_t)3);
+    CHECK_RC(kin_value_error_code(&value), -EINVAL);
+    value = kin_value_build("(y#s#)", NULL, (size_t)0, NULL, (size_t)0);
+    CHECK_OK(kin_value_parse(&value, "(NN)"));
+    kin_value_clear(&value);
+}
+
 TEST(build_uses_values_up_and_refuses_faulty_formats)
 {
     static const char *const bad[] = {"", "(", "(i", "{i", "{i}", "?", "ii", "y", "(i]"};

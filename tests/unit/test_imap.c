@@ -364,6 +364,11 @@ POOL_TEST(an_array_is_a_stream)
     CHECK_EQ(sum, 299 * 300);
     CHECK_OK(kin_imap_close(imap));
     CHECK_RC(kin_imap_open(NULL, pool, KIN_FN(twice), kin_input_items, &items, NULL), -EINVAL);
+    imap = NULL;
+    CHECK_RC(kin_imap_open(&imap, pool, KIN_FN(twice), kin_input_items, NULL, NULL), -EINVAL);
+    CHECK(imap == NULL);
+    CHECK_RC(kin_input_items(NULL, &out), -EINVAL);
+    CHECK_RC(kin_input_items(&items, NULL), -EINVAL);
     const kin_imap_options refused[] = {{.timeout_ns = -1}, {.retries = -2}};
     for (int i = 0; i < 2; i++)
         CHECK_RC(kin_imap_open(&imap, pool, KIN_FN(twice), kin_input_items, &items, &refused[i]), -EINVAL);
