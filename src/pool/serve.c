@@ -99,6 +99,7 @@ KIN_BYTES(run_call)
  *   error      why, of who gave up first.
  *   welcome    how many connections the pool has welcomed, and that have not ended: while there is one, nobody
  *              loses his patience.
+ *   strange    the log was told that there is no pool.
  *   until      when it is lost, without one.  Written before the last one is taken out of `welcome`, both seq_cst. */
 struct service {
     const char *address;
@@ -107,15 +108,17 @@ struct service {
     kin_event *finished;
     _Atomic int error;
     _Atomic unsigned welcome;
+    _Atomic bool strange;
     _Atomic kin_deadline until;
 };
 
 /* PRIVATE to a thread.
- *   dismissed   the pool has said farewell over it. */
+ *   dismissed   the pool has said farewell over it.
+ *   withdrawn   it was closed while a task ran: the pool wants no outcome of that any more. */
 struct session {
     struct service *service;
     struct kin__talk talk;
-    bool dismissed;
+    bool dismissed, withdrawn;
 };
 
 static void finish(struct service *service, int error)
@@ -292,6 +295,12 @@ static bool leaving(const struct service *service)
            (service->options.stop != NULL && kin_event_is_set(service->options.stop) == 1);
 }
 
+/* Has the other side closed the connection? */
+static bool is_end(int rc)
+{
+    return rc == KIN_ECLOSED || rc == -EPIPE || rc == -ECONNRESET;
+}
+
 /* Runs what comes until the connection's end: 0 if there is to be no other. */
 static int serve_tasks(struct session *session)
 {
@@ -306,7 +315,10 @@ static int serve_tasks(struct session *session)
         if (leaving(service)) return 0;
         if (items[0].ready) {
             rc = hear(session, &message);
-            if (rc == 0 && message.kind == KIN__TALK_TASK) rc = run_task(session, &message);
+            if (rc == 0 && message.kind == KIN__TALK_TASK) {
+                rc = run_task(session, &message);
+                session->withdrawn = !session->dismissed && is_end(rc);
+            }
         }
         if (rc == 0) rc = kin__talk_keep_up(&session->talk);
     }
@@ -353,6 +365,22 @@ static void pause_until(struct service *service, kin_deadline until)
     kin_wait(items, service->options.stop != NULL ? 2 : 1, until);
 }
 
+/* To end a task that was cancelled or took too long the pool closes its connection: that is no disturbance.  If the
+ * pool was killed instead, the end of the patience tells.  What is no pool is not told of by every thread and attempt. */
+static void tell_end(struct session *session, int rc)
+{
+    struct service *service = session->service;
+    if (session->withdrawn)
+        kin__log(KIN_LOG_INFO, "the pool at %s has ended a task: it was cancelled, or took too long",
+                 service->address);
+    else if (rc != KIN_EPROTOCOL)
+        kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
+                 kin_strerror(rc));
+    else if (!atomic_exchange(&service->strange, true))
+        kin__log(KIN_LOG_WARNING, "there is no pool at %s, or one of another version of kin",
+                 service->address);
+}
+
 /* What a thread does: one connection after the other, while the patience lasts. */
 static int serve_slot(void *argument)
 {
@@ -365,11 +393,11 @@ static int serve_slot(void *argument)
             kin_client_open(&connection, service->address, service->options.client, attempt_ends(service));
         if (rc == 0) {
             kin__talk_begin(&session.talk, connection, service->options.patience_ns);
+            session.withdrawn = false;
             rc = serve_connection(&session);
             kin_connection_close(connection);
             if (rc == 0) break;
-            kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
-                     kin_strerror(rc));
+            tell_end(&session, rc);
         }
         if (is_final(rc) || !is_patient(service, pause)) {
             finish(service, rc);
@@ -411,6 +439,9 @@ int kin_worker_serve_sized(const char *address, const kin_worker_options *option
     if (service.options.patience_ns < 0 || service.options.workers > KIN__WORKERS_MOST) return -EINVAL;
     if (service.options.patience_ns == 0) service.options.patience_ns = PATIENCE_NS;
     if (service.options.workers == 0) service.options.workers = (unsigned)kin__os_cpu_count();
+    if (__atomic_load_n(&tasks, __ATOMIC_ACQUIRE) == NULL)
+        kin__log(KIN_LOG_WARNING,
+                 "no function is registered by KIN_TASK: the tasks of the pool at %s will fail", address);
     atomic_init(&service.until, kin_in_ns(service.options.patience_ns));
     int rc = kin_event_open(&service.finished, NULL);
     if (rc == 0)

@@ -11,6 +11,7 @@
 
 #include <kin/error.h>
 #include <kin/listener.h>
+#include <kin/manager.h>
 #include <kin/pool.h>
 
 #define KEY "a key for workers"
@@ -30,6 +31,11 @@ static int slowly(const int *in, long *out)
     return square(in, out);
 }
 KIN_MAP(slowly, int, long)
+static int forever(const int *in, long *out)
+{
+    return square(in, out);
+}
+KIN_MAP(forever, int, long)
 
 static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static int run(const char *format, ...)
@@ -178,6 +184,72 @@ TEST(a_map_survives_its_workers, .deadline = 120)
     map_numbers(pool, KIN_FN(square), 10);
     close_pool(pool);
     CHECK_EQ(end_worker(&second), 0);
+    remove_files();
+}
+
+/* A line that says so, and the last one, however often and by however many it is tried. */
+TEST(a_manager_is_no_pool)
+{
+    char expected[512];
+    kin_manager *manager = NULL;
+    make_files();
+    CHECK_OK(kin_manager_start(&manager, &(kin_manager_options){.key = KEY, .key_size = sizeof KEY - 1}));
+    const char *address = kin_manager_address(manager);
+    struct ran ran = KIN("worker", "-k", "key", "-j", "2", "--patience", "500ms", address, "tasks.so");
+    CHECK_EQ(ran.code, 255);
+    snprintf(expected, sizeof expected,
+             "kin worker: there is no pool at %s, or one of another version of kin\n"
+             "kin worker: cannot work for the pool at %s: there is none, or one of another version of kin\n",
+             address, address);
+    CHECK_STR(ran.err, expected);
+    CHECK_OK(kin_manager_close(manager));
+    remove_files();
+}
+
+/* Nobody is to take them for a disturbance of the network. */
+TEST(tasks_that_are_cancelled_or_late_are_not_told_of)
+{
+    int in[2] = {1, 2};
+    kin_result *cancelled = NULL, *late = NULL;
+    kin_failure failure;
+    make_files();
+    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 20000);
+    int none = tool_memory_file("", 0);
+    struct running worker = tool_start(none, (const char *const[]){"worker", "-k", "key", "-j", "1",
+                                                                   kin_pool_address(pool), "tasks.so", NULL});
+    close(none);
+    test_until(remote_workers(pool) == 1);
+    CHECK_OK(kin_pool_submit(pool, &late, KIN_FN(forever), &in[0], sizeof in[0], KIN_FOREVER,
+                             &(kin_task_options){.timeout_ns = 200000000, .retries = -1}));
+    test_until(unlink("begun") == 0);
+    CHECK_OK(kin_result_wait(late, kin_in_s(50)));
+    CHECK_OK(kin_result_failure(late, &failure));
+    CHECK_EQ(failure.cause, KIN_CAUSE_TIMEOUT);
+    test_until(remote_workers(pool) == 1);
+    CHECK_OK(kin_pool_submit(pool, &cancelled, KIN_FN(forever), &in[1], sizeof in[1], KIN_FOREVER, NULL));
+    test_until(unlink("begun") == 0);
+    CHECK_OK(kin_result_cancel(cancelled));
+    CHECK_OK(kin_result_wait(cancelled, kin_in_s(50)));
+    CHECK_OK(kin_result_close(late));
+    CHECK_OK(kin_result_close(cancelled));
+    test_until(remote_workers(pool) == 1);
+    map_numbers(pool, KIN_FN(square), 10);
+    close_pool(pool);
+    struct ran ran = tool_wait(worker);
+    CHECK_EQ(ran.code, 0);
+    CHECK_STR(ran.err, "");
+    remove_files();
+}
+
+TEST(a_library_without_tasks_is_told_of)
+{
+    make_files();
+    CHECK_EQ(run("echo 'int nothing;' | cc -shared -x c -o nothing.so -"), 0);
+    struct ran ran = KIN("worker", "--patience", "1ms", "unix:@kin-test-nobody", "nothing.so");
+    CHECK(strstr(ran.err, "no function is registered by KIN_TASK") != NULL);
+    ran = KIN("worker", "--patience", "1ms", "unix:@kin-test-nobody", "tasks.so");
+    CHECK(strstr(ran.err, "no function is registered by KIN_TASK") == NULL);
+    CHECK_EQ(unlink("nothing.so"), 0);
     remove_files();
 }
 

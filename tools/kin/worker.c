@@ -146,7 +146,9 @@ static int work(struct given *given, const char *address)
     if (rc == 0) rc = kin_worker_serve(address, &given->options);
     kin_event_close(stop);
     if (rc == 0) return 0;
-    say("cannot work for the pool at %s: %s", address, rc > -1000 ? error_words(-rc) : kin_strerror(rc));
+    const char *why = rc > -1000 ? error_words(-rc) : kin_strerror(rc);
+    if (rc == KIN_EPROTOCOL) why = "there is none, or one of another version of kin";
+    say("cannot work for the pool at %s: %s", address, why);
     return EXIT_OTHER;
 }
 

@@ -1,6 +1,7 @@
 /* tasks.c: functions of tasks, for `kin worker`. */
+#include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <kin/worker.h>
 
@@ -22,3 +23,14 @@ static int slowly(const int *in, long *out)
 }
 KIN_MAP(slowly, int, long)
 KIN_TASK(slowly)
+
+/* Until it is ended; there is a file when it has begun. */
+static int forever(const int *in, long *out)
+{
+    (void)in;
+    (void)out;
+    close(creat("begun", 0600));
+    for (;;) pause();
+}
+KIN_MAP(forever, int, long)
+KIN_TASK(forever)
