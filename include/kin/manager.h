@@ -39,8 +39,8 @@ typedef struct kin_proxy kin_proxy;
 
 /* ---- types of one's own -------------------------------------------------------------------- */
 
-/* A method: returns 0 and stores its result, or a negative code and, if it likes, an exception in
- * `*result` (kin_value_error), which begins as None.  `arguments` is a tuple and `keywords` a dict, also of what makes
+/* A method: returns 0 (or what is positive, which means nothing more) and stores its result, or a negative code and, if
+ * it likes, an exception in `*result` (kin_value_error), which begins as None.  `arguments` is a tuple and `keywords` a dict, also of what makes
  * an object and of tasks, however they were given.  It runs in the server and must not block. */
 typedef int kin_manager_function(void *object, const kin_value *arguments, const kin_value *keywords,
                                  kin_value *result);

@@ -222,7 +222,7 @@ static inline int kin_pool_open(kin_pool **pool, const kin_pool_options *options
 
 typedef struct kin_task_options {
     int64_t timeout_ns;       /* one that runs longer fails, and its worker is killed; 0: no limit */
-    int retries;              /* after a death of its worker.  0: as the pool; -1: none; else how often */
+    int retries;              /* after a death (timeout_ns too).  0: as the pool; -1: none; else how often */
     int retries_error;        /* after it returned an error; likewise */
     int64_t backoff_ns;       /* before the first repetition, twice as long each time; 0: as the pool */
     int priority;             /* from -8 to 7: the higher the sooner; below 0: when nothing else waits */
@@ -278,7 +278,7 @@ typedef struct kin_progress {
 typedef void kin_progress_function(const kin_progress *progress, void *context);
 
 typedef struct kin_map_options {
-    size_t chunk;                 /* items a worker takes at once, 2047 at most; 0: by how long they take */
+    size_t chunk;                 /* items a worker takes at once, 2047 if more; 0: by how long they take */
     int retries;                  /* per item whose worker died: 0: as the pool; -1: none */
     bool keep_going;              /* run all items although some fail */
     int64_t timeout_ns;           /* the worker is killed when one item runs longer; 0: no limit */

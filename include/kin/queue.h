@@ -33,7 +33,7 @@ enum kin_queue_order {
 };
 
 typedef struct kin_queue_options {
-    size_t max_items; /* messages it holds at most, up to 16,777,214; 0: that many */
+    size_t max_items; /* messages it holds at most; 0, or more than 16,777,214: that many */
     size_t
         max_bytes; /* bytes it holds at most; 0: 64 MiB.  A message counts its size, rounded up to 8, and 8 to
                          16 more.  One larger than all is let in when the queue is empty. */
