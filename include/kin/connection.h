@@ -51,7 +51,8 @@ static inline int kin_pipe_open(kin_connection **first, kin_connection **second,
 }
 
 /* kin_connection_open makes a connection of a descriptor that the caller has: a connected stream
- * socket, with Python's framing, or an end of a pipe that came by kin_connection_recv_descriptor.  The descriptor
+ * socket, with Python's framing, or an end of a pipe that came by kin_connection_recv_descriptor; what
+ * kin_connection_fileno returns is for waiting, and none.  The descriptor
  * belongs to the connection from then on, and becomes close-on-exec.  Does not block.  Safe for threads.
  * Errors, after which the descriptor is still the caller's: -EINVAL (NULL), -EBADF, -ENOTSOCK,
  * -EPROTOTYPE (neither a stream nor a Unix socket of packets), -ENOMEM. */
@@ -121,9 +122,9 @@ KIN_API int kin_connection_fileno(const kin_connection *connection);
 KIN_API int kin_connection_peer(const kin_connection *connection, char *text, size_t size);
 
 /* kin_tls_text writes why TLS made the calling thread's last call fail with KIN_ETLS, KIN_ECERTIFICATE,
- * KIN_EAUTHENTICATION or KIN_ETRUNCATED, such as "tls://db:5000: certificate verify failed: self-signed
- * certificate", and returns the length it would have, like snprintf; 0 when TLS made none fail (as when a key is
- * proved inside it, and is another).  Does not block.
+ * KIN_EAUTHENTICATION or KIN_ETRUNCATED, or what is wrong with options of TLS (-EINVAL), such as "tls://db:5000:
+ * certificate verify failed: self-signed certificate", and returns the length it would have, like snprintf; 0 when
+ * TLS made none fail (as when a key is proved inside it, and is another).  Does not block.
  * Errors: -EINVAL (NULL). */
 KIN_API int kin_tls_text(char *text, size_t size);
 

@@ -15,7 +15,7 @@ KIN_BEGIN
 
 /* X(name, value, text).  Values never change their meaning; new ones are appended. */
 #define KIN_ERRORS(X) \
-    X(KIN_EMPTY, -1001, "the queue was empty until the deadline") \
+    X(KIN_EMPTY, -1001, "nothing came until the deadline, or there is no more") \
     X(KIN_FULL, -1002, "the queue was full until the deadline") \
     X(KIN_ECLOSED, -1003, "closed") \
     X(KIN_ETOOSMALL, -1004, "larger than the buffer; kin_needed_size tells the size") \
@@ -37,8 +37,8 @@ KIN_BEGIN
     X(KIN_ESTATE, -1020, "not in this state: close or terminate the pool before joining it") \
     X(KIN_EOVER, -1021, "too late: the task is over") \
     X(KIN_EKIND, -1034, "a value of another kind") \
-    X(KIN_EPICKLE, -1035, "not a pickle, or cut short; the fault tells where") \
-    X(KIN_EREFUSED, -1036, "holds what kin does not read; the fault tells what") \
+    X(KIN_EPICKLE, -1035, "not a pickle, or cut short") \
+    X(KIN_EREFUSED, -1036, "holds what kin does not read") \
     X(KIN_EREMOTE, -1037, "the manager raised an exception; kin_manager_error returns it") \
     X(KIN_EAUTHENTICATION, -1040, "authentication failed: the other side has another key") \
     X(KIN_EPROTOCOL, -1041, "the other side does not speak the protocol of connections") \
@@ -75,7 +75,7 @@ enum kin_error {
 };
 
 /* kin_strerror returns the text of an error code, such as "closed" for KIN_ECLOSED or
- * what strerror says for -errno.  Success codes and unknown ones have texts too.  The
+ * what strerror says for -errno; but what those mean here for -ETIMEDOUT and -ELOOP.  Success codes and unknown ones have texts too.  The
  * string is static or belongs to the calling thread until its next call.  Does not block. */
 KIN_API const char *kin_strerror(int code);
 

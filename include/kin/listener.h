@@ -112,7 +112,8 @@ typedef struct kin_client_options {
  * `deadline`, except that name servers may take longer.  Safe for threads.
  * Errors: KIN_EADDRESS, KIN_EHOST, -ECONNREFUSED (nobody listens), -ENOENT (no socket file),
  * KIN_EAUTHENTICATION (another key), -ETIMEDOUT (also when the listener has no key), KIN_EPROTOCOL,
- * KIN_ECLOSED (the listener went away, or dropped us), -EOPNOTSUPP (this system forbids the digest),
+ * KIN_ECLOSED (the listener went away, or dropped us), -EOPNOTSUPP (this system forbids the digest; or
+ * refuse_md5 is set, and the other side is Python 3.11 or before),
  * KIN_ELIBRARY, -EMFILE, -ENFILE, -ENOMEM, others of the network, -EINVAL (NULL, absurd options),
  * KIN_ECERTIFICATE and KIN_ETLS (kin_tls_text tells why).  That a listener has refused the client's
  * certificate is perhaps told only by the first kin_connection_recv: TLS 1.3 lets a client talk before the

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +32,9 @@ const char *kin_strerror(int code)
         KIN_ERRORS(KIN_ERROR_TEXT)
 #undef KIN_ERROR_TEXT
     case KIN_OWNER_DIED: return "the previous owner died while it held the lock";
+    /* What strerror says of these is true of connections and of files alone. */
+    case -ETIMEDOUT: return "the deadline has passed";
+    case -ELOOP: return "nested too deeply, or too many symbolic links";
     default: break;
     }
     if (code >= 0) return "success";

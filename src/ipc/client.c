@@ -164,7 +164,10 @@ int kin__client_open(kin_connection **connection, const char *address, const kin
     kin_connection *made = NULL;
     kin__tls_text_clear();
     if (is_absurd(options)) return -EINVAL;
-    if (strncmp(address, "tls:", 4) != 0 && wants_tls(options)) return -EINVAL;
+    if (strncmp(address, "tls:", 4) != 0 && wants_tls(options)) {
+        kin__tls_text_set(address, "what only TLS uses is given, and the address is not tls://");
+        return -EINVAL;
+    }
     /* Not on the stack: a child forked by another thread meanwhile has it in its list. */
     struct kin__handle *socket = kin__os_calloc(1, sizeof *socket);
     if (socket == NULL) return -ENOMEM;

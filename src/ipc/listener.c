@@ -154,7 +154,11 @@ static int make_context(kin_listener *listener, const char *address, const kin_l
                                            .key = options->key,
                                            .key_size = options->key_size};
     /* Who gives a certificate must not find that nothing is encrypted. */
-    if (!tls) return options->certificate != NULL || options->authorities != NULL ? -EINVAL : 0;
+    if (!tls && (options->certificate != NULL || options->authorities != NULL)) {
+        kin__tls_text_set(address, "a certificate or authorities are given, and the address is not tls://");
+        return -EINVAL;
+    }
+    if (!tls) return 0;
     int rc = kin__tls_context_make(&listener->context, &given, why);
     if (rc < 0) kin__tls_text_set(address, why);
     if (rc == 0 && kin__tls_by_key(listener->context)) listener->authenticates = false;

@@ -543,14 +543,14 @@ static void request(struct kin__call *call, const kin_value *item, size_t count)
 void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t size)
 {
     struct kin__call call = {.server = session->server, .session = session};
-    kin_pickle_fault fault;
+    kin_pickle_fault fault = {0};
     kin_value item[REQUEST_ITEMS];
     const kin_pickle_options options = {.fault = &fault,
                                         .max_count = COUNT_LEAST + COUNT_FOR_EACH_BYTE * size};
     int count = kin__pickle_loads_items(item, REQUEST_ITEMS, message, size, &options, &call.has_proxies);
     if (count < 0) {
-        answer_text(session, "UnpicklingError: the request cannot be read: %s (%s)\n", kin_strerror(count),
-                    fault.text);
+        answer_text(session, "UnpicklingError: the request cannot be read: %s\n",
+                    fault.text[0] != '\0' ? fault.text : kin_strerror(count));
         if (session->stage == KIN__FIRST) kin__session_end_after_answers(session);
         return;
     }

@@ -16,6 +16,7 @@
 #include "manager/types.h"
 #include "os/network.h"
 #include "os/os.h"
+#include "os/tls.h"
 #include "process/words.h"
 
 /* So many refusals are logged in a second. */
@@ -196,8 +197,10 @@ void kin__blame(struct kin__session *session, int rc)
     struct kin__server *server = session->server;
     if (!kin__is_our_failure(rc))
         kin__offenders_note(&server->offenders, session->network, KIN__FAILURES_DEFAULT, kin__os_clock());
+    const char *why = rc == -ETIMEDOUT ? "it did not authenticate in time" : kin_strerror(rc);
+    bool of_tls = rc == KIN_ETLS || rc == KIN_ECERTIFICATE;
     kin__log_refusal(server, session->descriptor,
-                     rc == -ETIMEDOUT ? "it did not authenticate in time" : kin_strerror(rc));
+                     of_tls && session->tls != NULL ? kin__tls_why(session->tls) : why);
 }
 
 bool kin__is_offender(const struct kin__server *server, uint64_t network)

@@ -286,9 +286,12 @@ static int know_no_password(char *buffer, int size, int writing, void *data)
 static int file_error(const char *file, const char *what, char why[KIN__TLS_WHY])
 {
     int rc = access(file, R_OK) < 0 ? -errno : KIN_ETLS;
+    const char *reason = password_was_asked ? "needs a password" : reason_of(library.ERR_peek_error());
+    /* What OpenSSL says where it finds no such thing in the file. */
+    if (strcmp(reason, "unsupported") == 0 || strcmp(reason, "no start line") == 0)
+        reason = "there is none in the file";
     if (rc == KIN_ETLS)
-        snprintf(why, KIN__TLS_WHY, "%s: %s: %s", file, what,
-                 password_was_asked ? "needs a password" : reason_of(library.ERR_peek_error()));
+        snprintf(why, KIN__TLS_WHY, "%s: %s: %s", file, what, reason);
     else
         say(why, file, kin_strerror(rc));
     return rc;

@@ -35,7 +35,10 @@ TEST(errno_codes_have_names_and_texts)
     CHECK_STR(kin_error_name(-EINVAL), "EINVAL");
     CHECK_STR(kin_error_name(-EHWPOISON), "EHWPOISON");
     CHECK_STR(kin_strerror(-EINVAL), "Invalid argument");
-    CHECK_STR(kin_strerror(-ETIMEDOUT), "Connection timed out");
+    CHECK_STR(kin_strerror(-ENOENT), "No such file or directory");
+    /* Of results and locks as well as of connections, of values as well as of files. */
+    CHECK_STR(kin_strerror(-ETIMEDOUT), "the deadline has passed");
+    CHECK_STR(kin_strerror(-ELOOP), "nested too deeply, or too many symbolic links");
 }
 
 TEST(codes_that_are_none_are_said_to_be)

@@ -251,6 +251,13 @@ TEST(another_key_is_refused)
 
 /* ---- options ------------------------------------------------------------------------------------------- */
 
+static void check_words(const char *expected)
+{
+    char text[400];
+    CHECK_RC(kin_tls_text(text, sizeof text), (int)strlen(expected));
+    CHECK_STR(text, expected);
+}
+
 TEST(options_that_would_mislead_are_refused)
 {
     static const kin_listener_options listens[] = {
@@ -264,8 +271,12 @@ TEST(options_that_would_mislead_are_refused)
     kin_connection *connection = NULL;
     for (size_t i = 0; i < sizeof listens / sizeof *listens; i++)
         CHECK_RC(kin_listener_open(&listener, "tcp://127.0.0.1:0", &listens[i]), -EINVAL);
+    CHECK_RC(kin_listener_open(&listener, "tcp://127.0.0.1:0", &listens[0]), -EINVAL);
+    check_words("tcp://127.0.0.1:0: a certificate or authorities are given, and the address is not tls://");
     for (size_t i = 0; i < sizeof connects / sizeof *connects; i++)
         CHECK_RC(kin_client_open(&connection, "tcp://127.0.0.1:1", &connects[i], KIN_NOW), -EINVAL);
+    CHECK_RC(kin_client_open(&connection, "tcp://127.0.0.1:1", &connects[0], KIN_NOW), -EINVAL);
+    check_words("tcp://127.0.0.1:1: what only TLS uses is given, and the address is not tls://");
     CHECK_RC(kin_listener_open(&listener, ANYWHERE, NULL), -EINVAL);
     check_text("127.0.0.1:0: neither a certificate nor a key is given");
     CHECK_RC(kin_listener_open(&listener, ANYWHERE, &(kin_listener_options){.key = ""}), -EINVAL);
@@ -288,7 +299,7 @@ TEST(files_that_are_wrong_are_named)
 {
     certificates_make();
     refuse_files("none.pem", NULL, NULL, -ENOENT, ": none.pem: No such file or directory");
-    refuse_files("server.pem", NULL, NULL, KIN_ETLS, ": server.pem: private key: unsupported");
+    refuse_files("server.pem", NULL, NULL, KIN_ETLS, ": server.pem: private key: there is none in the file");
     refuse_files("server.pem", "client.key", NULL, KIN_ETLS,
                  ": client.key: private key: key values mismatch");
     refuse_files("server.pem", "server.key", "none.pem", -ENOENT, ": none.pem: No such file or directory");
