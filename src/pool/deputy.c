@@ -228,6 +228,13 @@ static size_t take_outcomes(struct kin__deputy_items *items, size_t count,
     return 0;
 }
 
+/* How long the function ran, as far as that can be believed of an exchange that took so long. */
+static int64_t time_there(const struct kin__talk_message *answer, int64_t took)
+{
+    if (answer->kind != KIN__TALK_REPLY) return 0;
+    return answer->count < (uint64_t)took ? (int64_t)answer->count : took;
+}
+
 enum kin__deputy_outcome kin__deputy_items(struct kin__deputy_items *items, kin_failure *failure)
 {
     size_t in_size = 0;
@@ -235,6 +242,7 @@ enum kin__deputy_outcome kin__deputy_items(struct kin__deputy_items *items, kin_
     size_t most = items_at_once(in_size, items->out_size);
     items->done = 0;
     items->code = 0;
+    items->ran_ns = 0;
     while (items->done < items->count) {
         size_t left = items->count - items->done, now = left < most ? left : most;
         struct kin__talk_message answer, task = {
@@ -250,7 +258,9 @@ enum kin__deputy_outcome kin__deputy_items(struct kin__deputy_items *items, kin_
                                          };
         if (task.data == NULL) items->code = -ENOMEM;
         if (items->code != 0) return KIN__DEPUTY_DONE;
+        int64_t begin = kin__os_clock();
         enum kin__deputy_outcome outcome = exchange(&task, &answer, &items->code, failure);
+        items->ran_ns += time_there(&answer, kin__os_clock() - begin);
         if (outcome == KIN__DEPUTY_DONE || outcome == KIN__DEPUTY_DIED)
             items->done += take_outcomes(items, now, &answer);
         if (outcome != KIN__DEPUTY_DONE || items->code != 0) return outcome;

@@ -36,7 +36,8 @@ void kin__deputy_farewell(void);
 enum kin__deputy_outcome kin__deputy_task(kin_result *record, int *code, kin_failure *failure);
 
 /* PRIVATE.  `count` items, of one array or of several, for a function.
- *   done, code   out: how many were finished; if not all, what the next one returned. */
+ *   done, code   out: how many were finished; if not all, what the next one returned.
+ *   ran_ns       out: how long the function ran there for those of which that is known. */
 struct kin__deputy_items {
     const char *function;
     unsigned inputs;
@@ -45,6 +46,7 @@ struct kin__deputy_items {
     void *out;
     size_t out_size, count, done;
     int code;
+    int64_t ran_ns;
 };
 enum kin__deputy_outcome kin__deputy_items(struct kin__deputy_items *items, kin_failure *failure);
 

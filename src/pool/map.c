@@ -25,8 +25,10 @@
  * those before: nobody can steal them. */
 #define BUSY_START 16
 #define BUSY_NS    (50 * 1000LL)
-/* What a deputy begins at once goes there in one message, whose way takes as long as thousands of small items. */
+/* What a deputy begins at once goes there in one message, whose way takes as long as thousands of small items.  So
+ * it begins as many as should run so long, and no fewer than LEAST_THERE that should not, however few are left. */
 #define BUSY_THERE_NS (10 * 1000000LL)
+#define LEAST_THERE   16
 
 /* ---- stealing ------------------------------------------------------------------------------------ */
 
@@ -70,6 +72,12 @@ static kin_result *richest(struct kin__map *map)
     return found;
 }
 
+/* Is nobody on it yet?  Then it need not be left anything: whoever comes to it steals. */
+static bool is_unbegun(kin_result *part)
+{
+    return KIN__TASK_STATE(atomic_load(&part->state)) == KIN__TASK_QUEUED;
+}
+
 static bool rob(struct kin__map *map, kin_result *thief, kin_result *victim)
 {
     uint64_t word = atomic_load(&victim->span);
@@ -77,7 +85,7 @@ static bool rob(struct kin__map *map, kin_result *thief, kin_result *victim)
     uint64_t units = not_begun(theirs);
     if (units == 0) return false;
     own.end = theirs.end;
-    own.first = theirs.end -= (units + 1) / 2;
+    own.first = theirs.end -= kin__deputy_here() && is_unbegun(victim) ? units : (units + 1) / 2;
     own.busy = 0;
     map->victim = victim;
     map->middle = own.first;
@@ -207,8 +215,9 @@ static kin_range_function *whole_form(const kin_result *part, struct kin__span s
     return map->pure != NULL && part->noted != span.first + 1 ? map->pure : map->range;
 }
 
-/* A deputy's run_busy: false when its connection has ended. */
-static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__worker *worker)
+/* A deputy's run_busy: false when its connection has ended.  *ran_ns: see struct pace. */
+static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__worker *worker,
+                           int64_t *ran_ns)
 {
     struct kin__map *map = part->map;
     uint64_t first = kin__map_item(map, span.first), end = kin__map_item(map, span.first + span.busy);
@@ -216,6 +225,7 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
     struct kin__deputy_items items = {
         .function = map->job->function, .inputs = map->inputs, .out_size = map->out_size};
     part->noted = span.first + 1; /* as the other side tells how far it is */
+    *ran_ns = 0;
     while (first + *progress < end && (map->keep_going || atomic_load(&map->cancel) == 0)) {
         uint64_t item = first + *progress;
         kin_failure failure = {0};
@@ -227,6 +237,7 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
         items.count = part->timeout_ns != 0 ? 1 : (size_t)(end - item);
         if (part->timeout_ns != 0) begin_time(worker);
         enum kin__deputy_outcome outcome = kin__deputy_items(&items, &failure);
+        *ran_ns += items.ran_ns;
         set_progress(progress, *progress + items.done);
         if (outcome == KIN__DEPUTY_DONE && items.code != 0) {
             item_failed(part, item + items.done, KIN_CAUSE_RETURNED, items.code, worker);
@@ -275,16 +286,21 @@ static void run_busy(kin_result *part, struct kin__span span, struct kin__worker
     }
 }
 
-/* PRIVATE to a worker on a part.  How much it begins at once, how long that is to take, and when it did so last. */
+/* PRIVATE to a worker on a part.  How much it begins at once, at most and at least; how long that is to take, and when
+ * it did so last.
+ *   ran_ns   of a deputy: how long the function ran for what was begun last, without the way there; 0: it is not known. */
 struct pace {
-    uint64_t units, aim;
+    uint64_t units, least, aim;
     int64_t since;
+    bool there;
+    int64_t ran_ns;
 };
 
 /* The units took so long: the next are as many as should take as long as the aim, but not many times more. */
 static void adapt(struct pace *pace, uint64_t units)
 {
-    int64_t now = kin__os_clock(), took = now - pace->since;
+    int64_t now = kin__os_clock(), took = pace->there ? pace->ran_ns : now - pace->since;
+    if (pace->there && took == 0) return;
     uint64_t fitting = took > 0 ? units * pace->aim / (uint64_t)took : KIN__BUSY_MOST;
     pace->since = now;
     pace->units = fitting < 8 * units ? fitting : 8 * units;
@@ -297,8 +313,8 @@ static uint64_t units_to_begin(const struct kin__map *map, struct kin__span span
     uint64_t left = not_begun(span), units = map->chunk;
     if (units == 0) {
         units = left / 8; /* smaller and smaller towards the end */
+        if (units < pace->least) units = pace->least;
         if (units > pace->units) units = pace->units;
-        units = units < 1 ? 1 : units;
     }
     units = units < left ? units : left;
     return units < KIN__BUSY_MOST ? units : KIN__BUSY_MOST;
@@ -342,12 +358,15 @@ bool kin__map_run(kin_result *part, struct kin__worker *worker)
     if (lock(map) == 0) kin__latch_release(&map->latch);
     struct kin__span span = kin__span_unpack(atomic_load(&part->span));
     const bool there = kin__deputy_here();
-    struct pace pace = {
-        .units = BUSY_START, .aim = there ? BUSY_THERE_NS : BUSY_NS, .since = kin__os_clock()};
+    struct pace pace = {.units = there ? 1 : BUSY_START,
+                        .least = there ? LEAST_THERE : 1,
+                        .aim = there ? BUSY_THERE_NS : BUSY_NS,
+                        .since = kin__os_clock(),
+                        .there = there};
     do {
         do {
             if (span.busy > 0 && !there) run_busy(part, span, worker);
-            if (span.busy > 0 && there && !run_busy_there(part, span, worker)) return false;
+            if (span.busy > 0 && there && !run_busy_there(part, span, worker, &pace.ran_ns)) return false;
             if (stopped(part, span)) return true;
         } while (move_on(part, &span, &pace));
     } while (!kin__map_is_cancelled(part) && steal(map, part) && move_on(part, &span, &pace));

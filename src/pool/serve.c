@@ -66,29 +66,46 @@ static const kin_function *find_function(const struct kin__talk_message *message
 
 /* ---- what runs in the pool's workers ----------------------------------------------------------------- */
 
+/* What the worker leaves beside the outcomes of items.
+ *   progress   the index of the one it is on.
+ *   ran_ns     how long the function ran, once it has returned. */
+struct notes {
+    volatile size_t progress;
+    int64_t ran_ns;
+};
+
 /* The argument of a task of the pool; the memory it names is the family's. */
 struct call {
     const kin_function *function;
     const unsigned char *data;
     size_t size, count;
     unsigned char *out;
-    volatile size_t *progress;
+    struct notes *notes;
 };
+
+static int run_items(const struct call *call)
+{
+    if (call->function->zip == NULL)
+        return call->function->range(call->data, call->out, call->count, &call->notes->progress);
+    /* The arrays lie one behind the other. */
+    const void *in[KIN_INPUTS_MOST] = {NULL};
+    const unsigned char *array = call->data;
+    for (unsigned i = 0; i < call->function->inputs; i++) {
+        in[i] = array;
+        array += call->count * call->function->in_sizes[i];
+    }
+    return call->function->zip(in, call->out, call->count, &call->notes->progress);
+}
 
 static int run_call(const void *argument, size_t size, kin_reply *reply)
 {
     struct call call;
     memcpy(&call, argument, size);
     if (call.function->bytes != NULL) return call.function->bytes(call.data, call.size, reply);
-    if (call.function->zip == NULL)
-        return call.function->range(call.data, call.out, call.count, call.progress);
-    /* The arrays lie one behind the other. */
-    const void *in[KIN_INPUTS_MOST] = {NULL};
-    for (unsigned i = 0; i < call.function->inputs; i++) {
-        in[i] = call.data;
-        call.data += call.count * call.function->in_sizes[i];
-    }
-    return call.function->zip(in, call.out, call.count, call.progress);
+    int64_t begin = kin__os_clock();
+    int rc = run_items(&call);
+    call.notes->ran_ns = kin__os_clock() - begin + 1;
+    return rc;
 }
 KIN_BYTES(run_call)
 
@@ -160,7 +177,7 @@ struct job {
     kin_result *result;
 };
 
-/* Copies what came into family memory: progress, input, output. */
+/* Copies what came into family memory: notes, input, output. */
 static int prepare(struct job *job, const struct kin__talk_message *message)
 {
     size_t head = 64, in = ((size_t)message->size + 63) & ~(size_t)63;
@@ -172,7 +189,8 @@ static int prepare(struct job *job, const struct kin__talk_message *message)
     job->call.size = (size_t)message->size;
     job->call.count = (size_t)message->count;
     job->call.out = job->memory + head + in;
-    job->call.progress = (volatile size_t *)job->memory;
+    job->call.notes = (struct notes *)job->memory;
+    *job->call.notes = (struct notes){0};
     return 0;
 }
 
@@ -216,7 +234,8 @@ static int reply(struct session *session, struct job *job, const struct kin__tal
         answer.system_ns = failure.system_ns;
         answer.max_rss = failure.max_rss;
     }
-    answer.progress = *job->call.progress;
+    answer.progress = job->call.notes->progress;
+    answer.count = (uint64_t)job->call.notes->ran_ns;
     answer.data = range ? job->call.out : bytes;
     answer.size = range ? task->count * task->out_size : size > 0 ? (uint64_t)size : 0;
     int rc = kin__talk_send(&session->talk, &answer);

@@ -46,6 +46,7 @@ enum kin__talk_form { KIN__TALK_BYTES = 0, KIN__TALK_RANGE = 1 };
  *   code       of a REPLY: what the function returned.
  *   progress   of a REPLY or FAILURE of a RANGE: so many items were done, the next one returned `code`
  *              or died.
+ *   count      of a REPLY of a RANGE: how long the function ran for them, in nanoseconds; 0: it is not known.
  *   cause …    of a FAILURE, as in kin_failure.
  *   number     of HELLO and WELCOME: the version.  count, of WELCOME: milliseconds of silence.
  *   name, data   where they lie in the bytes that were decoded. */

@@ -261,9 +261,8 @@ static enum kin__deputy_outcome run_items_there(kin_result *record, int *code, k
         .out_size = record->out_size,
         .count = record->items - done,
     };
-    int64_t begin = kin__os_clock();
     enum kin__deputy_outcome outcome = kin__deputy_items(&items, failure);
-    record->ran_ns = kin__os_clock() - begin;
+    record->ran_ns = items.ran_ns;
     record->progress[0] = done + items.done;
     *code = items.code;
     return outcome;

@@ -26,7 +26,7 @@
 
 /* What a test and the functions of its tasks share besides: anonymous memory, not the family's. */
 static struct notes {
-    _Atomic int tries, running, hold;
+    _Atomic int tries, running, hold, calls;
     _Atomic pid_t pid;
 } * notes;
 
@@ -41,6 +41,17 @@ static int square(const int *in, long *out)
 }
 KIN_MAP(square, int, long)
 KIN_TASK(square)
+
+/* Each call is a message there and one back. */
+static int twice(const void *in, void *out, size_t count, volatile size_t *item)
+{
+    atomic_fetch_add(&notes->calls, 1);
+    for (*item = 0; *item < count; ++*item) ((long *)out)[*item] = ((const int *)in)[*item] * 2L;
+    return 0;
+}
+static const kin_function twice__kin = {
+    .name = "twice", .range = twice, .in_size = sizeof(int), .out_size = sizeof(long)};
+KIN_TASK(twice)
 
 static int reverse(const void *argument, size_t size, kin_reply *reply)
 {
@@ -260,6 +271,23 @@ TEST(a_map_charges_items_alone)
     }
     for (int i = 0; i < COUNT; i++)
         if (i != 666 && i != 667) CHECK_EQ(out[i], (long)i * i);
+    close_pool(pool);
+    CHECK_EQ(test_collect(worker), 0);
+}
+
+/* The way of a message takes longer than many items, the more so where processors are busy. */
+TEST(a_map_of_small_items_goes_in_few_messages)
+{
+    enum { COUNT = 3000, FEW = COUNT / 8 };
+    static int in[COUNT];
+    static long out[COUNT];
+    kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
+    pid_t worker = start_worker(pool, 2);
+    for (int i = 0; i < COUNT; i++) in[i] = i;
+    CHECK_OK(kin_pool_map(pool, KIN_FN(twice), in, out, COUNT, kin_in_s(50)));
+    for (int i = 0; i < COUNT; i++) CHECK_EQ(out[i], 2L * i);
+    test_note("%d messages for %d items", atomic_load(&notes->calls), COUNT);
+    CHECK(atomic_load(&notes->calls) <= FEW);
     close_pool(pool);
     CHECK_EQ(test_collect(worker), 0);
 }
