@@ -53,7 +53,7 @@ static inline int kin_imap_open(kin_imap **imap, kin_pool *pool, const kin_funct
  * KIN_CAUSE_TERMINATED: they were not run.
  * Errors: KIN_EMPTY (that was the last), KIN_EFAILED (this input's task failed: kin_imap_failure tells
  * how; go on with the next), -ETIMEDOUT, KIN_EBROKEN, KIN_ECLOSED (the pool takes no more tasks), what
- * `next` returned, -EINVAL (NULL), -ENOMEM, -EMSGSIZE. */
+ * `next` returned, -EDEADLK (as kin_pool_submit), -EINVAL (NULL), -ENOMEM, -EMSGSIZE. */
 KIN_API long kin_imap_next(kin_imap *imap, const void **out, kin_deadline deadline);
 
 /* kin_imap_index returns the number, from 0, of the input whose outcome kin_imap_next brought last;
