@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "ipc/queue.h"
 #include "pool/pool.h"
 #include "pool/worker.h"
 #include "support/stepkill.h"
@@ -71,6 +72,8 @@ static void scene_open(struct scene *scene, bool stopped)
     test_until(atomic_load(&kin__pool_worker(scene->pool, 0)->pid) != scene->worker &&
                atomic_load(&kin__pool_worker(scene->pool, 0)->state) == KIN__WORKER_READY);
     CHECK_EQ(kin_pool_workers(scene->pool, &scene->worker, 1), 1);
+    /* Not while it looks for a task: stopped then, it would hold the queue's latch for ever. */
+    test_until(kin__waiters_any(&scene->pool->tasks->items.point));
     if (stopped) {
         kill(scene->supervisor, SIGSTOP);
         kill(scene->worker, SIGSTOP);

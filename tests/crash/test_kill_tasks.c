@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ipc/queue.h"
 #include "pool/schedule.h"
 #include "pool/worker.h"
 #include "support/chaos.h"
@@ -456,6 +457,8 @@ static void stop_pool(struct scene *scene)
     scene->supervisor = status.supervisor_pid;
     /* One that is stopped before would not end with this process. */
     test_until(atomic_load(&kin__pool_worker(scene->pool, 0)->state) == KIN__WORKER_READY);
+    /* Not while it looks for a task: stopped then, it would hold the queue's latch for ever. */
+    test_until(kin__waiters_any(&scene->pool->tasks->items.point));
     kill(scene->supervisor, SIGSTOP);
     kill(scene->worker, SIGSTOP);
 }
