@@ -35,6 +35,9 @@
 /* How many connections are taken from the kernel, or looked at, before one is handed out. */
 #define AT_ONCE 16
 
+/* What the set tells: one of these, or the address of somebody pending. */
+enum token { TOKEN_LISTENING, TOKEN_ALARM };
+
 /* So many lines about clients go into the log in that time. */
 #define COMPLAINTS_MOST 10
 #define COMPLAINTS_NS   1000000000
@@ -45,6 +48,8 @@
  *   set        a set of descriptors: what listens and all that are pending; the process's own.
  *   context    how TLS is spoken; NULL: it is not.
  *   authenticates   there is a key that TLS does not prove.
+ *   alarm      in the set too: when the time of the first pending is over.
+ *   alarm_at   when it rings, KIN_FOREVER: not; under `lock`.
  *   spare      a descriptor that is given up for a moment when there is no other for a client.
  *   first      the pending, in the order in which they came; under `lock`.
  *   complaints   lines about clients since then, whether or not they are in the log; likewise.
@@ -52,7 +57,9 @@
 struct kin_listener {
     struct kin__handle handle;
     struct kin__handle set;
+    struct kin__handle alarm;
     struct kin__handle spare;
+    kin_deadline alarm_at;
     int owner;
     struct kin__private_lock lock;
     struct kin__pending *first;
@@ -102,13 +109,19 @@ static int make_set(kin_listener *listener)
 {
     int rc = renew(&listener->set, kin__os_epoll_make);
     if (rc >= 0)
-        rc = kin__os_epoll_add(listener->set.descriptor, listener->handle.descriptor, KIN__READABLE, 0);
+        rc = kin__os_epoll_add(listener->set.descriptor, listener->handle.descriptor, KIN__READABLE,
+                               TOKEN_LISTENING);
+    if (rc >= 0) rc = renew(&listener->alarm, kin__os_alarm_make);
+    if (rc >= 0)
+        rc = kin__os_epoll_add(listener->set.descriptor, listener->alarm.descriptor, KIN__READABLE,
+                               TOKEN_ALARM);
     if (rc < 0) {
         renew(&listener->set, none);
         listener->set.withheld = true;
         return rc;
     }
     renew(&listener->spare, kin__os_event_make);
+    listener->alarm_at = KIN_FOREVER;
     return 0;
 }
 
@@ -201,6 +214,7 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
     bool tls = false;
     made->owner = kin__os_pid();
     kin__handle_add(&made->set, -1, true);
+    kin__handle_add(&made->alarm, -1, true);
     kin__handle_add(&made->spare, -1, true);
     int rc = listen_at(&made->handle, address, &given, &made->bound, &tls);
     if (rc >= 0) made->file = kin__os_socket_file(&made->bound);
@@ -434,6 +448,22 @@ static kin_deadline expire(kin_listener *listener)
     return KIN_FOREVER;
 }
 
+/* When the caller goes away from those who have not authenticated: the set becomes readable in time.  An alarm that is
+ * set for somebody who is not there any more makes one look in vain, once, and is not worth a call each time. */
+static void set_alarm(kin_listener *listener)
+{
+    const struct kin__pending *oldest = oldest_of(listener, true, 0);
+    if (oldest == NULL || listener->set.withheld || oldest->expires >= listener->alarm_at) return;
+    if (kin__os_alarm_set(listener->alarm.descriptor, oldest->expires) == 0)
+        listener->alarm_at = oldest->expires;
+}
+
+static void silence_alarm(kin_listener *listener)
+{
+    kin__os_alarm_set(listener->alarm.descriptor, KIN_FOREVER);
+    listener->alarm_at = KIN_FOREVER;
+}
+
 static struct kin__pending *find_welcome(kin_listener *listener)
 {
     struct kin__pending *pending = listener->first;
@@ -451,10 +481,13 @@ static int look_around(kin_listener *listener, kin_deadline deadline)
     int count = kin__os_epoll_tokens(listener->set.descriptor, tokens, AT_ONCE, deadline), rc = 0;
     for (int i = 0; i < count && rc == 0; i++) {
         /* What listens comes last: dropping the oldest must not meet a token still to be looked at. */
-        if (tokens[i] != 0) rc = go_on(listener, (struct kin__pending *)(uintptr_t)tokens[i]);
+        if (tokens[i] == TOKEN_ALARM)
+            silence_alarm(listener);
+        else if (tokens[i] != TOKEN_LISTENING)
+            rc = go_on(listener, (struct kin__pending *)(uintptr_t)tokens[i]);
     }
     for (int i = 0; i < count && rc == 0; i++)
-        if (tokens[i] == 0) rc = take_new(listener);
+        if (tokens[i] == TOKEN_LISTENING) rc = take_new(listener);
     return rc < 0 ? rc : count;
 }
 
@@ -504,6 +537,7 @@ int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin
     kin__tls_text_clear();
     if (rc < 0) return rc;
     rc = accept_locked(listener, connection, deadline);
+    set_alarm(listener);
     kin__private_unlock(&listener->lock);
     return rc;
 }
@@ -534,6 +568,7 @@ int kin_listener_close(kin_listener *listener)
     if (listener->owner == kin__os_pid() && !listener->handle.withheld)
         kin__os_socket_file_remove(&listener->bound, listener->file);
     kin__handle_close(&listener->set);
+    kin__handle_close(&listener->alarm);
     kin__handle_close(&listener->spare);
     kin__handle_close(&listener->handle);
     kin__tls_context_free(listener->context);

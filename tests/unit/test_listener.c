@@ -331,6 +331,26 @@ TEST(who_takes_too_long_is_dropped)
     CHECK_OK(kin_listener_close(listener));
 }
 
+/* The descriptor tells when it is time, though nobody comes and nobody says anything. */
+TEST(who_takes_too_long_is_dropped_by_who_waits_for_the_descriptor)
+{
+    kin_connection *here = NULL;
+    kin_listener *listener = NULL;
+    CHECK_OK(kin_listener_open(&listener, test_abstract_address(),
+                               &(kin_listener_options){.key = "k", .key_size = 1, .handshake_ms = 10}));
+    struct pollfd polled = {.fd = kin_listener_fileno(listener), .events = POLLIN};
+    for (int i = 0; i < 2; i++) {
+        int silent = raw_connect(listener);
+        while (!is_gone(silent)) {
+            CHECK_EQ(poll(&polled, 1, 20000), 1);
+            CHECK_RC(kin_listener_accept(listener, &here, KIN_NOW), -ETIMEDOUT);
+        }
+        close(silent);
+    }
+    CHECK_EQ(poll(&polled, 1, 0), 0);
+    CHECK_OK(kin_listener_close(listener));
+}
+
 TEST(a_client_s_deadline_is_kept)
 {
     kin_connection *connection = NULL;
