@@ -81,7 +81,8 @@ KIN_API int kin_listener_accept(kin_listener *listener, kin_connection **connect
 KIN_API const char *kin_listener_address(const kin_listener *listener);
 
 /* kin_listener_fileno returns a descriptor, the listener's, that is readable when kin_listener_accept has
- * something to do; with KIN_NOW it does that, and returns a connection or -ETIMEDOUT.  Does not block.
+ * something to do; with KIN_NOW it does that, and returns a connection or -ETIMEDOUT.  Does not block.  Safe for threads,
+ * also while others accept.
  * Errors: -EINVAL (NULL), KIN_ENOTGIVEN. */
 KIN_API int kin_listener_fileno(const kin_listener *listener);
 

@@ -10,6 +10,7 @@
 #include <kin/listener.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <kin/error.h>
@@ -48,6 +49,7 @@ enum token { TOKEN_LISTENING, TOKEN_ALARM };
  *   set        a set of descriptors: what listens and all that are pending; the process's own.
  *   context    how TLS is spoken; NULL: it is not.
  *   authenticates   there is a key that TLS does not prove.
+ *   shown      the set's descriptor, -1 while a child has none of its own: for who does not have the lock.
  *   alarm      in the set too: when the time of the first pending is over.
  *   alarm_at   when it rings, KIN_FOREVER: not; under `lock`.
  *   spare      a descriptor that is given up for a moment when there is no other for a client.
@@ -57,6 +59,7 @@ enum token { TOKEN_LISTENING, TOKEN_ALARM };
 struct kin_listener {
     struct kin__handle handle;
     struct kin__handle set;
+    _Atomic int shown;
     struct kin__handle alarm;
     struct kin__handle spare;
     kin_deadline alarm_at;
@@ -82,9 +85,11 @@ struct kin_listener {
 };
 
 /* In a forked child: a thread of its parent may wait for clients, and hold the lock as long. */
-static void renew_lock(struct kin__handle *handle)
+static void renew_in_child(struct kin__handle *handle)
 {
-    kin__private_lock_renew(&((kin_listener *)handle)->lock);
+    kin_listener *listener = (kin_listener *)handle;
+    kin__private_lock_renew(&listener->lock);
+    atomic_store_explicit(&listener->shown, -1, memory_order_relaxed);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------- */
@@ -107,14 +112,10 @@ static int renew(struct kin__handle *handle, int (*make)(void))
 
 static int make_set(kin_listener *listener)
 {
-    int rc = renew(&listener->set, kin__os_epoll_make);
-    if (rc >= 0)
-        rc = kin__os_epoll_add(listener->set.descriptor, listener->handle.descriptor, KIN__READABLE,
-                               TOKEN_LISTENING);
-    if (rc >= 0) rc = renew(&listener->alarm, kin__os_alarm_make);
-    if (rc >= 0)
-        rc = kin__os_epoll_add(listener->set.descriptor, listener->alarm.descriptor, KIN__READABLE,
-                               TOKEN_ALARM);
+    int set = renew(&listener->set, kin__os_epoll_make), rc = set;
+    if (rc >= 0) rc = kin__os_epoll_add(set, listener->handle.descriptor, KIN__READABLE, TOKEN_LISTENING);
+    int alarm = rc >= 0 ? renew(&listener->alarm, kin__os_alarm_make) : rc;
+    rc = alarm >= 0 ? kin__os_epoll_add(set, alarm, KIN__READABLE, TOKEN_ALARM) : alarm;
     if (rc < 0) {
         renew(&listener->set, none);
         listener->set.withheld = true;
@@ -122,6 +123,7 @@ static int make_set(kin_listener *listener)
     }
     renew(&listener->spare, kin__os_event_make);
     listener->alarm_at = KIN_FOREVER;
+    atomic_store_explicit(&listener->shown, set, memory_order_release);
     return 0;
 }
 
@@ -140,7 +142,7 @@ static int listen_at(struct kin__handle *handle, const char *text, const kin_lis
 {
     struct kin__address addresses[KIN__ADDRESSES_MOST];
     int count = kin__address_parse(text, true, addresses, tls, KIN_FOREVER), rc = count;
-    *handle = (struct kin__handle){.descriptor = -1, .renew = renew_lock};
+    *handle = (struct kin__handle){.descriptor = -1, .renew = renew_in_child};
     kin__handle_list(handle);
     for (int i = 0; i < count; i++) {
         kin__handles_enter();
@@ -448,8 +450,7 @@ static kin_deadline expire(kin_listener *listener)
     return KIN_FOREVER;
 }
 
-/* When the caller goes away from those who have not authenticated: the set becomes readable in time.  An alarm that is
- * set for somebody who is not there any more makes one look in vain, once, and is not worth a call each time. */
+/* The caller leaves those who have not authenticated.  An alarm for somebody who is gone makes one look in vain. */
 static void set_alarm(kin_listener *listener)
 {
     const struct kin__pending *oldest = oldest_of(listener, true, 0);
@@ -546,10 +547,10 @@ int kin_listener_accept(kin_listener *listener, kin_connection **connection, kin
 int kin_listener_fileno(const kin_listener *listener)
 {
     kin_listener *own = (kin_listener *)(uintptr_t)listener;
-    int rc = 0;
+    int rc = 0, set = -1;
     if (listener == NULL) return -EINVAL;
     if (listener->handle.withheld) return KIN_ENOTGIVEN;
-    while (rc >= 0 && own->set.withheld) {
+    while (rc >= 0 && (set = atomic_load_explicit(&own->shown, memory_order_acquire)) < 0) {
         /* Who has the lock takes it over, or waits with what was taken over. */
         if (kin__private_lock(&own->lock, KIN_NOW) < 0) {
             kin__os_yield();
@@ -558,7 +559,7 @@ int kin_listener_fileno(const kin_listener *listener)
         rc = take_over(own);
         kin__private_unlock(&own->lock);
     }
-    return rc < 0 ? rc : own->set.descriptor;
+    return rc < 0 ? rc : set;
 }
 
 int kin_listener_close(kin_listener *listener)
@@ -587,7 +588,7 @@ static int look(const kin_waitable *item)
 
 static int descriptor_of(const kin_waitable *item)
 {
-    return ((const kin_listener *)item->object)->set.descriptor;
+    return atomic_load_explicit(&((const kin_listener *)item->object)->shown, memory_order_acquire);
 }
 
 __attribute__((constructor)) static void register_waitable(void)

@@ -15,12 +15,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <kin/error.h>
 #include <kin/listener.h>
-#include <kin/process.h>
 #include <kin/wait.h>
 
 #include "ipc/challenge.h"
@@ -481,49 +479,6 @@ TEST(a_file_that_is_no_socket_stays)
         if (i == 0) CHECK_EQ(close(open("precious", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
     }
     unlink("precious");
-}
-
-static int serve(void *argument)
-{
-    kin_connection *here = NULL;
-    kin_waitable item = kin_on_listener(argument);
-    char byte;
-    int rc;
-    CHECK_OK(kin_listener_fileno(argument));
-    do CHECK_RC(kin_wait(&item, 1, KIN_FOREVER), 1);
-    while ((rc = kin_listener_accept(argument, &here, KIN_NOW)) == -ETIMEDOUT);
-    CHECK_RC(rc, 0);
-    CHECK_RC(kin_connection_recv(here, &byte, 1, KIN_FOREVER), 1);
-    CHECK_RC(kin_connection_send(here, "done", 4, KIN_FOREVER), 0);
-    CHECK_RC(kin_listener_close(argument), 0);
-    return 0;
-}
-
-TEST(a_child_can_serve)
-{
-    kin_process *child = NULL;
-    kin_connection *there = NULL;
-    char text[10];
-    int code = -1;
-    kin_listener *listener = listen_at("unix:socket", "key");
-    int silent = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct kin__address address;
-    CHECK_RC(kin__os_address_unix("socket", 6, false, &address), 0);
-    CHECK_EQ(connect(silent, (struct sockaddr *)address.bytes, address.size), 0);
-    CHECK_RC(kin_listener_accept(listener, &there, KIN_NOW), -ETIMEDOUT);
-    CHECK_OK(kin_process_start(&child, serve, listener, NULL));
-    CHECK_RC(connect_to(&there, "unix:socket", "key", KIN_FOREVER), 0);
-    CHECK_RC(kin_connection_send(there, "x", 1, KIN_FOREVER), 0);
-    CHECK_RC(kin_connection_recv(there, text, sizeof text, KIN_FOREVER), 4);
-    CHECK_OK(kin_process_join(child, KIN_FOREVER));
-    CHECK_OK(kin_process_exit_code(child, &code));
-    CHECK_EQ(code, 0);
-    CHECK_OK(kin_process_close(child));
-    CHECK_OK(kin_connection_close(there));
-    /* The child closed its copy; the file is still ours. */
-    CHECK_EQ(access("socket", F_OK), 0);
-    close(silent);
-    CHECK_OK(kin_listener_close(listener));
 }
 
 /* ---- faults ---------------------------------------------------------------------------------------------- */
