@@ -86,7 +86,7 @@ TEST(it_ends_in_order_on_sigterm_and_leaves_no_socket_file)
     read_address(&running, line, sizeof line);
     CHECK_STR(line, address);
     CHECK_EQ(access(socket, F_OK), 0);
-    CHECK_OK(kill(running.pid, SIGTERM));
+    test_terminate(running.pid);
     CHECK_EQ(tool_wait(running).code, 0);
     CHECK_NE(access(socket, F_OK), 0);
     unlink(path);
@@ -133,7 +133,7 @@ TEST(further_keys_may_do_what_a_file_says)
     CHECK_RC(kin_proxy_call(board, "append", kin_value_build("(i)", 1), NULL, SOON), KIN_EREMOTE);
     CHECK_OK(kin_proxy_close(board));
     CHECK_OK(kin_manager_close(reader));
-    kill(running.pid, SIGTERM);
+    test_terminate(running.pid);
     CHECK_EQ(tool_wait(running).code, 0);
     unlink(main_key);
     unlink(key);

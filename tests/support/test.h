@@ -111,6 +111,8 @@ pid_t test_child(void (*function)(void *argument), void *argument);
 int test_collect(pid_t child);
 /* Kills a child and waits for it. */
 void test_kill(pid_t child);
+/* Sends a child SIGTERM, which it handles and ends; it is to be collected afterwards. */
+void test_terminate(pid_t child);
 /* Does the first thread of that process sleep in a system call? */
 bool test_is_asleep(pid_t pid);
 /* For cases that plant a fault to see it found: runs a case of this program by itself, in a

@@ -365,7 +365,7 @@ static void serve_and_apply(void)
     check_repr(&value, "42");
     CHECK_OK(kin_proxy_close(pool));
     CHECK_OK(kin_manager_close(manager));
-    CHECK_OK(kill(server, SIGTERM));
+    test_terminate(server);
     CHECK_EQ(test_collect(server), 0);
 }
 
