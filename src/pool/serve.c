@@ -111,9 +111,11 @@ KIN_BYTES(run_call)
 
 /* ---- a connection ------------------------------------------------------------------------------------- */
 
+#define UNDECIDED 1
+
 /* PRIVATE.  What the threads of one kin_worker_serve share.
  *   finished   the pool has said that it is closed, or one of them gives up: all end.
- *   error      why, of who gave up first.
+ *   error      why, of who ended it first; UNDECIDED before.
  *   welcome    how many connections the pool has welcomed, and that have not ended: while there is one, nobody
  *              loses his patience.
  *   strange    the log was told that there is no pool.
@@ -140,8 +142,8 @@ struct session {
 
 static void finish(struct service *service, int error)
 {
-    int none = 0;
-    atomic_compare_exchange_strong(&service->error, &none, error);
+    int undecided = UNDECIDED;
+    atomic_compare_exchange_strong(&service->error, &undecided, error);
     kin_event_set(service->finished);
 }
 
@@ -419,7 +421,7 @@ static int serve_slot(void *argument)
             tell_end(&session, rc);
         }
         if (is_final(rc) || !is_patient(service, pause)) {
-            finish(service, rc);
+            if (!leaving(service)) finish(service, rc);
             break;
         }
         pause_until(service, kin__os_clock() + pause);
@@ -446,7 +448,8 @@ static int run_threads(struct service *service)
         kin_thread_close(threads[i]);
     }
     kin__os_free(threads);
-    return atomic_load(&service->error);
+    int error = atomic_load(&service->error);
+    return error == UNDECIDED ? 0 : error; /* it was told to stop */
 }
 
 int kin_worker_serve_sized(const char *address, const kin_worker_options *options, size_t size)
@@ -461,6 +464,7 @@ int kin_worker_serve_sized(const char *address, const kin_worker_options *option
     if (__atomic_load_n(&tasks, __ATOMIC_ACQUIRE) == NULL)
         kin__log(KIN_LOG_WARNING,
                  "no function is registered by KIN_TASK: the tasks of the pool at %s will fail", address);
+    atomic_init(&service.error, UNDECIDED);
     atomic_init(&service.until, kin_in_ns(service.options.patience_ns));
     int rc = kin_event_open(&service.finished, NULL);
     if (rc == 0)
