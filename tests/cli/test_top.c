@@ -42,13 +42,15 @@ static bool all_wait(void)
     kin_inspection *seen;
     kin_inspected_lock lock;
     kin_inspected_worker worker;
+    kin_inspected_pool demo;
     unsigned waiting = 0, running = 0;
     CHECK_OK(kin_inspect(&seen, &(kin_inspect_options){.pid = getpid()}));
     for (size_t i = 0; kin_inspection_lock(seen, 0, i, &lock) == 0; i++) waiting += lock.waiters;
     for (size_t i = 0; kin_inspection_worker(seen, 0, i, &worker) == 0; i++)
         running += worker.function[0] != '\0';
+    CHECK_OK(kin_inspection_pool(seen, 0, 0, &demo));
     kin_inspection_close(seen);
-    return waiting == 2 && running == 1;
+    return waiting == 2 && running == 1 && demo.status.alive == 2 && demo.state == KIN_POOL_RUNNING;
 }
 
 /* A pool with a task that waits, a queue with three messages, a lock that we have and two others want. */
@@ -127,7 +129,7 @@ TEST(stopped_processes_are_shown)
     kin_pool_status status;
     int workers[2];
     CHECK_OK(kin_pool_stats(pool, &status));
-    CHECK_EQ(kin_pool_workers(pool, workers, 2), 2);
+    test_until(kin_pool_workers(pool, workers, 2) == 2);
     CHECK_EQ(kill(status.supervisor_pid, SIGSTOP), 0);
     for (int i = 0; i < 2; i++) CHECK_EQ(kill(workers[i], SIGSTOP), 0);
     struct ran ran = KIN("top", "--once", "-d10ms", pid);

@@ -138,7 +138,7 @@ static inline void count_pair(void *context, unsigned index)
     struct pair *pair = context;
     (void)index;
     while (!chaos_stopping()) {
-        int rc = pair->calls->acquire(pair->lock, kin_in_s(5));
+        int rc = pair->calls->acquire(pair->lock, kin_in_s(60));
         CHECK_OK(rc);
         if (rc == KIN_OWNER_DIED) pair->second = pair->first;
         CHECK_EQ(pair->first, pair->second);
@@ -161,7 +161,7 @@ static inline void kill_at_random(const struct lock_calls *calls, void *lock)
                                                        .delay_us = 500,
                                                        .hang_seconds = 10});
     CHECK_GT(report.progress, 0);
-    CHECK_OK(calls->acquire(lock, kin_in_s(5)));
+    CHECK_OK(calls->acquire(lock, kin_in_s(60)));
     CHECK_OK(calls->release(lock));
     NOTE("%ld kills, %lu turns, worst stall %.0f ms", report.kills, (unsigned long)report.progress,
          report.worst_stall_ms);

@@ -87,7 +87,7 @@ static void survive_close(void *context, long step, bool finished)
     struct scene *scene = context;
     (void)step;
     CHECK_OK(kin_sweep());
-    int items[8], rc = kin_array_read(*scene->made, 0, 8, items, kin_in_s(5));
+    int items[8], rc = kin_array_read(*scene->made, 0, 8, items, kin_in_s(60));
     CHECK(rc == 0 || rc == KIN_ECLOSED);
     if (finished) CHECK_RC(rc, KIN_ECLOSED);
     CHECK_RC(kin_array_close(*scene->made), rc);
@@ -131,7 +131,7 @@ static void survive_change(void *context, long step, bool finished)
     struct scene *scene = context;
     int items[8];
     (void)step;
-    int rc = kin_array_read(scene->array, 0, 8, items, kin_in_s(5));
+    int rc = kin_array_read(scene->array, 0, 8, items, kin_in_s(60));
     CHECK(rc == 0 || rc == KIN_OWNER_DIED);
     CHECK(items[0] == 0 || items[0] == 1);
     CHECK_LE(items[1], items[0]);

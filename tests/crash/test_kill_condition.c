@@ -94,7 +94,7 @@ static void survive(void *context, long step, bool finished)
         if (!finished || SERVED == 0) deliver(scene, 1);
         CHECK_EQ(test_collect(scene->sleeper), 0);
     }
-    CHECK_OK(kin_lock_acquire(scene->lock, kin_in_s(5)));
+    CHECK_OK(kin_lock_acquire(scene->lock, kin_in_s(60)));
     CHECK_RC(kin_condition_wait(scene->condition, KIN_NOW), -ETIMEDOUT);
     CHECK_OK(kin_lock_release(scene->lock));
     books_check(&scene->books);

@@ -25,7 +25,7 @@ static void scene_open(struct scene *scene, const char *address)
     memset(message, 'V', sizeof message);
     memset(scene, 0, sizeof *scene);
     CHECK_OK(
-        kin_listener_open(&scene->listener, address, &(kin_listener_options){KEY, .handshake_ms = 5000}));
+        kin_listener_open(&scene->listener, address, &(kin_listener_options){KEY, .handshake_ms = 60000}));
     scene->address = kin_listener_address(scene->listener);
 }
 

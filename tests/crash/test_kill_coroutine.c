@@ -82,7 +82,7 @@ static void survive(void *context, long step, bool finished)
     while (kin_queue_get(scene->queue, text, sizeof text, KIN_NOW) == 4) left++;
     CHECK_LE(left, 2);
     CHECK_OK(kin_queue_put(scene->queue, "own", 4, KIN_NOW));
-    CHECK_EQ(kin_queue_get(scene->queue, text, sizeof text, kin_in_s(2)), 4);
+    CHECK_EQ(kin_queue_get(scene->queue, text, sizeof text, kin_in_s(60)), 4);
     CHECK_STR(text, "own");
     /* Its ledger is freed, and what it named is counted anew: nobody sleeps there. */
     books_check(&scene->books);
@@ -146,7 +146,7 @@ static void wait_for_lock(void *context)
 static void hold(void *context)
 {
     struct locked *locked = context;
-    CHECK_OK(kin_lock_acquire(locked->lock, kin_in_s(2)));
+    CHECK_OK(kin_lock_acquire(locked->lock, kin_in_s(60)));
     locked->held = true;
 }
 
@@ -162,7 +162,7 @@ static void take_after(void *context, long step, bool finished)
     struct locked *locked = context;
     (void)step;
     let_go(locked);
-    int rc = kin_lock_acquire(locked->lock, kin_in_s(2));
+    int rc = kin_lock_acquire(locked->lock, kin_in_s(60));
     CHECK_OK(rc);
     if (finished) CHECK_EQ(rc, 0);
     CHECK_OK(kin_lock_release(locked->lock));
@@ -244,7 +244,7 @@ static void other_has_it(void *context, long step, bool finished)
     /* Its bell has rung: by who gave the lock back, or for the dead. */
     CHECK_EQ(kin__bells_counted(point_of(locked->lock)), 0);
     CHECK_EQ(kill(kin_process_pid(locked->waiter), SIGCONT), 0);
-    CHECK_OK(kin_process_join(locked->waiter, kin_in_s(5)));
+    CHECK_OK(kin_process_join(locked->waiter, kin_in_s(60)));
     CHECK_OK(kin_process_exit_code(locked->waiter, &code));
     CHECK_EQ(code, 0);
     CHECK_OK(kin_process_close(locked->waiter));

@@ -22,11 +22,11 @@ static void lock_and_unlock(void *lock)
 
 static void check(void *lock)
 {
-    CHECK_OK(kin_lock_acquire(lock, kin_in_s(5)));
+    CHECK_OK(kin_lock_acquire(lock, kin_in_s(60)));
     CHECK_RC(kin_lock_acquire(lock, KIN_NOW), -EDEADLK);
     CHECK_OK(kin_lock_release(lock));
     /* The death is told once. */
-    CHECK_RC(kin_lock_acquire(lock, kin_in_s(5)), 0);
+    CHECK_RC(kin_lock_acquire(lock, kin_in_s(60)), 0);
     CHECK_OK(kin_lock_release(lock));
 }
 

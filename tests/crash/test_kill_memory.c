@@ -301,9 +301,9 @@ static void survive_reaper(void *context, long step, bool finished)
     char message[10];
     (void)step;
     (void)finished;
-    CHECK_RC(kin_lock_acquire(estate->lock, kin_in_s(5)), KIN_OWNER_DIED);
+    CHECK_RC(kin_lock_acquire(estate->lock, kin_in_s(60)), KIN_OWNER_DIED);
     CHECK_OK(kin_lock_release(estate->lock));
-    CHECK_EQ(kin_queue_get(estate->queue, message, sizeof message, kin_in_s(5)), 10);
+    CHECK_EQ(kin_queue_get(estate->queue, message, sizeof message, kin_in_s(60)), 10);
     books_check(&estate->books);
 }
 

@@ -57,14 +57,14 @@ static void survive_send(void *context, long step, bool finished)
 {
     struct scene *scene = context;
     (void)step;
-    CHECK_OK(kin_connection_send(scene->out, "B", 1, kin_in_s(2)));
-    long size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(2));
+    CHECK_OK(kin_connection_send(scene->out, "B", 1, kin_in_s(60)));
+    long size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(60));
     if (scene->got) {
         scene->got = false;
     } else if (size != 1) {
         CHECK(size == (long)scene->size || (size == KIN_ETRUNCATED && !finished));
         for (long i = 0; i < size; i++) CHECK_EQ(received[i], 'V');
-        size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(2));
+        size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(60));
     } else {
         CHECK(!finished);
     }
@@ -116,12 +116,12 @@ static void survive_receive(void *context, long step, bool finished)
 {
     struct scene *scene = context;
     (void)step;
-    long size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(2));
+    long size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(60));
     if (size != 1) {
         CHECK(!finished);
         CHECK_EQ(size, (long)scene->size);
         for (long i = 0; i < size; i++) CHECK_EQ(received[i], 'V');
-        size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(2));
+        size = kin_connection_recv(scene->in, received, sizeof received, kin_in_s(60));
     }
     CHECK_EQ(size, 1);
     CHECK_EQ(received[0], 'B');

@@ -124,7 +124,7 @@ static void survive_join(void *context, long step, bool finished)
     struct scene *scene = context;
     (void)step;
     (void)finished;
-    CHECK_OK(kin_lock_acquire(scene->block, kin_in_s(5)));
+    CHECK_OK(kin_lock_acquire(scene->block, kin_in_s(60)));
     CHECK_OK(kin_lock_release(scene->block));
     books_check(&scene->books);
 }

@@ -77,7 +77,7 @@ static void survive_put(void *context, long step, bool finished)
 {
     struct scene *scene = context;
     (void)step;
-    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(2)));
+    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(60)));
     int victims = drain(scene, 1, 1);
     CHECK_LE(victims, 1);
     CHECK(victims == 1 || !finished);
@@ -146,7 +146,7 @@ static void survive_get(void *context, long step, bool finished)
 {
     struct scene *scene = context;
     (void)step;
-    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(2)));
+    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(60)));
     int victims = drain(scene, 0, 1);
     CHECK_LE(victims, 1);
     CHECK(victims == 0 || !finished);
@@ -214,7 +214,7 @@ static void survive_with_consumer(void *context, long step, bool finished)
     CHECK(left == 0 || left == 1);
     bool committed = left == 1 || atomic_load(scene->got) != 0;
     CHECK(committed || !finished);
-    if (!committed) CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(2)));
+    if (!committed) CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(60)));
     CHECK_EQ(test_collect(scene->other), 0);
     CHECK(atomic_load(scene->got) == 1 || atomic_load(scene->got) == 2);
     int victims = drain(scene, 0, 0);
@@ -264,7 +264,7 @@ static void survive_with_producer(void *context, long step, bool finished)
     if (kin_queue_full(scene->queue) == 1 && atomic_load(scene->got) == 0) {
         long size = kin_queue_get(scene->queue, bytes, sizeof bytes, KIN_NOW);
         CHECK(size == (long)scene->size || size == 4);
-        if (size == 4) CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(2)));
+        if (size == 4) CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(60)));
     }
     CHECK_EQ(test_collect(scene->other), 0);
     drain(scene, 0, 1);
@@ -503,7 +503,7 @@ static void survive_tasks(void *context, long step, bool finished)
         CHECK(!finished);
         CHECK_OK(kin_queue_task_done(scene->queue));
     }
-    CHECK_OK(kin_queue_join(scene->queue, kin_in_s(5)));
+    CHECK_OK(kin_queue_join(scene->queue, kin_in_s(60)));
     CHECK_RC(kin_queue_task_done(scene->queue), KIN_ENOTASK);
 }
 

@@ -68,7 +68,7 @@ static void survive_put(void *context, long step, bool finished)
     struct scene *scene = context;
     int first = 0;
     (void)step;
-    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(2)));
+    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(60)));
     int count = drain(scene, &first);
     CHECK_EQ(first, 0);
     CHECK(count <= BATCH && (count == BATCH || !finished));
@@ -88,7 +88,7 @@ static void survive_get(void *context, long step, bool finished)
     struct scene *scene = context;
     int first = BATCH;
     (void)step;
-    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(2)));
+    CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(60)));
     int count = drain(scene, &first);
     CHECK_EQ(first + count, BATCH);
     CHECK(count == 0 || !finished);
@@ -154,7 +154,7 @@ static void survive_with_consumer(void *context, long step, bool finished)
     kin_sweep();
     bool committed = kin_queue_qsize(scene->queue) > 0 || atomic_load(scene->got) != 0;
     CHECK(committed || !finished);
-    if (!committed) CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(2)));
+    if (!committed) CHECK_OK(kin_queue_put(scene->queue, "BBBB", 4, kin_in_s(60)));
     collect_sleeper(scene->other, false);
     int count = drain(scene, &first);
     CHECK(first == 1 && count < BATCH);
@@ -236,7 +236,7 @@ static void room_for_the_rest(void *context)
 {
     struct scene *scene = context;
     char bytes[LARGE];
-    for (int i = 0; i < 2; i++) CHECK_GE(kin_queue_get(scene->queue, bytes, sizeof bytes, kin_in_s(2)), 1);
+    for (int i = 0; i < 2; i++) CHECK_GE(kin_queue_get(scene->queue, bytes, sizeof bytes, kin_in_s(60)), 1);
 }
 
 static void survive_half(void *context, long step, bool finished)

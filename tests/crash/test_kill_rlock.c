@@ -34,7 +34,7 @@ static void take_once_more(void *rlock)
 /* Whatever the dead one had, who comes next has it once. */
 static void check(void *rlock)
 {
-    CHECK_OK(kin_rlock_acquire(rlock, kin_in_s(5)));
+    CHECK_OK(kin_rlock_acquire(rlock, kin_in_s(60)));
     take_once_more(rlock);
     CHECK_OK(kin_rlock_release(rlock));
     CHECK_RC(kin_rlock_release(rlock), -EPERM);

@@ -51,11 +51,11 @@ static void survive(void *context, long step, bool finished)
     (void)step;
     (void)finished;
     if (scene->sleeper != 0) CHECK_EQ(test_collect(scene->sleeper), 0);
-    int told = acquire(scene, false, kin_in_s(5));
+    int told = acquire(scene, false, kin_in_s(60));
     CHECK_OK(told);
     CHECK_OK(kin_rwlock_release(scene->lock));
     if (!scene->write && !scene->other) CHECK_RC(told, 0);
-    CHECK_RC(acquire(scene, true, kin_in_s(5)), 0);
+    CHECK_RC(acquire(scene, true, kin_in_s(60)), 0);
     CHECK_OK(kin_rwlock_release(scene->lock));
     CHECK_EQ(kin_rwlock_readers(scene->lock), 0);
     books_check(&scene->books);

@@ -100,7 +100,7 @@ static void nothing_is_left(void *context, long step, bool finished)
     /* Whoever was started is gone, or going; the queue is as good as ever. */
     int came = kin_queue_get(scene->queue, &letter, 1, KIN_NOW) == 1;
     if (finished) CHECK_EQ(came, 1);
-    CHECK_OK(kin_queue_put(scene->queue, "y", 1, kin_in_s(5)));
+    CHECK_OK(kin_queue_put(scene->queue, "y", 1, kin_in_s(60)));
     while (kin_queue_get(scene->queue, &letter, 1, KIN_NOW) == 1 && letter != 'y')
         ;
     CHECK_EQ(letter, 'y');

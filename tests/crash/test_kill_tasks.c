@@ -453,7 +453,7 @@ static void stop_pool(struct scene *scene)
     CHECK_OK(
         kin_pool_open(&scene->pool, &(kin_pool_options){.workers = 1, .retries = 9, .tasks_per_worker = 1}));
     CHECK_OK(kin_pool_stats(scene->pool, &status));
-    CHECK_EQ(kin_pool_workers(scene->pool, &scene->worker, 1), 1);
+    test_until(kin_pool_workers(scene->pool, &scene->worker, 1) == 1);
     scene->supervisor = status.supervisor_pid;
     /* One that is stopped before would not end with this process. */
     test_until(atomic_load(&kin__pool_worker(scene->pool, 0)->state) == KIN__WORKER_READY);

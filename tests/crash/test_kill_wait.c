@@ -62,7 +62,7 @@ static void survive_waiter(void *context, long step, bool finished)
     books_check(&scene->books);
     CHECK_EQ(bells_hanging(), 1);
     CHECK_OK(kin_queue_put(scene->queue, "x", 1, KIN_NOW));
-    CHECK_EQ(kin_waiter_wait(scene->waiter, &ready, 1, kin_in_s(2)), 1);
+    CHECK_EQ(kin_waiter_wait(scene->waiter, &ready, 1, kin_in_s(60)), 1);
     CHECK_EQ(kin_queue_get(scene->queue, &byte, 1, KIN_NOW), 1);
     CHECK_EQ(kin_waiter_wait(scene->waiter, &ready, 1, KIN_NOW), 0);
 }
@@ -97,7 +97,7 @@ static void survive_ringer(void *context, long step, bool finished)
     CHECK(there == 1 || !finished);
     for (int i = 0; i < 2; i++) {
         if (there == 0) CHECK_OK(kin_queue_put(scene->queue, "y", 1, KIN_NOW));
-        CHECK_EQ(kin_waiter_wait(scene->waiter, &ready, 1, kin_in_s(2)), 1);
+        CHECK_EQ(kin_waiter_wait(scene->waiter, &ready, 1, kin_in_s(60)), 1);
         CHECK_EQ(kin_queue_get(scene->queue, &byte, 1, KIN_NOW), 1);
         CHECK_EQ(kin_waiter_wait(scene->waiter, &ready, 1, KIN_NOW), 0);
         there = 0;

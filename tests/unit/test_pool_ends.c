@@ -141,7 +141,7 @@ TEST(freeing_does_not_wait_for_a_stopped_supervisor, .deadline = 30)
     struct books books = books_open();
     kin_pool *pool = open_pool(2);
     int workers[2];
-    CHECK_EQ(kin_pool_workers(pool, workers, 2), 2);
+    test_until(kin_pool_workers(pool, workers, 2) == 2);
     stop(supervisor_of(pool));
     for (int i = 0; i < 2; i++) stop(workers[i]);
     CHECK_OK(kin_pool_free(pool));
@@ -459,6 +459,9 @@ TEST(a_pool_whose_opener_died_while_one_was_stopped_is_freed)
     test_kill(opener);
     look_and_go_on(stopped);
     CHECK_OK(kin_free(opened->board));
+    /* The supervisor ends by the end of its opener, and the worker by its. */
+    kin_memory_usage usage;
+    test_until(kin_sweep() >= 0 && kin_memory_stats(&usage) == 0 && usage.heap_blocks == books.blocks);
     books_check_blocks(&books);
 }
 
@@ -532,7 +535,7 @@ TEST(a_death_among_pure_items_that_are_run_one_by_one_is_charged_at_once)
         kin_map_options options = {.keep_going = true,
                                    .retries = -1,
                                    .chunk = PURE,
-                                   .timeout_ns = board->open != 0 ? 0 : 100 * 1000000LL,
+                                   .timeout_ns = board->open != 0 ? 0 : 1000 * 1000000LL,
                                    .failures = failure,
                                    .max_failures = PURE,
                                    .failed = &failed};

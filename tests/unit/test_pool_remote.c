@@ -351,15 +351,22 @@ TEST(deadlines_and_cancelling_reach_there)
 {
     kin_pool *pool = open_pool("tcp://127.0.0.1:0", 0);
     pid_t worker = start_worker(pool, 1);
+    int64_t timeout_ns = 300 * 1000000LL;
     for (int round = 0; round < 2; round++) {
         atomic_store(&notes->hold, 1);
         atomic_store(&notes->tries, 0);
-        kin_task_options options = {.timeout_ns = round == 0 ? 300 * 1000000LL : 0};
+        kin_task_options options = {.timeout_ns = round == 0 ? timeout_ns : 0};
         kin_result *result = submit(pool, KIN_FN(linger), "", 0, &options);
-        test_until(atomic_load(&notes->tries) == 1);
+        test_until(atomic_load(&notes->tries) == 1 || kin_result_ready(result) == 1);
         if (round == 1) CHECK_OK(kin_result_cancel(result));
         CHECK_EQ(failure_of(result).cause, round == 0 ? KIN_CAUSE_TIMEOUT : KIN_CAUSE_CANCELLED);
         CHECK_OK(kin_result_close(result));
+        if (atomic_load(&notes->tries) == 0) {
+            /* Its time was over before it was begun there. */
+            timeout_ns *= 2;
+            round--;
+            continue;
+        }
         test_until(gone(atomic_load(&notes->pid)));
         /* And it has connected again, for the next. */
         int in = 3;

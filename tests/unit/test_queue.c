@@ -480,7 +480,7 @@ TEST(a_producer_that_is_stopped_or_killed_while_it_waits)
     test_until(books_sleepers() == 1);
     CHECK_EQ(kill(child, SIGSTOP), 0);
     for (int i = 0; i < 5; i++) CHECK_EQ(get_number(queue), 7);
-    for (int i = 0; i < 5; i++) CHECK_OK(put_number(queue, i, kin_in_s(5)));
+    for (int i = 0; i < 5; i++) CHECK_OK(put_number(queue, i, kin_in_s(60)));
     test_kill(child);
     for (int i = 0; i < 5; i++) {
         int number = get_number(queue);

@@ -199,7 +199,7 @@ TEST(permits_of_the_killed_come_back)
         CHECK_RC(kin_semaphore_acquire(shared->semaphore, KIN_NOW), -ETIMEDOUT);
         test_kill(child);
         for (uint32_t i = 0; i < totals[n]; i++)
-            CHECK_RC(kin_semaphore_acquire(shared->semaphore, kin_in_s(5)), 0);
+            CHECK_RC(kin_semaphore_acquire(shared->semaphore, kin_in_s(60)), 0);
         CHECK_EQ(kin_semaphore_value(shared->semaphore), 0);
         close_shared(shared);
     }
@@ -310,7 +310,7 @@ TEST(a_process_without_members_is_missed_too)
     test_until(shared->stage == 1);
     CHECK_RC(kin_semaphore_acquire(shared->semaphore, kin_in_ms(150)), -ETIMEDOUT);
     test_kill(child);
-    CHECK_RC(kin_semaphore_acquire(shared->semaphore, kin_in_s(5)), 0);
+    CHECK_RC(kin_semaphore_acquire(shared->semaphore, kin_in_s(60)), 0);
     close_shared(shared);
     books_check_blocks(&books);
 }
