@@ -243,7 +243,7 @@ typedef struct kin_task_options {
  * kin's with a deadline, is replaced meanwhile.
  * Errors: -ETIMEDOUT (queue full), KIN_ECLOSED (closed, terminated or freed, also meanwhile), KIN_EBROKEN,
  * KIN_ENOTCODE, -EINVAL (NULL, size does not fit the function, an option out of its range, a need of
- * another pool), -EMSGSIZE, -ENOMEM, KIN_EFOREIGN, -EDEADLK (a task of the pool would have to wait,
+ * another pool: kin_process_error says which), -EMSGSIZE, -ENOMEM, KIN_EFOREIGN, -EDEADLK (a task of the pool would have to wait,
  * and too many do: let it have what it needs by `needs`, or wait outside of the pool). */
 KIN_API int kin_pool_submit_sized(kin_pool *pool, kin_result **result, const kin_function *function,
                                   const void *argument, size_t argument_size, kin_deadline deadline,

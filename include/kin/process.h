@@ -102,8 +102,9 @@ static inline int kin_process_start(kin_process **process, kin_process_function 
 }
 
 /* kin_process_error returns in words why the calling thread's last start of a process or a command, or its
- * last opening of a pool or start of a manager, failed, such as "descriptor 7 is not open" or "cgroup v2 is not delegated:
- * /sys/fs/cgroup: permission denied"; "" when it did not, or when the code says it all.  The string is the
+ * last opening of a pool or start of a manager, failed, such as "descriptor 7 is not open" or "cgroup v2 is not
+ * delegated: /sys/fs/cgroup: permission denied"; "" when it did not, or when the code says it all.  After a
+ * kin_pool_submit or kin_pool_apply that failed with -EINVAL it says what was wrong, too.  The string is the
  * thread's until its next start. */
 KIN_API const char *kin_process_error(void);
 

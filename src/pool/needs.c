@@ -13,13 +13,16 @@
 
 #include "ipc/queue.h"
 #include "pool/schedule.h"
+#include "process/words.h"
 
 int kin__needs_note(kin_result *record, kin_result *const *needs, size_t count)
 {
     int rc = 0;
     for (size_t i = 0; i < count; i++) {
+        if (needs[i] == NULL) return kin__start_say(-EINVAL, "needs[%zu] is NULL", i);
         rc = kin__check(needs[i], offsetof(struct kin_result, magic), KIN__MAGIC_RESULT);
-        if (rc == 0 && (needs[i]->pool != record->pool || needs[i]->map != NULL)) rc = -EINVAL;
+        if (rc == 0 && (needs[i]->pool != record->pool || needs[i]->map != NULL))
+            return kin__start_say(-EINVAL, "needs[%zu] is of another pool, or of a map", i);
         if (rc == 0 && (atomic_load(&needs[i]->state) & KIN__TASK_DROPPED) != 0) rc = KIN_ECLOSED;
         if (rc < 0) return rc;
     }

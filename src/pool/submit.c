@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "os/program.h"
 #include "pool/schedule.h"
+#include "process/words.h"
 
 /* ---- functions ------------------------------------------------------------------------------------ */
 
@@ -141,12 +142,27 @@ int kin__pool_queue(kin_pool *pool, kin_result *record, uint64_t life, kin_deadl
 
 /* ---- the public functions ------------------------------------------------------------------------------ */
 
+/* Says which of what check_function refuses it is. */
+static __attribute__((noinline, cold)) int refuse(const kin_function *function, const void *argument,
+                                                  size_t size, size_t items)
+{
+    if (function == NULL) return kin__start_say(-EINVAL, "function is NULL");
+    const char *name = function->name != NULL ? function->name : "?";
+    if ((function->range == NULL) == (function->bytes == NULL))
+        return kin__start_say(-EINVAL, "%.100s is no function of one input", name);
+    if (argument == NULL && size > 0)
+        return kin__start_say(-EINVAL, "argument is NULL, and its size is %zu", size);
+    return kin__start_say(-EINVAL, "the argument of %.100s has %zu bytes, not %zu", name,
+                          items * function->in_size, size);
+}
+
 static inline int check_function(const kin_function *function, const void *argument, size_t size,
                                  size_t items)
 {
-    if (function == NULL || (function->range == NULL) == (function->bytes == NULL)) return -EINVAL;
+    if (function == NULL || (function->range == NULL) == (function->bytes == NULL))
+        return refuse(function, argument, size, items);
     if ((argument == NULL && size > 0) || (function->range != NULL && size != items * function->in_size))
-        return -EINVAL;
+        return refuse(function, argument, size, items);
     return function->in_size > UINT32_MAX || function->out_size > UINT32_MAX || items > UINT32_MAX ? -EMSGSIZE
                                                                                                    : 0;
 }
@@ -215,10 +231,15 @@ static int fill_special(kin_result *record, const kin_task_options *options)
 
 static int check_options(const kin_task_options *options)
 {
-    if (options->timeout_ns < 0 || options->backoff_ns < 0) return -EINVAL;
-    if (options->retries < -1 || options->retries_error < -1) return -EINVAL;
-    if (options->priority < -KIN__PRIORITY_MOST || options->priority >= KIN__PRIORITY_MOST) return -EINVAL;
-    if (options->needs_count > 0 && options->needs == NULL) return -EINVAL;
+    if (options->timeout_ns < 0) return kin__start_say(-EINVAL, "timeout_ns is negative");
+    if (options->backoff_ns < 0) return kin__start_say(-EINVAL, "backoff_ns is negative");
+    if (options->retries < -1) return kin__start_say(-EINVAL, "retries is below -1");
+    if (options->retries_error < -1) return kin__start_say(-EINVAL, "retries_error is below -1");
+    if (options->priority < -KIN__PRIORITY_MOST || options->priority >= KIN__PRIORITY_MOST)
+        return kin__start_say(-EINVAL, "priority is %d, not from %d to %d", options->priority,
+                              -KIN__PRIORITY_MOST, KIN__PRIORITY_MOST - 1);
+    if (options->needs_count > 0 && options->needs == NULL)
+        return kin__start_say(-EINVAL, "needs_count is given, and needs is NULL");
     return options->needs_count > UINT16_MAX ? -EMSGSIZE : 0;
 }
 
@@ -252,7 +273,9 @@ static inline __attribute__((always_inline)) int submit(kin_pool *pool, kin_resu
 {
     kin_result *record;
     int rc = kin__pool_check(pool);
-    if (rc == 0) rc = result == NULL ? -EINVAL : check_function(function, argument, argument_size, items);
+    if (__builtin_expect(rc < 0, 0)) return pool == NULL ? kin__start_say(rc, "pool is NULL") : rc;
+    if (result == NULL) return kin__start_say(-EINVAL, "result is NULL");
+    rc = check_function(function, argument, argument_size, items);
     if (rc == 0) rc = kin__pool_accepts(pool, deadline);
     if (rc == 0 && options != NULL) rc = check_options(options);
     if (rc < 0 || (rc = kin__record_make(pool, &record)) < 0) return rc;

@@ -274,27 +274,32 @@ TEST(tasks_with_bad_arguments)
         const void *argument;
         size_t size;
         int rc;
-    } cases[] = {{NULL, &number, 4, -EINVAL},
-                 {&neither, &number, 4, -EINVAL},
-                 {&both, &number, 4, -EINVAL},
-                 {KIN_FN(square), NULL, 4, -EINVAL},
-                 {KIN_FN(square), &number, 3, -EINVAL},
-                 {KIN_FN(square), &number, 5, -EINVAL},
-                 {KIN_FN(square), &number, 0, -EINVAL},
-                 {KIN_FN(nothing), NULL, 1, -EINVAL},
-                 {KIN_FN(nothing), &number, SIZE_MAX, -EMSGSIZE},
-                 {KIN_FN(nothing), &number, SIZE_MAX / 2, -EMSGSIZE}};
+        const char *words;
+    } cases[] = {{NULL, &number, 4, -EINVAL, "function is NULL"},
+                 {&neither, &number, 4, -EINVAL, "neither is no function of one input"},
+                 {&both, &number, 4, -EINVAL, "square is no function of one input"},
+                 {KIN_FN(square), NULL, 4, -EINVAL, "argument is NULL, and its size is 4"},
+                 {KIN_FN(square), &number, 3, -EINVAL, "the argument of square has 4 bytes, not 3"},
+                 {KIN_FN(square), &number, 5, -EINVAL, "the argument of square has 4 bytes, not 5"},
+                 {KIN_FN(square), &number, 0, -EINVAL, "the argument of square has 4 bytes, not 0"},
+                 {KIN_FN(nothing), NULL, 1, -EINVAL, "argument is NULL, and its size is 1"},
+                 {KIN_FN(nothing), &number, SIZE_MAX, -EMSGSIZE, NULL},
+                 {KIN_FN(nothing), &number, SIZE_MAX / 2, -EMSGSIZE, NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         test_context("case %zu", i);
         CHECK_RC(kin_pool_submit(pool, &result, cases[i].function, cases[i].argument, cases[i].size,
                                  KIN_FOREVER, NULL),
                  cases[i].rc);
+        if (cases[i].words != NULL) CHECK_STR(kin_process_error(), cases[i].words);
         CHECK_RC(kin_pool_apply(pool, cases[i].function, cases[i].argument, cases[i].size, &out, sizeof out,
                                 KIN_FOREVER, NULL),
                  cases[i].rc);
     }
     test_context(NULL);
     CHECK_RC(kin_pool_submit(pool, NULL, KIN_FN(square), &number, 4, KIN_FOREVER, NULL), -EINVAL);
+    CHECK_STR(kin_process_error(), "result is NULL");
+    CHECK_RC(kin_pool_submit(NULL, &result, KIN_FN(square), &number, 4, KIN_FOREVER, NULL), -EINVAL);
+    CHECK_STR(kin_process_error(), "pool is NULL");
     CHECK_RC(kin_pool_submit(pool, &result, KIN_FN(square), &number, 4, KIN_FOREVER,
                              &(kin_task_options){.timeout_ns = -1}),
              -EINVAL);

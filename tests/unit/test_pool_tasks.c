@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "pool_board.h"
 
+#include <kin/process.h>
+
 /* ---- cancelling ------------------------------------------------------------------------------------- */
 
 POOL_TEST(a_queued_task_is_cancelled_at_once)
@@ -441,14 +443,25 @@ TEST(a_need_that_is_cancelled_or_dies_fails_the_task)
     CHECK_RC(kin_pool_submit(pool, &none, KIN_FN(sum_of_needs), NULL, 0, KIN_NOW,
                              &(kin_task_options){.needs = (kin_result *[]){NULL}, .needs_count = 1}),
              -EINVAL);
+    CHECK_STR(kin_process_error(), "needs[0] is NULL");
     /* Below "not at all" there is nothing. */
     const kin_task_options refused[] = {
         {.timeout_ns = -1}, {.retries = -2}, {.retries_error = -2}, {.backoff_ns = -1},
         {.priority = -9},   {.priority = 8}, {.needs_count = 1},
     };
+    static const char *const words[] = {
+        "timeout_ns is negative",
+        "retries is below -1",
+        "retries_error is below -1",
+        "backoff_ns is negative",
+        "priority is -9, not from -8 to 7",
+        "priority is 8, not from -8 to 7",
+        "needs_count is given, and needs is NULL",
+    };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         test_context("options %zu", i);
         CHECK_RC(kin_pool_submit(pool, &none, KIN_FN(sum_of_needs), NULL, 0, KIN_NOW, &refused[i]), -EINVAL);
+        CHECK_STR(kin_process_error(), words[i]);
     }
     end_pool(pool);
     CHECK_OK(kin_free(board));
