@@ -41,8 +41,10 @@ void kin__client_close(struct kin__client *client)
     kin_buffer_free(&client->request);
     kin_buffer_free(&client->bytes);
     kin_value_clear(&client->error);
-    *client = (struct kin__client){
-        .breaker = client->breaker, .resumed = client->resumed, .patient = client->patient};
+    *client = (struct kin__client){.breaker = client->breaker,
+                                   .gifts = client->gifts,
+                                   .resumed = client->resumed,
+                                   .patient = client->patient};
 }
 
 struct kin__client kin__client_take(struct kin__client *client)
@@ -113,6 +115,8 @@ static int take_answer(struct kin__client *client, const kin_value *answer, kin_
     }
     if (strcmp(kind, KIN__ANSWER_PROXY) == 0) {
         *result = proxy_of(value);
+        const char *ident = kin_value_token_id(result);
+        if (ident != NULL && client->gifts != NULL && !client->kin) kin__gift_note(client->gifts, ident);
         return kin_value_error_code(result);
     }
     bool raised = strcmp(kind, KIN__ANSWER_ERROR) == 0;

@@ -17,6 +17,7 @@
 #include <kin/value.h>
 
 #include "ipc/breaker.h"
+#include "manager/gifts.h"
 
 /* What a method is called with; either may be None for none. */
 struct kin__arguments {
@@ -41,6 +42,7 @@ static inline void kin__client_trim(kin_buffer *bytes)
 struct kin__client {
     kin_connection *connection;   /* NULL: not connected */
     struct kin__breaker *breaker; /* NULL, or the owner's, which holds it */
+    struct kin__gifts *gifts;     /* NULL, or the owner's, for those of a server of Python's */
     bool kin;                     /* the server is kin's: it takes server calls over this connection too */
     const char *address;          /* where to, and how; they stay */
     const kin_client_options *options;

@@ -4,9 +4,10 @@
 #include "manager/manager.h"
 #include "os/os.h"
 
-void kin__line_init(struct kin__line *line, const kin_manager *manager)
+void kin__line_init(struct kin__line *line, kin_manager *manager)
 {
     line->breaker.whole = line->alone.whole = &manager->closed;
+    line->client.gifts = &manager->gifts;
 }
 
 void kin__line_leave(struct kin__line *line, kin_deadline deadline)

@@ -27,7 +27,7 @@ struct kin__line {
 struct kin_manager;
 
 /* What all lines have that belong to the manager. */
-void kin__line_init(struct kin__line *line, const struct kin_manager *manager);
+void kin__line_init(struct kin__line *line, struct kin_manager *manager);
 
 /* The caller's line, connected or not.  NULL: no memory. */
 struct kin__line *kin__line_find(struct kin_manager *manager);

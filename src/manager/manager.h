@@ -34,6 +34,7 @@ struct kin_manager {
     kin_local *line;                    /* of each thread and coroutine */
     _Atomic(struct kin__line *) lines;  /* all of them; grows only, those that are not used are used again */
     struct kin__line control;           /* its turn is for one short call at a time */
+    struct kin__gifts gifts;            /* the server's, if it is Python's */
     _Atomic(struct kin__dropped *) dropped;
     _Atomic unsigned era; /* which control line it is: with each end all references */
     /* The control line may have broken, and has to be made again: from then on.  0: it need not. */

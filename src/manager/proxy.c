@@ -123,7 +123,8 @@ int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin_value *
     if (ident == NULL || type == NULL) return KIN_EKIND;
     int rc = kin__manager_begin(manager);
     if (rc < 0) return rc;
-    rc = count(manager, "incref", ident, deadline);
+    /* What came with the value is the proxy's. */
+    rc = kin__gift_take(&manager->gifts, ident) ? 0 : count(manager, "incref", ident, deadline);
     if (rc == 0) {
         rc = make(proxy, manager, type, ident, kin_value_proxy_exposed(value));
         if (rc < 0) count(manager, "decref", ident, deadline);

@@ -1,0 +1,152 @@
+/* test_python_manager.c: kin's clients of a manager of Python's: what they leave there, and what they cannot read. */
+#include "program.h"
+
+#include <stdint.h>
+
+#include <kin/container.h>
+#include <kin/error.h>
+#include <kin/manager.h>
+#include <kin/object.h>
+
+#include "support/managers.h"
+
+#define SOON   kin_in_s(20)
+#define ROUNDS 20
+#define MANY   256
+
+static struct program server;
+static kin_manager *manager;
+static char address[64];
+
+/* Returns whether there is a Python at all. */
+static bool begin(void)
+{
+    const char *pythons[16];
+    if (program_pythons(pythons, 16) == 0) return false;
+    server = program_run(pythons[0], test_source("tests/interop/plain_manager.py"));
+    const char *port = program_line(&server);
+    CHECK(port != NULL);
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%.8s", port);
+    CHECK_OK(kin_manager_connect(&manager, address, "k", 1, SOON));
+    return true;
+}
+
+static void end(void)
+{
+    CHECK_OK(kill(server.pid, SIGKILL));
+    program_reap(&server);
+}
+
+static int64_t count_objects(void)
+{
+    return manager_count_objects(address, SOON);
+}
+
+/* An object that a method made: nobody else refers to it. */
+static kin_value iterate(kin_proxy *dict)
+{
+    kin_value iterator;
+    CHECK_OK(kin_proxy_call(dict, "__iter__", kin_value_none(), &iterator, SOON));
+    CHECK_EQ(kin_value_kind(&iterator), KIN_VALUE_PROXY);
+    return iterator;
+}
+
+static kin_proxy *proxy_of(const kin_value *value)
+{
+    kin_proxy *proxy = NULL;
+    CHECK_OK(kin_manager_proxy(manager, &proxy, value, SOON));
+    return proxy;
+}
+
+TEST(what_a_method_made_goes_with_its_proxies)
+{
+    if (!begin()) SKIP("there is no python3");
+    kin_proxy *dict = manager_object(manager, "dict", SOON);
+    for (int i = 0; i < ROUNDS; i++) {
+        kin_value iterator = iterate(dict);
+        kin_proxy *first = proxy_of(&iterator), *second = proxy_of(&iterator);
+        CHECK_OK(kin_proxy_close(first));
+        CHECK_EQ(count_objects(), 2);
+        CHECK_RC(kin_proxy_call(second, "__next__", kin_value_none(), NULL, SOON), KIN_EREMOTE);
+        CHECK_OK(kin_proxy_close(second));
+        CHECK_EQ(count_objects(), 1);
+        kin_value_clear(&iterator);
+    }
+    CHECK_OK(kin_proxy_close(dict));
+    CHECK_EQ(count_objects(), 0);
+    CHECK_OK(kin_manager_close(manager));
+    end();
+}
+
+TEST(what_nobody_made_a_proxy_of_goes_with_the_handle)
+{
+    if (!begin()) SKIP("there is no python3");
+    kin_call calls[ROUNDS];
+    kin_proxy *dict = manager_object(manager, "dict", SOON);
+    for (int i = 0; i < ROUNDS; i++) calls[i] = (kin_call){.proxy = dict, .method = "__iter__"};
+    CHECK_OK(kin_proxy_call_many(calls, ROUNDS, SOON));
+    for (int i = 0; i < ROUNDS; i++) {
+        CHECK_OK(calls[i].rc);
+        CHECK_OK(kin_proxy_call(dict, "__iter__", kin_value_none(), NULL, SOON));
+    }
+    CHECK_EQ(count_objects(), 1 + 2 * ROUNDS);
+    CHECK_OK(kin_proxy_close(proxy_of(&calls[0].result)));
+    CHECK_EQ(count_objects(), 2 * ROUNDS);
+    for (int i = 0; i < ROUNDS; i++) kin_value_clear(&calls[i].result);
+    CHECK_OK(kin_proxy_close(dict));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(count_objects(), 0);
+    end();
+}
+
+static void use_and_close(void *value)
+{
+    CHECK_OK(kin_proxy_close(proxy_of(value)));
+    CHECK_OK(kin_manager_close(manager));
+}
+
+/* A child has none of what its parent was given, and gives none of it back. */
+TEST(a_child_leaves_its_parent_what_it_was_given)
+{
+    if (!begin()) SKIP("there is no python3");
+    kin_proxy *dict = manager_object(manager, "dict", SOON);
+    kin_value iterator = iterate(dict);
+    CHECK_EQ(test_collect(test_child(use_and_close, &iterator)), 0);
+    CHECK_EQ(count_objects(), 2);
+    CHECK_OK(kin_proxy_close(proxy_of(&iterator)));
+    CHECK_EQ(count_objects(), 1);
+    kin_value_clear(&iterator);
+    CHECK_OK(kin_proxy_close(dict));
+    CHECK_OK(kin_manager_close(manager));
+    end();
+}
+
+static void iterate_many(kin_proxy *dict)
+{
+    kin_call calls[MANY];
+    for (int i = 0; i < MANY; i++) calls[i] = (kin_call){.proxy = dict, .method = "__iter__"};
+    CHECK_OK(kin_proxy_call_many(calls, MANY, SOON));
+    for (int i = 0; i < MANY; i++) kin_value_clear(&calls[i].result);
+}
+
+/* A client that goes on for years does not fill the server. */
+TEST(what_came_long_ago_is_given_back)
+{
+    if (!begin()) SKIP("there is no python3");
+    kin_proxy *dict = manager_object(manager, "dict", SOON);
+    kin_value last;
+    for (int i = 0; i < 4096 / MANY; i++) iterate_many(dict);
+    CHECK_EQ(count_objects(), 1 + 4096);
+    for (int i = 0; i < ROUNDS; i++) {
+        last = iterate(dict);
+        if (i < ROUNDS - 1) kin_value_clear(&last);
+    }
+    CHECK_EQ(count_objects(), 1 + 4096);
+    CHECK_OK(kin_proxy_close(proxy_of(&last)));
+    CHECK_EQ(count_objects(), 4096);
+    kin_value_clear(&last);
+    CHECK_OK(kin_proxy_close(dict));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(count_objects(), 0);
+    end();
+}
