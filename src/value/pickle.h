@@ -117,6 +117,9 @@ int kin__pickle_dumps_pair(const char *word, const kin_value *value, size_t most
 #define kin__reader_fail(r, code, ...) (kin__reader_note(r, __VA_ARGS__), (code))
 void kin__reader_note(struct kin__reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Refuses a class, or an instance by the name of its class: "collections.deque has …". */
+int kin__reader_refuse(struct kin__reader *r, const kin_value *of, const char *why);
+
 /* Closes `part`, which becomes a part of `whole`, and adds its weight: -E2BIG, -ELOOP. */
 int kin__reader_join(struct kin__reader *r, struct kin__boxed *whole, const kin_value *part);
 

@@ -11,10 +11,11 @@
 
 #define MOST_ARGUMENTS 4
 
-static int refuse(struct kin__reader *r, const kin_value *class, const char *why)
+int kin__reader_refuse(struct kin__reader *r, const kin_value *of, const char *why)
 {
-    const char *module, *name;
-    kin__class_names(class, &module, &name);
+    const char *module = kin_value_class_module(of), *name = kin_value_class_name(of);
+    if (name == NULL)
+        return kin__reader_fail(r, KIN_EREFUSED, "a value of type %s %s", kin_value_kind_name(of), why);
     return kin__reader_fail(r, KIN_EREFUSED, "%.60s.%.60s %s", module, name, why);
 }
 
@@ -65,7 +66,7 @@ static int call_container(struct kin__reader *r, const kin_value *class, kin_val
     bool empty = count == 0;
     bool fits = count == 1 && argument->kind_ >= KIN_VALUE_TUPLE && argument->kind_ <= KIN_VALUE_FROZENSET &&
                 argument->kind_ != KIN_VALUE_DICT;
-    if (!empty && !fits) return refuse(r, class, "takes a list or tuple here");
+    if (!empty && !fits) return kin__reader_refuse(r, class, "takes a list or tuple here");
     return make_container(r, kind, empty ? NULL : argument, made);
 }
 
@@ -106,7 +107,7 @@ static int call_bytes(struct kin__reader *r, const kin_value *class, const kin_v
     if (count == 2 && argument[0].kind_ == KIN_VALUE_STR && is_latin1(&argument[1]))
         return encode_latin1(r, kind, &argument[0], made);
     bool plain = count == 1 && (argument->kind_ == KIN_VALUE_BYTES || argument->kind_ == KIN_VALUE_BYTEARRAY);
-    if (count != 0 && !plain) return refuse(r, class, "takes bytes here");
+    if (count != 0 && !plain) return kin__reader_refuse(r, class, "takes bytes here");
     const char *bytes = plain ? kin__text(argument, &size) : "";
     *made = kin__text_make(kind, bytes, size);
     return kin_value_error_code(made);
@@ -121,16 +122,16 @@ static int call_array(struct kin__reader *r, const kin_value *class, const kin_v
     size_t length, size;
     const char *typecode = count == 2 ? kin_value_get_str(&argument[0], &length) : NULL;
     size_t item_size = typecode && length == 1 ? kin__array_item_size(*typecode) : 0;
-    if (item_size == 0) return refuse(r, class, "takes a typecode of array and its items");
+    if (item_size == 0) return kin__reader_refuse(r, class, "takes a typecode of array and its items");
     const char *bytes = kin_value_get_bytes(&argument[1], &size);
     if (bytes) {
         const struct kin__text *text = kin__counted(&argument[1]) ? argument[1].as_.object : NULL;
         bool kept = text && text->data != text->own;
-        if (size % item_size != 0) return refuse(r, class, "has bytes of half an item");
+        if (size % item_size != 0) return kin__reader_refuse(r, class, "has bytes of half an item");
         *made = kin__array_make(*typecode, bytes, size, kept);
         return kin_value_error_code(made);
     }
-    if (argument[1].kind_ != KIN_VALUE_LIST) return refuse(r, class, "takes bytes or a list");
+    if (argument[1].kind_ != KIN_VALUE_LIST) return kin__reader_refuse(r, class, "takes bytes or a list");
     const kin_value *item = kin__items(&argument[1], &length);
     char *zero = kin__os_calloc(length + 1, item_size);
     if (zero == NULL) return -ENOMEM;
@@ -155,7 +156,7 @@ static int rebuild_array(struct kin__reader *r, const kin_value *class, const ki
     size_t item_size = bytes && length == 1 ? kin__array_item_size(*typecode) : 0;
     bool fits = item_size != 0 && kin_value_get_int(&argument[2], &form) == 0 && form >= 0 &&
                 form < (int64_t)sizeof forms && (size_t)abs(forms[form]) == item_size;
-    if (!fits || size % item_size != 0) return refuse(r, class, "has a form kin does not read");
+    if (!fits || size % item_size != 0) return kin__reader_refuse(r, class, "has a form kin does not read");
     *made = kin__array_make(*typecode, bytes, size, false);
     int rc = kin_value_error_code(made);
     if (rc < 0 || forms[form] > 0) return rc;
@@ -194,7 +195,7 @@ static int rebuild_error(struct kin__reader *r, const kin_value *class, const ki
 {
     const kin_value *from = count == 2 ? kin__fields(&argument[0], KIN_VALUE_ERROR) : NULL;
     if (from == NULL || argument[1].kind_ != KIN_VALUE_STR)
-        return refuse(r, class, "takes an exception and a text");
+        return kin__reader_refuse(r, class, "takes an exception and a text");
     kin_value fields[] = {from[KIN__ERROR_CLASS], from[KIN__ERROR_ARGUMENTS], from[KIN__ERROR_STATE],
                           argument[1]};
     return make_record(r, KIN_VALUE_ERROR, fields, KIN__ERROR_FIELDS, made);
@@ -206,7 +207,7 @@ static int rebuild_proxy(struct kin__reader *r, const kin_value *class, const ki
 {
     bool fits = count == 4 && argument[0].kind_ == KIN_VALUE_CLASS && argument[1].kind_ == KIN_VALUE_TOKEN &&
                 argument[2].kind_ == KIN_VALUE_STR && argument[3].kind_ == KIN_VALUE_DICT;
-    if (!fits) return refuse(r, class, "takes a class, a token, a serializer and keywords");
+    if (!fits) return kin__reader_refuse(r, class, "takes a class, a token, a serializer and keywords");
     kin_value fields[] = {argument[0], argument[1], argument[3]};
     return make_record(r, KIN_VALUE_PROXY, fields, KIN__PROXY_FIELDS, made);
 }
@@ -214,12 +215,12 @@ static int rebuild_proxy(struct kin__reader *r, const kin_value *class, const ki
 static int call_slice(struct kin__reader *r, const kin_value *class, const kin_value *argument, size_t count,
                       kin_value *made)
 {
-    if (count != 3) return refuse(r, class, "takes three arguments");
+    if (count != 3) return kin__reader_refuse(r, class, "takes three arguments");
     if (kin__class_use(class) == KIN__CLASS_SLICE) return make_record(r, KIN_VALUE_SLICE, argument, 3, made);
     for (int i = 0; i < 3; i++) {
-        if (argument[i].kind_ != KIN_VALUE_INT) return refuse(r, class, "takes ints");
+        if (argument[i].kind_ != KIN_VALUE_INT) return kin__reader_refuse(r, class, "takes ints");
     }
-    if (!kin_value_is_true(&argument[2])) return refuse(r, class, "takes a step that is not 0");
+    if (!kin_value_is_true(&argument[2])) return kin__reader_refuse(r, class, "takes a step that is not 0");
     return make_record(r, KIN_VALUE_RANGE, argument, 3, made);
 }
 
@@ -229,7 +230,7 @@ static int call_complex(struct kin__reader *r, const kin_value *class, const kin
     double real, imaginary;
     if (count != 2 || kin_value_get_float(&argument[0], &real) < 0 ||
         kin_value_get_float(&argument[1], &imaginary) < 0)
-        return refuse(r, class, "takes two floats");
+        return kin__reader_refuse(r, class, "takes two floats");
     *made = kin_value_complex(real, imaginary);
     return kin_value_error_code(made);
 }
@@ -242,7 +243,7 @@ static int rebuild_old(struct kin__reader *r, const kin_value *class, const kin_
                 kin_value_class_is(&argument[1], "object") && argument[2].kind_ == KIN_VALUE_NONE;
     kin_value nothing = {.kind_ = KIN_VALUE_TUPLE};
     return fits ? kin__reader_new(r, &argument[0], &nothing, made)
-                : refuse(r, class, "takes a class of objects");
+                : kin__reader_refuse(r, class, "takes a class of objects");
 }
 
 /* ---- the three opcodes -------------------------------------------------------------------- */
@@ -272,12 +273,12 @@ int kin__reader_call(struct kin__reader *r, const kin_value *class, const kin_va
     case KIN__CLASS_SET: return call_container(r, class, KIN_VALUE_SET, argument, count, made);
     case KIN__CLASS_FROZENSET: return call_container(r, class, KIN_VALUE_FROZENSET, argument, count, made);
     case KIN__CLASS_DICT:
-        if (count > 0) return refuse(r, class, "takes no arguments here");
+        if (count > 0) return kin__reader_refuse(r, class, "takes no arguments here");
         *made = kin_value_dict();
         return kin_value_error_code(made);
     case KIN__CLASS_ENCODE:
         if (count != 2 || argument->kind_ != KIN_VALUE_STR || !is_latin1(&argument[1]))
-            return refuse(r, class, "takes a text and latin1");
+            return kin__reader_refuse(r, class, "takes a text and latin1");
         return encode_latin1(r, KIN_VALUE_BYTES, argument, made);
     case KIN__CLASS_BYTES:
     case KIN__CLASS_BYTEARRAY: return call_bytes(r, class, argument, count, made);
@@ -294,7 +295,7 @@ int kin__reader_call(struct kin__reader *r, const kin_value *class, const kin_va
     default:
         /* Of the user's own classes exceptions are called. */
         if (kin__counted(class)) return make_error(r, class, arguments, made);
-        return refuse(r, class, "is not called");
+        return kin__reader_refuse(r, class, "is not called");
     }
 }
 
@@ -314,7 +315,7 @@ int kin__reader_new(struct kin__reader *r, const kin_value *class, const kin_val
     case KIN__CLASS_OBJECT: return make_object(r, class, arguments, 'N', made);
     default:
         if (kin__counted(class)) return make_object(r, class, arguments, 'N', made);
-        return refuse(r, class, "has no instances that kin reads");
+        return kin__reader_refuse(r, class, "has no instances that kin reads");
     }
 }
 
@@ -340,17 +341,20 @@ int kin__reader_build(struct kin__reader *r, kin_value *target, kin_value state)
 {
     int rc;
     bool open = kin__counted(target) && ((struct kin__boxed *)target->as_.object)->open;
+    bool instance = target->kind_ == KIN_VALUE_ERROR || target->kind_ == KIN_VALUE_OBJECT;
     if (open && target->kind_ == KIN_VALUE_TOKEN)
         rc = build_token(r, target, &state);
-    else if (open && (target->kind_ == KIN_VALUE_ERROR || target->kind_ == KIN_VALUE_OBJECT) &&
-             kin__is_state(&state)) {
+    else if (open && instance && kin__is_state(&state)) {
         kin_value *field = ((struct kin__tuple *)target->as_.object)->item;
         kin_value *old = &field[target->kind_ == KIN_VALUE_ERROR ? KIN__ERROR_STATE : KIN__OBJECT_STATE];
         rc = kin__reader_join(r, target->as_.object, &state);
         kin_value_clear(old);
         *old = state;
         return rc;
-    } else
+    } else if (instance)
+        rc = kin__reader_refuse(
+            r, target, open ? "has a state that kin does not read" : "gets a state after it is complete");
+    else
         rc = kin__reader_fail(r, KIN_EREFUSED, "a state of type %s for a value of type %s",
                               kin_value_kind_name(&state), kin_value_kind_name(target));
     kin_value_clear(&state);

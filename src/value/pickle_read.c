@@ -228,7 +228,7 @@ static int make_with_keywords(struct kin__reader *r)
     if (!kin__reader_holds(r, 3)) return kin__reader_too_few(r);
     const kin_value *keywords = &r->stack[r->size - 1];
     if (keywords->kind_ != KIN_VALUE_DICT || kin_value_len(keywords) != 0)
-        return kin__reader_fail(r, KIN_EREFUSED, "an instance made with keywords");
+        return kin__reader_refuse(r, &keywords[-2], "is made with keywords, which kin does not read");
     kin_value_clear(&r->stack[--r->size]);
     return make_instance(r, kin__reader_new);
 }

@@ -108,6 +108,8 @@ static void *open_block(struct kin__reader *r, const kin_value *value, kin_value
     if (object)
         *code = kin__reader_fail(r, KIN_EREFUSED, "a %s that contains itself, or grows after it is complete",
                                  kin_value_kind_name(value));
+    else if (value->kind_ == KIN_VALUE_ERROR || value->kind_ == KIN_VALUE_OBJECT)
+        *code = kin__reader_refuse(r, value, "has items, which kin does not read of that class");
     else
         *code =
             kin__reader_fail(r, KIN_EPICKLE, "an item for a value of type %s", kin_value_kind_name(value));

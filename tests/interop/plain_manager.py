@@ -8,7 +8,6 @@ VALUES = {
     'ordered': collections.OrderedDict(a=1),
     'default': collections.defaultdict(list, a=[1]),
     'deque': collections.deque([1, 2], 3),
-    'empty': collections.deque(),
     'date': datetime.date(2020, 1, 2),
 }
 

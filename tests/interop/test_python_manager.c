@@ -150,3 +150,36 @@ TEST(what_came_long_ago_is_given_back)
     CHECK_EQ(count_objects(), 0);
     end();
 }
+
+static void check_refused(kin_proxy *shelf, const char *method, const char *name, const char *class)
+{
+    char words[256];
+    test_context("%s of %s", method, name);
+    CHECK_RC(kin_proxy_call(shelf, method, kin_value_build("(s)", name), NULL, SOON), KIN_EREFUSED);
+    CHECK(kin_manager_error(manager) != NULL);
+    CHECK_OK(kin_value_text(kin_manager_error(manager), words, sizeof words));
+    if (strstr(words, class) == NULL) FAIL("the error says %s", words);
+    test_context(NULL);
+}
+
+TEST(containers_of_classes_that_kin_does_not_know_are_refused_by_name)
+{
+    static const struct {
+        const char *name, *class;
+    } refused[] = {{"ordered", "collections.OrderedDict"},
+                   {"default", "collections.defaultdict"},
+                   {"deque", "collections.deque"}};
+    if (!begin()) SKIP("there is no python3");
+    kin_proxy *shelf = manager_object(manager, "Shelf", SOON);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        check_refused(shelf, "get", refused[i].name, refused[i].class);
+        check_refused(shelf, "inside", refused[i].name, refused[i].class);
+    }
+    kin_value date;
+    CHECK_OK(kin_proxy_call(shelf, "get", kin_value_build("(s)", "date"), &date, SOON));
+    CHECK(kin_value_class_is(&date, "datetime.date"));
+    kin_value_clear(&date);
+    CHECK_OK(kin_proxy_close(shelf));
+    CHECK_OK(kin_manager_close(manager));
+    end();
+}

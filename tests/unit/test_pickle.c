@@ -42,17 +42,19 @@ static void check_round(const char *bytes, size_t size, const char *expected)
 }
 #define ROUND(text, expected) check_round((text), sizeof(text) - 1, (expected))
 
-static void check_refused(const char *bytes, size_t size, int code, const char *words)
+static void check_refused(const char *bytes, size_t size, bool keep_unknown, int code, const char *words)
 {
     kin_value value = kin_value_int(1);
     kin_pickle_fault fault = {0};
     test_context("expecting: %s", words);
-    CHECK_RC(kin_pickle_loads(&value, bytes, size, &(kin_pickle_options){.fault = &fault}), code);
+    const kin_pickle_options options = {.keep_unknown = keep_unknown, .fault = &fault};
+    CHECK_RC(kin_pickle_loads(&value, bytes, size, &options), code);
     CHECK_EQ(kin_value_kind(&value), KIN_VALUE_NONE);
     if (!strstr(fault.text, words)) FAIL("the fault is: %s", fault.text);
     test_context(NULL);
 }
-#define REFUSED(text, code, words) check_refused((text), sizeof(text) - 1, (code), (words))
+#define REFUSED(text, code, words)      check_refused((text), sizeof(text) - 1, false, (code), (words))
+#define REFUSED_KEPT(text, code, words) check_refused((text), sizeof(text) - 1, true, (code), (words))
 
 /* ---- what managers send --------------------------------------------------------------------- */
 
@@ -167,6 +169,31 @@ TEST(classes_of_the_user_can_be_kept_as_names)
     CHECK_STR(kin_value_class_module(&value), "shop");
     check_repr(&value, "OutOfStock('tea')");
     kin_value_clear(&value);
+}
+
+/* What such a class would make of that nobody knows. */
+TEST(what_classes_that_are_kept_as_names_cannot_have_is_refused_by_name)
+{
+    static const char *const containers[] = {
+        "OrderedDict\n)R(K\1K\2u.", "OrderedDict\n)RK\1K\2s.", "deque\n)R(K\1e.",
+        "deque\n)RK\1a.",           "deque\n)\x81(K\1e.",      "defaultdict\ncbuiltins\nlist\n\x85RK\1]s."};
+    for (size_t i = 0; i < sizeof containers / sizeof containers[0]; i++) {
+        char bytes[100], words[100];
+        int size = snprintf(bytes, sizeof bytes,
+                            "\x80\x03"
+                            "ccollections\n%s",
+                            containers[i]);
+        snprintf(words, sizeof words, "collections.%.*s has items", (int)strcspn(containers[i], "\n"),
+                 containers[i]);
+        check_refused(bytes, (size_t)size, true, KIN_EREFUSED, words);
+    }
+    REFUSED_KEPT("\x80\x03"
+                 "cshop\nTea\n)\x81NN\x86"
+                 "b.",
+                 KIN_EREFUSED, "shop.Tea has a state that kin does not read");
+    REFUSED_KEPT("\x80\x04"
+                 "cshop\nTea\n)}X\1\0\0\0aK\1s\x92.",
+                 KIN_EREFUSED, "shop.Tea is made with keywords");
 }
 
 /* ---- old protocols -------------------------------------------------------------------------- */
