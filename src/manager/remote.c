@@ -22,7 +22,7 @@
 #include "base/error.h"
 #include "ipc/challenge.h"
 #include "ipc/message.h"
-#include "manager/manager.h"
+#include "manager/peer.h"
 
 #define NAME_SIZE 96
 
@@ -41,13 +41,6 @@ struct kin__remote {
     uint8_t *key;
 };
 
-/* A manager that this process is connected to. */
-struct peer {
-    kin_manager *manager;
-    unsigned users; /* entries */
-    struct peer *next;
-};
-
 struct held {
     kin_value item;
     struct held *next;
@@ -57,7 +50,7 @@ struct entry {
     const void *object;
     uint64_t serial;
     unsigned users; /* the list, and the calls that are at it */
-    struct peer *peer;
+    struct kin__peer *peer;
     kin_proxy *proxy;
     struct held *held; /* oldest first */
     struct entry *next;
@@ -67,7 +60,6 @@ struct entry {
 static struct kin__turn turn;
 
 static struct entry *entries;
-static struct peer *peers;
 
 static kin_deadline soon(void)
 {
@@ -75,55 +67,6 @@ static kin_deadline soon(void)
 }
 
 /* ---- this process's side ------------------------------------------------------------------------ */
-
-static struct peer *find_peer(const char *address, const void *key, size_t key_size)
-{
-    for (struct peer *peer = peers; peer != NULL; peer = peer->next) {
-        const kin_manager *manager = peer->manager;
-        if (strcmp(manager->address, address) == 0 && manager->key_size == key_size &&
-            (key_size == 0 || memcmp(manager->key, key, key_size) == 0))
-            return peer;
-    }
-    return NULL;
-}
-
-/* A manager's handle, in use once more.  It connects with its first call. */
-static int use_peer(struct peer **used, const char *address, const void *key, size_t key_size)
-{
-    kin__turn_wait(&turn);
-    struct peer *peer = find_peer(address, key, key_size);
-    int rc = 0;
-    if (peer == NULL) {
-        peer = kin__os_calloc(1, sizeof *peer);
-        const kin_client_options client = {.key = key, .key_size = key_size};
-        rc = peer == NULL ? -ENOMEM : kin__manager_make(&peer->manager, address, &client);
-        if (rc == 0) {
-            peer->next = peers;
-            peers = peer;
-        } else {
-            kin__os_free(peer);
-        }
-    }
-    if (rc == 0) peer->users++;
-    kin__turn_end(&turn);
-    if (rc == 0) *used = peer;
-    return rc;
-}
-
-static void leave_peer(struct peer *peer)
-{
-    kin__turn_wait(&turn);
-    bool last = --peer->users == 0;
-    if (last) {
-        struct peer **at = &peers;
-        while (*at != peer) at = &(*at)->next;
-        *at = peer->next;
-    }
-    kin__turn_end(&turn);
-    if (!last) return;
-    kin__manager_close(peer->manager);
-    kin__os_free(peer);
-}
 
 static void free_entry(struct entry *entry)
 {
@@ -134,7 +77,7 @@ static void free_entry(struct entry *entry)
         kin__os_free(held);
     }
     kin_proxy_close(entry->proxy);
-    leave_peer(entry->peer);
+    kin__peer_leave(entry->peer);
     kin__os_free(entry);
 }
 
@@ -194,7 +137,7 @@ static struct entry *find_entry(const struct kin__remote *remote)
 }
 
 /* An entry that has a proxy already, which it takes over; after a failure it does not. */
-static int add_entry(const struct kin__remote *remote, struct peer *peer, kin_proxy *proxy)
+static int add_entry(const struct kin__remote *remote, struct kin__peer *peer, kin_proxy *proxy)
 {
     struct entry *entry = kin__os_calloc(1, sizeof *entry), *old;
     if (entry == NULL) return -ENOMEM;
@@ -208,10 +151,10 @@ static int add_entry(const struct kin__remote *remote, struct peer *peer, kin_pr
 /* Connects this process to an object that another one has opened. */
 static int join(const struct kin__remote *remote)
 {
-    struct peer *peer = NULL;
+    struct kin__peer *peer = NULL;
     kin_proxy *proxy = NULL;
     kin_deadline deadline = soon();
-    int rc = use_peer(&peer, remote->address, remote->key, remote->key_size);
+    int rc = kin__peer_use(&peer, remote->address, remote->key, remote->key_size);
     if (rc < 0) return rc;
     kin_value token = kin_value_token(remote->type, kin_value_none(), remote->ident);
     rc = kin_value_error_code(&token);
@@ -221,7 +164,7 @@ static int join(const struct kin__remote *remote)
     if (rc == 0) rc = add_entry(remote, peer, proxy);
     if (rc == 0) return 0;
     kin_proxy_close(proxy);
-    leave_peer(peer);
+    kin__peer_leave(peer);
     return rc;
 }
 
@@ -260,7 +203,7 @@ static int allocate_note(struct kin__remote **allocated, size_t key_size)
     return rc;
 }
 
-static int make_note(struct kin__remote **made, struct peer *peer, kin_proxy *proxy)
+static int make_note(struct kin__remote **made, struct kin__peer *peer, kin_proxy *proxy)
 {
     const kin_manager *manager = peer->manager;
     struct kin__remote *remote = NULL;
@@ -282,12 +225,12 @@ static int make_note(struct kin__remote **made, struct peer *peer, kin_proxy *pr
 
 int kin__remote_open(void **object, const struct kin__place *place)
 {
-    struct peer *peer = NULL;
+    struct kin__peer *peer = NULL;
     kin_proxy *proxy = NULL;
     struct kin__remote *remote = NULL;
     kin_deadline deadline = soon();
     if (kin__key_fault(place->key, place->key_size) != NULL) return -EINVAL;
-    int rc = use_peer(&peer, place->address, place->key, place->key_size);
+    int rc = kin__peer_use(&peer, place->address, place->key, place->key_size);
     if (rc < 0) return rc;
     rc = kin__manager_connect(peer->manager, deadline);
     if (rc == 0) rc = kin_manager_create(peer->manager, &proxy, place->name, kin_value_none(), deadline);
@@ -297,7 +240,7 @@ int kin__remote_open(void **object, const struct kin__place *place)
     if (rc < 0) {
         if (remote != NULL) free_note(remote);
         kin_proxy_close(proxy);
-        leave_peer(peer);
+        kin__peer_leave(peer);
         return rc;
     }
     /* Release: who gets the pointer finds the note whole. */
