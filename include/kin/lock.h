@@ -46,8 +46,8 @@ KIN_API int kin_lock_open(kin_lock **lock);
  * kin_lock_locked does where the manager's object cannot say it (those of Python's managers).  Closing it leaves the
  * manager's lock as it is, and ends the calls of it that other threads of the process are in, which lose their
  * connections to that manager for it.  Errors, besides those: of kin_manager_connect,
- * KIN_EREMOTE (the manager has no such type or name), KIN_EKIND (it has no acquire), -EINVAL (a key or name without
- * an address, a key without its size); and in every call those of kin_proxy_call. */
+ * KIN_EREMOTE (the manager has no such type or name: kin_manager_error(NULL) tells), KIN_EKIND (it has no acquire),
+ * -EINVAL (a key or name without an address, a key without its size); and in every call those of kin_proxy_call. */
 KIN_API int kin_lock_open_with_sized(kin_lock **lock, const kin_lock_options *options, size_t size);
 static inline int kin_lock_open_with(kin_lock **lock, const kin_lock_options *options)
 {

@@ -228,7 +228,8 @@ KIN_API int kin_manager_proxy(kin_manager *manager, kin_proxy **proxy, const kin
 
 /* kin_manager_error returns the exception that the calling thread's last call of this manager
  * failed with, or NULL.  It belongs to the handle, until that thread's next call.  Of a handle that was closed it says
- * "the manager at … was closed". */
+ * "the manager at … was closed".  NULL as `manager` is that of the queue or lock with an address (kin/queue.h) that the thread has
+ * called or opened last, until it does so again: such as "KeyError: 'jbos'" for a name that its manager has not. */
 KIN_API const kin_value *kin_manager_error(kin_manager *manager);
 
 /* ---- proxies -------------------------------------------------------------------------------------- */

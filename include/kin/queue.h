@@ -58,7 +58,7 @@ typedef struct kin_queue_options {
  * Errors: -EINVAL (NULL, an unknown order, redelivery of what is not joinable, a max_bytes beyond the
  * region, a key or name without an address, a key without its size), -ENOMEM, KIN_EHELD, and those of
  * kin_family_open.  With an address: those of kin_manager_connect, KIN_EREMOTE (the manager has no such
- * type or name), KIN_EKIND (it is no queue); and in every call those of kin_proxy_call. */
+ * type or name: kin_manager_error(NULL) tells), KIN_EKIND (it is no queue); and in every call those of kin_proxy_call. */
 KIN_API int kin_queue_open_sized(kin_queue **queue, const kin_queue_options *options, size_t size);
 static inline int kin_queue_open(kin_queue **queue, const kin_queue_options *options)
 {

@@ -359,13 +359,6 @@ int kin_manager_ping(kin_manager *manager, kin_deadline deadline)
     return kin__manager_end(manager, rc);
 }
 
-const kin_value *kin_manager_error(kin_manager *manager)
-{
-    struct kin__line *line = manager != NULL ? kin__line_find(manager) : NULL;
-    if (line == NULL || kin_value_kind(&line->client.error) == KIN_VALUE_NONE) return NULL;
-    return &line->client.error;
-}
-
 /* ---- handles -------------------------------------------------------------------------------------------- */
 
 int kin__manager_begin(kin_manager *manager)

@@ -23,6 +23,7 @@
 #include "ipc/challenge.h"
 #include "ipc/message.h"
 #include "manager/peer.h"
+#include "manager/raised.h"
 
 #define NAME_SIZE 96
 
@@ -148,6 +149,13 @@ static int add_entry(const struct kin__remote *remote, struct kin__peer *peer, k
     return 0;
 }
 
+/* What has become of a call of the manager, by the thread that made it. */
+static int outcome(const struct kin__peer *peer, int rc)
+{
+    if (rc < 0) kin__raised_set(kin_manager_error(peer->manager));
+    return rc;
+}
+
 /* Connects this process to an object that another one has opened. */
 static int join(const struct kin__remote *remote)
 {
@@ -159,7 +167,7 @@ static int join(const struct kin__remote *remote)
     kin_value token = kin_value_token(remote->type, kin_value_none(), remote->ident);
     rc = kin_value_error_code(&token);
     if (rc == 0) rc = kin__manager_connect(peer->manager, deadline);
-    if (rc == 0) rc = kin_manager_proxy(peer->manager, &proxy, &token, deadline);
+    if (rc == 0) rc = outcome(peer, kin_manager_proxy(peer->manager, &proxy, &token, deadline));
     kin_value_clear(&token);
     if (rc == 0) rc = add_entry(remote, peer, proxy);
     if (rc == 0) return 0;
@@ -172,12 +180,21 @@ static int join(const struct kin__remote *remote)
 static int entry_of(const void *object, struct entry **entry)
 {
     const struct kin__remote *remote = object;
+    kin__raised_set(NULL);
     if (__atomic_load_n(&remote->magic, __ATOMIC_SEQ_CST) != KIN__MAGIC_REMOTE) return KIN_ECLOSED;
     *entry = find_entry(remote);
     if (__builtin_expect(*entry != NULL, 1)) return 0;
     int rc = join(remote);
     if (rc == 0) *entry = find_entry(remote);
     return rc < 0 ? rc : *entry != NULL ? 0 : KIN_ECLOSED;
+}
+
+/* The call of it is over. */
+static int leave(struct entry *entry, int rc)
+{
+    outcome(entry->peer, rc);
+    leave_entry(entry);
+    return rc;
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------ */
@@ -229,11 +246,14 @@ int kin__remote_open(void **object, const struct kin__place *place)
     kin_proxy *proxy = NULL;
     struct kin__remote *remote = NULL;
     kin_deadline deadline = soon();
+    kin__raised_set(NULL);
     if (kin__key_fault(place->key, place->key_size) != NULL) return -EINVAL;
     int rc = kin__peer_use(&peer, place->address, place->key, place->key_size);
     if (rc < 0) return rc;
     rc = kin__manager_connect(peer->manager, deadline);
-    if (rc == 0) rc = kin_manager_create(peer->manager, &proxy, place->name, kin_value_none(), deadline);
+    if (rc == 0)
+        rc =
+            outcome(peer, kin_manager_create(peer->manager, &proxy, place->name, kin_value_none(), deadline));
     if (rc == 0 && !kin__proxy_has(proxy, place->method)) rc = KIN_EKIND;
     if (rc == 0) rc = make_note(&remote, peer, proxy);
     if (rc == 0) rc = add_entry(remote, peer, proxy);
@@ -279,8 +299,7 @@ static long call_with(const void *object, const char *method, kin_value argument
         kin_value_clear(&arguments);
         return rc;
     }
-    rc = kin_proxy_call(entry->proxy, method, arguments, &result, soon());
-    leave_entry(entry);
+    rc = leave(entry, kin_proxy_call(entry->proxy, method, arguments, &result, soon()));
     if (rc == 0 && kin_value_kind(&result) != KIN_VALUE_NONE) rc = kin_value_get_int(&result, &number);
     kin_value_clear(&result);
     return rc < 0 ? rc : (long)number;
@@ -292,14 +311,11 @@ static long call_number(const void *object, const char *method)
 }
 
 /* The exception that the last call raised is one of Python's that a code of kin's stands for. */
-static bool has_raised(const void *object, const char *class)
+static bool has_raised(const char *class)
 {
-    struct entry *entry = find_entry(object);
-    const kin_value *error = entry != NULL ? kin_manager_error(entry->peer->manager) : NULL;
+    const kin_value *error = kin_manager_error(NULL);
     const char *name = error != NULL ? kin_value_class_name(error) : NULL;
-    bool has = name != NULL && strcmp(name, class) == 0;
-    if (entry != NULL) leave_entry(entry);
-    return has;
+    return name != NULL && strcmp(name, class) == 0;
 }
 
 /* ---- queues: putting ---------------------------------------------------------------------------- */
@@ -313,9 +329,7 @@ static int put(void *queue, kin_value item, kin_deadline deadline)
         kin_value_clear(&item);
         return rc;
     }
-    rc = kin_proxy_put(entry->proxy, item, deadline);
-    leave_entry(entry);
-    return rc;
+    return leave(entry, kin_proxy_put(entry->proxy, item, deadline));
 }
 
 int kin__remote_put(void *queue, const void *message, size_t size, kin_deadline deadline)
@@ -394,8 +408,7 @@ static int get(void *queue, struct entry **entry, kin_value *item, kin_deadline 
     kin__turn_end(&turn);
     if (held == NULL) {
         rc = kin_proxy_get((*entry)->proxy, item, deadline);
-        if (rc < 0) leave_entry(*entry);
-        return rc;
+        return rc < 0 ? leave(*entry, rc) : rc;
     }
     *item = held->item;
     kin__os_free(held);
@@ -496,7 +509,7 @@ int kin__remote_full(void *queue)
 int kin__remote_task_done(void *queue)
 {
     int rc = (int)call_number(queue, "task_done");
-    return rc == KIN_EREMOTE && has_raised(queue, "ValueError") ? KIN_ENOTASK : rc;
+    return rc == KIN_EREMOTE && has_raised("ValueError") ? KIN_ENOTASK : rc;
 }
 
 int kin__remote_join(void *queue, kin_deadline deadline)
@@ -504,9 +517,7 @@ int kin__remote_join(void *queue, kin_deadline deadline)
     struct entry *entry;
     int rc = entry_of(queue, &entry);
     if (rc < 0) return rc;
-    rc = kin__proxy_join(entry->proxy, deadline);
-    leave_entry(entry);
-    return rc;
+    return leave(entry, kin__proxy_join(entry->proxy, deadline));
 }
 
 /* ---- locks ------------------------------------------------------------------------------------------ */
@@ -516,9 +527,7 @@ int kin__remote_acquire(void *lock, kin_deadline deadline)
     struct entry *entry;
     int rc = entry_of(lock, &entry);
     if (rc < 0) return rc;
-    rc = kin_proxy_acquire(entry->proxy, deadline);
-    leave_entry(entry);
-    return rc;
+    return leave(entry, kin_proxy_acquire(entry->proxy, deadline));
 }
 
 int kin__remote_release(void *lock)
@@ -526,16 +535,15 @@ int kin__remote_release(void *lock)
     struct entry *entry;
     int rc = entry_of(lock, &entry);
     if (rc < 0) return rc;
-    rc = kin_proxy_release(entry->proxy);
-    leave_entry(entry);
-    return rc == KIN_EREMOTE && has_raised(lock, "RuntimeError") ? -EPERM : rc;
+    rc = leave(entry, kin_proxy_release(entry->proxy));
+    return rc == KIN_EREMOTE && has_raised("RuntimeError") ? -EPERM : rc;
 }
 
 int kin__remote_locked(void *lock)
 {
     int rc = (int)call_number(lock, "locked");
     /* What has acquire need not have that, above all with Python's managers. */
-    return rc == KIN_EREMOTE && has_raised(lock, "RemoteError") ? -EOPNOTSUPP : rc;
+    return rc == KIN_EREMOTE && has_raised("RemoteError") ? -EOPNOTSUPP : rc;
 }
 
 KIN__LAYOUT_PART(remote, struct kin__remote);

@@ -4,6 +4,7 @@
 #include "support/test.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -348,6 +349,45 @@ TEST(half_of_what_names_an_object_is_refused)
     CHECK_OK(kin_manager_close(manager));
 }
 
+static void check_raised(const char *expected)
+{
+    char text[256];
+    CHECK(kin_manager_error(NULL) != NULL);
+    CHECK_OK(kin_value_repr(kin_manager_error(NULL), text, sizeof text));
+    if (strstr(text, expected) == NULL) FAIL("raised %s", text);
+}
+
+/* Each thread has its own, until its next call. */
+static void *has_raised_nothing(void *queue)
+{
+    CHECK(kin_manager_error(NULL) == NULL);
+    CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    check_raised("ValueError");
+    return NULL;
+}
+
+TEST(what_a_call_raised_is_its_threads_to_read)
+{
+    pthread_t other;
+    start();
+    kin_lock *lock = open_lock("latch");
+    kin_queue *queue = open_queue("jobs");
+    CHECK_OK(kin_lock_acquire(lock, SOON));
+    CHECK(kin_manager_error(NULL) == NULL);
+    CHECK_RC(kin_lock_locked(lock), -EOPNOTSUPP);
+    check_raised("RemoteError");
+    CHECK_OK(pthread_create(&other, NULL, has_raised_nothing, queue));
+    CHECK_OK(pthread_join(other, NULL));
+    check_raised("RemoteError");
+    CHECK_EQ(kin_queue_qsize(queue), 0);
+    CHECK(kin_manager_error(NULL) == NULL);
+    CHECK_RC(kin_queue_get(queue, NULL, 0, KIN_NOW), KIN_EMPTY);
+    check_raised("Empty");
+    CHECK_OK(kin_lock_close(lock));
+    CHECK_OK(kin_queue_close(queue));
+    CHECK_OK(kin_manager_close(manager));
+}
+
 TEST(what_cannot_be_opened_is_said)
 {
     kin_queue *queue = NULL;
@@ -356,10 +396,20 @@ TEST(what_cannot_be_opened_is_said)
     options.address = kin_manager_address(manager);
     CHECK_RC(kin_queue_open(&queue, &options), KIN_EAUTHENTICATION);
     options.key = kin_manager_key(manager, &options.key_size);
+    CHECK(kin_manager_error(NULL) == NULL);
     options.name = "unknown";
     CHECK_RC(kin_queue_open(&queue, &options), KIN_EREMOTE);
+    check_raised("KeyError: 'unknown'");
+    kin_lock *lock = NULL;
+    CHECK_RC(kin_lock_open_with(&lock, &(kin_lock_options){.address = options.address,
+                                                           .key = options.key,
+                                                           .key_size = options.key_size,
+                                                           .name = "dor"}),
+             KIN_EREMOTE);
+    check_raised("KeyError: 'dor'");
     options.address = "nonsense";
     CHECK_RC(kin_queue_open(&queue, &options), KIN_EADDRESS);
+    CHECK(kin_manager_error(NULL) == NULL);
     CHECK_OK(kin_manager_close(manager));
     options.address = "unix:@kin-test-nobody-listens-here";
     options.key = "x";
