@@ -102,18 +102,32 @@ void kin__absences_end(struct kin__server *server)
 
 /* ---- coming back ----------------------------------------------------------------------------------- */
 
-static bool is_same(const struct kin__session *session, const struct kin__session *other)
+/* What a client tells: its name, and the first of its requests that it has no answer to; 0: it was not here before. */
+static bool parse(const char *told, char name[KIN__IDENTITY_SIZE], uint64_t *number)
 {
-    return other != session && other->identity != NULL && other->key == session->key &&
-           memcmp(other->identity->name, session->identity->name, sizeof other->identity->name) == 0;
+    return sscanf(told, "%32[0-9a-f] %" SCNu64, name, number) == 2 && strlen(name) == KIN__IDENTITY_SIZE - 1;
 }
 
-static struct kin__session *find(struct kin__links *sessions, const struct kin__session *session)
+/* Another one with that name and the session's key. */
+static struct kin__session *find(const struct kin__links *sessions, const struct kin__session *session,
+                                 const char *name)
 {
     for (struct kin__links *link = sessions->next; link != sessions; link = link->next) {
-        if (is_same(session, session_of(link))) return session_of(link);
+        struct kin__session *other = session_of(link);
+        if (other != session && other->identity != NULL && other->key == session->key &&
+            strcmp(other->identity->name, name) == 0)
+            return other;
     }
     return NULL;
+}
+
+bool kin__absence_knows(const struct kin__session *session, const char *told)
+{
+    const struct kin__server *server = session->server;
+    char name[KIN__IDENTITY_SIZE];
+    uint64_t number;
+    return server->grace_ns > 0 && parse(told, name, &number) && number > 0 &&
+           (find(&server->sessions, session, name) != NULL || find(&server->away, session, name) != NULL);
 }
 
 static void take_over(struct kin__session *session, struct kin__session *old)
@@ -140,9 +154,7 @@ int kin__absence_identify(struct kin__session *session, const char *told, int64_
     struct kin__server *server = session->server;
     char name[KIN__IDENTITY_SIZE];
     uint64_t number;
-    if (session->identity != NULL || sscanf(told, "%32[0-9a-f] %" SCNu64, name, &number) != 2 ||
-        strlen(name) != sizeof name - 1)
-        return -EINVAL;
+    if (session->identity != NULL || !parse(told, name, &number)) return -EINVAL;
     struct kin__identity *identity = kin__os_calloc(1, sizeof *identity);
     if (identity == NULL) return -ENOMEM;
     memcpy(identity->name, name, sizeof name);
@@ -152,9 +164,9 @@ int kin__absence_identify(struct kin__session *session, const char *told, int64_
     *answered = 0;
     if (number == 0) return 0;
     /* It may be back before the server has noticed that it was away. */
-    struct kin__session *old = find(&server->sessions, session);
+    struct kin__session *old = find(&server->sessions, session, name);
     if (old != NULL) kin__session_end(old);
-    old = find(&server->away, session);
+    old = find(&server->away, session, name);
     uint64_t done = old != NULL ? old->identity->answered : 0,
              missed = done >= number ? done - number + 1 : 0;
     /* Nobody can tell that one what it was answered. */

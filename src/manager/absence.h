@@ -10,6 +10,9 @@
  * not known, and 0 when it has none yet.  Errors: -ENOMEM, -EINVAL. */
 int kin__absence_identify(struct kin__session *session, const char *told, int64_t *answered);
 
+/* Is that what a client tells that was here before, with that session's key? */
+bool kin__absence_knows(const struct kin__session *session, const char *told);
+
 /* `out` has got an answer of this session's, from `from` on: it is kept until others have come behind it, one or as
  * many as the client wants.  Errors: -ENOMEM. */
 int kin__absence_note(struct kin__session *session, struct kin__buffer *out, size_t from);

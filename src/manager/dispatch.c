@@ -569,3 +569,20 @@ bool kin__dispatch_leaves(const uint8_t *message, size_t size)
     for (int i = 0; i < count; i++) kin_value_clear(&item[i]);
     return leaves;
 }
+
+bool kin__dispatch_returns(const struct kin__session *session, const uint8_t *message, size_t size)
+{
+    static const char kin[] = KIN__WIRE_CLIENT " ";
+    kin_value item[REQUEST_ITEMS];
+    bool has_proxies = false;
+    int count =
+        kin__pickle_loads_items(item, REQUEST_ITEMS, message, size, &(kin_pickle_options){0}, &has_proxies);
+    const char *method = count == REQUEST_ITEMS ? kin_value_get_str(&item[1], NULL) : NULL;
+    const char *name = method != NULL && strcmp(method, "accept_connection") == 0
+                           ? kin_value_get_str(kin_value_at(&item[2], 0), NULL)
+                           : NULL;
+    bool returns = name != NULL && strncmp(name, kin, sizeof kin - 1) == 0 &&
+                   kin__absence_knows(session, name + sizeof kin - 1);
+    for (int i = 0; i < count; i++) kin_value_clear(&item[i]);
+    return returns;
+}

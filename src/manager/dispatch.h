@@ -8,6 +8,8 @@
 void kin__dispatch(struct kin__session *session, const uint8_t *message, size_t size);
 /* Does a message say that the client does not come back? */
 bool kin__dispatch_leaves(const uint8_t *message, size_t size);
+/* Is it the request of a client that tells its name, and was here before? */
+bool kin__dispatch_returns(const struct kin__session *session, const uint8_t *message, size_t size);
 
 /* ---- what methods begin and end with ------------------------------------------------------ */
 

@@ -14,6 +14,7 @@
 #include "manager/absence.h"
 #include "manager/object.h"
 #include "manager/permission.h"
+#include "manager/place.h"
 #include "manager/reference.h"
 #include "manager/session.h"
 #include "manager/snapshot.h"
@@ -65,7 +66,7 @@ static void on_again(uv_timer_t *timer)
 
 void kin__server_make_room(struct kin__server *server)
 {
-    if (!server->stopping && server->session_count < server->session_most) set_accepting(server, true);
+    if (!server->stopping && !kin__places_full(server)) set_accepting(server, true);
 }
 
 static void end_oldest_stranger(struct kin__server *server)
@@ -79,7 +80,7 @@ static void on_connections(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
-        if (server->session_count >= server->session_most) {
+        if (kin__places_full(server)) {
             /* The others wait in the socket's queue until somebody leaves. */
             set_accepting(server, false);
             break;
@@ -366,6 +367,7 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     kin__links_init(&server->sessions);
     kin__links_init(&server->resumed);
     kin__links_init(&server->doomed);
+    kin__links_init(&server->waiting);
     kin__links_init(&server->pools);
     kin__links_init(&server->away);
     server->grace_ns = options->grace_ns;

@@ -182,7 +182,7 @@ struct kin__identity {
 struct kin__session {
     struct kin__server *server;
     struct kin__links link;    /* in server->sessions, or strangers, or away */
-    struct kin__links resumed; /* in server->resumed */
+    struct kin__links resumed; /* in server->resumed, or in server->waiting */
     struct kin__links doomed;  /* in server->doomed */
     struct kin__links holdings;
     struct kin__links references; /* of a client of kin's: gone with it */
@@ -202,6 +202,8 @@ struct kin__session {
     bool secured;         /* TLS has begun */
     bool gone;            /* the client has hung up: what it asked for is done, but nothing is taken for it */
     bool left;            /* … and has said that it does not come back */
+    bool placed;          /* has one of the places that there are for clients */
+    bool waits;           /* … or waits for one, and has asked for something */
     struct kin__tls *tls; /* NULL: nothing is encrypted */
     bool paused;          /* has asked for as much as it may in this second */
     size_t key;           /* which it has shown */
@@ -286,8 +288,10 @@ struct kin__server {
     uint64_t leases_seen;      /* the loop's time at which they were looked at last */
     struct kin__links resumed; /* were parked, are answered, and may have asked for more */
     struct kin__links doomed;  /* are to be ended when the callback is over */
+    struct kin__links waiting; /* wait for a place; who came first is first */
     size_t session_count;      /* of both kinds */
-    size_t session_most;
+    size_t session_most;       /* places */
+    size_t placed;             /* how many are taken; more while some came back without one */
     size_t stranger_count;
     uint64_t message_most; /* bytes */
     size_t request_most;   /* of a session in a second; 0: no limit */

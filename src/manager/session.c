@@ -28,6 +28,7 @@
 #include "manager/holding.h"
 #include "manager/object.h"
 #include "manager/permission.h"
+#include "manager/place.h"
 #include "manager/seal.h"
 #include "manager/wire.h"
 #include "os/os.h"
@@ -81,7 +82,6 @@ void kin__session_end(struct kin__session *session)
     struct kin__server *server = session->server;
     if (session->stage == KIN__ENDED) return;
     session->stage = KIN__ENDED;
-    server->session_count--;
     if (session->stranger) server->stranger_count--;
     if (server->out_owner == session) {
         server->out_owner = NULL;
@@ -99,7 +99,7 @@ void kin__session_end(struct kin__session *session)
         kin__session_unpark(session);
     }
     if (!kin__absence_begin(session)) kin__holdings_give_back(session);
-    kin__server_make_room(server);
+    kin__place_end(session);
 }
 
 void kin__session_doom(struct kin__session *session)
@@ -232,8 +232,9 @@ void kin__session_dismiss(struct kin__session *session)
 static bool is_free(const struct kin__session *session)
 {
     return session->stage != KIN__ENDED && session->stage != KIN__REFUSED && !session->ending &&
-           !session->paused && !kin__session_is_parked(session) && !kin__session_is_doomed(session) &&
-           kin__buffer_size(&session->output) == 0 && !session->server->stopping;
+           !session->paused && !session->waits && !kin__session_is_parked(session) &&
+           !kin__session_is_doomed(session) && kin__buffer_size(&session->output) == 0 &&
+           !session->server->stopping;
 }
 
 static void tell_refusal(struct kin__session *session)
@@ -364,7 +365,9 @@ static size_t work(struct kin__session *session, const uint8_t *bytes, size_t si
             break;
         }
         const uint8_t *message = bytes + used + header;
-        if ((uint64_t)(bytes + size - message) < length || is_over_limit(session, (size_t)length)) break;
+        if ((uint64_t)(bytes + size - message) < length) break;
+        if (!kin__place_has(session, message, (size_t)length) || is_over_limit(session, (size_t)length))
+            break;
         used = (size_t)(message - bytes) + (size_t)length;
         handle(session, message, (size_t)length);
     }
@@ -484,7 +487,8 @@ static void watch(struct kin__session *session)
 {
     int events = UV_READABLE | UV_DISCONNECT;
     if (session->stage == KIN__ENDED) return;
-    bool waits = kin__session_is_parked(session) || session->paused || session->stage == KIN__REFUSED;
+    bool waits = kin__session_is_parked(session) || session->paused || session->waits ||
+                 session->stage == KIN__REFUSED;
     if (kin__buffer_size(&session->output) > 0) {
         events = UV_WRITABLE;
         /* A client that reads nothing for that long has left. */
@@ -581,7 +585,7 @@ int kin__session_open(struct kin__server *server, int descriptor, uint64_t netwo
     kin__links_init(&session->lent);
     kin__links_init(&session->wait.link);
     kin__links_append(&server->strangers, &session->link);
-    server->session_count++;
+    kin__place_begin(session);
     kin__os_acknowledge(descriptor);
     kin__os_notice_silence(descriptor, server->silence_s);
     int rc = begin_handshake(session);
