@@ -239,8 +239,8 @@ KIN_API const kin_value *kin_manager_error(kin_manager *manager);
  * keywords, or None for none, and used up.  An object that it returns is a value of the kind
  * KIN_VALUE_PROXY, for kin_manager_proxy.
  * When `deadline` passes before the answer is there, the connection is given up, and with it what
- * the thread has acquired; kin_proxy_get and the like wait by the server's clock instead.  While a connection
- * is broken that may be made again (kin_manager_options.grace_ns) the deadline stands still.
+ * the thread has acquired; kin_proxy_get and the like wait by the server's clock instead.  When it passes
+ * while a connection is broken that may be made again (kin_manager_options.grace_ns), the thread keeps what it has acquired.
  * Errors: KIN_EREMOTE (it raised an exception; kin_manager_error returns it), KIN_EMPTY, KIN_FULL,
  * KIN_ECLOSED (queue.Empty, queue.Full, queue.ShutDown; the manager's handle was closed), -ETIMEDOUT, -ECONNRESET and -EPIPE (the
  * manager is gone), as kin_manager_connect, as kin_pickle_loads, -EINVAL. */
@@ -277,7 +277,8 @@ KIN_API int kin_proxy_get(kin_proxy *queue, kin_value *item, kin_deadline deadli
 
 /* kin_proxy_acquire acquires a lock, semaphore or condition, waiting until `deadline`.  It returns 0, or
  * KIN_OWNER_DIED if the client that had it is gone without having released it (a manager of
- * Python's never says so, and waits).  kin_proxy_release releases it.
+ * Python's never says so, and waits).  kin_proxy_release releases it, for which it tries for ten seconds, and where
+ * connections may be made again for their time of grace and a second, if that is longer.
  * Errors: -ETIMEDOUT, as kin_proxy_call. */
 KIN_API int kin_proxy_acquire(kin_proxy *lock, kin_deadline deadline);
 KIN_API int kin_proxy_release(kin_proxy *lock);

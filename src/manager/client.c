@@ -335,9 +335,8 @@ static int connect_again(struct kin__client *client, kin_deadline deadline)
         if (!may_pass(client, rc)) return rc;
         kin_deadline next = kin__later(kin_clock(), pause);
         if (next >= grace) return rc;
-        rc = kin__os_poll(NULL, 0, next < end ? next : end);
-        if (rc == -ECANCELED) return rc;
-        if (kin_clock() >= end) return -ETIMEDOUT;
+        if (kin__os_poll(NULL, 0, next < end ? next : end) == -ECANCELED) return -ECANCELED;
+        if (kin_clock() >= end) return end == deadline ? -ETIMEDOUT : rc;
         pause = pause < PAUSE_MOST_NS ? 2 * pause : pause;
     }
     client->resumed = true;

@@ -106,6 +106,9 @@ int kin__line_connect(kin_manager *manager, struct kin__line *line, kin_deadline
     client->breaker = &line->breaker;
     int rc = kin__client_connect(client, manager->address, &manager->options, deadline);
     if (rc == 0) rc = kin__client_accept(client, deadline);
-    if (rc == 0) atomic_store_explicit(&manager->kin, client->kin, memory_order_relaxed);
+    if (rc == 0) {
+        atomic_store_explicit(&manager->kin, client->kin, memory_order_relaxed);
+        atomic_store_explicit(&manager->grace_ns, client->grace_ns, memory_order_relaxed);
+    }
     return rc;
 }

@@ -26,7 +26,8 @@ struct kin_manager {
     size_t key_size;
     kin_client_options options;         /* how to connect; what it points to is this handle's */
     char *texts;                        /* … that */
-    _Atomic bool kin;                   /* the server is kin's */
+    _Atomic bool kin;                   /* the server is kin's … */
+    _Atomic int64_t grace_ns;           /* … and lets clients come back for so long */
     kin_process *server;                /* NULL: not started by this handle */
     int starter;                        /* the process that started it */
     struct kin__address socket_address; /* of that server */
@@ -85,6 +86,19 @@ int kin__manager_server_call(kin_manager *manager, const char *method, struct ki
 static inline bool kin__manager_is_kin(const kin_manager *manager)
 {
     return atomic_load_explicit(&manager->kin, memory_order_relaxed);
+}
+
+/* For connecting, and for calls that are answered at once. */
+#define KIN__CALL_SECONDS 10
+
+/* Until then a call without a deadline of its own tries: while the connection is broken as long as it may be made again,
+ * so that its failure says that the server has given back what we had. */
+static inline kin_deadline kin__manager_soon(const kin_manager *manager)
+{
+    kin_deadline usual = kin_in_s(KIN__CALL_SECONDS);
+    int64_t grace_ns = atomic_load_explicit(&manager->grace_ns, memory_order_relaxed);
+    kin_deadline back = grace_ns > 0 ? kin__later(kin_in_s(1), grace_ns) : 0;
+    return back > usual ? back : usual;
 }
 
 /* Does the object have that method, by what the server said of it? */

@@ -288,7 +288,8 @@ int kin_proxy_acquire(kin_proxy *lock, kin_deadline deadline)
 
 int kin_proxy_release(kin_proxy *lock)
 {
-    return kin_proxy_call(lock, "release", kin_value_none(), NULL, answer_by(KIN_NOW));
+    kin_deadline deadline = lock != NULL ? kin__manager_soon(lock->manager) : KIN_NOW;
+    return kin_proxy_call(lock, "release", kin_value_none(), NULL, deadline);
 }
 
 int kin__proxy_join(kin_proxy *queue, kin_deadline deadline)

@@ -27,9 +27,6 @@
 
 #define NAME_SIZE 96
 
-/* For connecting, and for calls that are answered at once. */
-#define CALL_SECONDS 10
-
 /* SHARED.  Constant once it is open, but for the magic word, which whoever closes it overwrites.  The key is a block of
  * its own, which is freed then. */
 struct kin__remote {
@@ -61,11 +58,6 @@ struct entry {
 static struct kin__turn turn;
 
 static struct entry *entries;
-
-static kin_deadline soon(void)
-{
-    return kin_in_s(CALL_SECONDS);
-}
 
 /* ---- this process's side ------------------------------------------------------------------------ */
 
@@ -161,9 +153,9 @@ static int join(const struct kin__remote *remote)
 {
     struct kin__peer *peer = NULL;
     kin_proxy *proxy = NULL;
-    kin_deadline deadline = soon();
     int rc = kin__peer_use(&peer, remote->address, remote->key, remote->key_size);
     if (rc < 0) return rc;
+    kin_deadline deadline = kin__manager_soon(peer->manager);
     kin_value token = kin_value_token(remote->type, kin_value_none(), remote->ident);
     rc = kin_value_error_code(&token);
     if (rc == 0) rc = kin__manager_connect(peer->manager, deadline);
@@ -187,6 +179,11 @@ static int entry_of(const void *object, struct entry **entry)
     int rc = join(remote);
     if (rc == 0) *entry = find_entry(remote);
     return rc < 0 ? rc : *entry != NULL ? 0 : KIN_ECLOSED;
+}
+
+static kin_deadline soon(const struct entry *entry)
+{
+    return kin__manager_soon(entry->peer->manager);
 }
 
 /* The call of it is over. */
@@ -245,11 +242,11 @@ int kin__remote_open(void **object, const struct kin__place *place)
     struct kin__peer *peer = NULL;
     kin_proxy *proxy = NULL;
     struct kin__remote *remote = NULL;
-    kin_deadline deadline = soon();
     kin__raised_set(NULL);
     if (kin__key_fault(place->key, place->key_size) != NULL) return -EINVAL;
     int rc = kin__peer_use(&peer, place->address, place->key, place->key_size);
     if (rc < 0) return rc;
+    kin_deadline deadline = kin__manager_soon(peer->manager);
     rc = kin__manager_connect(peer->manager, deadline);
     if (rc == 0)
         rc =
@@ -299,7 +296,7 @@ static long call_with(const void *object, const char *method, kin_value argument
         kin_value_clear(&arguments);
         return rc;
     }
-    rc = leave(entry, kin_proxy_call(entry->proxy, method, arguments, &result, soon()));
+    rc = leave(entry, kin_proxy_call(entry->proxy, method, arguments, &result, soon(entry)));
     if (rc == 0 && kin_value_kind(&result) != KIN_VALUE_NONE) rc = kin_value_get_int(&result, &number);
     kin_value_clear(&result);
     return rc < 0 ? rc : (long)number;
@@ -384,7 +381,7 @@ static int keep(struct entry *entry, kin_value item, int rc)
     struct held *held = kin__os_calloc(1, sizeof *held);
     if (held == NULL) {
         /* Nothing is lost but its place in the line. */
-        kin_proxy_put(entry->proxy, item, soon());
+        kin_proxy_put(entry->proxy, item, soon(entry));
         leave_entry(entry);
         return rc;
     }

@@ -138,69 +138,6 @@ static void get_one(void *of_client)
 }
 
 /* It waits on, although the link has been cut meanwhile. */
-/* A connection of which only its client knows that it is broken. */
-static kin_connection *tell_name(const char *address, const char *told)
-{
-    kin_connection *client = NULL;
-    kin_value answer;
-    CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
-    client_ask(client, kin_value_none(), "accept_connection", kin_value_build("(s)", told), SOON);
-    client_hear(client, &answer, SOON);
-    CHECK_STR(kin_value_get_str(kin_value_at(&answer, 0), NULL), "#RETURN");
-    kin_value_clear(&answer);
-    return client;
-}
-
-static void *come_later(void *address)
-{
-    CHECK_OK(kin_manager_close(connect_at(address)));
-    return NULL;
-}
-
-static void check_full(const char *address)
-{
-    kin_manager *late = NULL;
-    CHECK_RC(kin_manager_connect(&late, address, "k", 1, BRIEFLY), -ETIMEDOUT);
-}
-
-TEST(who_comes_back_needs_no_further_place)
-{
-    static const char first[] = "kin/1 0123456789abcdef0123456789abcdef 0",
-                      again[] = "kin/1 0123456789abcdef0123456789abcdef 1",
-                      stranger[] = "kin/1 ffffffffffffffffffffffffffffffff 1";
-    kin_manager *manager = NULL;
-    kin_connection *unplaced = NULL;
-    pthread_t later;
-    char byte;
-    /* One place is this process's own. */
-    CHECK_OK(kin_manager_start(&manager, &(kin_manager_options){.address = "tcp://127.0.0.1:0",
-                                                                .key = "k",
-                                                                .key_size = 1,
-                                                                .max_clients = 2,
-                                                                .grace_ns = INT64_C(60000000000)}));
-    const char *address = kin_manager_address(manager);
-    kin_connection *old = tell_name(address, first);
-    check_full(address);
-    /* A name that nobody knows does not help. */
-    CHECK_OK(kin_client_open(&unplaced, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
-    client_ask(unplaced, kin_value_none(), "accept_connection", kin_value_build("(s)", stranger), SOON);
-    kin_connection *new = tell_name(address, again);
-    CHECK_RC(kin_connection_recv(old, &byte, 1, SOON), KIN_ECLOSED);
-    CHECK_OK(kin_connection_close(old));
-    CHECK_RC(kin_connection_recv(unplaced, &byte, 1, BRIEFLY), -ETIMEDOUT);
-    CHECK_OK(kin_connection_close(unplaced));
-    check_full(address);
-    /* Away, and back in a place of its own although another client has its former one. */
-    CHECK_OK(kin_connection_close(new));
-    kin_connection *other = tell_name(address, "kin/1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 0");
-    new = tell_name(address, again);
-    CHECK_OK(pthread_create(&later, NULL, come_later, (void *)(uintptr_t)address));
-    CHECK_OK(kin_connection_close(new));
-    CHECK_OK(kin_connection_close(other));
-    CHECK_OK(pthread_join(later, NULL));
-    CHECK_OK(kin_manager_close(manager));
-}
-
 TEST(a_get_goes_on_over_another_connection)
 {
     kin_manager *here = start(INT64_C(60000000000), 0);
