@@ -203,6 +203,7 @@ static bool give_reference(struct kin__call *call, struct kin__managed *object)
 {
     if (!call->session->kin) {
         object->counted++;
+        call->server->calls++;
         return true;
     }
     bool given = kin__reference_add(call->session, object) == 0;

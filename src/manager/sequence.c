@@ -233,6 +233,26 @@ static void take_out(struct kin__call *call, kin_value *list, long first, long c
     kin_value_list_splice(list, (size_t)first, (size_t)count, NULL, 0);
 }
 
+/* Puts copies of what is in `more` in the place of `count` items; without memory nothing has changed. */
+static int replace(struct kin__call *call, kin_value *list, long first, long count, const kin_value *more)
+{
+    const kin_value *item;
+    long added = 0;
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && kin_value_next(more, &at, &item, NULL);) {
+        rc = kin_value_list_insert(list, first + count + added, kin__keep(call, item));
+        if (rc == 0)
+            added++;
+        else
+            kin__keep_not(call, item);
+    }
+    if (rc == 0)
+        take_out(call, list, first, count);
+    else
+        take_out(call, list, first + count, added);
+    return rc;
+}
+
 static enum kin__outcome set_stepped(struct kin__call *call, kin_value *list, const kin_value *more,
                                      long start, long step, long count)
 {
@@ -264,9 +284,7 @@ enum kin__outcome kin__set_slice(struct kin__call *call, kin_value *list)
     if (step != 1) {
         outcome = set_stepped(call, list, &more, start, step, count);
     } else {
-        take_out(call, list, start, count);
-        for (long i = 0; rc >= 0 && i < kin_value_len(&more); i++)
-            rc = kin_value_list_insert(list, start + i, kin__keep(call, kin_value_at(&more, i)));
+        rc = replace(call, list, start, count, &more);
         outcome = rc < 0 ? kin__raise_code(call, rc) : kin__return_none(call);
     }
     kin_value_clear(&more);

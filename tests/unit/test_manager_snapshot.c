@@ -464,6 +464,58 @@ static void serve(void *unused)
                                                       .snapshot_ns = 1000000}));
 }
 
+/* As clients of Python's do it: over a connection for each call.  Returns what kind of answer it is. */
+static const char *ask_alone(const char *method, kin_value arguments, kin_value *answer)
+{
+    kin_connection *client = NULL;
+    CHECK_OK(kin_client_open(&client, address, &(kin_client_options){.key = "k", .key_size = 1}, SOON));
+    client_ask(client, kin_value_none(), method, arguments, SOON);
+    client_hear(client, answer, SOON);
+    CHECK_OK(kin_connection_close(client));
+    return kin_value_get_str(kin_value_at(answer, 0), NULL);
+}
+
+static void count_reference(const char *method, const char *ident, const char *kind)
+{
+    kin_value answer;
+    CHECK_STR(ask_alone(method, kin_value_build("(s)", ident), &answer), kind);
+    kin_value_clear(&answer);
+}
+
+/* Who has a proxy made before the server's death may use it afterwards, until it gives that up. */
+TEST(a_reference_that_was_only_counted_is_in_the_next_snapshot)
+{
+    static char bytes[65536];
+    kin_value answer;
+    kin_manager *manager = NULL;
+    struct stat before, now;
+    snprintf(address, sizeof address, ADDRESS, (int)getpid());
+    pid_t server = test_child(serve, NULL);
+    test_until(kin_manager_connect(&manager, address, "k", 1, SOON) == 0);
+    CHECK_STR(ask_alone("create", kin_value_build("(s)", "list"), &answer), "#RETURN");
+    const char *ident = kin_value_get_str(kin_value_at(kin_value_at(&answer, 1), 0), NULL);
+    CHECK(ident != NULL);
+    /* Whoever is in it was there when it was put together, and nobody has asked for anything since. */
+    test_until(access(file(), F_OK) == 0 &&
+               memmem(bytes, read_file(bytes, sizeof bytes), ident, strlen(ident)) != NULL);
+    CHECK_OK(stat(file(), &before));
+    count_reference("incref", ident, "#RETURN");
+    test_until(stat(file(), &now) == 0 && now.st_ino != before.st_ino);
+    kill(server, SIGKILL);
+    CHECK_EQ(test_collect(server), SIGKILL);
+    CHECK_OK(kin_manager_close(manager));
+    server = test_child(serve, NULL);
+    test_until(kin_manager_connect(&manager, address, "k", 1, SOON) == 0);
+    count_reference("decref", ident, "#RETURN");
+    count_reference("decref", ident, "#RETURN");
+    count_reference("decref", ident, "#TRACEBACK");
+    kin_value_clear(&answer);
+    CHECK_OK(kin_manager_shutdown(manager, SOON));
+    CHECK_OK(kin_manager_close(manager));
+    CHECK_EQ(test_collect(server), 0);
+    unlink(file());
+}
+
 /* However often the server is killed while it writes, it starts again from something it once was. */
 TEST(a_server_that_is_killed_starts_from_a_whole_snapshot)
 {
