@@ -25,6 +25,9 @@
 #include <kin/worker.h>
 
 #include "base/log.h"
+#include "ipc/breaker.h"
+#include "ipc/challenge.h"
+#include "ipc/connection.h"
 #include "os/os.h"
 #include "pool/pool.h"
 #include "pool/talk.h"
@@ -116,28 +119,35 @@ KIN_BYTES(run_call)
 /* PRIVATE.  What the threads of one kin_worker_serve share.
  *   finished   the pool has said that it is closed, or one of them gives up: all end.
  *   error      why, of who ended it first; UNDECIDED before.
+ *   ended      it is finished or stopped, and whoever connects is to find the end of that (struct session, breaker).
  *   welcome    how many connections the pool has welcomed, and that have not ended: while there is one, nobody
  *              loses his patience.
- *   strange    the log was told that there is no pool.
- *   until      when it is lost, without one.  Written before the last one is taken out of `welcome`, both seq_cst. */
+ *   told       the log was told of one that was not.
+ *   until      when patience ends, without one.  Written before the last one is taken out of `welcome`, both seq_cst. */
 struct service {
     const char *address;
     kin_worker_options options;
     kin_pool *pool;
     kin_event *finished;
     _Atomic int error;
+    _Atomic bool ended;
     _Atomic unsigned welcome;
-    _Atomic bool strange;
+    _Atomic bool told;
     _Atomic kin_deadline until;
 };
 
-/* PRIVATE to a thread.
+/* PRIVATE to a thread, but for the breaker, by which run_threads ends its attempts to connect.
+ *   welcome     the pool has welcomed this connection.
  *   dismissed   the pool has said farewell over it.
- *   withdrawn   it was closed while a task ran: the pool wants no outcome of that any more. */
+ *   withdrawn   it was closed while a task ran: the pool wants no outcome of that any more.
+ *   why         the last error, since it was welcome, that is not the end of the time it had. */
 struct session {
     struct service *service;
+    kin_thread *thread;
+    struct kin__breaker breaker;
     struct kin__talk talk;
-    bool dismissed, withdrawn;
+    bool welcome, dismissed, withdrawn;
+    int why;
 };
 
 static void finish(struct service *service, int error)
@@ -154,6 +164,24 @@ static int lose_pool(struct service *service, int rc)
     return rc;
 }
 
+/* Is it to end?  An event that was closed is as good as set. */
+static bool leaving(const struct service *service)
+{
+    return kin_event_is_set(service->finished) != 0 ||
+           (service->options.stop != NULL && kin_event_is_set(service->options.stop) != 0);
+}
+
+/* Waits until it is to end; if `connection` is not NULL, until something comes there, too: then 1. */
+static long wait_for_news(const struct service *service, kin_connection *connection, kin_deadline deadline)
+{
+    kin_waitable items[3] = {kin_on_event(service->finished)};
+    size_t count = 1;
+    if (service->options.stop != NULL) items[count++] = kin_on_event(service->options.stop);
+    if (connection != NULL) items[count++] = kin_on_connection(connection);
+    long ready = kin_wait(items, count, deadline);
+    return ready < 0 ? ready : connection != NULL && items[count - 1].ready;
+}
+
 static int greet(struct session *session)
 {
     struct kin__talk_message hello = {.kind = KIN__TALK_HELLO, .number = KIN__TALK_VERSION}, answer;
@@ -161,7 +189,11 @@ static int greet(struct session *session)
     hello.name = kin__os_host_name(name, sizeof name);
     hello.name_size = (uint32_t)strlen(hello.name);
     int rc = kin__talk_send(&session->talk, &hello);
-    if (rc == 0) rc = kin__talk_receive(&session->talk, &answer);
+    if (rc < 0) return rc;
+    long ready = wait_for_news(session->service, session->talk.connection,
+                               kin_in_ns(session->service->options.patience_ns));
+    if (ready <= 0) return ready < 0 ? (int)ready : -ETIMEDOUT;
+    rc = kin__talk_receive(&session->talk, &answer);
     if (rc < 0) return rc;
     bool known = answer.kind == KIN__TALK_WELCOME && answer.number == KIN__TALK_VERSION && answer.count > 0 &&
                  answer.count <= INT32_MAX;
@@ -310,12 +342,6 @@ static int run_task(struct session *session, const struct kin__talk_message *tas
 
 /* ---- a thread ----------------------------------------------------------------------------------------------- */
 
-static bool leaving(const struct service *service)
-{
-    return kin_event_is_set(service->finished) == 1 ||
-           (service->options.stop != NULL && kin_event_is_set(service->options.stop) == 1);
-}
-
 /* Has the other side closed the connection? */
 static bool is_end(int rc)
 {
@@ -329,16 +355,15 @@ static int serve_tasks(struct session *session)
     struct kin__talk_message message;
     int rc = 0;
     while (rc == 0) {
-        kin_waitable items[] = {kin_on_connection(session->talk.connection), kin_on_event(service->finished),
-                                kin_on_event(service->options.stop)};
-        long ready = kin_wait(items, service->options.stop != NULL ? 3 : 2, kin__talk_beat(&session->talk));
+        long ready = wait_for_news(service, session->talk.connection, kin__talk_beat(&session->talk));
         if (ready < 0) return (int)ready;
         if (leaving(service)) return 0;
-        if (items[0].ready) {
+        if (ready > 0) {
             rc = hear(session, &message);
             if (rc == 0 && message.kind == KIN__TALK_TASK) {
                 rc = run_task(session, &message);
-                session->withdrawn = !session->dismissed && is_end(rc);
+                /* Nor did we lose the pool here. */
+                session->withdrawn = !session->dismissed && is_end(rc) && !leaving(service);
             }
         }
         if (rc == 0) rc = kin__talk_keep_up(&session->talk);
@@ -354,6 +379,7 @@ static int serve_connection(struct session *session)
     struct service *service = session->service;
     int rc = greet(session);
     if (rc < 0) return rc;
+    session->welcome = true;
     atomic_fetch_add(&service->welcome, 1);
     rc = serve_tasks(session);
     atomic_store(&service->until, kin_in_ns(service->options.patience_ns));
@@ -361,14 +387,8 @@ static int serve_connection(struct session *session)
     return rc;
 }
 
-/* Is there to be another attempt, after that pause? */
-static bool is_patient(struct service *service, int64_t pause)
-{
-    return atomic_load(&service->welcome) > 0 || kin__os_clock() + pause < atomic_load(&service->until);
-}
-
-/* How long one attempt may take. */
-static kin_deadline attempt_ends(struct service *service)
+/* How long one attempt may take, or a pause before one: the patience may be over. */
+static kin_deadline patience_ends(struct service *service)
 {
     return atomic_load(&service->welcome) > 0 ? kin_in_ns(service->options.patience_ns)
                                               : atomic_load(&service->until);
@@ -380,74 +400,103 @@ static bool is_final(int rc)
     return rc == KIN_EAUTHENTICATION || rc == KIN_EADDRESS || rc == -EINVAL || rc == KIN_ELIBRARY;
 }
 
-static void pause_until(struct service *service, kin_deadline until)
-{
-    kin_waitable items[] = {kin_on_event(service->finished), kin_on_event(service->options.stop)};
-    kin_wait(items, service->options.stop != NULL ? 2 : 1, until);
-}
-
 /* To end a task that was cancelled or took too long the pool closes its connection: that is no disturbance.  If the
- * pool was killed instead, the end of the patience tells.  What is no pool is not told of by every thread and attempt. */
+ * pool was killed instead, the end of the patience tells.  Who is not welcome tries again and again, in each thread,
+ * as long as the pool has no place: that is told once. */
 static void tell_end(struct session *session, int rc)
 {
     struct service *service = session->service;
     if (session->withdrawn)
         kin__log(KIN_LOG_INFO, "the pool at %s has ended a task: it was cancelled, or took too long",
                  service->address);
-    else if (rc != KIN_EPROTOCOL)
-        kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
-                 kin_strerror(rc));
-    else if (!atomic_exchange(&service->strange, true))
+    else if (!session->welcome && atomic_exchange(&service->told, true))
+        return;
+    else if (!session->welcome && rc == KIN_EPROTOCOL)
         kin__log(KIN_LOG_WARNING, "there is no pool at %s, or one of another version of kin",
                  service->address);
+    else
+        kin__log(KIN_LOG_WARNING, "the connection to the pool at %s has ended: %s", service->address,
+                 kin_strerror(rc));
+}
+
+/* Connects and serves that connection: 0 if there is to be no other. */
+static int serve_once(struct session *session)
+{
+    struct service *service = session->service;
+    kin_connection *connection = NULL;
+    session->welcome = session->withdrawn = false;
+    int rc = kin__client_open(&connection, service->address, service->options.client, &session->breaker,
+                              patience_ends(service));
+    if (rc < 0) return rc;
+    /* What was begun over it is finished, whoever ends the service. */
+    kin__breaker_let_go(&session->breaker);
+    kin__talk_begin(&session->talk, connection, service->options.patience_ns);
+    rc = serve_connection(session);
+    kin_connection_close(connection);
+    if (rc < 0 && !leaving(service)) tell_end(session, rc);
+    return rc;
 }
 
 /* What a thread does: one connection after the other, while the patience lasts. */
 static int serve_slot(void *argument)
 {
-    struct session session = {.service = argument};
-    struct service *service = argument;
+    struct session *session = argument;
+    struct service *service = session->service;
     int64_t pause = PAUSE_FIRST_NS;
     while (!leaving(service)) {
-        kin_connection *connection = NULL;
-        int rc =
-            kin_client_open(&connection, service->address, service->options.client, attempt_ends(service));
-        if (rc == 0) {
-            kin__talk_begin(&session.talk, connection, service->options.patience_ns);
-            session.withdrawn = false;
-            rc = serve_connection(&session);
-            kin_connection_close(connection);
-            if (rc == 0) break;
-            tell_end(&session, rc);
+        int rc = serve_once(session);
+        if (rc == 0) break;
+        if (session->welcome) {
+            pause = PAUSE_FIRST_NS;
+            session->why = 0;
         }
-        if (is_final(rc) || !is_patient(service, pause)) {
-            if (!leaving(service)) finish(service, rc);
+        if (rc != -ETIMEDOUT || session->why == 0) session->why = rc;
+        kin_deadline now = kin__os_clock(), until = patience_ends(service);
+        if (is_final(rc) || now >= until) {
+            if (!leaving(service)) finish(service, session->why);
             break;
         }
-        pause_until(service, kin__os_clock() + pause);
+        wait_for_news(service, NULL, until - now < pause ? until : now + pause);
         pause = pause * 2 < PAUSE_MOST_NS ? pause * 2 : PAUSE_MOST_NS;
     }
-    kin__talk_end(&session.talk);
+    kin__talk_end(&session->talk);
     return 0;
 }
 
 /* ---- the service ---------------------------------------------------------------------------------------------- */
 
+/* Waits for the end, and ends with it what the threads do to connect. */
+static void await_end(struct service *service, struct session *sessions, unsigned count)
+{
+    while (!leaving(service)) {
+        /* Without the descriptors that waiting takes. */
+        if (wait_for_news(service, NULL, KIN_FOREVER) < 0)
+            kin__os_sleep_until(kin__os_clock() + PAUSE_FIRST_NS);
+    }
+    atomic_store(&service->ended, true);
+    for (unsigned i = 0; i < count; i++) kin__breaker_break(&sessions[i].breaker, NULL);
+}
+
 static int run_threads(struct service *service)
 {
     unsigned count = service->options.workers, started = 0;
-    kin_thread **threads = kin__os_calloc(count, sizeof *threads);
-    int rc = threads != NULL ? 0 : -ENOMEM;
+    struct session *sessions = kin__os_calloc(count, sizeof *sessions);
+    int rc = sessions != NULL ? 0 : -ENOMEM;
+    atomic_store(&service->until, kin_in_ns(service->options.patience_ns));
     while (rc == 0 && started < count) {
-        rc = kin_thread_start(&threads[started], serve_slot, service, &(kin_thread_options){.daemon = true});
+        struct session *session = &sessions[started];
+        session->service = service;
+        session->breaker.whole = &service->ended;
+        rc = kin_thread_start(&session->thread, serve_slot, session, &(kin_thread_options){.daemon = true});
         if (rc == 0) started++;
     }
     if (rc < 0) finish(service, rc);
+    await_end(service, sessions, started);
     for (unsigned i = 0; i < started; i++) {
-        kin_thread_join(threads[i], KIN_FOREVER);
-        kin_thread_close(threads[i]);
+        kin_thread_join(sessions[i].thread, KIN_FOREVER);
+        kin_thread_close(sessions[i].thread);
     }
-    kin__os_free(threads);
+    kin__os_free(sessions);
     int error = atomic_load(&service->error);
     return error == UNDECIDED ? 0 : error; /* it was told to stop */
 }
@@ -460,12 +509,14 @@ int kin_worker_serve_sized(const char *address, const kin_worker_options *option
         memcpy(&service.options, options, size < sizeof service.options ? size : sizeof service.options);
     if (service.options.patience_ns < 0 || service.options.workers > KIN__WORKERS_MOST) return -EINVAL;
     if (service.options.patience_ns == 0) service.options.patience_ns = PATIENCE_NS;
+    static const kin_client_options no_client = {0};
+    if (service.options.client == NULL) service.options.client = &no_client;
+    if (kin__key_fault(service.options.client->key, service.options.client->key_size) != NULL) return -EINVAL;
     if (service.options.workers == 0) service.options.workers = (unsigned)kin__os_cpu_count();
     if (__atomic_load_n(&tasks, __ATOMIC_ACQUIRE) == NULL)
         kin__log(KIN_LOG_WARNING,
                  "no function is registered by KIN_TASK: the tasks of the pool at %s will fail", address);
     atomic_init(&service.error, UNDECIDED);
-    atomic_init(&service.until, kin_in_ns(service.options.patience_ns));
     int rc = kin_event_open(&service.finished, NULL);
     if (rc == 0)
         rc = kin_pool_open(

@@ -2,11 +2,13 @@
  * does not. */
 #include "support/test.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <kin/error.h>
+#include <kin/event.h>
 #include <kin/listener.h>
 #include <kin/pool.h>
 #include <kin/worker.h>
@@ -24,20 +26,31 @@ static int twice(const int *in, int *out)
 KIN_MAP(twice, int, int)
 KIN_TASK(twice)
 
-/* What a child of the case serves, and how long it tries. */
+/* What a child of the case serves, over how many connections, how long it tries, and what stops it. */
 struct service {
     const char *address;
+    unsigned workers;
     int64_t patience_ns;
+    kin_event *stop;
 };
 
 static void serve(void *of_service)
 {
     const struct service *service = of_service;
     kin_client_options client = {.key = KEY, .key_size = sizeof KEY - 1};
-    int rc = kin_worker_serve(
-        service->address,
-        &(kin_worker_options){.client = &client, .workers = 2, .patience_ns = service->patience_ns});
+    int rc = kin_worker_serve(service->address, &(kin_worker_options){.client = &client,
+                                                                      .workers = service->workers,
+                                                                      .patience_ns = service->patience_ns,
+                                                                      .stop = service->stop});
     _exit(rc == 0 ? 0 : 79);
+}
+
+static kin_listener *listen_here(void)
+{
+    kin_listener *listener = NULL;
+    CHECK_OK(kin_listener_open(&listener, "tcp://127.0.0.1:0",
+                               &(kin_listener_options){.key = KEY, .key_size = sizeof KEY - 1}));
+    return listener;
 }
 
 static bool refuse(kin_listener *listener)
@@ -91,10 +104,8 @@ static bool gets_it_done(struct kin__talk *talk)
 static bool goes_on(int64_t patience_ns)
 {
     struct kin__talk talk = {0};
-    kin_listener *listener = NULL;
-    CHECK_OK(kin_listener_open(&listener, "tcp://127.0.0.1:0",
-                               &(kin_listener_options){.key = KEY, .key_size = sizeof KEY - 1}));
-    struct service service = {kin_listener_address(listener), patience_ns};
+    kin_listener *listener = listen_here();
+    struct service service = {kin_listener_address(listener), 2, patience_ns, NULL};
     kin_deadline until = kin_in_ns(2 * patience_ns);
     pid_t worker = test_child(serve, &service);
     bool served = welcome(listener, &talk);
@@ -113,4 +124,64 @@ TEST(who_is_not_welcome_does_not_end_who_is)
 {
     int64_t patience_ns = 300 * 1000000LL;
     for (; !goes_on(patience_ns); patience_ns *= 4) CHECK_LT(patience_ns, 10 * 1000000000LL);
+}
+
+/* ---- patience ------------------------------------------------------------------------------------------- */
+
+/* Is one that the pool hangs up on soon there again, however often? */
+static bool comes_again(int64_t patience_ns)
+{
+    struct kin__talk talk = {0};
+    kin_listener *listener = listen_here();
+    struct service service = {kin_listener_address(listener), 1, patience_ns, NULL};
+    pid_t worker = test_child(serve, &service);
+    bool there = true;
+    for (int i = 0; i < 12 && there; i++) {
+        there = welcome(listener, &talk);
+        CHECK_OK(kin_connection_close(talk.connection));
+        talk.connection = NULL;
+    }
+    kin__talk_end(&talk);
+    CHECK_OK(kin_listener_close(listener));
+    CHECK_EQ(WEXITSTATUS(test_collect(worker)), 79);
+    return there;
+}
+
+/* As a pool does whose tasks are cancelled one after the other. */
+TEST(who_was_welcome_is_as_patient_as_before)
+{
+    /* Less than the longest pause between attempts: with that it would be lost. */
+    int64_t patience_ns = 900 * 1000000LL;
+    for (int tries = 0; !comes_again(patience_ns); tries++) CHECK_LT(tries, 10);
+}
+
+/* ---- the end while it connects ---------------------------------------------------------------------------- */
+
+/* The listener accepts it, or not even that, and says nothing. */
+static void stop_in_an_attempt(bool accept)
+{
+    kin_connection *connection = NULL;
+    kin_event *stop = NULL;
+    kin_listener *listener = listen_here();
+    CHECK_OK(kin_event_open(&stop, NULL));
+    struct service service = {kin_listener_address(listener), 2, 600 * 1000000000LL, stop};
+    pid_t worker = test_child(serve, &service);
+    struct pollfd came = {.fd = kin_listener_fileno(listener), .events = POLLIN};
+    CHECK_EQ(poll(&came, 1, -1), 1);
+    if (accept) CHECK_OK(kin_listener_accept(listener, &connection, kin_in_s(60)));
+    CHECK_OK(kin_event_set(stop));
+    CHECK_EQ(test_collect(worker), 0);
+    CHECK_OK(kin_connection_close(connection));
+    CHECK_OK(kin_listener_close(listener));
+    CHECK_OK(kin_event_close(stop));
+}
+
+TEST(who_is_told_to_stop_does_not_wait_for_an_answer)
+{
+    stop_in_an_attempt(false);
+}
+
+TEST(who_is_told_to_stop_does_not_wait_for_a_welcome)
+{
+    stop_in_an_attempt(true);
 }
