@@ -8,7 +8,8 @@
  *  - A part's span is one word: what it is on and what it has not begun.  Moving on is one CAS
  *    of it, so that no kill loses or doubles an item.
  *  - Only a thief changes the end of a span, under the map's latch, and what a dead thief took
- *    and did not yet have is found by its note there.
+ *    and did not yet have is found by its note there.  So a part whose span is empty has nothing to
+ *    do only if it is not the thief of the note, and the units of a note count as not done.
  *  - How far a part is within what it is on stands in progress[parity]; the parity is in the
  *    span, so that both change with one store.
  */
@@ -35,12 +36,14 @@
 /* Finishes the theft of a thief that died: the victim's end tells whether it was shortened. */
 static void repair(struct kin__map *map)
 {
-    if (map->thief != NULL && kin__span_unpack(atomic_load(&map->victim->span)).end == map->middle) {
-        struct kin__span own = kin__span_unpack(atomic_load(&map->thief->span));
+    kin_result *thief = map->thief;
+    if (thief != NULL && kin__span_unpack(atomic_load(&map->victim->span)).end == map->middle) {
+        struct kin__span own = kin__span_unpack(atomic_load(&thief->span));
         own.first = map->middle;
         own.busy = 0;
         own.end = map->end;
-        atomic_store(&map->thief->span, kin__span_pack(own));
+        /* Before the note is taken away: who finds none finds the units. */
+        atomic_store(&thief->span, kin__span_pack(own));
     }
     map->thief = NULL;
     kin__latch_clean(&map->latch);
@@ -91,15 +94,23 @@ static bool rob(struct kin__map *map, kin_result *thief, kin_result *victim)
     map->middle = own.first;
     map->end = own.end;
     /* The thief last: who finds one finds the rest of the note. */
-    atomic_signal_fence(memory_order_seq_cst);
     map->thief = thief;
-    atomic_signal_fence(memory_order_seq_cst);
     /* CRASH: between these two stores the units are nobody's but the note's: repair. */
     bool taken = atomic_compare_exchange_strong(&victim->span, &word, kin__span_pack(theirs));
     if (taken) atomic_store(&thief->span, kin__span_pack(own));
-    atomic_signal_fence(memory_order_seq_cst);
     map->thief = NULL;
     return taken;
+}
+
+/* How many items only the note of a dead thief has. */
+static uint64_t lost(struct kin__map *map)
+{
+    kin_result *thief = map->thief;
+    /* One that is on its part lives, or its successor or the supervisor comes. */
+    if (thief == NULL || KIN__TASK_STATE(atomic_load(&thief->state)) == KIN__TASK_CLAIMED) return 0;
+    bool taken = kin__span_unpack(atomic_load(&map->victim->span)).end == map->middle;
+    if (!taken || not_begun(kin__span_unpack(atomic_load(&thief->span))) > 0) return 0;
+    return kin__map_item(map, map->end) - kin__map_item(map, map->middle);
 }
 
 /* Gets the part something to do from the others; false when there is nothing left. */
@@ -397,6 +408,15 @@ void kin__map_free(struct kin__map *map)
     kin__record_free(map->job);
 }
 
+/* Has a part that nobody is on nothing to do?  The thief is looked at before the span: a theft that is finished
+ * meanwhile has written the span before it took the note away. */
+static bool is_idle(struct kin__map *map, kin_result *part)
+{
+    bool robbing = map->thief == part;
+    struct kin__span span = kin__span_unpack(atomic_load(&part->span));
+    return !robbing && not_begun(span) == 0 && span.busy == 0;
+}
+
 /* Parts that no worker has begun, and that have nothing to do, need not be run. */
 bool kin__map_all_over(struct kin__map *map)
 {
@@ -405,8 +425,7 @@ bool kin__map_all_over(struct kin__map *map)
         kin_result *part = part_of(map, i);
         if (part == NULL) continue;
         uint64_t word = atomic_load(&part->state);
-        struct kin__span span = kin__span_unpack(atomic_load(&part->span));
-        bool idle = cancelled || (not_begun(span) == 0 && span.busy == 0);
+        bool idle = cancelled || is_idle(map, part);
         bool begun = KIN__TASK_STATE(word) != KIN__TASK_QUEUED && KIN__TASK_STATE(word) != KIN__TASK_NEW;
         if (!begun && idle) kin__record_finish(part, word, KIN__TASK_DONE);
         if (!kin__task_over(atomic_load(&part->state))) return false;
@@ -442,9 +461,9 @@ bool kin__map_charge(kin_result *part, kin_failure *failure)
     return !killed;
 }
 
-uint64_t kin__map_failed(const struct kin__map *map)
+uint64_t kin__map_failed(struct kin__map *map)
 {
-    uint64_t skipped = 0;
+    uint64_t skipped = lost(map);
     for (uint32_t i = 0; i < map->parts; i++) {
         struct kin__span span = kin__span_unpack(atomic_load(&map->part[i]->span));
         skipped += kin__map_item(map, span.end) - kin__map_item(map, span.first + span.busy);
@@ -455,16 +474,16 @@ uint64_t kin__map_failed(const struct kin__map *map)
     return atomic_load(&map->failed) + skipped;
 }
 
-uint64_t kin__map_done(const struct kin__map *map)
+uint64_t kin__map_done(struct kin__map *map)
 {
-    uint64_t left = 0;
+    uint64_t left = lost(map);
     for (uint32_t i = 0; i < map->parts; i++) {
         struct kin__span span = kin__span_unpack(atomic_load(&map->part[i]->span));
         uint64_t items = kin__map_item(map, span.end) - kin__map_item(map, span.first);
         uint64_t finished = kin__record_progress(map->part[i], span.parity);
         left += finished < items ? items - finished : 0;
     }
-    return map->count - left;
+    return left < map->count ? map->count - left : 0;
 }
 
 /* ---- a map that nobody waits in ------------------------------------------------------------------ */

@@ -38,7 +38,10 @@ static inline uint64_t kin__span_pack(struct kin__span span)
  *   range … part   constant once the parts are queued.
  *   cancel     0 → 1 by the caller, a worker that saw a failure, or the supervisor.
  *   unwanted   since when nobody waits for it, and the grace; 0: somebody does.  By the supervisor.
- *   latch          of thief, victim, middle, end (the note of a theft) and of the failures. */
+ *   thief, victim, middle, end   the note of a theft: written under the latch, thief last, and taken away first.  Read
+ *              without it only for a thief's part that nobody is on: then only who finishes the theft writes, and only
+ *              thief, after the thief's span (seq_cst all; see is_idle and lost).
+ *   latch      of the note of a theft and of the failures. */
 struct kin__map {
     kin_result *job;
     kin_range_function *range;
@@ -57,8 +60,8 @@ struct kin__map {
     _Atomic uint32_t cancel;
     kin_deadline unwanted;
     struct kin__latch latch;
-    kin_result *thief, *victim;
-    uint64_t middle, end;
+    _Atomic(kin_result *) thief, victim;
+    _Atomic uint64_t middle, end;
     kin_failure *failure;
     uint64_t failures_most, failures;
     _Atomic uint64_t failed;
@@ -74,9 +77,9 @@ static inline uint64_t kin__map_item(const struct kin__map *map, uint64_t unit)
 /* Are all parts over?  Makes those over that need not be run. */
 bool kin__map_all_over(struct kin__map *map);
 /* How many items failed, or were not run; all parts are over. */
-uint64_t kin__map_failed(const struct kin__map *map);
+uint64_t kin__map_failed(struct kin__map *map);
 /* How many items are done. */
-uint64_t kin__map_done(const struct kin__map *map);
+uint64_t kin__map_done(struct kin__map *map);
 void kin__map_free(struct kin__map *map);
 
 #endif

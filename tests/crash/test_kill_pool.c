@@ -1,5 +1,5 @@
 /* test_kill_pool.c: a submitter, or a worker, is killed at every instruction of submitting,
- * claiming, running and completing a task, and of its part in a map.
+ * claiming, running and completing a task, of its part in a map, and of a theft from another's.
  *
  * The pool's own supervisor and worker are stopped meanwhile: the victim plays the worker, and
  * the case plays the supervisor.
@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include "ipc/queue.h"
-#include "pool/pool.h"
+#include "pool/map.h"
+#include "pool/schedule.h"
 #include "pool/worker.h"
 #include "support/stepkill.h"
 
@@ -317,4 +318,113 @@ TEST(running_a_part_of_a_map, .deadline = 500)
                                                                 .context = &scene});
     CHECK_GT(report.points, 200);
     scene_close(&scene);
+}
+
+/* ---- a theft from another's part ------------------------------------------------------------------------ */
+
+/* Of two parts the victim takes the first, and then from the other what that has, all of it. */
+#define PARTS 2
+
+struct theft {
+    struct scene scene;
+    int worker[PARTS];
+    bool ends; /* nobody is to go on with the victim's part */
+};
+
+static void theft_open(struct theft *theft, bool ends)
+{
+    struct scene *scene = &theft->scene;
+    kin_pool_status status;
+    memset(theft, 0, sizeof *theft);
+    theft->ends = ends;
+    CHECK_OK(kin_pool_open(&scene->pool,
+                           &(kin_pool_options){.workers = PARTS, .retries = 5, .tasks_per_worker = 1}));
+    CHECK_OK(kin_pool_stats(scene->pool, &status));
+    scene->supervisor = status.supervisor_pid;
+    runs = kin_alloc(PARTS * sizeof(int));
+    test_until(kin_pool_workers(scene->pool, theft->worker, PARTS) == PARTS);
+    /* Not while one looks for a task: stopped then, it would hold the queue's latch for ever. */
+    test_until(kin__waiters_count(atomic_load(&scene->pool->tasks->items.point.waiters)) == PARTS);
+    kill(scene->supervisor, SIGSTOP);
+    for (int i = 0; i < PARTS; i++) kill(theft->worker[i], SIGSTOP);
+}
+
+static void start_theft(void *context)
+{
+    struct theft *theft = context;
+    static const int items[PARTS] = {0, 1};
+    const void *in = items;
+    for (int i = 0; i < PARTS; i++) atomic_store(&runs[i], 0);
+    CHECK_OK(kin_pool_map_async(theft->scene.pool, &theft->scene.result, KIN_FN(count), &in, PARTS, KIN_NOW,
+                                &(kin_map_options){.chunk = 1}));
+}
+
+static bool steals(void *context)
+{
+    const struct theft *theft = context;
+    return theft->scene.result->map->thief != NULL;
+}
+
+/* The dead one was a deputy, which has no successor: its part is queued again, and looks as if it had nothing to
+ * do.  Who waits for the map judges before another worker comes to it. */
+static void survive_theft(void *context, long step, bool finished)
+{
+    struct theft *theft = context;
+    struct scene *scene = &theft->scene;
+    struct kin__worker *worker = kin__pool_worker(scene->pool, 0);
+    const void *out = NULL;
+    (void)step;
+    (void)finished;
+    kin_result *part = atomic_load(&worker->current);
+    if (theft->ends && part != NULL) atomic_store(&part->killed, 1);
+    atomic_store(&worker->deputy, true);
+    bury(scene);
+    atomic_store(&worker->deputy, false);
+    kin__map_settle(scene->result);
+    while (kin_result_ready(scene->result) == 0) {
+        fresh_worker(scene);
+        kin__map_settle(scene->result);
+    }
+    /* What was not run makes it fail. */
+    if (!theft->ends) CHECK_EQ(kin_result_successful(scene->result), 1);
+    if (kin_result_successful(scene->result) == 1) {
+        CHECK_RC(kin_result_view(scene->result, &out), (long)(PARTS * sizeof(long)));
+        for (int i = 0; i < PARTS; i++) CHECK_EQ(((const long *)out)[i], i + 1000);
+    }
+    CHECK_OK(kin_result_close(scene->result));
+    kin__records_tidy(scene->pool, true);
+    CHECK_EQ(records_in_use(scene->pool), 0);
+    kin_result *message;
+    while (kin_queue_get(scene->pool->tasks, &message, sizeof message, KIN_NOW) >= 0)
+        ;
+}
+
+static void kill_in_theft(bool ends)
+{
+    struct theft theft;
+    theft_open(&theft, ends);
+    struct stepkill_report report = stepkill(&(struct stepkill){.setup = start_theft,
+                                                                .prepare = join_family,
+                                                                .operation = work,
+                                                                .reached = steals,
+                                                                .survive = survive_theft,
+                                                                .to = 80,
+                                                                .context = &theft});
+    CHECK_GT(report.points, 10);
+    for (int i = 0; i < PARTS; i++) kill(theft.worker[i], SIGCONT);
+    kill(theft.scene.supervisor, SIGCONT);
+    CHECK_OK(kin_pool_terminate(theft.scene.pool));
+    CHECK_OK(kin_pool_join(theft.scene.pool, kin_in_s(20)));
+    CHECK_OK(kin_pool_free(theft.scene.pool));
+    CHECK_OK(kin_free(runs));
+}
+
+TEST(stealing_from_another_part, .deadline = 400)
+{
+    kill_in_theft(false);
+}
+
+TEST(stealing_for_a_part_that_nobody_goes_on_with, .deadline = 400)
+{
+    kill_in_theft(true);
 }
