@@ -45,11 +45,14 @@ bool kin__worker_charge(kin_pool *pool, unsigned index, bool its_doing, kin_fail
     if (!its_doing) return true;
     bool ending = atomic_load(&pool->state) >= KIN__POOL_TERMINATED;
     if (record->map != NULL) {
-        bool go_on = kin__map_charge(record, failure) && !ending;
+        bool go_on = kin__map_charge(record, atomic_load(&worker->deputy), failure) && !ending;
         if (go_on && atomic_load(&worker->deputy) && kin__schedule_again(record, word)) return false;
         if (!go_on) kin__record_finish(record, word, KIN__TASK_DONE);
         return go_on;
     }
+    if (atomic_load(&worker->deputy) && !ending && kin__record_doubt(record, word) &&
+        kin__schedule_again(record, word))
+        return false;
     if (kin__record_crashed(record, word) && !ending) {
         /* A deputy has no successor. */
         if ((record->not_before != 0 || atomic_load(&worker->deputy)) && kin__schedule_again(record, word))

@@ -167,6 +167,55 @@ static void item_failed(kin_result *part, uint64_t item, enum kin_cause cause, i
     note_failure(map, &failure);
 }
 
+/* Others read it, to tell how far the map is. */
+static void set_progress(volatile size_t *progress, size_t items)
+{
+    __atomic_store_n(progress, items, __ATOMIC_RELAXED);
+}
+
+/* ---- deaths ------------------------------------------------------------------------------------------- */
+
+static bool charge_item(kin_result *part, kin_failure *failure)
+{
+    struct kin__map *map = part->map;
+    struct kin__span span = kin__span_unpack(atomic_load(&part->span));
+    bool killed = atomic_load(&part->killed) != 0;
+    uint64_t item = kin__map_item(map, span.first) + part->progress[span.parity];
+    if (item >= kin__map_item(map, span.first + span.busy)) return !killed;
+    part->crashes = part->crash_item == item + 1 ? part->crashes + 1 : 1;
+    part->crash_item = item + 1;
+    bool hopeless = part->crashes >= map->attempts || killed;
+    if (hopeless) {
+        failure->task = item;
+        failure->attempt = part->crashes;
+        failure->attempts = map->attempts;
+        memcpy(failure->function, map->job->function, sizeof map->job->function);
+        note_failure(map, failure);
+        set_progress(&part->progress[span.parity], part->progress[span.parity] + 1);
+    }
+    return !killed;
+}
+
+/* Can one of several items have been the cause?  Of what is noted the one is known that it was on. */
+static bool is_in_doubt(const kin_result *part, struct kin__span span, bool deputy)
+{
+    const struct kin__map *map = part->map;
+    size_t done = part->progress[span.parity];
+    uint64_t items = kin__map_item(map, span.first + span.busy) - kin__map_item(map, span.first);
+    if (part->timeout_ns != 0 || part->noted == span.first + 1 || done >= items) return false;
+    /* Only the whole of them from the beginning is run by the pure form (run_busy). */
+    return deputy ? items - done > 1 : map->pure != NULL && done == 0;
+}
+
+bool kin__map_charge(kin_result *part, bool deputy, kin_failure *failure)
+{
+    struct kin__span span = kin__span_unpack(atomic_load(&part->span));
+    if (atomic_load(&part->killed) != 0 || !is_in_doubt(part, span, deputy))
+        return charge_item(part, failure);
+    part->noted = span.first + 1;
+    return true;
+}
+
 /* ---- running ------------------------------------------------------------------------------------------ */
 
 void kin__map_refuse(kin_result *part)
@@ -212,12 +261,6 @@ static bool is_late(const kin_result *part, const struct kin__worker *worker)
            kin__os_clock() - atomic_load_explicit(&worker->started, memory_order_relaxed) > part->timeout_ns;
 }
 
-/* Others read it, to tell how far the map is. */
-static void set_progress(volatile size_t *progress, size_t items)
-{
-    __atomic_store_n(progress, items, __ATOMIC_RELAXED);
-}
-
 /* How the first items of a portion are run: by the pure form nobody knows which one it is on.  So after a death
  * they are run again, each noted before it is begun. */
 static kin_range_function *whole_form(const kin_result *part, struct kin__span span)
@@ -226,7 +269,8 @@ static kin_range_function *whole_form(const kin_result *part, struct kin__span s
     return map->pure != NULL && part->noted != span.first + 1 ? map->pure : map->range;
 }
 
-/* A deputy's run_busy: false when its connection has ended.  *ran_ns: see struct pace. */
+/* A deputy's run_busy: false when its connection has ended.  *ran_ns: see struct pace.  What is noted goes one item
+ * at a time, so that it is known which one its end is to be charged to. */
 static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__worker *worker,
                            int64_t *ran_ns)
 {
@@ -235,7 +279,7 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
     volatile size_t *progress = &part->progress[span.parity];
     struct kin__deputy_items items = {
         .function = map->job->function, .inputs = map->inputs, .out_size = map->out_size};
-    part->noted = span.first + 1; /* as the other side tells how far it is */
+    const bool one_by_one = part->timeout_ns != 0 || part->noted == span.first + 1;
     *ran_ns = 0;
     while (first + *progress < end && (map->keep_going || atomic_load(&map->cancel) == 0)) {
         uint64_t item = first + *progress;
@@ -245,7 +289,7 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
             items.in_size[i] = map->in_size[i];
         }
         items.out = map->out + item * map->out_size;
-        items.count = part->timeout_ns != 0 ? 1 : (size_t)(end - item);
+        items.count = one_by_one ? 1 : (size_t)(end - item);
         if (part->timeout_ns != 0) begin_time(worker);
         enum kin__deputy_outcome outcome = kin__deputy_items(&items, &failure);
         *ran_ns += items.ran_ns;
@@ -254,8 +298,9 @@ static bool run_busy_there(kin_result *part, struct kin__span span, struct kin__
             item_failed(part, item + items.done, KIN_CAUSE_RETURNED, items.code, worker);
             set_progress(progress, *progress + 1);
         }
-        bool charged = outcome == KIN__DEPUTY_DIED || outcome == KIN__DEPUTY_LOST;
-        if (charged && !kin__map_charge(part, &failure)) return true;
+        /* Who has died there has said how far it was. */
+        if (outcome == KIN__DEPUTY_DIED && !charge_item(part, &failure)) return true;
+        if (outcome == KIN__DEPUTY_LOST && !kin__map_charge(part, true, &failure)) return true;
         if (outcome == KIN__DEPUTY_LOST || outcome == KIN__DEPUTY_UNSENT) return false;
     }
     return true;
@@ -431,34 +476,6 @@ bool kin__map_all_over(struct kin__map *map)
         if (!kin__task_over(atomic_load(&part->state))) return false;
     }
     return true;
-}
-
-bool kin__map_charge(kin_result *part, kin_failure *failure)
-{
-    struct kin__map *map = part->map;
-    struct kin__span span = kin__span_unpack(atomic_load(&part->span));
-    bool killed = atomic_load(&part->killed) != 0;
-    if (span.busy == 0) return !killed;
-    uint64_t item = kin__map_item(map, span.first) + part->progress[span.parity];
-    if (item >= kin__map_item(map, span.first + span.busy)) return !killed;
-    /* Only the whole of them from the beginning is run by the pure form (run_busy). */
-    bool by_pure = map->pure != NULL && part->timeout_ns == 0 && part->progress[span.parity] == 0;
-    if (!killed && by_pure && part->noted != span.first + 1) {
-        part->noted = span.first + 1;
-        return true;
-    }
-    part->crashes = part->crash_item == item + 1 ? part->crashes + 1 : 1;
-    part->crash_item = item + 1;
-    bool hopeless = part->crashes >= map->attempts || killed;
-    if (hopeless) {
-        failure->task = item;
-        failure->attempt = part->crashes;
-        failure->attempts = map->attempts;
-        memcpy(failure->function, map->job->function, sizeof map->job->function);
-        note_failure(map, failure);
-        set_progress(&part->progress[span.parity], part->progress[span.parity] + 1);
-    }
-    return !killed;
 }
 
 uint64_t kin__map_failed(struct kin__map *map)

@@ -422,8 +422,9 @@ void kin__callbacks_forget(kin_pool *pool);
 
 /* Runs a part of a map in a worker.  False: a deputy has lost its worker; another is to go on. */
 bool kin__map_run(kin_result *part, struct kin__worker *worker);
-/* A worker died on a part: charges the item it was on; false when no other worker is to go on. */
-bool kin__map_charge(kin_result *part, kin_failure *failure);
+/* A worker died on a part, or a deputy lost its: charges the item it was on, or, where nobody knows which that was,
+ * nobody, and has them noted one by one; false when no other worker is to go on. */
+bool kin__map_charge(kin_result *part, bool deputy, kin_failure *failure);
 /* Is the rest of the map not wanted any more?  Asked by who runs the part. */
 bool kin__map_is_cancelled(const kin_result *part);
 /* The worker has no such function: nothing of the map can be run. */

@@ -345,6 +345,16 @@ void kin__record_fail_with(kin_result *record, uint64_t word, kin_failure failur
     kin__record_finish(record, word, KIN__TASK_FAILED);
 }
 
+bool kin__record_doubt(kin_result *record, uint64_t word)
+{
+    bool ended = (word & KIN__TASK_CANCELLED) != 0 || atomic_load(&record->killed) != 0;
+    if (ended || record->items == 1 || record->noted != 0 || record->progress[0] + 1 >= record->items)
+        return false;
+    record->noted = 1;
+    record->not_before = 0;
+    return true;
+}
+
 bool kin__record_crashed(kin_result *record, uint64_t word)
 {
     /* Of several items the one it was on is charged. */

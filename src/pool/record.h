@@ -93,7 +93,8 @@ struct kin__worker;
  *              looked at, by kin__record_is_needed.
  *   crash_item, crashes    the item (from 1; 0: none) on which workers died, and how many; by the supervisor.
  *   errors     how often its function returned an error; by the worker.
- *   map, job, span, progress, noted   of a part of a map; see map.c.
+ *   map, job, span, progress, noted   of a part of a map; see map.c.  noted also of a task of several items: by the
+ *              submitter before QUEUED, the deputy that has it CLAIMED, or the supervisor after its death.
  *   number     under the pool's `records` latch, when it is made.
  *   Who does not own the record reads map, job, number, timeout_ns and progress by the functions below:
  *   it may be another task's by then.
@@ -142,7 +143,8 @@ struct kin_result {
     int64_t not_before; /* 0: at once */
     int64_t backoff_ns; /* of one that may be run again */
     uint32_t crashes;   /* of one with a crash_item */
-    uint64_t noted; /* of a part of a map: the first unit, from 1, of what is run noting each item; 0: none */
+    uint64_t noted; /* of a part of a map: the first unit, from 1, of what is run noting each item; 0: none.
+                     * Of a task of several: 1: a deputy sends them one at a time */
     struct kin__links link;
     uint32_t unmet;
     _Atomic(void *) needs;
@@ -251,6 +253,9 @@ void kin__record_fail(kin_result *record, uint64_t word, enum kin_cause cause, i
 /* Fills in what the record says in a failure that tells of a death; and makes it the record's end. */
 void kin__record_complete(const kin_result *record, uint64_t word, kin_failure *failure);
 void kin__record_fail_with(kin_result *record, uint64_t word, kin_failure failure);
+/* A deputy lost a CLAIMED record: can one of several items have been the cause?  Then nobody is charged, and whoever
+ * goes on with it sends one at a time. */
+bool kin__record_doubt(kin_result *record, uint64_t word);
 /* Charges a CLAIMED record for the death of the process that ran it: may it be run again, at not_before? */
 bool kin__record_crashed(kin_result *record, uint64_t word);
 /* Stores `size` bytes in the inline room or in a block of family memory. */

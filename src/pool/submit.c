@@ -212,7 +212,10 @@ static inline int fill_argument(kin_result *record, const void *argument, size_t
 static inline int fill(kin_pool *pool, kin_result *record, const kin_function *function, const void *argument,
                        size_t size, size_t items, const kin_task_options *options)
 {
-    if (items != 1) record->items = (uint32_t)items;
+    if (items != 1) {
+        record->items = (uint32_t)items;
+        record->noted = 0;
+    }
     fill_options(pool, record, options);
     if (__builtin_expect(record->number % KIN__TIMED_ONE_OF == 0, 0)) record->came = kin__os_clock();
     int rc = kin__function_fill(record, function);

@@ -245,26 +245,30 @@ static void give_back(kin_result *record, uint64_t word)
     }
 }
 
-/* Items of a task, from where an earlier worker was. */
+/* Items of a task, from where an earlier worker was; one at a time if that was lost with several. */
 static enum kin__deputy_outcome run_items_there(kin_result *record, int *code, kin_failure *failure)
 {
-    size_t done = record->items > 1 ? record->progress[0] : 0;
+    enum kin__deputy_outcome outcome;
     record->reply_size = (size_t)record->items * record->out_size;
     char *out = room_for(record, record->reply_size, code);
     if (out == NULL) return KIN__DEPUTY_DONE;
-    struct kin__deputy_items items = {
-        .function = record->function,
-        .inputs = 1,
-        .in = {(const char *)kin__record_argument(record) + done * record->in_size},
-        .in_size = {record->in_size},
-        .out = out + done * record->out_size,
-        .out_size = record->out_size,
-        .count = record->items - done,
-    };
-    enum kin__deputy_outcome outcome = kin__deputy_items(&items, failure);
-    record->ran_ns = items.ran_ns;
-    record->progress[0] = done + items.done;
-    *code = items.code;
+    record->ran_ns = 0;
+    do {
+        size_t done = record->items > 1 ? record->progress[0] : 0;
+        struct kin__deputy_items items = {
+            .function = record->function,
+            .inputs = 1,
+            .in = {(const char *)kin__record_argument(record) + done * record->in_size},
+            .in_size = {record->in_size},
+            .out = out + done * record->out_size,
+            .out_size = record->out_size,
+            .count = record->noted != 0 ? 1 : record->items - done,
+        };
+        outcome = kin__deputy_items(&items, failure);
+        record->ran_ns += items.ran_ns;
+        record->progress[0] = done + items.done;
+        *code = items.code;
+    } while (outcome == KIN__DEPUTY_DONE && *code == 0 && record->progress[0] < record->items);
     return outcome;
 }
 
@@ -276,7 +280,8 @@ static void run_there(kin_result *record, uint64_t word)
                                                              : run_items_there(record, &code, &failure);
     if (outcome == KIN__DEPUTY_DONE) {
         finish(record, word, code);
-    } else if (outcome == KIN__DEPUTY_UNSENT) {
+    } else if (outcome == KIN__DEPUTY_UNSENT ||
+               (outcome == KIN__DEPUTY_LOST && kin__record_doubt(record, word))) {
         give_back(record, word);
     } else {
         charge(record, word, &failure, outcome == KIN__DEPUTY_DIED && failure.cause != KIN_CAUSE_FUNCTION);
