@@ -58,7 +58,7 @@ typedef struct kin_worker_options {
  * Errors: those of kin_client_open, when the patience is over (KIN_EAUTHENTICATION at once), and of
  * kin_pool_open; KIN_EPROTOCOL (there is no pool at this address, or one of another version); KIN_EBROKEN (the supervisor
  * of the workers here was killed);
- * -EINVAL (NULL, absurd options). */
+ * -EINVAL (NULL, absurd options), KIN_ECLOSED (of `stop`). */
 KIN_API int kin_worker_serve_sized(const char *address, const kin_worker_options *options, size_t size);
 static inline int kin_worker_serve(const char *address, const kin_worker_options *options)
 {

@@ -339,7 +339,8 @@ static int load(struct kin__server *server)
     if (rc == 0) rc = check(server, &bytes);
     /* A value that a client may send lies some levels deeper here. */
     const kin_pickle_options options = {.max_count = SIZE_MAX, .max_depth = SIZE_MAX, .keep_unknown = true};
-    if (rc == 0 && kin_pickle_loads(&all, bytes.data, bytes.size, &options) < 0) rc = refuse_version(server);
+    int loaded = rc == 0 ? kin_pickle_loads(&all, bytes.data, bytes.size, &options) : 0;
+    if (loaded < 0) rc = loaded == -ENOMEM ? loaded : refuse_version(server);
     if (rc == 0) rc = restore(server, &all);
     kin_value_clear(&all);
     kin_buffer_free(&bytes);

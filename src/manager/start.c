@@ -199,6 +199,7 @@ int kin_manager_serve_sized(const kin_manager_options *options, size_t size)
     int rc = check_options(&given);
     if (rc == 0) rc = open_server(&server, &given);
     if (rc < 0) return rc;
+    kin__start_say_nothing(); /* of an error that comes hours later the words would be another's */
     rc = kin__server_run(server);
     kin__server_close(server, true);
     return rc;

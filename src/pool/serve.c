@@ -164,7 +164,7 @@ static int lose_pool(struct service *service, int rc)
     return rc;
 }
 
-/* Is it to end?  An event that was closed is as good as set. */
+/* Is it to end?  An event that was closed meanwhile is as good as set. */
 static bool leaving(const struct service *service)
 {
     return kin_event_is_set(service->finished) != 0 ||
@@ -512,6 +512,8 @@ int kin_worker_serve_sized(const char *address, const kin_worker_options *option
     static const kin_client_options no_client = {0};
     if (service.options.client == NULL) service.options.client = &no_client;
     if (kin__key_fault(service.options.client->key, service.options.client->key_size) != NULL) return -EINVAL;
+    int stopped = service.options.stop != NULL ? kin_event_is_set(service.options.stop) : 0;
+    if (stopped < 0) return stopped;
     if (service.options.workers == 0) service.options.workers = (unsigned)kin__os_cpu_count();
     if (__atomic_load_n(&tasks, __ATOMIC_ACQUIRE) == NULL)
         kin__log(KIN_LOG_WARNING,

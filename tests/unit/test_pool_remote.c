@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <kin/error.h>
+#include <kin/event.h>
 #include <kin/listener.h>
 #include <kin/pool.h>
 #include <kin/worker.h>
@@ -578,6 +579,10 @@ TEST(bad_input)
     CHECK_RC(kin_worker_serve(NULL, NULL), -EINVAL);
     CHECK_RC(kin_worker_serve("nowhere", NULL), KIN_EADDRESS);
     CHECK_RC(kin_worker_serve("tcp://127.0.0.1:1", &(kin_worker_options){.patience_ns = -1}), -EINVAL);
+    kin_event *stop = NULL;
+    CHECK_OK(kin_event_open(&stop, NULL));
+    CHECK_OK(kin_event_close(stop));
+    CHECK_RC(kin_worker_serve("tcp://127.0.0.1:1", &(kin_worker_options){.stop = stop}), KIN_ECLOSED);
     CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.address = "nowhere"}), KIN_EADDRESS);
     CHECK_RC(kin_pool_open(&pool, &(kin_pool_options){.address = "tcp://127.0.0.1:0", .silence_ns = -1}),
              -EINVAL);
