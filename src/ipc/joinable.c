@@ -97,6 +97,12 @@ static int enter(kin_queue *queue)
     return rc == 0 && !kin__queue_is_joinable(queue) ? -EINVAL : rc;
 }
 
+/* Under the head's latch: who closes it frees what is looked at only after it has had the latch as well. */
+static bool is_open(kin_queue *queue)
+{
+    return __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
+}
+
 /* Under the head's latch. */
 static int count_done(kin_queue *queue)
 {
@@ -131,9 +137,7 @@ int kin_queue_task_done(kin_queue *queue)
     bool kept = queue->tasks == KIN__TASKS_KEPT;
     rc = kin__queue_lock_head(queue, KIN_FOREVER);
     if (rc >= 0) {
-        /* Who closes it frees what is looked at after it has had the latch as well. */
-        bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
-        rc = !open ? KIN_ECLOSED : kept ? keep_no_more(queue, &message) : count_done(queue);
+        rc = !is_open(queue) ? KIN_ECLOSED : kept ? keep_no_more(queue, &message) : count_done(queue);
         bool finished = rc == 0 && kin__queue_all_done(queue);
         bool none_comes_back = kept && rc == 0 && atomic_load(&queue->shelf.taken) == 0 &&
                                kin__queue_ended(queue, kin__queue_life(queue)) != KIN__OPEN;
@@ -162,7 +166,8 @@ static bool is_over(void *context)
     /* It was good: whatever is amiss now, it is closed. */
     int rc = enter(queue) < 0 ? KIN_ECLOSED : kin__queue_lock_head(queue, joining->deadline);
     if (rc >= 0) {
-        rc = kin__queue_life(queue) != joining->life ? KIN_ECLOSED : kin__queue_all_done(queue);
+        bool same = is_open(queue) && kin__queue_life(queue) == joining->life;
+        rc = same ? kin__queue_all_done(queue) : KIN_ECLOSED;
         kin__latch_release(&queue->ends.head.latch);
     }
     joining->rc = rc;
@@ -189,8 +194,7 @@ void kin__queue_settle_tasks(void *object, struct kin__process_slot *dead)
         return;
     uint32_t place = (uint32_t)(dead - kin__family.processes);
     if (kin__queue_lock_head(queue, KIN_FOREVER) < 0) return;
-    /* Who closes it frees the counts only after it has had the latch as well. */
-    bool open = __atomic_load_n(&queue->magic, __ATOMIC_ACQUIRE) == KIN__MAGIC_QUEUE;
+    bool open = is_open(queue);
     if (open && queue->tasks == KIN__TASKS_KEPT)
         kin__shelf_put_back(&queue->shelf, place);
     else if (open)

@@ -1,9 +1,11 @@
 /* test_queue_joinable.c: queues of tasks: what is unfinished, who waits for it, and what becomes of
  * the tasks of a process that ends. */
+#define _GNU_SOURCE
 #include "support/books.h"
 #include "support/crew.h"
 #include "support/test.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -11,6 +13,8 @@
 
 #include <kin/error.h>
 #include <kin/queue.h>
+
+#include "ipc/queue.h"
 
 static kin_queue *open_tasks(void)
 {
@@ -173,6 +177,62 @@ TEST(closing_ends_the_wait)
     test_until(books_sleepers() == 1);
     CHECK_OK(kin_queue_close(queue));
     CHECK_EQ(test_collect(child), 0);
+}
+
+static void finish_at_the_end(void *queue)
+{
+    int rc = kin_queue_task_done(queue);
+    CHECK(rc == KIN_ECLOSED || rc == 0); /* it may come first */
+}
+
+struct late {
+    kin_queue *queue;
+    void (*wait)(void *);
+    _Atomic int may_come;
+};
+
+static void come_late(void *context)
+{
+    struct late *late = context;
+    test_until(atomic_load(&late->may_come) == 1);
+    late->wait(late->queue);
+}
+
+/* Closes the queue while a child waits for its latch: on one processor, so that who closes it has done so before
+ * the child has the latch, nearly always. */
+static void close_before_it_is_looked_at(const kin_queue_options *options, void (*wait)(void *))
+{
+    cpu_set_t before, one;
+    CHECK_OK(sched_getaffinity(0, sizeof before, &before));
+    int first = 0;
+    while (!CPU_ISSET(first, &before)) first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    CHECK_OK(sched_setaffinity(0, sizeof one, &one));
+    for (int i = 0; i < 5; i++) {
+        struct late *late = test_shared(sizeof *late);
+        late->wait = wait;
+        CHECK_OK(kin_queue_open(&late->queue, options));
+        kin_queue *queue = late->queue;
+        put_number(queue, 1);
+        get_number(queue);
+        pid_t child = test_child(come_late, late);
+        CHECK_RC(kin__queue_lock_head(queue, KIN_FOREVER), 0);
+        atomic_store(&late->may_come, 1);
+        test_until((atomic_load(&queue->ends.head.latch.point.word) & KIN__WORD_WAITERS) != 0);
+        kin__latch_release(&queue->ends.head.latch);
+        CHECK_OK(kin_queue_close(queue));
+        CHECK_EQ(test_collect(child), 0);
+    }
+    CHECK_OK(sched_setaffinity(0, sizeof before, &before));
+}
+
+TEST(who_waits_for_the_latch_finds_the_queue_closed)
+{
+    const kin_queue_options counted = {.joinable = 1}, kept = {.joinable = 1, .redeliver = -1};
+    close_before_it_is_looked_at(&counted, wait_for_the_end);
+    close_before_it_is_looked_at(&kept, wait_for_the_end);
+    close_before_it_is_looked_at(&counted, finish_at_the_end);
 }
 
 enum { TASKS = 3000, WORKERS = 4 };
