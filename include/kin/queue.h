@@ -40,7 +40,8 @@ typedef struct kin_queue_options {
     int joinable;  /* not 0: messages are tasks; see kin_queue_task_done */
     enum kin_queue_order order;
     int redeliver; /* of a joinable one: how often a task is handed out again when a process ended that had
-                      taken it; less than 0: always.  0: it counts as done. */
+                      taken it; less than 0: always.  0: it counts as done.  Other than 0: max_items is
+                      16,744,190 at most. */
     /* A queue of a manager (kin/manager.h) instead: where that listens.  The options above are that
      * queue's own then. */
     const char *address;

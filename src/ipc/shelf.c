@@ -49,6 +49,8 @@ static enum kin__shelf_state state_of(struct kin__shelf_slot *slot)
 
 int kin__shelf_open(struct kin__shelf *shelf, uint64_t max_items, uint64_t max_bytes)
 {
+    /* All that is taken may come back, and whoever counts must not wrap. */
+    if (shelf->keeps && max_items > KIN__KEPT_ITEMS_MOST) max_items = KIN__KEPT_ITEMS_MOST;
     /* A message counts 8 bytes at least. */
     uint64_t slots = max_items < max_bytes / 8 + 1 ? max_items : max_bytes / 8 + 1;
     if (shelf->keeps) slots += KIN__SHELF_TAKEN_MOST;

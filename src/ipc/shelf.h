@@ -27,6 +27,8 @@
 #define KIN__SHELF_INLINE_MOST sizeof(((struct kin__shelf_slot *)0)->bytes)
 /* So many more messages than may be in the queue can be taken and not done. */
 #define KIN__SHELF_TAKEN_MOST 32768
+/* max_items of a shelf that keeps, at most: with all its slots it is not beyond KIN__ITEMS_MOST. */
+#define KIN__KEPT_ITEMS_MOST (KIN__ITEMS_MOST - KIN__SHELF_TAKEN_MOST - KIN__SHELF_SLOTS)
 
 enum kin__shelf_state { KIN__SHELF_FREE = 0, KIN__SHELF_QUEUED = 1, KIN__SHELF_TAKEN = 2 };
 

@@ -15,6 +15,8 @@
 #include <kin/memory.h>
 #include <kin/queue.h>
 
+#include "ipc/queue.h"
+
 static kin_queue *open_tasks(kin_queue_options options)
 {
     kin_queue *queue = NULL;
@@ -274,6 +276,14 @@ TEST(the_bounds_are_of_what_is_in_the_queue)
     CHECK_RC(kin_queue_put(queue, "x", 1, KIN_NOW), KIN_FULL);
     for (int i = 0; i < 3000; i++) CHECK_OK(kin_queue_task_done(queue));
     CHECK_RC(kin_queue_task_done(queue), KIN_ENOTASK);
+    CHECK_OK(kin_queue_close(queue));
+}
+
+/* Also when all that may be taken comes back, as many are in the queue as can be counted. */
+TEST(what_comes_back_can_be_counted)
+{
+    kin_queue *queue = open_tasks((kin_queue_options){.max_bytes = (size_t)1 << 30});
+    CHECK_LE(queue->shelf.segments * KIN__SHELF_SLOTS, KIN__ITEMS_MOST);
     CHECK_OK(kin_queue_close(queue));
 }
 
