@@ -200,9 +200,11 @@ static void free_add(struct kin__shelf *shelf, uint32_t number)
     shelf->free = number + 1;
 }
 
+/* The thread's id alone: together with that of its process the identities of main threads would not spread. */
 static struct kin__shelf_list *list_of_thread(struct kin__shelf *shelf, uint64_t thread)
 {
-    return &lists_of(shelf)->of_thread[thread * SPREAD >> (64 - KIN__SHELF_THREADS_BITS)];
+    uint64_t hash = (uint32_t)thread * SPREAD;
+    return &lists_of(shelf)->of_thread[hash >> (64 - KIN__SHELF_THREADS_BITS)];
 }
 
 static struct kin__shelf_list *list_of_process(struct kin__shelf *shelf, uint32_t process)

@@ -92,7 +92,7 @@ struct kin__shelf_list {
 };
 
 /* SHARED, behind the directory of a shelf that keeps: what is taken, in the order of takings, twice: by thread, as
- * a hash of its identity says, and by process.  Caches. */
+ * a hash of its id says, and by process.  Caches. */
 #define KIN__SHELF_THREADS_BITS 10
 struct kin__shelf_lists {
     struct kin__shelf_list of_thread[1 << KIN__SHELF_THREADS_BITS];
