@@ -139,7 +139,7 @@ KIN_API int kin_queue_release(void *message);
 /* kin_queue_task_done says that one message that was taken from a joinable queue is done with: by
  * the process that took it or, when that one has none left, by another.  What a process had taken
  * when it ended counts as done.  Waits only for a process inside the queue, until it leaves or dies.
- * Safe for threads.
+ * Safe for threads; not for signal handlers (-EDEADLK when one interrupted kin; nothing has changed).
  * Of a queue that redelivers, it is done by the process that took it: the one that the calling thread
  * took the longest ago or, if that has none, another thread of the process.  What a process had taken when
  * it ended goes back to its place in the queue's order, and is dropped by who would get it when it has come

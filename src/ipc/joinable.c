@@ -116,11 +116,12 @@ static int count_done(kin_queue *queue)
 /* Under the head's latch; `*message` is to be freed after it. */
 static int keep_no_more(kin_queue *queue, struct kin__message **message)
 {
-    struct kin__shelf_slot *slot = kin__shelf_own(&queue->shelf);
-    if (slot == NULL) return KIN_ENOTASK;
+    struct kin__shelf_slot *slot = NULL;
+    int rc = kin__shelf_own(&queue->shelf, &slot);
+    if (rc < 0) return rc;
     *message = kin__shelf_record(slot).message;
     /* CRASH: held by us while the shelf names it: it stays there, and is handed out again. */
-    int rc = *message != NULL ? kin__message_hold(*message) : 0;
+    rc = *message != NULL ? kin__message_hold(*message) : 0;
     if (rc < 0)
         *message = NULL;
     else

@@ -1,7 +1,10 @@
 /* shelf.c: messages in slots, handed out by rank.  See shelf.h for the invariants. */
 #include "ipc/shelf.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include <kin/error.h>
 
 #include "memory/region.h"
 
@@ -433,22 +436,27 @@ static bool is_being_copied(const struct kin__shelf_slot *slot)
            kin__message_is_being_copied(slot->message);
 }
 
-struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf)
+int kin__shelf_own(struct kin__shelf *shelf, struct kin__shelf_slot **own)
 {
-    if (!any_is_taken(shelf)) return NULL;
+    if (!any_is_taken(shelf)) return KIN_ENOTASK;
     struct kin__shelf_slot *slot;
     uint32_t process = kin__self.process_index;
     uint32_t entry = list_of_thread(shelf, kin__self.identity)->first;
     for (; entry != 0; entry = slot->of_thread) {
         slot = slot_at(shelf, entry - 1);
-        if (slot->thread == kin__self.identity && slot->taker == process) return slot;
+        if (slot->thread != kin__self.identity || slot->taker != process) continue;
+        if (is_being_copied(slot)) return -EDEADLK;
+        *own = slot;
+        return 0;
     }
     /* No more than other threads are copying. */
     for (entry = list_of_process(shelf, process)->first; entry != 0; entry = slot->next) {
         slot = slot_at(shelf, entry - 1);
-        if (!is_being_copied(slot)) return slot;
+        if (is_being_copied(slot)) continue;
+        *own = slot;
+        return 0;
     }
-    return NULL;
+    return KIN_ENOTASK;
 }
 
 bool kin__shelf_has_taken(struct kin__shelf *shelf)

@@ -160,12 +160,13 @@ static inline struct kin__record kin__shelf_record(const struct kin__shelf_slot 
 /* Commits that the first message is gone, or that it is taken and kept until it is done. */
 void kin__shelf_take(struct kin__shelf *shelf, bool keep);
 
-/* The message that this thread, or else its process, has taken the longest ago and not done, NULL if
- * there is none that somebody has got by now; and that it is done. */
-struct kin__shelf_slot *kin__shelf_own(struct kin__shelf *shelf);
+/* The message that this thread, or else its process, has taken the longest ago and not done.  KIN_ENOTASK: there
+ * is none that somebody has got by now; -EDEADLK: this thread is just copying it, and a signal handler asks. */
+int kin__shelf_own(struct kin__shelf *shelf, struct kin__shelf_slot **slot);
+/* That it is done. */
+void kin__shelf_done(struct kin__shelf *shelf, struct kin__shelf_slot *slot);
 /* Has this process taken something that is not done? */
 bool kin__shelf_has_taken(struct kin__shelf *shelf);
-void kin__shelf_done(struct kin__shelf *shelf, struct kin__shelf_slot *slot);
 /* Any that is taken. */
 struct kin__shelf_slot *kin__shelf_any_taken(struct kin__shelf *shelf);
 /* Puts back what the process in that place has taken and not done. */

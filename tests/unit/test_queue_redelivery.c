@@ -401,3 +401,31 @@ TEST(a_task_that_is_copied_when_its_queue_is_closed_is_whole)
     CHECK_OK(kin_queue_close(next));
     books_check_wakes(&books);
 }
+
+static int done_meanwhile;
+
+static void finish_in_the_copying(int number)
+{
+    (void)number;
+    done_meanwhile = kin_queue_task_done(slow.queue);
+    mprotect(slow.bytes, SLOW_SIZE, PROT_READ | PROT_WRITE);
+}
+
+/* Not even by a signal handler of the thread that copies it. */
+TEST(nobody_finishes_a_task_that_is_being_copied)
+{
+    struct books books = books_open();
+    slow.queue = open_tasks((kin_queue_options){0});
+    put_number(slow.queue, 2);
+    slow.bytes = mmap(NULL, SLOW_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(slow.bytes != MAP_FAILED);
+    signal(SIGSEGV, finish_in_the_copying);
+    CHECK_RC(kin_queue_get(slow.queue, slow.bytes, SLOW_SIZE, KIN_NOW), (long)size_of(2));
+    signal(SIGSEGV, SIG_DFL);
+    CHECK_RC(done_meanwhile, -EDEADLK);
+    CHECK_OK(kin_queue_task_done(slow.queue));
+    CHECK_OK(kin_queue_join(slow.queue, KIN_NOW));
+    CHECK_OK(kin_queue_close(slow.queue));
+    munmap(slow.bytes, SLOW_SIZE);
+    books_check_wakes(&books);
+}
