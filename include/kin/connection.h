@@ -118,7 +118,8 @@ KIN_API int kin_connection_fileno(const kin_connection *connection);
 /* kin_connection_peer writes the address of the other side as kin_listener_address has it, such as
  * "tcp://10.0.0.7:51234", and returns the length it would have, like snprintf.  A client's port is a free one;
  * a client of a Unix socket has no address, nor has an end of a pipe: "unix:".  Does not block.  Safe for threads.
- * Errors: -ENOTCONN (the network connection was broken off), -EINVAL (NULL), KIN_ENOTGIVEN, KIN_EPRIVATE. */
+ * Errors: -ENOTCONN (the network connection was broken off), -EINVAL (NULL), KIN_EHOST (the socket that was given
+ * to kin_connection_open is of a network without such addresses), KIN_ENOTGIVEN, KIN_EPRIVATE. */
 KIN_API int kin_connection_peer(const kin_connection *connection, char *text, size_t size);
 
 /* kin_tls_text writes why TLS made the calling thread's last call fail with KIN_ETLS, KIN_ECERTIFICATE,

@@ -101,7 +101,8 @@ KIN_API int kin_queue_put_priority(kin_queue *queue, const void *message, size_t
  * Errors, after which no message was taken: KIN_EMPTY (at the deadline), KIN_ECLOSED (ended
  * and drained, or destroyed), KIN_ETOOSMALL (larger than `capacity` bytes; kin_needed_size
  * tells its size), -ETIMEDOUT (a process that is stopped holds the queue up), -EINVAL (NULL),
- * KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD, -ENOMEM. */
+ * KIN_EFOREIGN, KIN_ESLOTS, KIN_EHELD (4096 are held, and the message is a large one: that counts as held while it
+ * is copied, and one taken from a queue that redelivers both as the task and as its copy), -ENOMEM. */
 KIN_API long kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, kin_deadline deadline);
 
 /* kin_queue_reserve stores in `*message` the address of `size` bytes of family memory (not
