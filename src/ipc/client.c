@@ -112,15 +112,18 @@ static int secure_with(struct kin__secure **secure, int descriptor, const char *
 
 static bool is_absurd(const kin_client_options *options)
 {
-    return (options->key == NULL && options->key_size > 0) || options->silence_s > KIN__SILENCE_MOST ||
-           (options->private_key != NULL && options->certificate == NULL);
+    return kin__key_fault(options->key, options->key_size) != NULL || options->silence_s > KIN__SILENCE_MOST;
 }
 
-/* Who gives what only TLS uses must not find that nothing is encrypted. */
-static bool wants_tls(const kin_client_options *options)
+/* What is wrong with options of TLS, as a sentence, or NULL.  Who gives what only TLS uses must not find that
+ * nothing is encrypted. */
+static const char *tls_fault(const char *address, const kin_client_options *options)
 {
-    return options->certificate != NULL || options->authorities != NULL || options->system_authorities ||
-           options->server_name != NULL;
+    bool wants_tls = options->certificate != NULL || options->private_key != NULL ||
+                     options->authorities != NULL || options->system_authorities ||
+                     options->server_name != NULL;
+    if (strncmp(address, "tls:", 4) != 0) return wants_tls ? KIN__TLS_UNUSED : NULL;
+    return options->private_key != NULL && options->certificate == NULL ? KIN__TLS_NO_CERTIFICATE : NULL;
 }
 
 /* What was listed as `socket` becomes the connection's. */
@@ -163,9 +166,10 @@ int kin__client_open(kin_connection **connection, const char *address, const kin
 {
     kin_connection *made = NULL;
     kin__tls_text_clear();
-    if (is_absurd(options)) return -EINVAL;
-    if (strncmp(address, "tls:", 4) != 0 && wants_tls(options)) {
-        kin__tls_text_set(address, "what only TLS uses is given, and the address is not tls://");
+    if (connection == NULL || address == NULL || is_absurd(options)) return -EINVAL;
+    const char *fault = tls_fault(address, options);
+    if (fault != NULL) {
+        kin__tls_text_set(address, fault);
         return -EINVAL;
     }
     /* Not on the stack: a child forked by another thread meanwhile has it in its list. */
@@ -181,8 +185,6 @@ int kin_client_open_sized(kin_connection **connection, const char *address, cons
                           size_t size, kin_deadline deadline)
 {
     kin_client_options given = {0};
-    if (connection == NULL || address == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
-    if (kin__key_fault(given.key, given.key_size) != NULL) return -EINVAL;
     return kin__client_open(connection, address, &given, NULL, deadline);
 }

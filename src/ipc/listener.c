@@ -168,9 +168,11 @@ static int make_context(kin_listener *listener, const char *address, const kin_l
                                            .authorities = options->authorities,
                                            .key = options->key,
                                            .key_size = options->key_size};
+    bool wants_tls =
+        options->certificate != NULL || options->private_key != NULL || options->authorities != NULL;
     /* Who gives a certificate must not find that nothing is encrypted. */
-    if (!tls && (options->certificate != NULL || options->authorities != NULL)) {
-        kin__tls_text_set(address, "a certificate or authorities are given, and the address is not tls://");
+    if (wants_tls && (!tls || (options->private_key != NULL && options->certificate == NULL))) {
+        kin__tls_text_set(address, tls ? KIN__TLS_NO_CERTIFICATE : KIN__TLS_UNUSED);
         return -EINVAL;
     }
     if (!tls) return 0;
@@ -196,8 +198,7 @@ static void fill(kin_listener *listener, const kin_listener_options *options)
 static bool is_absurd(const kin_listener_options *options)
 {
     return kin__key_fault(options->key, options->key_size) != NULL || options->key_size > INT32_MAX ||
-           options->max_pending > PENDING_MOST ||
-           (options->private_key != NULL && options->certificate == NULL) || options->handshake_ms < 0 ||
+           options->max_pending > PENDING_MOST || options->handshake_ms < 0 ||
            options->handshake_ms > INT64_MAX / 1000000 || options->backlog < 0 ||
            options->silence_s > KIN__SILENCE_MOST;
 }
@@ -206,8 +207,8 @@ int kin_listener_open_sized(kin_listener **listener, const char *address, const 
                             size_t size)
 {
     kin_listener_options given = {0};
-    if (listener == NULL || address == NULL) return -EINVAL;
     kin__tls_text_clear();
+    if (listener == NULL || address == NULL) return -EINVAL;
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
     if (is_absurd(&given)) return -EINVAL;
     kin_listener *made = kin__os_calloc(1, sizeof *made + given.key_size);

@@ -55,6 +55,10 @@ bool kin__secure_readable(struct kin__secure *secure);
 /* Tells the other side that no more comes, if that can be done at once. */
 void kin__secure_end(struct kin__secure *secure, int socket);
 
+/* Of options that are refused, for kin_tls_text. */
+#define KIN__TLS_UNUSED         "what only TLS uses is given, and the address is not tls://"
+#define KIN__TLS_NO_CERTIFICATE "a private key is given, and no certificate"
+
 /* What kin_tls_text tells the calling thread from now on. */
 void kin__tls_text_set(const char *where, const char *why);
 /* It tells nothing: a call begins that may fail for something else. */

@@ -272,7 +272,9 @@ TEST(options_that_would_mislead_are_refused)
     for (size_t i = 0; i < sizeof listens / sizeof *listens; i++)
         CHECK_RC(kin_listener_open(&listener, "tcp://127.0.0.1:0", &listens[i]), -EINVAL);
     CHECK_RC(kin_listener_open(&listener, "tcp://127.0.0.1:0", &listens[0]), -EINVAL);
-    check_words("tcp://127.0.0.1:0: a certificate or authorities are given, and the address is not tls://");
+    check_words("tcp://127.0.0.1:0: what only TLS uses is given, and the address is not tls://");
+    CHECK_RC(kin_listener_open(&listener, ANYWHERE, &listens[2]), -EINVAL);
+    check_text("127.0.0.1:0: a private key is given, and no certificate");
     for (size_t i = 0; i < sizeof connects / sizeof *connects; i++)
         CHECK_RC(kin_client_open(&connection, "tcp://127.0.0.1:1", &connects[i], KIN_NOW), -EINVAL);
     CHECK_RC(kin_client_open(&connection, "tcp://127.0.0.1:1", &connects[0], KIN_NOW), -EINVAL);
@@ -280,6 +282,12 @@ TEST(options_that_would_mislead_are_refused)
     CHECK_RC(kin_listener_open(&listener, ANYWHERE, NULL), -EINVAL);
     check_text("127.0.0.1:0: neither a certificate nor a key is given");
     CHECK_RC(kin_listener_open(&listener, ANYWHERE, &(kin_listener_options){.key = ""}), -EINVAL);
+    check_words("");
+    CHECK_RC(kin_client_open(&connection, "tls://127.0.0.1:1", &connects[4], KIN_NOW), -EINVAL);
+    check_text("127.0.0.1:1: a private key is given, and no certificate");
+    CHECK_RC(kin_client_open(&connection, "tls://127.0.0.1:1", &(kin_client_options){.key = ""}, KIN_NOW),
+             -EINVAL);
+    check_words("");
     CHECK_RC(kin_tls_text(NULL, 1), -EINVAL);
 }
 
