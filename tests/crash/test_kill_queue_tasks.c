@@ -3,7 +3,6 @@
  * it again.  And whoever shuts a queue down. */
 #include "crash.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -119,97 +118,6 @@ TEST(finishing_a_task_in_place, .deadline = 240)
     killed(LARGE, redelivers,
            (struct stepkill){
                .setup = put_tasks, .operation = take_in_place_and_finish, .survive = survive_worker});
-}
-
-/* ---- what it costs -------------------------------------------------------------------------------- */
-
-enum { FEW = 10, MANY = 2000 };
-
-struct crowd {
-    kin_queue *queue;
-    int taken; /* by another process, and as many by another thread */
-    _Atomic int started;
-};
-
-static void take_so_many(struct crowd *crowd)
-{
-    char byte;
-    for (int i = 0; i < crowd->taken; i++) CHECK_RC(kin_queue_get(crowd->queue, &byte, 1, KIN_NOW), 1);
-}
-
-static void *take_in_a_thread(void *context)
-{
-    take_so_many(context);
-    return NULL;
-}
-
-static void take_and_stay(void *context)
-{
-    struct crowd *crowd = context;
-    take_so_many(crowd);
-    atomic_store(&crowd->started, 1);
-    for (;;) pause();
-}
-
-static void fill_up(void *context)
-{
-    struct crowd *crowd = context;
-    while (kin_queue_qsize(crowd->queue) < crowd->taken + 1)
-        CHECK_OK(kin_queue_put(crowd->queue, "T", 1, KIN_NOW));
-}
-
-static void take_beside_others(void *context)
-{
-    struct crowd *crowd = context;
-    pthread_t thread;
-    char byte;
-    join_family(NULL);
-    CHECK_EQ(pthread_create(&thread, NULL, take_in_a_thread, crowd), 0);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
-    CHECK_RC(kin_queue_get(crowd->queue, &byte, 1, KIN_NOW), 1);
-}
-
-/* Its own one, and one of the other thread. */
-static void finish_two(void *context)
-{
-    struct crowd *crowd = context;
-    for (int i = 0; i < 2; i++) CHECK_OK(kin_queue_task_done(crowd->queue));
-}
-
-static void survive_finishing(void *context, long step, bool finished)
-{
-    struct crowd *crowd = context;
-    (void)step;
-    CHECK_OK(kin_sweep());
-    CHECK_GE(kin_queue_qsize(crowd->queue), crowd->taken - (finished ? 1 : 0));
-}
-
-static long steps_of_finishing(struct crowd *crowd, int taken)
-{
-    CHECK_OK(kin_queue_open(&crowd->queue, &(kin_queue_options){.joinable = 1, .redeliver = -1}));
-    crowd->taken = taken;
-    crowd->started = 0;
-    fill_up(crowd);
-    pid_t other = test_child(take_and_stay, crowd);
-    test_until(atomic_load(&crowd->started) == 1);
-    struct stepkill_report report = stepkill(&(struct stepkill){.setup = fill_up,
-                                                                .prepare = take_beside_others,
-                                                                .operation = finish_two,
-                                                                .survive = survive_finishing,
-                                                                .context = crowd,
-                                                                .from = 1,
-                                                                .to = 3});
-    test_kill(other);
-    CHECK_OK(kin_queue_close(crowd->queue));
-    return report.steps;
-}
-
-TEST(finishing_costs_the_same_however_many_are_taken, .deadline = 240)
-{
-    struct crowd *crowd = test_shared(sizeof *crowd);
-    long few = steps_of_finishing(crowd, FEW), many = steps_of_finishing(crowd, MANY);
-    NOTE("%ld and %ld instructions", few, many);
-    CHECK_LE(many, 2 * few);
 }
 
 /* ---- the one who puts a dead process's tasks back ---------------------------------------------- */
