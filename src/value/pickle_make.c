@@ -14,9 +14,11 @@
 int kin__reader_refuse(struct kin__reader *r, const kin_value *of, const char *why)
 {
     const char *module = kin_value_class_module(of), *name = kin_value_class_name(of);
+    const int most = 60;
     if (name == NULL)
         return kin__reader_fail(r, KIN_EREFUSED, "a value of type %s %s", kin_value_kind_name(of), why);
-    return kin__reader_fail(r, KIN_EREFUSED, "%.60s.%.60s %s", module, name, why);
+    return kin__reader_fail(r, KIN_EREFUSED, "%.*s.%.*s %s", kin__utf8_fit(module, strlen(module), most),
+                            module, kin__utf8_fit(name, strlen(name), most), name, why);
 }
 
 /* Makes a record of references to `fields`; they become its parts. */

@@ -175,8 +175,8 @@ static int push_class(struct kin__reader *r, const char *module, size_t module_s
     if (!unknown || (r->options.keep_unknown && kin__counted(&class))) return kin__reader_push_made(r, class);
     kin_value_clear(&class);
     return kin__reader_fail(r, KIN_EREFUSED, "%.*s.%.*s is not among the globals that kin reads",
-                            module_size < 80 ? (int)module_size : 80, module,
-                            name_size < 80 ? (int)name_size : 80, name);
+                            kin__utf8_fit(module, module_size, 80), module,
+                            kin__utf8_fit(name, name_size, 80), name);
 }
 
 static int push_global(struct kin__reader *r)

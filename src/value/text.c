@@ -44,6 +44,13 @@ bool kin__utf8_valid(const char *text, size_t size)
     return true;
 }
 
+int kin__utf8_fit(const char *bytes, size_t size, int most)
+{
+    if (size <= (size_t)most) return (int)size;
+    while (most > 0 && ((unsigned char)bytes[most] & 0xc0) == 0x80) most--;
+    return most;
+}
+
 uint32_t kin__utf8_next(const char **text)
 {
     const unsigned char *bytes = (const unsigned char *)*text;

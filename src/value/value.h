@@ -183,6 +183,8 @@ static inline const char *kin__text(const kin_value *value, size_t *size)
 }
 /* Whether the bytes are UTF-8; surrogates are let through. */
 bool kin__utf8_valid(const char *bytes, size_t size);
+/* How many of these bytes, which are valid, are at most `most`, and no part of a character: for "%.*s". */
+int kin__utf8_fit(const char *bytes, size_t size, int most);
 /* The character at *bytes of valid UTF-8, which is moved on. */
 uint32_t kin__utf8_next(const char **bytes);
 /* Writes a character, up to 4 bytes; returns how many. */

@@ -51,6 +51,9 @@ static void check_refused(const char *bytes, size_t size, bool keep_unknown, int
     CHECK_RC(kin_pickle_loads(&value, bytes, size, &options), code);
     CHECK_EQ(kin_value_kind(&value), KIN_VALUE_NONE);
     if (!strstr(fault.text, words)) FAIL("the fault is: %s", fault.text);
+    kin_value text = kin_value_str(fault.text);
+    CHECK_RC(kin_value_error_code(&text), 0);
+    kin_value_clear(&text);
     test_context(NULL);
 }
 #define REFUSED(text, code, words)      check_refused((text), sizeof(text) - 1, false, (code), (words))
@@ -156,6 +159,16 @@ TEST(exceptions_keep_their_state_and_traceback)
     CHECK_STR(kin_value_error_traceback(&value), "why");
     check_repr(&value, "KeyError('k')");
     kin_value_clear(&value);
+}
+
+/* A name that is too long for the fault is not cut in a character. */
+TEST(faults_are_texts)
+{
+    char bytes[128], *at = bytes;
+    at += sprintf(at, "cshop\nx");
+    for (int i = 0; i < 40; i++) at += sprintf(at, "\xc3\xa4");
+    at += sprintf(at, "\n)\x81.");
+    check_refused(bytes, (size_t)(at - bytes), false, KIN_EREFUSED, "shop.x\xc3\xa4");
 }
 
 TEST(classes_of_the_user_can_be_kept_as_names)
