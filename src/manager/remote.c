@@ -194,6 +194,16 @@ static int leave(struct entry *entry, int rc)
     return rc;
 }
 
+/* The same, where an exception of Python's is an error of kin's. */
+static int leave_as(struct entry *entry, int rc, const char *class, int code)
+{
+    const kin_value *error = rc == KIN_EREMOTE ? kin_manager_error(entry->peer->manager) : NULL;
+    const char *name = error != NULL ? kin_value_class_name(error) : NULL;
+    bool means = name != NULL && strcmp(name, class) == 0;
+    leave(entry, rc);
+    return means ? code : rc;
+}
+
 /* ---- opening and closing ------------------------------------------------------------------------ */
 
 static void free_note(struct kin__remote *remote)
@@ -285,8 +295,10 @@ int kin__remote_close(void *object)
 
 /* ---- calls ---------------------------------------------------------------------------------------- */
 
-/* Calls a method that returns an int or a bool, or None (0); the arguments are used up. */
-static long call_with(const void *object, const char *method, kin_value arguments)
+/* Calls a method that returns an int or a bool, or None (0), and may raise an exception of that class, which is `code`; the
+ * arguments are used up. */
+static long call_with(const void *object, const char *method, kin_value arguments, const char *class,
+                      int code)
 {
     struct entry *entry;
     kin_value result;
@@ -296,7 +308,7 @@ static long call_with(const void *object, const char *method, kin_value argument
         kin_value_clear(&arguments);
         return rc;
     }
-    rc = leave(entry, kin_proxy_call(entry->proxy, method, arguments, &result, soon(entry)));
+    rc = leave_as(entry, kin_proxy_call(entry->proxy, method, arguments, &result, soon(entry)), class, code);
     if (rc == 0 && kin_value_kind(&result) != KIN_VALUE_NONE) rc = kin_value_get_int(&result, &number);
     kin_value_clear(&result);
     return rc < 0 ? rc : (long)number;
@@ -304,15 +316,21 @@ static long call_with(const void *object, const char *method, kin_value argument
 
 static long call_number(const void *object, const char *method)
 {
-    return call_with(object, method, kin_value_none());
+    return call_with(object, method, kin_value_none(), "", KIN_EREMOTE);
 }
 
-/* The exception that the last call raised is one of Python's that a code of kin's stands for. */
-static bool has_raised(const char *class)
+/* What is refused without asking the manager is nothing that it has raised. */
+static int refused(void)
 {
-    const kin_value *error = kin_manager_error(NULL);
-    const char *name = error != NULL ? kin_value_class_name(error) : NULL;
-    return name != NULL && strcmp(name, class) == 0;
+    kin__raised_set(NULL);
+    return -EINVAL;
+}
+
+/* What ended a call that has done something did not fail. */
+static long partly(size_t done)
+{
+    kin__raised_set(NULL);
+    return (long)done;
 }
 
 /* ---- queues: putting ---------------------------------------------------------------------------- */
@@ -321,6 +339,7 @@ static int put(void *queue, kin_value item, kin_deadline deadline)
 {
     struct entry *entry;
     int rc = kin_value_error_code(&item);
+    kin__raised_set(NULL);
     if (rc == 0) rc = entry_of(queue, &entry);
     if (rc < 0) {
         kin_value_clear(&item);
@@ -331,20 +350,20 @@ static int put(void *queue, kin_value item, kin_deadline deadline)
 
 int kin__remote_put(void *queue, const void *message, size_t size, kin_deadline deadline)
 {
-    if (message == NULL && size > 0) return -EINVAL;
+    if (message == NULL && size > 0) return refused();
     return put(queue, kin_value_bytes_in_place(message != NULL ? message : "", size), deadline);
 }
 
 int kin__remote_put_value(void *queue, const kin_value *value, kin_deadline deadline)
 {
-    return value == NULL ? -EINVAL : put(queue, kin_value_ref(value), deadline);
+    return value == NULL ? refused() : put(queue, kin_value_ref(value), deadline);
 }
 
 int kin__remote_reserve(void *queue, void **message, size_t size)
 {
     struct kin__message *made = NULL;
     (void)queue;
-    if (message == NULL) return -EINVAL;
+    if (message == NULL) return refused();
     int rc = kin__message_make(&made, size, KIN_FOREVER);
     if (rc == 0) *message = kin__message_bytes(made);
     return rc;
@@ -353,9 +372,10 @@ int kin__remote_reserve(void *queue, void **message, size_t size)
 int kin__remote_commit(void *queue, void *message, kin_deadline deadline)
 {
     struct kin__message *found = NULL;
-    if (message == NULL) return -EINVAL;
+    if (message == NULL) return refused();
     int rc = kin__message_find(message, &found);
-    if (rc < 0) return rc == KIN_EFOREIGN ? -EINVAL : rc;
+    if (rc == KIN_EFOREIGN) return refused();
+    if (rc < 0) return rc;
     rc = kin__remote_put(queue, message, found->size, deadline);
     if (rc == 0) kin__message_free(found);
     return rc;
@@ -365,12 +385,12 @@ long kin__remote_put_many(void *queue, const kin_message *messages, size_t count
 {
     int rc = 0;
     size_t done = 0;
-    if (messages == NULL && count > 0) return -EINVAL;
+    if (messages == NULL && count > 0) return refused();
     while (done < count && rc == 0) {
         rc = kin__remote_put(queue, messages[done].data, messages[done].size, deadline);
         if (rc == 0) done++;
     }
-    return done > 0 || rc == 0 ? (long)done : rc;
+    return done > 0 || rc == 0 ? partly(done) : rc;
 }
 
 /* ---- queues: getting ---------------------------------------------------------------------------- */
@@ -426,7 +446,7 @@ long kin__remote_get(void *queue, void *buffer, size_t capacity, kin_deadline de
     kin_value item = kin_value_none();
     const void *bytes;
     size_t size = 0;
-    if (buffer == NULL && capacity > 0) return -EINVAL;
+    if (buffer == NULL && capacity > 0) return refused();
     int rc = get(queue, &entry, &item, deadline);
     if (rc < 0) return rc;
     rc = bytes_of(&item, &bytes, &size);
@@ -448,7 +468,7 @@ long kin__remote_take(void *queue, void **message, kin_deadline deadline)
     kin_value item = kin_value_none();
     const void *bytes;
     size_t size = 0;
-    if (message == NULL) return -EINVAL;
+    if (message == NULL) return refused();
     int rc = get(queue, &entry, &item, deadline);
     if (rc < 0) return rc;
     rc = bytes_of(&item, &bytes, &size);
@@ -466,7 +486,7 @@ long kin__remote_get_many(void *queue, kin_message *messages, size_t count, void
 {
     long rc = 0;
     size_t done = 0, used = 0;
-    if ((messages == NULL && count > 0) || (buffer == NULL && capacity > 0)) return -EINVAL;
+    if ((messages == NULL && count > 0) || (buffer == NULL && capacity > 0)) return refused();
     while (done < count && used <= capacity) {
         char *place = (char *)buffer + used;
         rc = kin__remote_get(queue, place, capacity - used, done == 0 ? deadline : KIN_NOW);
@@ -474,7 +494,7 @@ long kin__remote_get_many(void *queue, kin_message *messages, size_t count, void
         messages[done++] = (kin_message){place, (size_t)rc};
         used = (used + (size_t)rc + 7) & ~(size_t)7;
     }
-    return done > 0 || rc >= 0 ? (long)done : (long)rc;
+    return done > 0 || rc >= 0 ? partly(done) : rc;
 }
 
 int kin__remote_get_value(void *queue, kin_value *value, kin_deadline deadline)
@@ -490,7 +510,7 @@ int kin__remote_get_value(void *queue, kin_value *value, kin_deadline deadline)
 int kin__remote_shutdown(void *queue, bool immediate)
 {
     kin_value arguments = immediate ? kin_value_build("(b)", 1) : kin_value_none();
-    return (int)call_with(queue, "shutdown", arguments);
+    return (int)call_with(queue, "shutdown", arguments, "", KIN_EREMOTE);
 }
 
 long kin__remote_qsize(void *queue)
@@ -505,8 +525,7 @@ int kin__remote_full(void *queue)
 
 int kin__remote_task_done(void *queue)
 {
-    int rc = (int)call_number(queue, "task_done");
-    return rc == KIN_EREMOTE && has_raised("ValueError") ? KIN_ENOTASK : rc;
+    return (int)call_with(queue, "task_done", kin_value_none(), "ValueError", KIN_ENOTASK);
 }
 
 int kin__remote_join(void *queue, kin_deadline deadline)
@@ -532,15 +551,13 @@ int kin__remote_release(void *lock)
     struct entry *entry;
     int rc = entry_of(lock, &entry);
     if (rc < 0) return rc;
-    rc = leave(entry, kin_proxy_release(entry->proxy));
-    return rc == KIN_EREMOTE && has_raised("RuntimeError") ? -EPERM : rc;
+    return leave_as(entry, kin_proxy_release(entry->proxy), "RuntimeError", -EPERM);
 }
 
 int kin__remote_locked(void *lock)
 {
-    int rc = (int)call_number(lock, "locked");
     /* What has acquire need not have that, above all with Python's managers. */
-    return rc == KIN_EREMOTE && has_raised("RemoteError") ? -EOPNOTSUPP : rc;
+    return (int)call_with(lock, "locked", kin_value_none(), "RemoteError", -EOPNOTSUPP);
 }
 
 KIN__LAYOUT_PART(remote, struct kin__remote);

@@ -383,6 +383,14 @@ TEST(what_a_call_raised_is_its_threads_to_read)
     CHECK(kin_manager_error(NULL) == NULL);
     CHECK_RC(kin_queue_get(queue, NULL, 0, KIN_NOW), KIN_EMPTY);
     check_raised("Empty");
+    CHECK_RC(kin_queue_get(queue, NULL, 1, KIN_NOW), -EINVAL);
+    CHECK(kin_manager_error(NULL) == NULL);
+    /* What made it get no more did not fail. */
+    kin_message messages[2];
+    char bytes[16];
+    CHECK_OK(kin_queue_put(queue, "x", 1, SOON));
+    CHECK_EQ(kin_queue_get_many(queue, messages, 2, bytes, sizeof bytes, SOON), 1);
+    CHECK(kin_manager_error(NULL) == NULL);
     CHECK_OK(kin_lock_close(lock));
     CHECK_OK(kin_queue_close(queue));
     CHECK_OK(kin_manager_close(manager));
