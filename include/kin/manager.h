@@ -210,7 +210,7 @@ KIN_API int kin_manager_shutdown(kin_manager *manager, kin_deadline deadline);
  * proxy the handle is gone at once.  NULL is allowed.  Errors: KIN_ECLOSED.  Waits at most a second for the end of a server that this
  * process has started, which it kills then, and where a server has a time of grace and a connection to it has
  * broken, at most a second for another one, over which it tells that the client does not come back.  A server of
- * Python's is given back what methods returned and nobody made a proxy of, as long as it takes each within a second. */
+ * Python's is given back what methods returned and nobody made a proxy of, as much as it takes within a second. */
 KIN_API int kin_manager_close(kin_manager *manager);
 
 /* kin_manager_create makes an object of a type and stores a proxy of it in `*proxy`.  `arguments`

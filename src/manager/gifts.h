@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/links.h"
 #include "memory/turn.h"
 
 /* So many are kept for who makes a proxy; as many as a server of kin's lends. */
@@ -22,11 +23,13 @@ struct kin__gift;
 struct kin__gifts {
     struct kin__turn turn; /* for the rest */
     int pid;
-    struct kin__gift *first; /* what came last */
-    _Atomic size_t count;    /* read without the turn too */
+    struct kin__links list; /* what came first is first; while `pid` is 0 nothing */
+    /* Read without the turn too: */
+    _Atomic size_t count;
+    _Atomic kin_deadline not_before; /* then calls give back again, after a failure */
 };
 
-/* Notes one; without memory it stays with the server. */
+/* Notes one; without memory it stays with the server, and so do the oldest of twice KIN__GIFTS_MOST. */
 void kin__gift_note(struct kin__gifts *gifts, const char *ident);
 /* Takes one over, if there is any of that object. */
 bool kin__gift_take(struct kin__gifts *gifts, const char *ident);
@@ -34,8 +37,8 @@ bool kin__gift_take(struct kin__gifts *gifts, const char *ident);
 void kin__gifts_free(struct kin__gifts *gifts);
 
 struct kin_manager;
-/* Gives back what came first, until no more than `most` are left, `deadline` passes, or the server does not answer within a
- * second. */
-void kin__gifts_give_back(struct kin_manager *manager, size_t most, kin_deadline deadline);
+/* Gives back what came first, until no more than `most` are left, `deadline` passes, or a second.  After a failure calls
+ * with a `most` do nothing for a while.  Returns whether no more are left. */
+bool kin__gifts_give_back(struct kin_manager *manager, size_t most, kin_deadline deadline);
 
 #endif

@@ -176,7 +176,7 @@ int kin__manager_exit(kin_manager *manager, struct kin__line *line, int rc, kin_
     kin__line_turn_end(manager, line);
     /* One that was closed meanwhile may have got some since it gave them back. */
     bool closed = atomic_load(&manager->closed);
-    kin__gifts_give_back(manager, closed ? 0 : KIN__GIFTS_MOST, closed ? KIN_FOREVER : deadline);
+    kin__gifts_give_back(manager, closed ? 0 : KIN__GIFTS_MOST, deadline);
     /* The control line is perhaps broken too, and has the references. */
     if (resumed) atomic_compare_exchange_strong(&manager->doubtful, &(kin_deadline){0}, kin_clock());
     if (grace_ns > 0 && atomic_load_explicit(&manager->doubtful, memory_order_relaxed) != 0)
@@ -468,7 +468,8 @@ void kin__manager_close(kin_manager *manager)
     struct kin__line *line = atomic_load(&manager->lines);
     for (; line != NULL; line = line->next) kin__line_close(line, deadline);
     kin__line_close(&manager->control, deadline);
-    kin__gifts_give_back(manager, 0, KIN_FOREVER);
+    /* No later call of the closed handle goes on with that. */
+    if (!kin__gifts_give_back(manager, 0, KIN_FOREVER)) kin__gifts_free(&manager->gifts);
     kin__manager_disuse(manager);
 }
 
