@@ -24,6 +24,7 @@
 #include "manager/dispatch.h"
 #include "manager/holding.h"
 #include "manager/object.h"
+#include "manager/place.h"
 #include "manager/reference.h"
 #include "manager/session.h"
 #include "manager/wire.h"
@@ -78,7 +79,7 @@ bool kin__absence_begin(struct kin__session *session)
 {
     struct kin__server *server = session->server;
     if (session->identity == NULL || session->ending || server->stopping) return false;
-    if (server->away_count >= server->session_most) end(session_of(server->away.next));
+    if (server->away_count / KIN__PLACES_TIMES >= server->session_most) end(session_of(server->away.next));
     uv_timer_t *timer = &session->identity->timer;
     uv_timer_init(&server->loop, timer);
     timer->data = session;

@@ -321,6 +321,13 @@ static bool may_pass(const struct kin__client *client, int rc)
     return rc == -ECONNREFUSED && strncmp(client->address, "unix:", strlen("unix:")) != 0;
 }
 
+/* Why it could not be connected again.  -ETIMEDOUT says that the call's time is over, and what we have is ours still;
+ * where it is an attempt's, which ran into the end of the time of grace, the server has given that away. */
+static int why_not(int rc, kin_deadline deadline)
+{
+    return rc == -ETIMEDOUT && kin_clock() < deadline ? -ECONNRESET : rc;
+}
+
 /* Connects again, until the server knows us, the time of grace is over or the call's is: -ETIMEDOUT. */
 static int connect_again(struct kin__client *client, kin_deadline deadline)
 {
@@ -334,9 +341,9 @@ static int connect_again(struct kin__client *client, kin_deadline deadline)
         drop_connection(client);
         if (!may_pass(client, rc)) return rc;
         kin_deadline next = kin__later(kin_clock(), pause);
-        if (next >= grace) return rc;
+        if (next >= grace) return why_not(rc, deadline);
         if (kin__os_poll(NULL, 0, next < end ? next : end) == -ECANCELED) return -ECANCELED;
-        if (kin_clock() >= end) return end == deadline ? -ETIMEDOUT : rc;
+        if (kin_clock() >= end) return end == deadline ? -ETIMEDOUT : why_not(rc, deadline);
         pause = pause < PAUSE_MOST_NS ? 2 * pause : pause;
     }
     client->resumed = true;

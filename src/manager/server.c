@@ -74,17 +74,28 @@ static void end_oldest_stranger(struct kin__server *server)
     kin__session_end(kin__links_entry(server->strangers.next, struct kin__session, link));
 }
 
+/* Who is accepted next needs the room of another one that has asked for nothing; false: none gives way now. */
+static bool make_way(struct kin__server *server)
+{
+    uint64_t left_ms;
+    struct kin__session *silent = kin__place_silent(server, &left_ms);
+    if (silent != NULL && left_ms == 0) {
+        kin__session_end(silent);
+        return true;
+    }
+    /* The others wait in the socket's queue until somebody leaves. */
+    set_accepting(server, false);
+    if (silent != NULL) uv_timer_start(&server->again, on_again, left_ms, 0);
+    return false;
+}
+
 static void on_connections(uv_poll_t *poll, int status, int events)
 {
     struct kin__server *server = poll->data;
     (void)status;
     (void)events;
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
-        if (kin__places_full(server)) {
-            /* The others wait in the socket's queue until somebody leaves. */
-            set_accepting(server, false);
-            break;
-        }
+        if (kin__places_full(server) && !make_way(server)) break;
         struct kin__address from;
         int descriptor = kin__os_accept(server->descriptor, &from);
         if (descriptor == -EAGAIN) break;
@@ -368,6 +379,7 @@ static int set_up(struct kin__server *server, const kin_manager_options *options
     kin__links_init(&server->resumed);
     kin__links_init(&server->doomed);
     kin__links_init(&server->waiting);
+    kin__links_init(&server->silent);
     kin__links_init(&server->pools);
     kin__links_init(&server->away);
     server->grace_ns = options->grace_ns;

@@ -182,7 +182,7 @@ struct kin__identity {
 struct kin__session {
     struct kin__server *server;
     struct kin__links link;    /* in server->sessions, or strangers, or away */
-    struct kin__links resumed; /* in server->resumed, or in server->waiting */
+    struct kin__links resumed; /* in server->resumed, or in server->waiting, or in server->silent */
     struct kin__links doomed;  /* in server->doomed */
     struct kin__links holdings;
     struct kin__links references; /* of a client of kin's: gone with it */
@@ -210,6 +210,7 @@ struct kin__session {
     uint64_t second;      /* the loop's time at which the counts below began */
     size_t requests;
     size_t bytes;
+    uint64_t begun; /* the loop's time at which it was accepted */
     uint64_t heard; /* the loop's time at which something came, or the last of an answer went */
     struct kin__identity *identity;   /* NULL: what it holds ends with the connection */
     size_t objects;                   /* references of a client of kin's own */
@@ -288,8 +289,9 @@ struct kin__server {
     uint64_t leases_seen;      /* the loop's time at which they were looked at last */
     struct kin__links resumed; /* were parked, are answered, and may have asked for more */
     struct kin__links doomed;  /* are to be ended when the callback is over */
-    struct kin__links waiting; /* wait for a place; who came first is first */
-    size_t session_count;      /* of both kinds */
+    struct kin__links waiting; /* wait for a place, and have asked for something; who asked first is first */
+    struct kin__links silent;  /* have no place and have asked for nothing; who came first is first */
+    size_t session_count;      /* of strangers and the others */
     size_t session_most;       /* places */
     size_t placed;             /* how many are taken; more while some came back without one */
     size_t stranger_count;

@@ -247,7 +247,8 @@ static void tell_refusal(struct kin__session *session)
 static void admit(struct kin__session *session)
 {
     struct kin__server *server = session->server;
-    uv_timer_stop(&session->timer);
+    /* Without a place it has no longer to ask for something (kin__place_has). */
+    if (session->placed) uv_timer_stop(&session->timer);
     kin__os_free(session->challenge);
     session->challenge = NULL;
     session->stranger = false;
@@ -461,7 +462,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
         alive = send_some(session, &session->output);
         bool sent = kin__buffer_size(&session->output) == 0;
         /* It reads; what is left has its time anew (watch). */
-        if (is_calling(session) && !kin__session_is_parked(session) && !session->paused)
+        if (is_calling(session) && session->placed && !kin__session_is_parked(session) && !session->paused)
             uv_timer_stop(&session->timer);
         /* Until now it was the server that spoke. */
         if (sent) session->heard = uv_now(&server->loop);
@@ -536,7 +537,7 @@ static void on_timer(uv_timer_t *timer)
     } else {
         if (session->stage == KIN__AUTHENTICATING)
             kin__blame(session, -ETIMEDOUT);
-        else
+        else if (session->placed)
             kin__log(KIN_LOG_WARNING, "manager: a client did not read its answers in time");
         kin__session_end(session);
     }
