@@ -178,7 +178,9 @@ TEST(the_lists_of_those_taken, .deadline = 240)
 {
     pthread_t thread;
     struct crowd crowd = {.taken = 3};
-    CHECK_OK(kin_queue_open(&crowd.queue, &(kin_queue_options){.joinable = 1, .redeliver = -1}));
+    /* The newest first: not in the order of the slots. */
+    const kin_queue_options options = {.joinable = 1, .redeliver = -1, .order = KIN_LIFO};
+    CHECK_OK(kin_queue_open(&crowd.queue, &options));
     for (int i = 0; i < 2 * crowd.taken; i++) CHECK_OK(kin_queue_put(crowd.queue, "T", 1, KIN_NOW));
     CHECK_EQ(pthread_create(&thread, NULL, take_in_a_thread, &crowd), 0);
     CHECK_EQ(pthread_join(thread, NULL), 0);
