@@ -260,6 +260,7 @@ static void finish(struct kin__server *server)
 {
     server->stopping = true;
     set_accepting(server, false);
+    uv_timer_stop(&server->again);
     kin__snapshots_end(server);
     end_all(&server->strangers);
     say_farewell(server);

@@ -108,9 +108,11 @@ static uint64_t lost(struct kin__map *map)
     kin_result *thief = map->thief;
     /* One that is on its part lives, or its successor or the supervisor comes. */
     if (thief == NULL || KIN__TASK_STATE(atomic_load(&thief->state)) == KIN__TASK_CLAIMED) return 0;
-    bool taken = kin__span_unpack(atomic_load(&map->victim->span)).end == map->middle;
+    uint64_t middle = map->middle, end = map->end;
+    bool taken = kin__span_unpack(atomic_load(&map->victim->span)).end == middle;
     if (!taken || not_begun(kin__span_unpack(atomic_load(&thief->span))) > 0) return 0;
-    return kin__map_item(map, map->end) - kin__map_item(map, map->middle);
+    /* Another theft may have begun meanwhile: then what was read is of two. */
+    return map->thief == thief && middle < end ? kin__map_item(map, end) - kin__map_item(map, middle) : 0;
 }
 
 /* Gets the part something to do from the others; false when there is nothing left. */

@@ -29,6 +29,7 @@
 #include "ipc/challenge.h"
 #include "ipc/connection.h"
 #include "os/os.h"
+#include "os/suspend.h"
 #include "pool/pool.h"
 #include "pool/talk.h"
 
@@ -378,6 +379,8 @@ static int serve_connection(struct session *session)
 {
     struct service *service = session->service;
     int rc = greet(session);
+    /* What was begun over it is finished, whoever ends the service. */
+    kin__breaker_let_go(&session->breaker);
     if (rc < 0) return rc;
     session->welcome = true;
     atomic_fetch_add(&service->welcome, 1);
@@ -385,6 +388,17 @@ static int serve_connection(struct session *session)
     atomic_store(&service->until, kin_in_ns(service->options.patience_ns));
     atomic_fetch_sub(&service->welcome, 1);
     return rc;
+}
+
+/* Waits until it is to end, or until then: -ECANCELED, of a coroutine, or 0. */
+static int rest(const struct service *service, kin_deadline until)
+{
+    long rc = wait_for_news(service, NULL, until);
+    if (rc == -ECANCELED) return (int)rc;
+    kin_deadline soon = kin__os_clock() + PAUSE_FIRST_NS;
+    /* There are not the descriptors that waiting takes. */
+    if (rc < 0) kin__os_pause_until(soon < until ? soon : until);
+    return 0;
 }
 
 /* How long one attempt may take, or a pause before one: the patience may be over. */
@@ -428,8 +442,6 @@ static int serve_once(struct session *session)
     int rc = kin__client_open(&connection, service->address, service->options.client, &session->breaker,
                               patience_ends(service));
     if (rc < 0) return rc;
-    /* What was begun over it is finished, whoever ends the service. */
-    kin__breaker_let_go(&session->breaker);
     kin__talk_begin(&session->talk, connection, service->options.patience_ns);
     rc = serve_connection(session);
     kin_connection_close(connection);
@@ -456,7 +468,7 @@ static int serve_slot(void *argument)
             if (!leaving(service)) finish(service, session->why);
             break;
         }
-        wait_for_news(service, NULL, until - now < pause ? until : now + pause);
+        rest(service, until - now < pause ? until : now + pause);
         pause = pause * 2 < PAUSE_MOST_NS ? pause * 2 : PAUSE_MOST_NS;
     }
     kin__talk_end(&session->talk);
@@ -468,11 +480,8 @@ static int serve_slot(void *argument)
 /* Waits for the end, and ends with it what the threads do to connect. */
 static void await_end(struct service *service, struct session *sessions, unsigned count)
 {
-    while (!leaving(service)) {
-        /* Without the descriptors that waiting takes. */
-        if (wait_for_news(service, NULL, KIN_FOREVER) < 0)
-            kin__os_sleep_until(kin__os_clock() + PAUSE_FIRST_NS);
-    }
+    while (!leaving(service))
+        if (rest(service, KIN_FOREVER) < 0) finish(service, -ECANCELED);
     atomic_store(&service->ended, true);
     for (unsigned i = 0; i < count; i++) kin__breaker_break(&sessions[i].breaker, NULL);
 }
@@ -492,10 +501,13 @@ static int run_threads(struct service *service)
     }
     if (rc < 0) finish(service, rc);
     await_end(service, sessions, started);
+    /* Also of a coroutine that is cancelled: the threads use what is freed here. */
+    kin__shield(1);
     for (unsigned i = 0; i < started; i++) {
         kin_thread_join(sessions[i].thread, KIN_FOREVER);
         kin_thread_close(sessions[i].thread);
     }
+    kin__shield(-1);
     kin__os_free(sessions);
     int error = atomic_load(&service->error);
     return error == UNDECIDED ? 0 : error; /* it was told to stop */

@@ -1,5 +1,6 @@
 /* test_pool_service.c: kin_worker_serve against a pool that is none: a listener of the test's says what a pool says, or
  * does not. */
+#include "support/crew.h"
 #include "support/test.h"
 
 #include <poll.h>
@@ -7,9 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <kin/coroutine.h>
 #include <kin/error.h>
 #include <kin/event.h>
 #include <kin/listener.h>
+#include <kin/loop.h>
 #include <kin/pool.h>
 #include <kin/worker.h>
 
@@ -184,4 +187,36 @@ TEST(who_is_told_to_stop_does_not_wait_for_an_answer)
 TEST(who_is_told_to_stop_does_not_wait_for_a_welcome)
 {
     stop_in_an_attempt(true);
+}
+
+static int serve_here(void *of_service)
+{
+    const struct service *service = of_service;
+    kin_client_options client = {.key = KEY, .key_size = sizeof KEY - 1};
+    return kin_worker_serve(
+        service->address,
+        &(kin_worker_options){.client = &client, .workers = 2, .patience_ns = service->patience_ns});
+}
+
+/* Its threads use what it has: it waits for them all the same. */
+TEST(a_coroutine_that_serves_may_be_cancelled)
+{
+    if (!crew_sees_processes()) SKIP("ThreadSanitizer does not know that a child has no other fibers");
+    struct kin__talk talk = {0};
+    kin_coroutine *coroutine = NULL;
+    kin_listener *listener = listen_here();
+    struct service service = {kin_listener_address(listener), 2, 600 * 1000000000LL, NULL};
+    CHECK_OK(kin_coroutine_start(&coroutine, serve_here, &service, NULL));
+    while (kin_coroutine_join(coroutine, kin_in_ms(10)) == -ETIMEDOUT && !talk.connection)
+        welcome(listener, &talk);
+    CHECK_OK(kin_coroutine_cancel(coroutine));
+    int result = 0;
+    CHECK_OK(kin_coroutine_join(coroutine, KIN_FOREVER));
+    CHECK_OK(kin_coroutine_result(coroutine, &result));
+    CHECK_EQ(result, -ECANCELED);
+    CHECK_OK(kin_coroutine_close(coroutine));
+    CHECK_OK(kin_loop_close());
+    CHECK_OK(kin_connection_close(talk.connection));
+    kin__talk_end(&talk);
+    CHECK_OK(kin_listener_close(listener));
 }
