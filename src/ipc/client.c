@@ -112,7 +112,7 @@ static int secure_with(struct kin__secure **secure, int descriptor, const char *
 
 static bool is_absurd(const kin_client_options *options)
 {
-    return kin__key_fault(options->key, options->key_size) != NULL || options->silence_s > KIN__SILENCE_MOST;
+    return (options->key == NULL && options->key_size > 0) || options->silence_s > KIN__SILENCE_MOST;
 }
 
 /* What is wrong with options of TLS, as a sentence, or NULL.  Who gives what only TLS uses must not find that
@@ -186,5 +186,9 @@ int kin_client_open_sized(kin_connection **connection, const char *address, cons
 {
     kin_client_options given = {0};
     if (options != NULL) memcpy(&given, options, size < sizeof given ? size : sizeof given);
+    if (kin__key_fault(given.key, given.key_size) != NULL) {
+        kin__tls_text_clear();
+        return -EINVAL;
+    }
     return kin__client_open(connection, address, &given, NULL, deadline);
 }

@@ -1,4 +1,4 @@
-"""A manager of Python's, for clients in C: says its port and serves until it is killed."""
+"""A manager of Python's, for clients in C: has the key that it is given, says its port and serves until it is killed."""
 import collections
 import datetime
 import sys
@@ -27,6 +27,6 @@ class PlainManager(SyncManager):
 PlainManager.register('Shelf', Shelf)
 
 if __name__ == '__main__':
-    server = PlainManager(address=('127.0.0.1', 0), authkey=b'k').get_server()
+    server = PlainManager(address=('127.0.0.1', 0), authkey=sys.argv[1].encode()).get_server()
     print(server.address[1], flush=True)
     server.serve_forever()

@@ -2,6 +2,7 @@
 #include "program.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include <kin/container.h>
 #include <kin/error.h>
@@ -20,17 +21,22 @@ static struct program server;
 static kin_manager *manager;
 static char address[64];
 
-/* Returns whether there is a Python at all. */
-static bool begin(void)
+/* Returns whether there is a Python at all: its manager has this key. */
+static bool begin_with(const char *key)
 {
     const char *pythons[16];
     if (program_pythons(pythons, 16) == 0) return false;
-    server = program_run(pythons[0], test_source("tests/interop/plain_manager.py"));
+    server = program_run(pythons[0], test_source("tests/interop/plain_manager.py"), key);
     const char *port = program_line(&server);
     CHECK(port != NULL);
     snprintf(address, sizeof address, "tcp://127.0.0.1:%.8s", port);
-    CHECK_OK(kin_manager_connect(&manager, address, "k", 1, SOON));
+    CHECK_OK(kin_manager_connect(&manager, address, *key != '\0' ? key : NULL, strlen(key), SOON));
     return true;
+}
+
+static bool begin(void)
+{
+    return begin_with("k");
 }
 
 static void end(void)
@@ -211,6 +217,17 @@ TEST(containers_of_classes_that_kin_does_not_know_are_refused_by_name)
     CHECK(kin_value_class_is(&date, "datetime.date"));
     kin_value_clear(&date);
     CHECK_OK(kin_proxy_close(shelf));
+    CHECK_OK(kin_manager_close(manager));
+    end();
+}
+
+/* As a manager of Python's may have. */
+TEST(a_key_may_be_of_no_byte)
+{
+    if (!begin_with("")) SKIP("there is no python3");
+    kin_proxy *dict = manager_object(manager, "dict", SOON);
+    CHECK_EQ(proxy_number(dict, "__len__", kin_value_none(), SOON), 0);
+    CHECK_OK(kin_proxy_close(dict));
     CHECK_OK(kin_manager_close(manager));
     end();
 }
