@@ -466,6 +466,15 @@ int kin__client_call(struct kin__client *client, const char *ident, const char *
     return rc < 0 ? rc : finish(client, result);
 }
 
+int kin__client_decref(struct kin__client *client, const char *ident, kin_deadline deadline)
+{
+    kin_value ignored;
+    struct kin__arguments arguments = {.positional = kin_value_build("(s)", ident)};
+    int rc = kin__client_call(client, NULL, "decref", arguments, &ignored, deadline);
+    kin_value_clear(&ignored);
+    return rc;
+}
+
 int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadline deadline)
 {
     *result = kin_value_none();

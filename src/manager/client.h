@@ -90,6 +90,8 @@ int kin__client_accept(struct kin__client *client, kin_deadline deadline);
  * Errors: see kin_proxy_call. */
 int kin__client_call(struct kin__client *client, const char *ident, const char *method,
                      struct kin__arguments arguments, kin_value *result, kin_deadline deadline);
+/* As kin__client_call: gives up a reference of the object. */
+int kin__client_decref(struct kin__client *client, const char *ident, kin_deadline deadline);
 /* Gets the answer that is owed: the same; 1: the server has not done it, and will not. */
 int kin__client_settle(struct kin__client *client, kin_value *result, kin_deadline deadline);
 /* Requests in work came to that error: did the connection break, and does the client come back, in that time?  It

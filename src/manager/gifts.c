@@ -124,13 +124,10 @@ void kin__gifts_free(struct kin__gifts *gifts)
 static int decref(const kin_manager *manager, const char *ident, kin_deadline deadline, bool *asked)
 {
     struct kin__client client = {0};
-    kin_value ignored;
     int rc = kin__client_connect(&client, manager->address, &manager->options, deadline);
     *asked = rc == 0;
     if (rc < 0) return rc;
-    struct kin__arguments arguments = {.positional = kin_value_build("(s)", ident)};
-    rc = kin__client_call(&client, NULL, "decref", arguments, &ignored, deadline);
-    kin_value_clear(&ignored);
+    rc = kin__client_decref(&client, ident, deadline);
     kin__client_close(&client);
     return rc;
 }

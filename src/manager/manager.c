@@ -75,15 +75,6 @@ static void drop_later(kin_manager *manager, const char *ident, unsigned era)
     push_dropped(manager, dropped);
 }
 
-static int decref(struct kin__client *client, const char *ident, kin_deadline deadline)
-{
-    kin_value ignored;
-    struct kin__arguments arguments = {.positional = kin_value_build("(s)", ident)};
-    int rc = kin__client_call(client, NULL, "decref", arguments, &ignored, deadline);
-    kin_value_clear(&ignored);
-    return rc;
-}
-
 /* Tells the server, which listens, what was given up while it did not. */
 static void drop_now(kin_manager *manager, struct kin__client *client, kin_deadline deadline)
 {
@@ -91,7 +82,7 @@ static void drop_now(kin_manager *manager, struct kin__client *client, kin_deadl
     for (; dropped != NULL; dropped = next) {
         bool counts = dropped->era == atomic_load(&manager->era) && client->connection != NULL;
         bool told = counts && !client->owed &&
-                    (!is_given_up(decref(client, dropped->ident, deadline)) || client->owed);
+                    (!is_given_up(kin__client_decref(client, dropped->ident, deadline)) || client->owed);
         next = dropped->next;
         if (counts && !told)
             push_dropped(manager, dropped);
@@ -115,7 +106,7 @@ static int settle(kin_manager *manager, struct kin__client *client, kin_deadline
             rc = answered;
         else if (rc == 0 && answered == 0)
             ident = made_by(method, arguments, &result);
-        if (ident != NULL) answered = decref(client, ident, deadline);
+        if (ident != NULL) answered = kin__client_decref(client, ident, deadline);
         if (ident != NULL && is_given_up(answered) && !client->owed)
             drop_later(manager, ident, atomic_load(&manager->era));
         kin_value_clear(&request);
