@@ -114,54 +114,58 @@ static const char *write_file(const char *name, const char *text, mode_t mode)
     return at;
 }
 
+/* A server of a board, and of a reader with a key that may do what the rules say. */
+struct guarded {
+    struct running running;
+    char address[128], main_key[256], reader_key[256], rules[256];
+};
+
+static void guarded_start(struct guarded *guarded, const char *rules)
+{
+    char text[512];
+    snprintf(guarded->main_key, sizeof guarded->main_key, "%s", key_file("secret"));
+    snprintf(guarded->reader_key, sizeof guarded->reader_key, "%s", write_file("reader.key", "abc\n", 0600));
+    snprintf(text, sizeof text, "# who may do what\nkey reader %s\n\n%s", guarded->reader_key, rules);
+    snprintf(guarded->rules, sizeof guarded->rules, "%s", write_file("permissions", text, 0600));
+    const char *const words[] = {
+        "serve", "-k", guarded->main_key, "-p", guarded->rules, "tcp://127.0.0.1:0", "board=list", NULL};
+    guarded->running = start(words);
+    read_address(&guarded->running, guarded->address, sizeof guarded->address);
+}
+
+static struct ran guarded_end(struct guarded *guarded)
+{
+    test_terminate(guarded->running.pid);
+    struct ran ran = tool_wait(guarded->running);
+    CHECK_EQ(ran.code, 0);
+    unlink(guarded->main_key);
+    unlink(guarded->reader_key);
+    unlink(guarded->rules);
+    return ran;
+}
+
 TEST(further_keys_may_do_what_a_file_says)
 {
-    char text[512], address[128], main_key[256];
+    struct guarded guarded;
     kin_manager *reader = NULL;
     kin_proxy *board = NULL;
-    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
-    const char *key = write_file("reader.key", "abc\n", 0600);
-    snprintf(text, sizeof text, "# who may do what\nkey reader %s\n\nreader board read # only\n", key);
-    const char *rules = write_file("permissions", text, 0600);
-    const char *const words[] = {"serve",      "-k", main_key, "-p", rules, "tcp://127.0.0.1:0",
-                                 "board=list", NULL};
-    struct running running = start(words);
-    read_address(&running, address, sizeof address);
-    CHECK_OK(kin_manager_connect(&reader, address, "abc", 3, SOON));
+    guarded_start(&guarded, "reader board read # only\n");
+    CHECK_OK(kin_manager_connect(&reader, guarded.address, "abc", 3, SOON));
     CHECK_OK(kin_manager_create(reader, &board, "board", kin_value_none(), SOON));
     CHECK_OK(kin_proxy_call(board, "__len__", kin_value_none(), NULL, SOON));
     CHECK_RC(kin_proxy_call(board, "append", kin_value_build("(i)", 1), NULL, SOON), KIN_EREMOTE);
     CHECK_OK(kin_proxy_close(board));
     CHECK_OK(kin_manager_close(reader));
-    test_terminate(running.pid);
-    CHECK_EQ(tool_wait(running).code, 0);
-    unlink(main_key);
-    unlink(key);
-    unlink(rules);
+    guarded_end(&guarded);
 }
 
 /* A name that was mistyped would take a right away without a word. */
 TEST(a_permission_of_nothing_that_is_served_is_told)
 {
-    char text[512], address[128], main_key[256];
-    snprintf(main_key, sizeof main_key, "%s", key_file("secret"));
-    const char *key = write_file("reader.key", "abc\n", 0600);
-    snprintf(text, sizeof text,
-             "key reader %s\nreader baord read\nreader b*d read\nreader Queue write\nreader shut* write\n",
-             key);
-    const char *rules = write_file("permissions", text, 0600);
-    const char *const words[] = {"serve",      "-k", main_key, "-p", rules, "tcp://127.0.0.1:0",
-                                 "board=list", NULL};
-    struct running running = start(words);
-    read_address(&running, address, sizeof address);
-    kill(running.pid, SIGTERM);
-    struct ran ran = tool_wait(running);
-    CHECK_EQ(ran.code, 0);
-    CHECK_STR(ran.err,
+    struct guarded guarded;
+    guarded_start(&guarded, "reader baord read\nreader b*d read\nreader Queue write\nreader shut* write\n");
+    CHECK_STR(guarded_end(&guarded).err,
               "kin serve: manager: baord, a permission of the key reader, fits no name that is served\n");
-    unlink(main_key);
-    unlink(key);
-    unlink(rules);
 }
 
 /* By the key alone two are told apart: of two with the same the first one's rights would be those of both. */
@@ -196,7 +200,7 @@ TEST(the_command_line_stays_as_it_was_typed)
     size_t size = fread(shown, 1, sizeof shown, stream);
     fclose(stream);
     CHECK(memmem(shown, size, "board=list", sizeof "board=list") != NULL);
-    kill(running.pid, SIGTERM);
+    test_terminate(running.pid);
     CHECK_EQ(tool_wait(running).code, 0);
     unlink(key);
 }
